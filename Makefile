@@ -1,0 +1,67 @@
+# Everything a checkout needs. Each target does its own set-up, all of it below this folder.
+#
+#   make demo       the main job, offline, with the demo detector (about a minute the first time, mostly downloads)
+#   make test       all tests; make test-fast leaves out those that take long
+#   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
+#   make lint       format, lint and type checks
+#   make lock       resolve the dependencies anew
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast serve lint format lock clean
+
+UV_VERSION := 0.13.9
+UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
+BIN := .venv/bin
+
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
+
+help:
+	@sed -n '3,7s/^#   //p' Makefile
+
+demo: .venv/ready
+	$(BIN)/prelabel demo --out build/demo
+
+serve: .venv/ready
+	$(BIN)/prelabel serve
+
+test: .venv/ready
+	$(BIN)/pytest
+
+test-fast: .venv/ready
+	$(BIN)/pytest -m "not slow"
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Universal: one file for every supported Python and platform. Hashes, so that nothing else can be installed under a locked name.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
+	--custom-compile-command "make lock" pyproject.toml
+
+lock: | $(UV)
+	$(COMPILE) --output-file requirements/runtime.txt
+	$(COMPILE) --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+
+.venv/ready: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "setting up .venv (TensorFlow is large: about 600 MB to download the first time)"
+	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+.tools/uv/bin/uv:
+	@command -v python3 >/dev/null || { echo "Prelabel needs Python 3.11 or newer: no python3 on the PATH"; exit 1; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+		then apt-get update -qq && apt-get install -qq -y python3-venv; \
+		else echo "Python's venv module is missing: install the package python3-venv, or uv"; exit 1; fi
+	python3 -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+clean:
+	rm -rf .venv .tools .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

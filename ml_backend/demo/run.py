@@ -1,0 +1,129 @@
+"""Runs the demo: real server, real HTTP, drawn pictures."""
+
+import base64
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ml_backend.demo.scenes import DrawnObject, draw_scene, encode
+from ml_backend.detector.demo_model import SHAPES
+from ml_backend.detector.detector import Detector
+from ml_backend.drawing import draw_regions
+from ml_backend.labels import Region
+from ml_backend.labels.config import label_config_for
+from ml_backend.server import create_app
+from ml_backend.server.running import served
+from ml_backend.settings import Settings
+
+SEEDS = (4, 11, 12, 30)
+TILE = (640, 427)
+
+
+@dataclass(frozen=True)
+class DemoTask:
+    """One task of the demo.
+
+    Attributes:
+        how: how its picture reached the server, for the table.
+        drawn: what the picture really shows.
+        regions: what the server answered.
+        picture: the picture with the answer drawn on it.
+    """
+
+    how: str
+    drawn: list[DrawnObject]
+    regions: list[Region]
+    picture: Image.Image
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did, and the files that it wrote."""
+
+    tasks: list[DemoTask]
+    model_version: str
+    sheet: Path
+
+
+def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult:
+    """Draw scenes, serve them over HTTP, post them as tasks to the real server, and draw what comes back.
+
+    Args:
+        settings: for the server.
+        detector: the demo detector.
+        folder: where the scenes and the pictures with boxes are written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = [draw_scene(seed) for seed in SEEDS]
+    # The last picture is stored lying on its side, with the EXIF note that says so, as phones do.
+    files = [encode(image, orientation=6 if index == len(scenes) - 1 else 1) for index, (image, _) in enumerate(scenes)]
+    for number, data in enumerate(files, 1):
+        (folder / f"scene-{number}.jpg").write_bytes(data)
+
+    label_config = label_config_for(tuple(SHAPES))
+    with _file_server(folder) as pictures, served(create_app(settings, detector)) as server:
+        inline = "data:image/jpeg;base64," + base64.b64encode(files[0]).decode()
+        addresses = [inline, *(f"{pictures}/scene-{number}.jpg" for number in range(2, len(files) + 1))]
+        tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
+        ready = _post(f"{server}/setup", {"project": "0.0", "schema": label_config})
+        answer = _post(f"{server}/predict", {"project": "0.0", "label_config": label_config, "tasks": tasks})
+
+    ways = ["data: URI", *["http"] * (len(files) - 2), "http, EXIF-rotated"]
+    done = [
+        DemoTask(way, drawn, result["result"], draw_regions(np.asarray(image), result["result"]))
+        for way, (image, drawn), result in zip(ways, scenes, answer["results"], strict=True)
+    ]
+    sheet = folder / "boxes.png"
+    _contact_sheet([task.picture for task in done]).save(sheet)
+    return DemoResult(done, ready["model_version"], sheet)
+
+
+def overlap(region: Region, drawn: DrawnObject) -> float:
+    """Return the intersection over union of an answered region and a drawn object, 0 to 1."""
+    value = region["value"]
+    x, y = region["original_width"] / 100, region["original_height"] / 100
+    left, top = value["x"] * x, value["y"] * y
+    right, bottom = left + value["width"] * x, top + value["height"] * y
+    wide = min(right, drawn.right) - max(left, drawn.left)
+    high = min(bottom, drawn.bottom) - max(top, drawn.top)
+    common = max(0.0, wide) * max(0.0, high)
+    both = (right - left) * (bottom - top) + (drawn.right - drawn.left) * (drawn.bottom - drawn.top)
+    return common / (both - common)
+
+
+def _contact_sheet(pictures: list[Image.Image]) -> Image.Image:
+    gap = 8
+    sheet = Image.new("RGB", (2 * TILE[0] + gap, 2 * TILE[1] + gap), "white")
+    for index, picture in enumerate(pictures):
+        column, row = index % 2, index // 2
+        sheet.paste(picture.resize(TILE, Image.Resampling.LANCZOS), (column * (TILE[0] + gap), row * (TILE[1] + gap)))
+    return sheet
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
+        """Keep the demo's output to its table."""
+
+
+@contextmanager
+def _file_server(folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def _post(url: str, body: Mapping[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - as above
+        return json.load(response)

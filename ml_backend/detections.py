@@ -1,0 +1,98 @@
+"""The value that flows through Prelabel: what a detector found in one picture."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+CODEC_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Parallel arrays, one row per detection, checked at construction and read-only afterwards.
+
+    Attributes:
+        boxes: float32 [N, 4], rows of ``ymin, xmin, ymax, xmax``, normalized to [0, 1] of the picture **as it is
+            displayed** (EXIF orientation applied). A detector may go a little beyond the picture; nothing is clamped here.
+        scores: float32 [N], each in [0, 1].
+        class_names: N readable class names, such as ``"Person"``.
+        class_mids: N machine identifiers of the Knowledge Graph, such as ``"/m/01g317"``; ``""`` where there is none.
+        width, height: of the displayed picture, in pixels.
+
+    Raises:
+        ValueError: where the parts do not fit together; the message names what was expected and what came.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    class_mids: tuple[str, ...]
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        rows = len(self.class_names)
+        _expect("boxes", self.boxes, (rows, 4))
+        _expect("scores", self.scores, (rows,))
+        if len(self.class_mids) != rows:
+            raise ValueError(f"class_mids: expected {rows} entries, one per class name, got {len(self.class_mids)}")
+        if not np.isfinite(self.boxes).all():
+            raise ValueError("boxes: expected finite numbers, got NaN or infinity")
+        if not ((self.scores >= 0) & (self.scores <= 1)).all():  # NaN fails both comparisons
+            raise ValueError("scores: expected numbers from 0 to 1")
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"width and height: expected at least 1 pixel, got {self.width} x {self.height}")
+        self.boxes.setflags(write=False)
+        self.scores.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.class_names)
+
+    def to_bytes(self) -> bytes:
+        """Encode as msgpack: exact, versioned, and safe to read back from a store that others can write to."""
+        names = sorted(set(self.class_names))
+        mids = sorted(set(self.class_mids))
+        packed: bytes = msgpack.packb(
+            {
+                "version": CODEC_VERSION,
+                "size": [self.width, self.height],
+                "boxes": self.boxes.astype("<f4").tobytes(),
+                "scores": self.scores.astype("<f4").tobytes(),
+                "names": names,
+                "name_of": [names.index(name) for name in self.class_names],
+                "mids": mids,
+                "mid_of": [mids.index(mid) for mid in self.class_mids],
+            }
+        )
+        return packed
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "Detections":
+        """Decode what :meth:`to_bytes` wrote.
+
+        Raises:
+            ValueError: for anything else: other bytes, another version, parts that do not fit together.
+        """
+        try:
+            fields: dict[str, Any] = msgpack.unpackb(packed)
+            if fields["version"] != CODEC_VERSION:
+                raise ValueError(f"codec version: expected {CODEC_VERSION}, got {fields['version']}")
+            width, height = fields["size"]
+            return cls(
+                boxes=np.frombuffer(fields["boxes"], dtype="<f4").reshape(-1, 4).astype(np.float32),
+                scores=np.frombuffer(fields["scores"], dtype="<f4").astype(np.float32),
+                class_names=tuple(fields["names"][index] for index in fields["name_of"]),
+                class_mids=tuple(fields["mids"][index] for index in fields["mid_of"]),
+                width=width,
+                height=height,
+            )
+        except (msgpack.UnpackException, KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"not encoded detections: {error!r}") from error
+
+
+def _expect(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float32 or array.shape != shape:
+        raise ValueError(f"{name}: expected float32 {list(shape)}, got {array.dtype} {list(array.shape)}")

@@ -1,0 +1,188 @@
+"""From a handle to a loaded module: whatever TensorFlow Hub knows, kept in a folder that lasts, with its known failures mended.
+
+TensorFlow Hub (0.16) keeps downloads in the temporary folder, takes a half-empty folder there for a finished download for ever, waits
+ten minutes for the lock of a process that was killed, and has no time-out. All four are taken care of here.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import socket
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ml_backend.detector.tensorflow_runtime import hub, tf
+from ml_backend.errors import DetectorLoadError
+
+SILENCE_SECONDS = 60  # how long a download may send nothing before it is given up
+
+Progress = Callable[[str], None]
+
+
+def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
+    """Load the module behind ``handle``.
+
+    Args:
+        handle: a tfhub.dev or Kaggle address, any http(s) address of a ``.tar.gz``, a ``gs://`` path, a folder, or a ``.tar.gz`` file.
+        cache_dir: where downloads and unpacked archives stay.
+        progress: is told what is being waited for.
+
+    Returns:
+        The loaded module and the folder that its files are in.
+
+    Raises:
+        DetectorLoadError: the message names the handle, the cause and the ways out.
+    """
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        return _load_mending(handle, cache_dir, progress)
+    except DetectorLoadError:
+        raise
+    except (
+        Exception
+    ) as error:  # the hub raises OSError, URLError, ValueError, RuntimeError, EOFError, tf.errors.OpError, …
+        raise DetectorLoadError(_explain(handle, cache_dir, error)) from error
+
+
+def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
+    for attempt in ("first", "last"):
+        folder = _resolve(handle, cache_dir, progress)
+        ours = Path(folder).is_relative_to(cache_dir)
+        if attempt == "first" and ours and _is_half_empty(folder):
+            progress(f"{folder} is a broken download; fetching it anew")
+            shutil.rmtree(folder)
+            continue
+        progress(f"loading {folder}")
+        try:
+            return hub.load(folder), folder
+        except Exception:
+            if attempt == "last" or not ours:
+                raise
+            progress(f"{folder} cannot be loaded; fetching it anew")
+            shutil.rmtree(folder)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _resolve(handle: str, cache_dir: Path, progress: Progress) -> str:
+    if "://" not in handle:
+        path = Path(handle).expanduser()
+        if path.is_file():
+            return str(_unpacked(path, cache_dir))
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
+        return str(path)
+    # The hub reads its cache folder from the environment only.
+    os.environ["TFHUB_CACHE_DIR"] = str(cache_dir)
+    _remove_dead_locks(cache_dir)
+    with _patience(), _watched(handle, cache_dir, progress):
+        return str(hub.resolve(handle))
+
+
+def _unpacked(archive: Path, cache_dir: Path) -> Path:
+    # Named by content, so that a new archive under the old name is not taken for the old one.
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folder = cache_dir / f"archive-{digest[:16]}"
+    if not folder.exists():
+        unfinished = folder.with_suffix(f".{os.getpid()}.tmp")
+        with tarfile.open(archive) as tar:
+            tar.extractall(unfinished, filter="data")
+        unfinished.rename(folder)
+    return folder
+
+
+def _is_half_empty(folder: str) -> bool:
+    join, exists = tf.io.gfile.join, tf.io.gfile.exists
+    graph = any(exists(join(folder, name)) for name in ("saved_model.pb", "saved_model.pbtxt"))
+    index = exists(join(folder, "variables", "variables.index"))
+    values = bool(tf.io.gfile.glob(join(folder, "variables", "variables.data-*")))
+    return not graph or index != values
+
+
+def _remove_dead_locks(cache_dir: Path) -> None:
+    # The hub writes "<host>.<pid>.<uuid>" into its lock files; a lock of this host whose process is gone protects nothing.
+    for lock in cache_dir.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            host, pid, _ = lock.read_text().rsplit(".", 2)
+            if host == socket.gethostname() and not _is_running(int(pid)):
+                lock.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextlib.contextmanager
+def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]:
+    # The hub downloads into "<name>.<uuid>.tmp" beside the final folder; the growth of that is the only progress to be had.
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            size = sum(
+                file.stat().st_size
+                for folder in cache_dir.glob("*.tmp")
+                for file in folder.rglob("*")
+                if file.is_file()
+            )
+            progress(f"fetching {handle} ({size / 1e6:.1f} MB so far)")
+
+    progress(f"fetching {handle}")
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
+    cause = str(getattr(error, "reason", "") or error).strip().split("\n")[0] or type(error).__name__
+    return (
+        f"the detector {handle} cannot be loaded: {cause}. Three ways out: name a folder or .tar.gz on this machine "
+        f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network and copy it here "
+        f"(TFHUB_CACHE_DIR={cache_dir}), or try Prelabel with its drawn scenes (prelabel demo)."
+    )
+
+
+def model_name(handle: str) -> str:
+    """Return a short name for the model behind a handle, for use in ``model_version``.
+
+    >>> model_name("https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1")
+    'openimages_v4-ssd-mobilenet_v2'
+    >>> model_name("https://www.kaggle.com/models/google/openimages-v4/tensorFlow1/ssd-mobilenet-v2/1")
+    'openimages-v4-ssd-mobilenet-v2'
+    >>> model_name("/models/my detector.tar.gz")
+    'my-detector'
+    """
+    text = re.sub(r"\.(tar\.gz|tgz|tar)$", "", handle.rstrip("/"))
+    if "://" not in text:
+        parts = [Path(text).expanduser().resolve().name]
+    else:
+        noise = {"models", "google", "tensorflow1", "tensorflow2", "frameworks", "variations", "versions"}
+        segments = urlsplit(text).path.split("/")
+        parts = [part for part in segments if part and not part.isdigit() and part.lower() not in noise]
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(parts)).strip("-") or "model"

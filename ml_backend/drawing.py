@@ -1,0 +1,56 @@
+"""Draws predictions on pictures, for people to look at."""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ml_backend.labels import Region
+
+# Twelve colours that stay apart from each other and from most photographs, each dark enough for white text.
+PALETTE = (
+    "#d62839", "#1d6fd1", "#1b8a3d", "#8e3bc4", "#c2570c", "#0b7f8a",
+    "#b5179e", "#5b6b00", "#3d3fbf", "#a0522d", "#00704a", "#7a1f3d",
+)  # fmt: skip
+
+
+def colour_of(label: str) -> str:
+    """Return the colour of a label, the same in every picture."""
+    return PALETTE[zlib.crc32(label.encode()) % len(PALETTE)]
+
+
+def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.Image:
+    """Draw regions with label and score on a picture.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, in the displayed frame, which the regions' percentages are of.
+        regions: drawn in the order of their scores, the best on top.
+    """
+    image = Image.fromarray(pixels)
+    canvas = ImageDraw.Draw(image)
+    line = max(2, max(image.size) // 320)
+    for region in sorted(regions, key=lambda region: region["score"]):
+        value = region["value"]
+        label = value["rectanglelabels"][0]
+        left, top = value["x"] * image.width / 100, value["y"] * image.height / 100
+        right = left + value["width"] * image.width / 100
+        bottom = top + value["height"] * image.height / 100
+        canvas.rectangle((left, top, right, bottom), outline=colour_of(label), width=line)
+        _caption(image, (left, top), f"{label} {region['score']:.2f}", colour_of(label))
+    return image
+
+
+def _caption(image: Image.Image, corner: tuple[float, float], text: str, colour: str) -> None:
+    """Write ``text`` above a box's top left corner, or inside it at the picture's upper edge; never beyond the right edge."""
+    canvas = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=max(11, max(image.size) // 45))
+    _, _, width, height = canvas.textbbox((0, 0), text, font=font)
+    pad = max(2, int(height) // 5)
+    left = max(0.0, min(corner[0], image.width - width - 2 * pad))
+    top = corner[1] - height - 2 * pad
+    if top < 0:
+        top = corner[1]
+    canvas.rectangle((left, top, left + width + 2 * pad, top + height + 2 * pad), fill=colour)
+    canvas.text((left + pad, top + pad), text, fill="white", font=font)

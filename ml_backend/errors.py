@@ -1,0 +1,85 @@
+"""One exception per stage of the way that a task travels.
+
+The class says what a caller needs: the HTTP ``status`` where the error answers a whole request, a short ``code`` for logs, metrics and
+the diagnosis page, and whether the same task may succeed later without anyone changing anything (``retryable``). The message is one
+sentence for a person: what was wrong, where, and what to do.
+"""
+
+from typing import ClassVar
+
+
+class PrelabelError(Exception):
+    """Base of every error that Prelabel raises on purpose; its text may be shown to users."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+
+class SettingsError(PrelabelError):
+    """The environment holds a value that cannot be used; the start stops."""
+
+    code = "bad_settings"
+
+
+class RequestError(PrelabelError):
+    """A request as a whole cannot be understood."""
+
+    status = 400
+    code = "bad_request"
+
+
+class LabelConfigError(PrelabelError):
+    """A label config cannot be served: not XML, no rectangle control, or no label that the detector knows."""
+
+    status = 422
+    code = "bad_label_config"
+
+
+class TaskError(PrelabelError):
+    """A task does not hold what the label config says it holds."""
+
+    status = 422
+    code = "bad_task"
+
+
+class ImageReferenceError(PrelabelError):
+    """A task names its image in a form that cannot be fetched, or that must not be."""
+
+    status = 422
+    code = "bad_image_reference"
+
+
+class ImageFetchError(PrelabelError):
+    """The image's bytes could not be had: unreachable, slow, refused, empty or over the size limit."""
+
+    status = 502
+    code = "image_not_fetched"
+    retryable = True
+
+
+class ImageDecodeError(PrelabelError):
+    """The bytes are not an image that can be read: another file type, truncated, or over the pixel limit."""
+
+    status = 422
+    code = "image_not_readable"
+
+
+class DetectorLoadError(PrelabelError):
+    """The detector's handle could not be loaded; the start stops."""
+
+    status = 503
+    code = "detector_not_loaded"
+
+
+class DetectorContractError(DetectorLoadError):
+    """The handle loads, but is not a detector of the supported contract."""
+
+    code = "detector_contract"
+
+
+class DetectorError(PrelabelError):
+    """The detector failed on one picture."""
+
+    code = "detector_failed"
+    retryable = True

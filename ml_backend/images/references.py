@@ -1,0 +1,126 @@
+"""The forms in which a task names its picture, told apart from the text alone: no file is opened, no host is asked."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+
+from ml_backend.errors import ImageReferenceError
+
+_SHOWN = 120
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReference:
+    """A picture behind ``http(s)://``, Label Studio's own uploads included."""
+
+    url: str
+
+    def __str__(self) -> str:
+        """Name the picture without what must not be logged: user, password, and a query that may hold a signature."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        return _shorten(urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class InlineReference:
+    """A picture written into the task itself as a ``data:`` URI."""
+
+    data: bytes
+
+    def __str__(self) -> str:
+        return f"data: URI of {len(self.data)} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class FileReference:
+    """A picture on this machine. Only a ``Path`` object makes one, and JSON holds none: no task over HTTP can name a file."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+ImageReference = HttpReference | InlineReference | FileReference
+
+
+def parse_reference(value: object, *, label_studio_url: str | None = None) -> ImageReference:
+    """Tell which form of image reference ``value``, as it stands in a task's data, is.
+
+    Args:
+        value: what the task holds under the image's key; a ``Path`` where the task was made on this machine.
+        label_studio_url: where paths such as ``/data/upload/1/a.jpg`` are to be found.
+
+    Raises:
+        ImageReferenceError: the value is no text, no known form, or a form that cannot be resolved here.
+    """
+    if isinstance(value, Path):
+        return FileReference(value)
+    if not isinstance(value, str):
+        raise ImageReferenceError(
+            f"the image is {_kind(value)}; expected text: an http(s) address, an upload path or a data: URI"
+        )
+    text = value.strip()
+    if not text:
+        raise ImageReferenceError(
+            "the image is an empty text; expected an http(s) address, an upload path or a data: URI"
+        )
+    scheme = text.partition(":")[0].lower()
+    if scheme == "data":
+        return InlineReference(_data_uri_bytes(text))
+    if scheme in {"http", "https"}:
+        return HttpReference(_checked_url(text))
+    if text.startswith("/data/"):
+        if label_studio_url is None:
+            raise ImageReferenceError(
+                f"{_shorten(text)} is a path inside Label Studio; set LABEL_STUDIO_URL (and LABEL_STUDIO_API_KEY) to fetch it"
+            )
+        return HttpReference(label_studio_url + text)
+    raise ImageReferenceError(
+        f"{_shorten(text)} is not a form of image that can be fetched; expected an http(s) address, "
+        "a Label Studio path that starts with /data/, or a data: URI"
+    )
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a port that is no number is found out only when it is asked for
+    except ValueError as error:
+        raise ImageReferenceError(f"{_shorten(url)} is not a web address: {error}") from None
+    if not parts.hostname:
+        raise ImageReferenceError(f"{_shorten(url)} is not a web address: it names no host")
+    return url
+
+
+def _data_uri_bytes(uri: str) -> bytes:
+    # RFC 2397: data:[<mediatype>][;base64],<data>
+    header, comma, payload = uri.partition(",")
+    if not comma:
+        raise ImageReferenceError("the data: URI has no comma, so no data; expected data:image/png;base64,…")
+    raw = unquote_to_bytes(payload)
+    if header.lower().endswith(";base64"):
+        try:
+            raw = base64.b64decode(b"".join(raw.split()), validate=True)
+        except binascii.Error as error:
+            raise ImageReferenceError(f"the data: URI is not valid base64: {error}") from None
+    return raw
+
+
+def _kind(value: object) -> str:
+    names = {
+        type(None): "null",
+        list: "a list",
+        dict: "an object",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), type(value).__name__)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -1,0 +1,61 @@
+"""The service as an ASGI application: one detector, one pipeline, the routes, and errors that are always JSON."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ml_backend import __version__
+from ml_backend.detector.detector import Detector
+from ml_backend.errors import PrelabelError, RequestError
+from ml_backend.pipeline import Pipeline
+from ml_backend.server.routes import Service, router
+from ml_backend.server.schemas import ErrorResponse
+from ml_backend.settings import Settings
+
+
+def create_app(settings: Settings, detector: Detector) -> FastAPI:
+    """Return the service for a detector that is loaded and warm, so that the port never opens before it can answer."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Pipeline(settings, detector) as pipeline:
+            app.state.service = Service(settings, pipeline)
+            yield
+
+    app = FastAPI(
+        title="Prelabel",
+        version=__version__,
+        summary="Image pre-annotation for Label Studio: tasks in, rectangles out.",
+        lifespan=lifespan,
+        responses={status: {"model": ErrorResponse} for status in (401, 422, 500)},
+    )
+    app.include_router(router)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+
+
+async def _malformed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette types every handler's error as Exception
+    problems = (f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors())
+    return _answer(RequestError.status, RequestError.code, "; ".join(problems))
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    return _answer(error.status_code, code, error.detail, error.headers)
+
+
+async def _unexpected(_: Request, __: Exception) -> JSONResponse:
+    return _answer(PrelabelError.status, PrelabelError.code, "an error inside Prelabel; its log has the details")

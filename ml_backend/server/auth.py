@@ -1,0 +1,30 @@
+"""Basic authentication, as Label Studio sends it to backends that were saved with a user and a password."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+
+from ml_backend.settings import Settings
+
+Credentials = Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(realm="Prelabel", auto_error=False))]
+
+
+async def authenticate(request: Request, given: Credentials) -> None:
+    """Let only ``BASIC_AUTH_USER`` with ``BASIC_AUTH_PASS`` in, or everybody where they are not set.
+
+    Raises:
+        HTTPException: 401.
+    """
+    settings: Settings = request.app.state.service.settings
+    user, password = settings.basic_auth_user, settings.basic_auth_pass
+    if user is None or password is None:
+        return
+    # Both are compared whatever comes out of the first, in constant time: a wrong user takes as long as a wrong password.
+    right_user = secrets.compare_digest((given.username if given else "").encode(), user.encode())
+    right_password = secrets.compare_digest(
+        (given.password if given else "").encode(), password.get_secret_value().encode()
+    )
+    if not (right_user and right_password):
+        raise HTTPException(401, "user and password needed", headers={"WWW-Authenticate": 'Basic realm="Prelabel"'})

@@ -1,0 +1,106 @@
+"""The routes that Label Studio calls, and the diagnosis page for people."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, FileSystemLoader
+
+from ml_backend import __version__
+from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.pipeline import Pipeline, task_id
+from ml_backend.server.auth import authenticate
+from ml_backend.server.schemas import HealthResponse, PredictRequest, PredictResponse, SetupRequest, SetupResponse
+from ml_backend.server.status import ProjectStatuses
+from ml_backend.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+FAILED_TASK: list[Any] = []  # in a task's place: Label Studio keeps the task unpredicted and asks again
+
+_templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+
+
+@dataclass
+class Service:
+    """What the routes work with, for as long as the application runs."""
+
+    settings: Settings
+    pipeline: Pipeline
+    statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
+
+
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service)]
+
+router = APIRouter()
+for_users = APIRouter(dependencies=[Depends(authenticate)])
+
+
+@router.get("/", include_in_schema=False)
+@router.get("/health")
+async def health() -> HealthResponse:
+    """Tell that the service is up. It opens its port only when the detector is warm, so up means ready."""
+    return HealthResponse(status="UP", model_class="Prelabel")
+
+
+@for_users.post("/setup")
+async def setup(body: SetupRequest, service: ServiceOf) -> SetupResponse:
+    """Tell which version predictions for a label config will carry. Label Studio asks before each `/predict`."""
+    status = service.statuses.of(body.project)
+    status.model_version = service.pipeline.model_version(body.label_config)
+    try:
+        status.config_warnings = service.pipeline.policy(body.label_config).warnings
+        status.config_problem = ""
+    except LabelConfigError as error:
+        # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
+        status.config_problem = str(error)
+        log.warning("label config cannot be served", project=body.project, cause=str(error))
+    return SetupResponse(model_version=status.model_version)
+
+
+@for_users.post("/predict", response_model=PredictResponse)
+async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
+    """Predict tasks: one entry for each, in order. A task that failed gets `[]`; the others keep theirs."""
+    status = service.statuses.of(body.project)
+    results: list[Any] = []
+    for task, answer in zip(body.tasks, await service.pipeline.predict(body.tasks, body.label_config), strict=True):
+        if isinstance(answer, PrelabelError):
+            status.record_failure(task_id(task), answer)
+            log.warning("task failed", project=body.project, task=task_id(task), code=answer.code, cause=str(answer))
+            results.append(FAILED_TASK)
+        else:
+            status.record_prediction(empty=not answer["result"])
+            results.append(answer)
+    return JSONResponse({"results": results})
+
+
+@for_users.get("/status", response_class=Response)
+async def show_status(request: Request, service: ServiceOf) -> Response:
+    """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
+    detector = service.pipeline.detector
+    report = {
+        "version": __version__,
+        "model": {
+            "handle": detector.handle,
+            "name": detector.name,
+            "fingerprint": detector.fingerprint,
+            "contract": str(detector.contract),
+        },
+        "score_threshold": service.settings.model_score_threshold,
+        "warnings": service.settings.warnings(),
+        "projects": service.statuses.to_json(),
+    }
+    if "text/html" in request.headers.get("Accept", ""):
+        return HTMLResponse(_templates.get_template("status.html").render(report))
+    return JSONResponse(report)
+
+
+router.include_router(for_users)

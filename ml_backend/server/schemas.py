@@ -1,0 +1,128 @@
+"""The bodies that Label Studio sends and gets, as OpenAPI shows them.
+
+Requests are read leniently: Label Studio sends many more fields than are listed, and one odd task must not refuse the others.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+LABEL_CONFIG_EXAMPLE = (
+    '<View><Image name="image" value="$image"/>'
+    '<RectangleLabels name="label" toName="image"><Label value="Car"/><Label value="Person"/></RectangleLabels></View>'
+)
+
+# Tasks are checked one by one, so that a wrong one fails alone; the schema is for readers.
+Task = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "title": "Task",
+            "properties": {
+                "id": {"type": "integer", "description": "Label Studio's task id"},
+                "data": {
+                    "type": "object",
+                    "description": "the task's data; the label config says which key holds the image",
+                    "additionalProperties": True,
+                },
+            },
+            "required": ["data"],
+            "example": {"id": 1, "data": {"image": "/data/upload/1/73f47284-street.jpg"}},
+        }
+    ),
+]
+
+
+class PredictRequest(BaseModel):
+    """Body of ``POST /predict``."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    tasks: list[Task] = Field(description="the tasks to predict")
+    label_config: str = Field(description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE])
+    project: str | int | None = Field(
+        None, description="`<project id>.<time of creation>`, as Label Studio sends it", examples=["1.1795326029"]
+    )
+
+
+class SetupRequest(BaseModel):
+    """Body of ``POST /setup``. Label Studio also sends its address and its creator's token; they are not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    label_config: str = Field(
+        alias="schema", description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE]
+    )
+    project: str | int | None = Field(None, description="`<project id>.<time of creation>`", examples=["1.1795326029"])
+
+
+class HealthResponse(BaseModel):
+    """Answer of ``GET /health``."""
+
+    status: str = Field(examples=["UP"])
+    model_class: str = Field(examples=["Prelabel"])
+
+
+class SetupResponse(BaseModel):
+    """Answer of ``POST /setup``."""
+
+    model_version: str = Field(
+        description="the version that predictions for this project carry",
+        examples=["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"],
+    )
+
+
+class RectangleValueModel(BaseModel):
+    """A bounding box in percent of the displayed picture."""
+
+    x: float = Field(ge=0, le=100, examples=[68.3168])
+    y: float = Field(ge=0, le=100, examples=[30.6132])
+    width: float = Field(gt=0, le=100, examples=[30.1615])
+    height: float = Field(gt=0, le=100, examples=[65.9058])
+    rotation: int = Field(examples=[0])
+    rectanglelabels: list[str] = Field(examples=[["Person"]])
+
+
+class RegionModel(BaseModel):
+    """One rectangle of a prediction."""
+
+    id: str = Field(examples=["d179c43efe5c83dd35e4"])
+    from_name: str = Field(examples=["label"])
+    to_name: str = Field(examples=["image"])
+    type: str = Field(examples=["rectanglelabels"])
+    original_width: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[640])
+    original_height: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[422])
+    image_rotation: int = Field(examples=[0])
+    value: RectangleValueModel
+    score: float = Field(ge=0, le=1, examples=[0.874])
+
+
+class PredictionModel(BaseModel):
+    """Prediction of one task."""
+
+    result: list[RegionModel]
+    score: float = Field(ge=0, le=1, description="low scores come first in uncertainty sampling", examples=[0.874])
+    model_version: str = Field(examples=["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"])
+
+
+class PredictResponse(BaseModel):
+    """Answer of ``POST /predict``: one entry for each task, in the order of the request."""
+
+    results: list[
+        PredictionModel
+        | Annotated[list[Any], Field(max_length=0, description="the task failed; Label Studio will ask for it again")]
+    ]
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong."""
+
+    code: str = Field(examples=["bad_request"])
+    message: str = Field(examples=["label_config: Field required"])
+
+
+class ErrorResponse(BaseModel):
+    """Answer to a request that cannot be understood."""
+
+    error: ErrorDetail

@@ -1,0 +1,214 @@
+"""All settings, read once from the environment: the only place that reads it.
+
+Names that Label Studio users know keep their spelling (``LABEL_STUDIO_URL``, ``MODEL_SCORE_THRESHOLD``, …); all others start with
+``PRELABEL_``. A wrong value raises :class:`SettingsError` with a line that names the variable, the value and what is expected.
+"""
+
+import difflib
+import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ml_backend.errors import SettingsError
+
+PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
+
+Network = IPv4Network | IPv6Network
+
+# No picture lives at these: link-local (where clouds keep their metadata services), "this network", multicast, and the two metadata
+# services outside link-local (AWS over IPv6, Alibaba Cloud). Private networks are allowed, since most annotation pictures live there.
+NEVER_AN_IMAGE_HOST = (
+    "169.254.0.0/16,fe80::/10,0.0.0.0/8,::/128,224.0.0.0/4,ff00::/8,fd00:ec2::254/128,100.100.100.200/32"
+)
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("not an http(s) address")
+    return value.rstrip("/")
+
+
+def _networks(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def available_cpus() -> int:
+    """Return how many processors this process may run on, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+class Settings(BaseSettings):
+    """What a user can decide. Frozen; secrets show as ``**********`` wherever the object is printed.
+
+    Every field's alias is its environment variable and its description says what is expected; ``docs/settings.md`` lists them.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, populate_by_name=True, env_ignore_empty=True, extra="ignore", case_sensitive=True
+    )
+
+    label_studio_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        None,
+        alias="LABEL_STUDIO_URL",
+        description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",
+    )
+    label_studio_api_key: SecretStr | None = Field(
+        None,
+        alias="LABEL_STUDIO_API_KEY",
+        description="a Label Studio access token, sent to Label Studio's own address only",
+    )
+    basic_auth_user: str | None = Field(
+        None,
+        alias="BASIC_AUTH_USER",
+        description="the user name that callers must give; set together with BASIC_AUTH_PASS",
+    )
+    basic_auth_pass: SecretStr | None = Field(
+        None,
+        alias="BASIC_AUTH_PASS",
+        description="the password that callers must give; set together with BASIC_AUTH_USER",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        alias="REDIS_URL",
+        description="reserved for the shared cache; this version keeps its cache in memory and says so at the start",
+    )
+    host: str = Field("0.0.0.0", alias="PRELABEL_HOST", description="the address to listen on")  # noqa: S104 - Label Studio calls from outside
+    port: int = Field(9090, ge=1, le=65535, alias="PORT", description="the port to listen on, from 1 to 65535")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", alias="LOG_LEVEL", description="debug, info, warning or error"
+    )
+
+    model: str = Field(
+        PUBLISHED_DETECTOR,
+        min_length=1,
+        alias="PRELABEL_MODEL",
+        description="the detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo",
+    )
+    tfhub_cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("prelabel") / "models",
+        alias="TFHUB_CACHE_DIR",
+        description="the folder that keeps downloaded detectors",
+    )
+    model_score_threshold: float = Field(
+        0.3, ge=0, le=1, alias="MODEL_SCORE_THRESHOLD", description="the lowest score that is shown, from 0 to 1"
+    )
+    inference_workers: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        alias="PRELABEL_INFERENCE_WORKERS",
+        description="how many pictures are decoded and run through the detector side by side, from 1 to 256; by default one per processor",
+    )
+
+    image_timeout: float = Field(
+        20,
+        gt=0,
+        le=600,
+        alias="PRELABEL_IMAGE_TIMEOUT",
+        description="seconds that fetching one picture may take, at most 600",
+    )
+    image_max_bytes: ByteSize = Field(
+        ByteSize(50_000_000),
+        gt=0,
+        alias="PRELABEL_IMAGE_MAX_BYTES",
+        description="the largest picture file, such as 50MB",
+    )
+    image_max_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        alias="PRELABEL_IMAGE_MAX_PIXELS",
+        description="the most pixels (width x height) a picture may have",
+    )
+    blocked_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        NEVER_AN_IMAGE_HOST,
+        validate_default=True,
+        alias="PRELABEL_BLOCKED_NETWORKS",
+        description="networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8; Label Studio's own address is exempt",
+    )
+    pictures_in_flight: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        alias="PRELABEL_PICTURES_IN_FLIGHT",
+        description="how many pictures are held in memory at once, from 1 to 1024",
+    )
+    memory_cache_bytes: ByteSize = Field(
+        ByteSize(64_000_000),
+        ge=0,
+        alias="PRELABEL_CACHE_MEMORY_BYTES",
+        description="room for detections in memory, such as 64MB; 0 for none",
+    )
+
+    @model_validator(mode="after")
+    def _credentials_come_in_pairs(self) -> Self:
+        if (self.basic_auth_user is None) != (self.basic_auth_pass is None):
+            raise ValueError(
+                "BASIC_AUTH_USER and BASIC_AUTH_PASS must be set together; with one alone nobody could log in"
+            )
+        return self
+
+    def warnings(self) -> list[str]:
+        """Return what is probably not meant, one sentence each: it does not stop the start, but a person should read it."""
+        known = {field.alias or name for name, field in type(self).model_fields.items()}
+        found = []
+        for name in sorted(os.environ):
+            if name.startswith("PRELABEL_") and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                found.append(
+                    f"{name} is set but is not a setting of Prelabel" + (f"; did you mean {near[0]}?" if near else ".")
+                )
+        if self.redis_url is not None:
+            found.append(
+                "REDIS_URL is set, but this version has no Redis cache: detections are kept in memory and are gone with a restart."
+            )
+        if self.label_studio_url is None:
+            found.append("LABEL_STUDIO_URL is not set: pictures that were uploaded to Label Studio cannot be fetched.")
+        elif self.label_studio_api_key is None:
+            found.append(
+                "LABEL_STUDIO_API_KEY is not set: pictures that were uploaded to Label Studio will be refused (401)."
+            )
+        return found
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment; ``overrides`` (by field name) win, and ``None`` in them means "not given".
+
+    Raises:
+        SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and what is expected.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_one_line(problem) for problem in error.errors(include_url=False))) from None
+
+
+def _one_line(problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ") + "."
+    variable = str(problem["loc"][0])
+    name, field = next((n, f) for n, f in Settings.model_fields.items() if variable in {n, f.alias})
+    secret = "SecretStr" in str(field.annotation)
+    value = "(hidden)" if secret else repr(problem["input"])
+    return f"{field.alias or name}={value} cannot be used: expected {field.description}."
