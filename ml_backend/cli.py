@@ -19,6 +19,7 @@ from rich.table import Table
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
 from ml_backend.logs import configure_logging
+from ml_backend.open_images import open_images_classes
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -160,15 +161,16 @@ def predict(
 
 
 def _label_config(path: Path | None) -> str:
-    if path is None:
-        from ml_backend.labels.config import label_config_for
-        from ml_backend.open_images import open_images_classes
+    from ml_backend.labels.config import label_config_for, parse_label_config
 
+    if path is None:
         return label_config_for(open_images_classes().names)
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LabelConfigError(f"the label config {path} cannot be read: {error}") from None
+    parse_label_config(text)  # a broken one should not cost the wait for TensorFlow
+    return text
 
 
 async def _predict_files(

@@ -49,6 +49,14 @@ def _networks(value: object) -> object:
     return value
 
 
+def _ascii(value: str | SecretStr) -> str | SecretStr:
+    # Clients disagree on how other letters are encoded in the Authorization header (RFC 7617, section 2.1).
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not text.isascii():
+        raise ValueError("not ASCII")
+    return value
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -78,15 +86,15 @@ class Settings(BaseSettings):
         alias="LABEL_STUDIO_API_KEY",
         description="a Label Studio access token, sent to Label Studio's own address only",
     )
-    basic_auth_user: str | None = Field(
+    basic_auth_user: Annotated[str, AfterValidator(_ascii)] | None = Field(
         None,
         alias="BASIC_AUTH_USER",
-        description="the user name that callers must give; set together with BASIC_AUTH_PASS",
+        description="the user name that callers must give, in ASCII; set together with BASIC_AUTH_PASS",
     )
-    basic_auth_pass: SecretStr | None = Field(
+    basic_auth_pass: Annotated[SecretStr, AfterValidator(_ascii)] | None = Field(
         None,
         alias="BASIC_AUTH_PASS",
-        description="the password that callers must give; set together with BASIC_AUTH_USER",
+        description="the password that callers must give, in ASCII; set together with BASIC_AUTH_USER",
     )
     redis_url: SecretStr | None = Field(
         None,

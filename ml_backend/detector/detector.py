@@ -29,6 +29,8 @@ class Detector:
         fingerprint: SHA-256 of the model's files, 64 hex digits.
         contract: the signature that is called.
         class_list: the classes that the detector can return, or None where it has classes of its own that no list tells.
+        module: the loaded module; it keeps alive the variables and tables that the signature reads.
+        signature: the concrete function that is called.
     """
 
     handle: str
@@ -36,8 +38,8 @@ class Detector:
     fingerprint: str
     contract: Contract
     class_list: ClassList | None
-    _module: Any  # keeps alive the variables and tables that the signature reads
-    _signature: Any
+    module: Any
+    signature: Any
 
     @classmethod
     def load(cls, handle: str, cache_dir: Path, *, workers: int, progress: Progress = lambda _: None) -> Self:
@@ -68,8 +70,8 @@ class Detector:
             fingerprint=fingerprint(folder),
             contract=contract,
             class_list=_class_list(contract, outputs),
-            _module=module,
-            _signature=signature,
+            module=module,
+            signature=signature,
         )
 
     def run(self, pixels: NDArray[np.uint8]) -> Detections:
@@ -79,7 +81,7 @@ class Detector:
             pixels: uint8 [height, width, 3], RGB, in the displayed frame.
 
         Returns:
-            All detections with a score of at least 0.01, best first, in the displayed frame.
+            All detections with a score of at least 0.001, best first, in the displayed frame.
 
         Raises:
             DetectorError: the model failed on this picture.
@@ -87,7 +89,7 @@ class Detector:
         height, width, _ = pixels.shape
         image = tf.convert_to_tensor(pixels[None].astype(np.float32) / np.float32(255))
         try:
-            outputs = self._signature(**{self.contract.input: image})
+            outputs = self.signature(**{self.contract.input: image})
         except tf.errors.OpError as error:
             reason = (error.message or type(error).__name__).strip().split("\n")[-1]
             raise DetectorError(f"the detector failed on a picture of {width} x {height} pixels: {reason}") from error

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from ml_backend.detector.tensorflow_runtime import hub, tf
@@ -160,7 +161,8 @@ def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]
 
 
 def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
-    cause = str(getattr(error, "reason", "") or error).strip().split("\n")[0] or type(error).__name__
+    inner = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
+    cause = str(inner).strip().split("\n")[0] or type(error).__name__
     return (
         f"the detector {handle} cannot be loaded: {cause}. Three ways out: name a folder or .tar.gz on this machine "
         f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network and copy it here "
@@ -178,11 +180,11 @@ def model_name(handle: str) -> str:
     >>> model_name("/models/my detector.tar.gz")
     'my-detector'
     """
-    text = re.sub(r"\.(tar\.gz|tgz|tar)$", "", handle.rstrip("/"))
-    if "://" not in text:
-        parts = [Path(text).expanduser().resolve().name]
+    if "://" not in handle:
+        name = Path(handle).expanduser().resolve().name
     else:
         noise = {"models", "google", "tensorflow1", "tensorflow2", "frameworks", "variations", "versions"}
-        segments = urlsplit(text).path.split("/")
-        parts = [part for part in segments if part and not part.isdigit() and part.lower() not in noise]
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(parts)).strip("-") or "model"
+        segments = urlsplit(handle).path.split("/")
+        name = "-".join(part for part in segments if part and not part.isdigit() and part.lower() not in noise)
+    name = re.sub(r"\.(tar\.gz|tgz|tar)$", "", name)
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") or "model"

@@ -9,8 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ml_backend.errors import ImageDecodeError
 
 # What annotators' browsers show, plus TIFF. A closed list keeps Pillow's rarer decoders away from bytes that anybody may have sent.
-# MPO is what many phones and cameras call a JPEG with a second picture behind it.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+# MPO, a JPEG with a second picture behind it, as many phones make, is read by the JPEG decoder.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 
 # Detectors shrink the longer side to a few hundred pixels; past this ratio the shorter one would come to nothing.
 MAX_ASPECT_RATIO = 200

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -47,8 +48,13 @@ def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | N
 
 async def _malformed(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette types every handler's error as Exception
-    problems = (f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors())
-    return _answer(RequestError.status, RequestError.code, "; ".join(problems))
+    return _answer(RequestError.status, RequestError.code, "; ".join(map(_problem, error.errors())))
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        return f"the body is not JSON: {problem['ctx']['error']} (character {problem['loc'][-1]})"
+    return f"{'.'.join(map(str, problem['loc'][1:])) or 'body'}: {problem['msg']}"
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -1,0 +1,90 @@
+"""Fixtures that several test modules share: detectors, real servers, the shared photographs.
+
+TensorFlow is imported inside the fixtures that need it, so that tests without it take no seconds to start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from picture_server import PictureServer, picture_server
+
+from ml_backend.logs import configure_logging
+from ml_backend.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ml_backend.detector.detector import Detector
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of the machine change what a test sees."""
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> None:
+    """Log as a service does, whatever the test before has set."""
+    configure_logging("info")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Give the folder of shared models and photographs, which continuous integration must have and others may lack."""
+    if not SHARED.is_dir():
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"{SHARED} is missing, and these tests must not be skipped here")
+        pytest.skip(f"needs the shared models and photographs in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for detectors that lasts for the session."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def demo_detector(models_dir: Path) -> Detector:
+    """Give the demo detector, loaded."""
+    from ml_backend.detector.detector import Detector
+
+    return Detector.load("demo", models_dir, workers=2)
+
+
+@pytest.fixture(scope="session", params=["hub", "savedmodel"])
+def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: Path) -> Detector:
+    """Give the shared trained detector, in the TF1 Hub format and as a TF2 SavedModel."""
+    from ml_backend.detector.detector import Detector
+
+    folder = shared / "models" / f"openimages-subset-detector-{request.param}"
+    return Detector.load(str(folder), models_dir, workers=2)
+
+
+@pytest.fixture
+def pictures() -> Iterator[PictureServer]:
+    """Give a real HTTP server that answers as the test tells it."""
+    with picture_server() as server:
+        yield server
+
+
+@pytest.fixture
+def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
+    """Give a function that starts the real service with some settings, and returns its address."""
+    from ml_backend.server import create_app
+    from ml_backend.server.running import served
+
+    with ExitStack() as running:
+
+        def start(detector: Detector = demo_detector, **settings: Any) -> str:
+            return running.enter_context(served(create_app(load_settings(**settings), detector)))
+
+        yield start

@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+from PIL import Image
+from samples import encoded
+
+from ml_backend.errors import ImageDecodeError
+from ml_backend.images import decode
+
+RED, WHITE, BLACK, GREY = (255, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 128)
+ORIENTATION = 0x0112
+
+
+def pixel(data: bytes, x: int = 1, y: int = 1) -> tuple[int, ...]:
+    """Return one decoded pixel."""
+    return tuple(int(channel) for channel in decode(data, max_pixels=10_000)[y, x])
+
+
+def solid(mode: str, colour: float | tuple[int, ...]) -> Image.Image:
+    """Return a small picture of one colour."""
+    return Image.new(mode, (8, 6), colour)
+
+
+def palette_with_transparency() -> bytes:
+    """Return a palette picture whose only colour is fully transparent."""
+    return encoded(solid("P", 0), transparency=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encoded(solid("RGB", RED)), RED),
+        (encoded(solid("L", 128)), GREY),
+        (encoded(solid("1", 1)), WHITE),
+        (encoded(solid("1", 0)), BLACK),
+        (encoded(solid("LA", (128, 255))), GREY),
+        (encoded(solid("LA", (0, 0))), WHITE),
+        (encoded(solid("RGBA", (255, 0, 0, 255))), RED),
+        (encoded(solid("RGBA", (0, 0, 0, 0))), WHITE),
+        (encoded(solid("RGBA", (255, 0, 0, 128))), (255, 127, 127)),
+        (palette_with_transparency(), WHITE),
+        (encoded(solid("CMYK", (0, 255, 255, 0)), "TIFF"), RED),
+        (encoded(solid("I;16", 32896)), GREY),
+        (encoded(solid("I;16", 65535), "TIFF"), WHITE),
+        (encoded(solid("I", 32896), "TIFF"), GREY),
+    ],
+    ids=[
+        "RGB",
+        "grey",
+        "1-bit white",
+        "1-bit black",
+        "grey, opaque",
+        "grey, transparent: white shows",
+        "RGBA, opaque",
+        "RGBA, transparent: white shows",
+        "RGBA, half: mixed with white",
+        "palette, transparent: white shows",
+        "CMYK",
+        "16-bit PNG",
+        "16-bit TIFF",
+        "32-bit TIFF with 16-bit values",
+    ],
+)
+def test_every_mode_becomes_the_rgb_that_a_browser_shows(data: bytes, expected: tuple[int, ...]) -> None:
+    """Transparency lies on white, deep pictures keep their brightness."""
+    assert pixel(data) == expected
+
+
+def test_floating_point_tiff_is_spread_over_its_own_range() -> None:
+    """It has no agreed range, so darkest is black and brightest white."""
+    samples = np.linspace(-3, 7, 48, dtype=np.float32).reshape(6, 8)
+    decoded = decode(encoded(Image.fromarray(samples), "TIFF"), max_pixels=100)
+    assert (decoded.min(), decoded.max()) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("WEBP", {}),
+        ("AVIF", {}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("TIFF", {}),
+    ],
+    ids=["png", "jpeg", "progressive jpeg", "webp", "avif", "gif", "bmp", "tiff"],
+)
+def test_every_format_is_read(file_format: str, options: dict[str, object]) -> None:
+    """The formats that browsers show, plus TIFF."""
+    decoded = decode(encoded(solid("RGB", RED), file_format, **options), max_pixels=100)
+    assert decoded.shape == (6, 8, 3)
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded.astype(int) - RED).max() <= 3
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
+def test_animations_give_their_first_frame(file_format: str) -> None:
+    """It is what stands still when the annotator looks."""
+    frames = [solid("RGB", RED), solid("RGB", BLACK)]
+    data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    assert pixel(data) == RED
+
+
+# How each EXIF orientation stores an upright picture (EXIF 2.32, tag 0x0112): the stored pixels by Pillow's transposition.
+STORED_BY = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", STORED_BY)
+def test_every_exif_orientation_is_undone(orientation: int) -> None:
+    """Whatever way a picture is stored, the displayed one comes out."""
+    upright = Image.fromarray(np.arange(8 * 6 * 3, dtype=np.uint8).reshape(6, 8, 3))
+    transposition = STORED_BY[orientation]
+    stored = upright if transposition is None else upright.transpose(transposition)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    np.testing.assert_array_equal(decode(encoded(stored, exif=exif), max_pixels=100), np.asarray(upright))
+
+
+def test_broken_exif_is_passed_over() -> None:
+    """Browsers show such a picture as it is stored."""
+    assert pixel(encoded(solid("RGB", RED), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")) == RED
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return the first bytes of a PNG that claims a size and holds nothing."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty: 0 bytes"),
+        (b"\n<!DOCTYPE html><title>Log in</title>", "HTML page"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'{"detail": "Not found"}', "JSON"),
+        (b"hello, this is text", "not a known image format"),
+        (b"%PDF-1.7", "not a known image format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a known image format"),
+        (encoded(solid("RGB", RED))[:-30], "broken or truncated"),
+        (encoded(Image.effect_noise((64, 64), 50), "JPEG")[:800], "broken or truncated"),
+        (png_header(50_000, 50_000), r"50000 x 50000 = 2,500,000,000 pixels; the limit is 10,000 \(PRELABEL_IMAGE_MAX"),
+        (png_header(0, 10), "not a known image format|no pixels|broken"),
+        (encoded(solid("RGB", RED).resize((4000, 1))), "4000 x 1 pixels, too narrow"),
+        (encoded(solid("RGB", RED).resize((1, 4000))), "1 x 4000 pixels, too narrow"),
+    ],
+    ids=[
+        "empty",
+        "HTML instead of an image",
+        "SVG",
+        "JSON",
+        "text with an image's name",
+        "PDF",
+        "PostScript",
+        "truncated PNG",
+        "truncated JPEG",
+        "decompression bomb",
+        "zero pixels",
+        "a line, lying",
+        "a line, standing",
+    ],
+)
+def test_what_is_no_picture_says_what_it_is(data: bytes, words: str) -> None:
+    """One sentence, before any memory is spent on pixels."""
+    with pytest.raises(ImageDecodeError, match=words):
+        decode(data, max_pixels=10_000)

@@ -1,0 +1,81 @@
+import base64
+from pathlib import Path
+
+import pytest
+
+from ml_backend.errors import ImageReferenceError
+from ml_backend.images import FileReference, HttpReference, InlineReference, parse_reference
+
+LS = "http://ls:8080"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://host/a.jpg", HttpReference("https://host/a.jpg")),
+        ("  http://host/a.jpg\n", HttpReference("http://host/a.jpg")),
+        ("HTTP://host/a.jpg", HttpReference("HTTP://host/a.jpg")),
+        ("http://user:pass@host/a.jpg", HttpReference("http://user:pass@host/a.jpg")),
+        ("/data/upload/1/73f-a%20b.jpg", HttpReference(LS + "/data/upload/1/73f-a%20b.jpg")),
+        ("data:image/png;base64,aGVsbG8=", InlineReference(b"hello")),
+        ("data:image/png;base64,aGVs\nbG8=", InlineReference(b"hello")),
+        ("data:,hel%6Co", InlineReference(b"hello")),
+        (Path("a.jpg"), FileReference(Path("a.jpg"))),
+    ],
+    ids=[
+        "https",
+        "white space around",
+        "scheme in capitals",
+        "user and password",
+        "upload",
+        "data URI",
+        "data URI with line break",
+        "data URI without base64",
+        "file, from this machine only",
+    ],
+)
+def test_forms_are_told_apart(value: object, expected: object) -> None:
+    """Each form of image reference that a task can hold is recognised from its text."""
+    assert parse_reference(value, label_studio_url=LS) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "the image is null"),
+        (7, "the image is a number"),
+        (["http://host/a.jpg"], "the image is a list"),
+        ({"url": "http://host"}, "the image is an object"),
+        ("", "empty text"),
+        ("/etc/passwd", "not a form of image"),
+        ("file:///etc/passwd", "not a form of image"),
+        ("a.jpg", "not a form of image"),
+        ("ftp://host/a.jpg", "not a form of image"),
+        ("http:///a.jpg", "names no host"),
+        ("http://[::1/a.jpg", "not a web address"),
+        ("http://host:port/a.jpg", "not a web address"),
+        ("data:image/png;base64", "no comma"),
+        ("data:image/png;base64,a$b", "not valid base64"),
+        ("data:image/png;base64,abcde", "not valid base64"),
+        ("x" * 5000, "…"),
+    ],
+)
+def test_other_values_are_refused_with_the_reason(value: object, words: str) -> None:
+    """The message says what was found in the image's place, shortened where it is long."""
+    with pytest.raises(ImageReferenceError, match=words.replace("$", r"\$")) as caught:
+        parse_reference(value, label_studio_url=LS)
+    assert len(str(caught.value)) < 400
+
+
+def test_upload_path_without_label_studio_names_the_settings() -> None:
+    """Without Label Studio's address, an upload path cannot be resolved; the message says which settings do it."""
+    with pytest.raises(ImageReferenceError, match="set LABEL_STUDIO_URL"):
+        parse_reference("/data/upload/1/a.jpg")
+
+
+def test_text_form_hides_what_must_not_be_logged() -> None:
+    """Passwords and signatures are left out, and an inline picture is not printed."""
+    url = "https://user:pass@host/a.jpg?X-Amz-Signature=abc"
+    assert str(parse_reference(url)) == "https://host/a.jpg?…"
+    inline = "data:image/png;base64," + base64.b64encode(b"x" * 100).decode()
+    assert str(parse_reference(inline)) == "data: URI of 100 bytes"

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+from label_studio_sdk.label_interface import LabelInterface
+from samples import BALLOON_CONFIG
+
+from ml_backend.detections import Detections
+from ml_backend.errors import LabelConfigError
+from ml_backend.labels import Policy
+from ml_backend.open_images import open_images_classes
+
+TWO_CAMERAS = (
+    '<View><Image name="front" value="$front"/><Image name="rear" value="$rear"/>'
+    '<RectangleLabels name="a" toName="front"><Label value="Car"/></RectangleLabels>'
+    '<RectangleLabels name="b" toName="rear"><Label value="car"/><Label value="Person"/></RectangleLabels>'
+    '<RectangleLabels name="c" toName="front"><Label value="Vehicle" predicted_values="Car"/></RectangleLabels></View>'
+)
+
+
+def policy(xml: str = BALLOON_CONFIG, score_threshold: float = 0.3) -> Policy:
+    """Decide a policy for a detector that speaks Open Images."""
+    return Policy.from_label_config(xml, score_threshold=score_threshold, class_list=open_images_classes())
+
+
+def detections(*rows: tuple[str, float, tuple[float, float, float, float]], width: int = 640) -> Detections:
+    """Return detections from rows of class name, score and box."""
+    return Detections(
+        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
+        scores=np.array([row[1] for row in rows], np.float32),
+        class_names=tuple(row[0] for row in rows),
+        class_mids=("",) * len(rows),
+        width=width,
+        height=480,
+    )
+
+
+BOX = (0.1, 0.2, 0.3, 0.4)
+
+
+def test_threshold_and_labels_select() -> None:
+    """Other classes and lower scores are left out; a score on the threshold is in."""
+    found = detections(("Kite", 0.9, BOX), ("Car", 0.9, BOX), ("Box", 0.29, BOX), ("Balloon", 0.3, BOX))
+    prediction = policy().predict(1, {"image": found}, "v1")
+    assert [region["value"]["rectanglelabels"] for region in prediction["result"]] == [["Kite"], ["Balloon"]]
+    assert prediction["score"] == pytest.approx(0.6)
+    assert prediction["model_version"] == "v1"
+
+
+def test_nothing_found_is_an_empty_result_with_a_score() -> None:
+    """Label Studio then knows that the picture was looked at."""
+    assert policy().predict(1, {"image": detections()}, "v1") == {"result": [], "score": 1.0, "model_version": "v1"}
+
+
+def test_each_control_draws_on_its_own_image() -> None:
+    """Several controls and images: names, sizes and labels are those of the control."""
+    front, rear = detections(("Car", 0.9, BOX)), detections(("Car", 0.8, BOX), ("Person", 0.7, BOX), width=320)
+    decided = policy(TWO_CAMERAS)
+    assert decided.data_keys == ("front", "rear")
+    regions = decided.predict(1, {"front": front, "rear": rear}, "v1")["result"]
+    assert [
+        (each["from_name"], each["to_name"], each["value"]["rectanglelabels"][0], each["original_width"])
+        for each in regions
+    ] == [
+        ("a", "front", "Car", 640),
+        ("b", "rear", "car", 320),
+        ("b", "rear", "Person", 320),
+        ("c", "front", "Vehicle", 640),
+    ]
+    assert len({each["id"] for each in regions}) == 4
+
+
+def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
+    """No numpy scalar, no NaN; the SDK's own validation passes."""
+    prediction = policy().predict(1, {"image": detections(("Kite", 0.87654321, BOX))}, "v1")
+    assert json.loads(json.dumps(prediction, allow_nan=False)) == prediction
+    assert LabelInterface(BALLOON_CONFIG).validate_prediction(prediction)
+
+
+@pytest.mark.parametrize(
+    ("xml", "threshold"),
+    [
+        (BALLOON_CONFIG.replace("Kite", "kite"), 0.3),
+        (BALLOON_CONFIG.replace('name="label"', 'name="boxes"'), 0.3),
+        (BALLOON_CONFIG.replace("$image", "$picture"), 0.3),
+        (BALLOON_CONFIG.replace('"Box"', '"Box" predicted_values="Car"'), 0.3),
+        (BALLOON_CONFIG, 0.31),
+    ],
+    ids=["label", "control", "task key", "predicted values", "threshold"],
+)
+def test_digest_changes_when_predictions_could(xml: str, threshold: float) -> None:
+    """Label Studio then asks again."""
+    assert policy(xml, threshold).digest != policy().digest
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        BALLOON_CONFIG.replace("<View>", '<View>\n  <Header value="Please draw"/>'),
+        BALLOON_CONFIG.replace('<Label value="Kite"/>', '<Label value="Kite" background="red"/>'),
+        BALLOON_CONFIG.replace('value="$image"', 'value="$image" zoom="true"'),
+    ],
+    ids=["a heading", "a colour", "a zoom button"],
+)
+def test_digest_stays_when_predictions_cannot_change(xml: str) -> None:
+    """A change of looks asks nothing again."""
+    assert policy(xml).digest == policy().digest
+
+
+def test_labels_that_no_class_reaches_are_warned_of() -> None:
+    """The warning names them and says what to do."""
+    (warning,) = policy(BALLOON_CONFIG.replace('"Kite"', '"Widget"')).warnings
+    assert "Widget" in warning
+    assert "predicted_values" in warning
+
+
+def test_config_whose_labels_the_detector_all_does_not_know_is_refused() -> None:
+    """Empty predictions for every task would hide the mistake."""
+    xml = BALLOON_CONFIG.replace("Kite", "Widget").replace("Balloon", "Gadget").replace("Box", "Gizmo")
+    with pytest.raises(LabelConfigError, match="knows none of the labels of this config"):
+        policy(xml)
+
+
+def test_detector_with_classes_of_its_own_takes_any_label() -> None:
+    """Where the vocabulary is unknown, no label can be called wrong."""
+    xml = BALLOON_CONFIG.replace("Kite", "Helmet")
+    decided = Policy.from_label_config(xml, score_threshold=0.3, class_list=None)
+    assert decided.warnings == ()
+    assert len(decided.predict(1, {"image": detections(("helmet", 0.9, BOX))}, "v")["result"]) == 1

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from ml_backend.labels.config import Control, Label
+from ml_backend.labels.regions import rectangle, region_id, task_score
+
+CONTROL = Control("label", "image", "image", (Label("Car", ("Car",)),))
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ([0.2, 0.1, 0.6, 0.4], (10, 20, 30, 40)),
+        ([0, 0, 1, 1], (0, 0, 100, 100)),
+        ([-0.1, -0.2, 0.5, 0.5], (0, 0, 50, 50)),
+        ([0.5, 0.5, 1.2, 1.1], (50, 50, 50, 50)),
+        ([1 / 3, 1 / 3, 2 / 3, 1], (33.3333, 33.3333, 66.6667, 33.3334)),
+    ],
+    ids=["corner order", "whole picture", "beyond the upper left", "beyond the lower right", "rounded edges"],
+)
+def test_boxes_become_percentages(box: list[float], expected: tuple[float, ...]) -> None:
+    """From ymin, xmin, ymax, xmax in fractions to x, y, width, height in percent, clamped."""
+    value = rectangle(np.array(box, np.float32), "Car")
+    assert value is not None
+    assert (value["x"], value["y"], value["width"], value["height"]) == pytest.approx(expected, abs=1e-4)
+    assert value["x"] + value["width"] <= 100 + 1e-9
+    assert value["rectanglelabels"] == ["Car"]
+    assert all(type(value[key]) is float for key in ("x", "y", "width", "height"))
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [0.5, 0.5, 0.5, 0.9],
+        [0.5, 0.9, 0.9, 0.5],
+        [1.1, 0, 1.3, 1],
+        [0, -0.5, 1, 0],
+        [0, 0, 0, 0],
+        [0.5, 0.5, 0.5 + 1e-8, 0.9],
+    ],
+    ids=["no height", "edges swapped", "below the picture", "left of the picture", "filler", "thinner than any pixel"],
+)
+def test_boxes_without_area_are_dropped(box: list[float]) -> None:
+    """An annotator could neither see nor remove them."""
+    assert rectangle(np.array(box, np.float32), "Car") is None
+
+
+def test_ids_differ_and_stay() -> None:
+    """Same task, version, control and row: same id; any other: another."""
+    other = Control("other", "image", "image", CONTROL.labels)
+    ids = [
+        region_id(1, "v", CONTROL, 0),
+        region_id(2, "v", CONTROL, 0),
+        region_id(1, "w", CONTROL, 0),
+        region_id(1, "v", other, 0),
+        region_id(1, "v", CONTROL, 1),
+        region_id(None, "v", CONTROL, 0),
+    ]
+    assert len(set(ids)) == len(ids)
+    assert region_id(1, "v", CONTROL, 0) == ids[0]
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden", "expected"),
+    [
+        ([0.9, 0.5], [], 0.7),
+        ([0.4], [0.29], 0.4),
+        ([], [], 1.0),
+        ([], [0.2, 0.1], 0.8),
+        ([], [0.89], 0.5),
+    ],
+    ids=[
+        "mean of the boxes",
+        "hidden ones do not count beside boxes",
+        "nothing suspected",
+        "a near miss",
+        "never first",
+    ],
+)
+def test_task_score_orders_the_queue(shown: list[float], hidden: list[float], expected: float) -> None:
+    """Doubtful pictures come first, sure and empty ones last."""
+    assert task_score(shown, hidden) == pytest.approx(expected)

@@ -1,0 +1,76 @@
+"""A real HTTP server on loopback that answers as told: well, badly, slowly, or not to the end."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Answer:
+    """What one path is answered with.
+
+    Attributes:
+        announced: Content-Length that is claimed, where it is not the true one; -1 leaves the header out.
+        delay: seconds before anything is sent.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    announced: int | None = None
+    delay: float = 0
+
+
+class PictureServer:
+    """Answers by path, and remembers what was asked with which headers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: dict[str, Answer] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+
+    def add(self, path: str, answer: Answer | bytes) -> str:
+        """Answer ``path`` from now on; gives the full URL."""
+        self.answers[path] = answer if isinstance(answer, Answer) else Answer(answer)
+        return self.url + path
+
+    def headers_of(self, path: str) -> dict[str, str]:
+        """Return the headers of the last request for ``path``."""
+        return next(headers for asked, headers in reversed(self.requests) if asked == path)
+
+
+@contextmanager
+def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
+    """Serve on a free port of a loopback address while the block lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            pictures.requests.append((self.path, dict(self.headers)))
+            answer = pictures.answers.get(self.path.partition("?")[0], Answer(status=404))
+            time.sleep(answer.delay)
+            try:
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                if answer.announced != -1:
+                    self.send_header(
+                        "Content-Length", str(len(answer.body) if answer.announced is None else answer.announced)
+                    )
+                self.end_headers()
+                self.wfile.write(answer.body)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the client has given up, as some tests mean it to
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+            """Stay silent."""
+
+    with ThreadingHTTPServer((host, 0), Handler) as server:
+        pictures = PictureServer(f"http://{host}:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield pictures
+        server.shutdown()
+        thread.join()

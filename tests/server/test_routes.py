@@ -1,0 +1,274 @@
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from label_studio_sdk.label_interface import LabelInterface
+from picture_server import Answer, PictureServer
+from PIL import Image
+from samples import BALLOON_CONFIG, balloon_file, encoded
+
+Serve = Callable[..., str]
+
+
+def post(
+    url: str, tasks: list[Any], label_config: str = BALLOON_CONFIG, project: str = "7.1795326029"
+) -> httpx.Response:
+    """Post tasks as Label Studio does."""
+    body = {
+        "tasks": tasks,
+        "project": project,
+        "label_config": label_config,
+        "params": {"login": None, "password": None, "context": None},
+    }
+    return httpx.post(f"{url}/predict", json=body, timeout=60)
+
+
+def label_studio_task(number: int, image: object) -> dict[str, Any]:
+    """Return a task with all the fields that Label Studio 1.23 sends."""
+    return {
+        "id": number,
+        "data": {"image": image},
+        "meta": {},
+        "created_at": "2026-11-22T12:00:00Z",
+        "is_labeled": False,
+        "overlap": 1,
+        "inner_id": number,
+        "total_predictions": 0,
+        "project": 7,
+        "file_upload": 1,
+        "annotations": [{"id": 5, "result": []}],
+        "predictions": [{"id": 9, "result": [], "model_version": "old"}],
+    }
+
+
+@pytest.mark.parametrize("path", ["/health", "/"])
+def test_health_is_up(serve: Serve, path: str) -> None:
+    """Label Studio asks before each prediction and wants JSON."""
+    answer = httpx.get(serve() + path)
+    assert (answer.status_code, answer.json()) == (200, {"status": "UP", "model_class": "Prelabel"})
+
+
+def test_setup_and_predictions_carry_the_same_version(serve: Serve, pictures: PictureServer) -> None:
+    """Label Studio compares them, and asks for ever where they differ."""
+    url = serve()
+    body = {
+        "project": "7.1795326029",
+        "schema": BALLOON_CONFIG,
+        "hostname": "http://ls",
+        "access_token": "secret",
+        "extra_params": None,
+    }
+    version = httpx.post(f"{url}/setup", json=body).json()["model_version"]
+    (result,) = post(url, [label_studio_task(1, pictures.add("/a.png", balloon_file()))]).json()["results"]
+    assert result["model_version"] == version
+
+
+@pytest.mark.parametrize("schema", ["<View></View>", "<View", ""])
+def test_setup_stays_200_for_a_config_that_cannot_be_served(serve: Serve, schema: str) -> None:
+    """The reason stands where a person looks; an error here would only look like a dead backend."""
+    url = serve()
+    answer = httpx.post(f"{url}/setup", json={"project": "7.1", "schema": schema})
+    assert answer.status_code == 200
+    assert answer.json()["model_version"].startswith("demo-shapes@")
+    assert "label config" in httpx.get(f"{url}/status").json()["projects"]["7"]["config_problem"]
+
+
+def test_pictures_by_http_and_inline(serve: Serve, pictures: PictureServer) -> None:
+    """Both forms give the same boxes, and Label Studio's own validation accepts them."""
+    data = balloon_file()
+    inline = "data:image/png;base64," + base64.b64encode(data).decode()
+    tasks = [label_studio_task(1, pictures.add("/a.png", data)), label_studio_task(2, inline)]
+    first, second = post(serve(), tasks).json()["results"]
+    assert first["result"][0]["value"] == second["result"][0]["value"]
+    assert first["result"][0]["id"] != second["result"][0]["id"]
+    for result in (first, second):
+        assert LabelInterface(BALLOON_CONFIG).validate_prediction(result)
+        check_strictly(result, {"Balloon", "Kite", "Box"})
+
+
+def check_strictly(result: dict[str, Any], labels: set[str]) -> None:
+    """Check what Label Studio's validation lets through: ranges, sizes, ids, labels."""
+    assert 0 <= result["score"] <= 1
+    ids = [region["id"] for region in result["result"]]
+    assert len(ids) == len(set(ids))
+    for region in result["result"]:
+        value = region["value"]
+        assert set(value) == {"x", "y", "width", "height", "rotation", "rectanglelabels"}
+        assert min(value["x"], value["y"]) >= 0
+        assert min(value["width"], value["height"]) > 0
+        assert value["x"] + value["width"] <= 100.00001
+        assert value["y"] + value["height"] <= 100.00001
+        assert len(value["rectanglelabels"]) == 1
+        assert value["rectanglelabels"][0] in labels
+        assert 0 <= region["score"] <= 1
+        assert region["original_width"] >= 1
+        assert region["original_height"] >= 1
+        assert (region["image_rotation"], value["rotation"]) == (0, 0)
+
+
+def bomb() -> bytes:
+    """Return a small file that claims 400 million pixels and really unpacks to them."""
+    return encoded(Image.new("1", (20_000, 20_000)), "PNG")
+
+
+BAD_PICTURES: list[tuple[str, Answer | None, str]] = [
+    ("truncated", Answer(balloon_file()[:200]), "broken or truncated"),
+    ("empty", Answer(b""), "without a body"),
+    ("HTML instead of an image", Answer(b"<!doctype html><title>Log in</title>"), "HTML page"),
+    ("decompression bomb", Answer(bomb()), "20000 x 20000 = 400,000,000 pixels"),
+    ("too narrow", Answer(encoded(Image.new("RGB", (40_000, 1)))), "too narrow"),
+    ("text under an image's name", Answer(b"hello"), "not a known image format"),
+    ("slow host", Answer(balloon_file(), delay=3), "did not arrive within 1 s"),
+    ("not found", Answer(status=404), "answered 404"),
+    ("not there", None, "cannot connect"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), BAD_PICTURES, ids=[name for name, *_ in BAD_PICTURES])
+def test_bad_picture_fails_alone(
+    serve: Serve, pictures: PictureServer, name: str, answer: Answer | None, words: str
+) -> None:
+    """``[]`` in its place, the others keep theirs, and the page says which task and why."""
+    url = serve(image_timeout=1)
+    good = pictures.add("/good.png", balloon_file())
+    bad = "http://127.0.0.1:1/bad.jpg" if answer is None else pictures.add("/bad.jpg", answer)
+    response = post(url, [label_studio_task(1, good), label_studio_task(2, bad), label_studio_task(3, good)])
+    assert response.status_code == 200
+    first, failed, third = response.json()["results"]
+    assert failed == []
+    assert len(first["result"]) == len(third["result"]) == 1
+    (failure,) = httpx.get(f"{url}/status").json()["projects"]["7"]["failures"]
+    assert failure["task"] == "2"
+    assert words in failure["cause"]
+
+
+BAD_TASKS: list[tuple[str, object, str]] = [
+    ("wrong base64", {"id": 2, "data": {"image": "data:image/png;base64,@@@"}}, "not valid base64"),
+    ("missing key", {"id": 2, "data": {"picture": "x"}}, "has no 'image'"),
+    ("data is a list", {"id": 2, "data": ["x"]}, "no object under 'data'"),
+    ("no data", {"id": 2}, "no object under 'data'"),
+    ("image is null", {"id": 2, "data": {"image": None}}, "the image is null"),
+    ("file of the server", {"id": 2, "data": {"image": "/etc/passwd"}}, "not a form of image"),
+    ("upload without Label Studio", {"id": 2, "data": {"image": "/data/upload/1/a.jpg"}}, "set LABEL_STUDIO_URL"),
+    ("no task at all", 5, "not an object"),
+]
+
+
+@pytest.mark.parametrize(("name", "task", "words"), BAD_TASKS, ids=[name for name, *_ in BAD_TASKS])
+def test_bad_task_fails_alone(serve: Serve, pictures: PictureServer, name: str, task: object, words: str) -> None:
+    """A task that holds something else than the config says costs no other task its boxes."""
+    url = serve()
+    good = label_studio_task(1, pictures.add("/good.png", balloon_file()))
+    first, failed = post(url, [good, task]).json()["results"]
+    assert len(first["result"]) == 1
+    assert failed == []
+    (failure,) = httpx.get(f"{url}/status").json()["projects"]["7"]["failures"]
+    assert words in failure["cause"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ('<View><Image name="image" value="$image"/></View>', "no <RectangleLabels> control"),
+        ("<View><Image", "not valid XML"),
+        (BALLOON_CONFIG.replace("Balloon", "Gadget").replace("Kite", "Gizmo").replace("Box", "Widget"), "knows none"),
+    ],
+    ids=["no rectangle control", "malformed XML", "labels that the model does not know"],
+)
+def test_config_that_cannot_be_served_fails_each_task_with_the_reason(
+    serve: Serve, pictures: PictureServer, config: str, words: str
+) -> None:
+    """The tasks stay retryable, since mending the config mends them."""
+    url = serve()
+    task = label_studio_task(1, pictures.add("/good.png", balloon_file()))
+    response = post(url, [task, task], label_config=config)
+    assert (response.status_code, response.json()) == (200, {"results": [[], []]})
+    assert words in httpx.get(f"{url}/status").json()["projects"]["7"]["failures"][0]["cause"]
+
+
+def test_no_tasks_is_no_results(serve: Serve) -> None:
+    """An empty request is not an error."""
+    assert post(serve(), []).json() == {"results": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("/predict", b"{", "the body is not JSON: "),
+        ("/predict", b"[]", "body: "),
+        ("/predict", b"{}", "tasks: Field required; label_config: Field required"),
+        ("/predict", b'{"tasks": {}, "label_config": "<View/>"}', "tasks: Input should be a valid list"),
+        ("/predict", b'{"tasks": [], "label_config": null}', "label_config: Input should be a valid string"),
+        ("/predict", b"\xff\xfe", "the body is not JSON: "),
+        ("/setup", b"{}", "schema: Field required"),
+    ],
+    ids=[
+        "cut short",
+        "a list",
+        "empty object",
+        "tasks not a list",
+        "no label config",
+        "not text",
+        "setup without config",
+    ],
+)
+def test_malformed_request_says_what_is_wrong(serve: Serve, path: str, content: bytes, words: str) -> None:
+    """400 with one sentence, and no trace."""
+    answer = httpx.post(serve() + path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "bad_request"
+    assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("GET", "/predict", 405)])
+def test_other_errors_are_json_too(serve: Serve, method: str, path: str, status: int) -> None:
+    """One shape of error for everything."""
+    answer = httpx.request(method, serve() + path)
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_unexpected_error_shows_no_trace(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 as JSON, and nothing of the inside."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("ml_backend.server.status.ProjectStatuses.of", fail)
+    answer = post(serve(), [])
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal"
+    assert "secret" not in answer.text
+
+
+def test_token_in_setup_is_not_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Label Studio sends the token of the project's creator with each /setup."""
+    url = serve()
+    for schema in (BALLOON_CONFIG, "<View"):
+        httpx.post(f"{url}/setup", json={"project": "7.1", "schema": schema, "access_token": "s3cret-token"})
+    httpx.post(f"{url}/setup", json={"schema": 5, "access_token": "s3cret-token"})
+    assert "s3cret-token" not in caplog.text + httpx.get(f"{url}/status").text
+
+
+def test_openapi_shows_real_schemas_and_examples(serve: Serve) -> None:
+    """Someone who writes a client finds the shapes there."""
+    api = httpx.get(serve() + "/openapi.json").json()
+    assert {"/health", "/setup", "/predict", "/status"} <= set(api["paths"])
+    schemas = api["components"]["schemas"]
+    assert "image" in str(schemas["PredictRequest"]["properties"]["tasks"])
+    assert schemas["PredictResponse"]["properties"]["results"]["items"]["anyOf"]
+    assert schemas["RegionModel"]["properties"]["original_width"]["examples"]
+
+
+def test_status_is_a_page_for_browsers(serve: Serve, pictures: PictureServer) -> None:
+    """What runs, what is probably not meant, and what failed, with everything that came from outside escaped."""
+    url = serve()
+    post(url, [{"id": "<script>alert(1)</script>", "data": {"image": "<img src=x>"}}])
+    page = httpx.get(f"{url}/status", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert page.headers["content-type"].startswith("text/html")
+    for words in ("demo-shapes", "signature &#39;default&#39;", "LABEL_STUDIO_URL is not set", "Project 7", "1 failed"):
+        assert words in page.text
+    assert "<script>" not in page.text
+    assert "<img" not in page.text

@@ -1,0 +1,193 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from samples import BALLOON_CONFIG, balloon_file
+from typer.testing import CliRunner, Result
+
+from ml_backend import __version__
+from ml_backend.cli import app
+
+COMMAND = [sys.executable, "-m", "ml_backend"]
+
+
+@pytest.fixture
+def run(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Give a function that runs a command in a folder of its own, in this process: TensorFlow takes seconds to start."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(models_dir))
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def balloon(tmp_path: Path) -> Path:
+    """Give a picture file with one balloon."""
+    path = tmp_path / "balloon.png"
+    path.write_bytes(balloon_file())
+    return path
+
+
+def test_version(run: Callable[..., Result]) -> None:
+    """One line."""
+    assert run("--version").stdout == f"prelabel {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["", "serve", "predict", "demo"])
+def test_help_answers_without_tensorflow(command: str) -> None:
+    """In well under the seconds that TensorFlow takes to import."""
+    script = (
+        "import sys; from ml_backend.cli import app; app(standalone_mode=False); assert 'tensorflow' not in sys.modules"
+    )
+    arguments = [sys.executable, "-c", script, *command.split(), "--help"]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert "Usage" in result.stdout
+
+
+def test_predict_prints_a_table(run: Callable[..., Result], balloon: Path) -> None:
+    """Boxes in pixels, under the names of the classes."""
+    result = run("predict", "--model", "demo", balloon)
+    assert result.exit_code == 0, result.stderr
+    (row,) = (line for line in result.stdout.splitlines() if "balloon.png" in line)
+    cells = [cell.strip() for cell in row.strip("│┃ ").split("│")]
+    assert cells[:2] == ["balloon.png", "Balloon"]
+    assert [int(cell) for cell in cells[3:]] == pytest.approx([40, 50, 60, 80], abs=2)
+
+
+def test_predict_json_is_what_label_studio_imports(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
+    """With the project's own label config; and only JSON on standard output."""
+    (tmp_path / "config.xml").write_text(BALLOON_CONFIG.replace('"Balloon"', '"balloon"'))
+    result = run("predict", "--model", "demo", "--config", "config.xml", "--json", balloon)
+    (task,) = json.loads(result.stdout)
+    assert task["data"] == {"image": str(balloon)}
+    (prediction,) = task["predictions"]
+    assert prediction["result"][0]["value"]["rectanglelabels"] == ["balloon"]
+
+
+def test_predict_draws(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
+    """The picture with its box: the edge has another colour than before."""
+    run("predict", "--model", "demo", "--draw", "out", balloon)
+    with Image.open(tmp_path / "out" / "balloon.png") as drawn, Image.open(balloon) as before:
+        assert drawn.size == before.size
+        assert drawn.getpixel((40, 60)) != before.getpixel((40, 60))
+
+
+def test_threshold_hides(run: Callable[..., Result], balloon: Path) -> None:
+    """A threshold of 1 leaves nothing of a score below."""
+    result = run("predict", "--model", "demo", "--threshold", "1", balloon)
+    assert "(nothing)" in result.stdout
+
+
+def test_failed_picture_is_named_and_the_others_are_done(
+    run: Callable[..., Result], balloon: Path, tmp_path: Path
+) -> None:
+    """Status 1, one line for the failure, the table for the rest."""
+    (tmp_path / "page.jpg").write_text("<!doctype html>")
+    result = run("predict", "--model", "demo", "page.jpg", balloon, "missing.jpg")
+    assert result.exit_code == 1
+    assert "page.jpg: what came is an HTML page" in result.stderr
+    assert "missing.jpg: missing.jpg cannot be read: No such file or directory" in result.stderr
+    assert "balloon.png" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["predict", "x.png", "--model", "/no/such/module"], {}, "no folder and no file of that name"),
+        (["predict", "x.png", "--model", "demo", "--config", "none.xml"], {}, "none.xml cannot be read"),
+        (["predict", "x.png", "--model", "demo", "--config", "page.xml"], {}, "not valid XML"),
+        (
+            ["predict", "x.png", "--threshold", "7"],
+            {},
+            "MODEL_SCORE_THRESHOLD='7.0' cannot be used|MODEL_SCORE_THRESHOLD=7.0",
+        ),
+        (["serve"], {"PORT": "many"}, "PORT='many' cannot be used: expected the port to listen on, from 1 to 65535."),
+        (["serve", "--port", "0"], {}, "PORT=0 cannot be used"),
+    ],
+    ids=["no model", "no config", "broken config", "wrong threshold", "wrong environment", "wrong port"],
+)
+def test_mistakes_get_one_sentence(
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    environment: dict[str, str],
+    words: str,
+) -> None:
+    """Status 2, no trace."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "page.xml").write_text("<View")
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert re.search(words, result.stderr)
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_demo_ends_with_a_table_and_a_picture(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Each drawn object is found in its place, and it says that it was a demo."""
+    result = run("demo", "--out", "demo")
+    assert result.exit_code == 0, result.stderr
+    assert "22 objects drawn, 22 boxes answered by demo-shapes@" in result.stdout
+    assert "was drawn as" not in result.stdout
+    with Image.open(tmp_path / "demo" / "boxes.png") as sheet:
+        assert sheet.width > 1000
+
+
+@pytest.fixture
+def served(models_dir: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start ``prelabel serve`` as a process of its own; end it afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = os.environ | {"TFHUB_CACHE_DIR": str(models_dir), "LABEL_STUDIO_API_KEY": "s3cret-token"}
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--model", "demo", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[str]) -> Any:
+    for _ in range(600):
+        assert process.poll() is None
+        try:
+            return httpx.get(f"{url}/health").json()
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start within a minute")
+
+
+def test_serve_answers_and_ends_on_a_signal(served: tuple[str, subprocess.Popen[str]]) -> None:
+    """The first answer is a ready one, logs are JSON lines without secrets, and SIGTERM ends it cleanly."""
+    url, process = served
+    assert _wait_until_up(url, process)["status"] == "UP"
+    body = {"tasks": [{"id": 1, "data": {"image": "nonsense"}}], "label_config": BALLOON_CONFIG, "project": "1.1"}
+    assert httpx.post(f"{url}/predict", json=body).json() == {"results": [[]]}
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=20)
+    # uvicorn raises the signal again once it has shut down, so that whoever sent it sees that it was the cause.
+    assert process.returncode in {0, -signal.SIGTERM}
+    events = [json.loads(line) for line in log.splitlines()]
+    assert {"ready", "task failed"} <= {event["event"] for event in events}
+    assert "s3cret-token" not in log

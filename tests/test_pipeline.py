@@ -1,0 +1,183 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from picture_server import Answer, PictureServer
+from samples import BALLOON_CONFIG, balloon_file
+
+from ml_backend.detector.detector import Detector
+from ml_backend.errors import PrelabelError
+from ml_backend.pipeline import Pipeline
+from ml_backend.settings import load_settings
+
+
+def counting(detector: Detector) -> tuple[Detector, list[int]]:
+    """Return a detector that writes down each run of its model."""
+    runs: list[int] = []
+
+    def run(**inputs: Any) -> Any:
+        runs.append(1)
+        return detector.signature(**inputs)
+
+    return replace(detector, signature=run), runs
+
+
+@pytest.fixture
+def pipeline(demo_detector: Detector) -> Callable[..., Any]:
+    """Give a function that opens a pipeline on a counting demo detector."""
+
+    @asynccontextmanager
+    async def open_pipeline(**settings: Any) -> AsyncIterator[tuple[Pipeline, list[int]]]:
+        detector, runs = counting(demo_detector)
+        async with Pipeline(load_settings(**settings), detector) as pipeline:
+            yield pipeline, runs
+
+    return open_pipeline
+
+
+def task(image: object, number: int = 1) -> dict[str, Any]:
+    """Return a task with one image."""
+    return {"id": number, "data": {"image": image}}
+
+
+async def test_task_becomes_a_prediction(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """The balloon's box comes back in percent, under the project's label, with the pipeline's version."""
+    async with pipeline() as (pipe, _):
+        (answer,) = await pipe.predict([task(pictures.add("/a.png", balloon_file()))], BALLOON_CONFIG)
+        (region,) = answer["result"]
+        assert region["value"]["rectanglelabels"] == ["Balloon"]
+        assert (region["original_width"], region["original_height"]) == (320, 200)
+        assert region["value"]["x"] == pytest.approx(12.5, abs=0.5)
+        assert region["value"]["width"] == pytest.approx(18.75, abs=0.7)
+        assert answer["model_version"] == pipe.model_version(BALLOON_CONFIG)
+
+
+async def test_answers_stand_in_the_order_of_the_tasks(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """Whichever is done first; a failed one stands in its place and touches no other."""
+    slow = pictures.add("/slow.png", Answer(balloon_file(), delay=0.3))
+    quick = pictures.add("/quick.png", balloon_file())
+    tasks = [
+        task(slow),
+        7,
+        {},
+        {"data": []},
+        {"data": {"picture": quick}},
+        task(pictures.url + "/none.png"),
+        task(quick),
+    ]
+    async with pipeline() as (pipe, _):
+        answers = await pipe.predict(tasks, BALLOON_CONFIG)
+    assert [answer.code if isinstance(answer, PrelabelError) else len(answer["result"]) for answer in answers] == [
+        1,
+        "bad_task",
+        "bad_task",
+        "bad_task",
+        "bad_task",
+        "image_not_fetched",
+        1,
+    ]
+    assert "has no 'image'" in str(answers[4])
+    assert "'picture'" in str(answers[4])
+
+
+async def test_same_picture_runs_the_model_once(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """Under two addresses, twice in one request, and again later: one run."""
+    first, second = pictures.add("/a.png", balloon_file()), pictures.add("/b.png", balloon_file())
+    async with pipeline() as (pipe, runs):
+        before = await pipe.predict([task(first, 1), task(second, 2), task(first, 3)], BALLOON_CONFIG)
+        again = await pipe.predict([task(first, 1)], BALLOON_CONFIG)
+    assert len(runs) == 1
+    assert again == before[:1]
+
+
+async def test_change_of_labels_and_thresholds_runs_no_model(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """Raw detections are kept, so a new config is answered from them."""
+    tasks = [task(pictures.add("/a.png", balloon_file()))]
+    async with pipeline() as (pipe, runs):
+        await pipe.predict(tasks, BALLOON_CONFIG)
+        (answer,) = await pipe.predict(
+            tasks, BALLOON_CONFIG.replace('"Balloon"', '"Ballon" predicted_values="balloon"')
+        )
+    assert answer["result"][0]["value"]["rectanglelabels"] == ["Ballon"]
+    assert len(runs) == 1
+
+
+async def test_without_memory_for_it_nothing_is_kept(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """PRELABEL_CACHE_MEMORY_BYTES=0 computes each time, with the same answer."""
+    tasks = [task(pictures.add("/a.png", balloon_file()))]
+    async with pipeline(memory_cache_bytes=0) as (pipe, runs):
+        assert await pipe.predict(tasks, BALLOON_CONFIG) == await pipe.predict(tasks, BALLOON_CONFIG)
+    assert len(runs) == 2
+
+
+async def test_two_images_of_a_task_are_both_needed(pipeline: Callable[..., Any], tmp_path: Path) -> None:
+    """Half an answer would count as a whole one in Label Studio."""
+    (tmp_path / "a.png").write_bytes(balloon_file())
+    config = BALLOON_CONFIG.replace(
+        "</View>",
+        '<Image name="rear" value="$rear"/><RectangleLabels name="r" toName="rear"><Label value="Kite"/></RectangleLabels></View>',
+    )
+    both = {"id": 1, "data": {"image": tmp_path / "a.png", "rear": tmp_path / "a.png"}}
+    half = {"id": 2, "data": {"image": tmp_path / "a.png", "rear": tmp_path / "b.png"}}
+    async with pipeline() as (pipe, _):
+        whole, failed = await pipe.predict([both, half], config)
+    assert len(whole["result"]) == 1
+    assert failed.code == "image_not_fetched"
+
+
+async def test_config_that_cannot_be_served_is_the_reason_of_every_task(pipeline: Callable[..., Any]) -> None:
+    """And has a version all the same, which changes with the config."""
+    async with pipeline() as (pipe, _):
+        answers = await pipe.predict([task("http://x/a.png"), task("http://x/b.png")], "<View/>")
+        assert [answer.code for answer in answers] == ["bad_label_config"] * 2
+        assert pipe.model_version("<View/>") != pipe.model_version("<View></View>")
+
+
+async def test_failure_that_nobody_thought_of_fails_one_task(
+    pipeline: Callable[..., Any], pictures: PictureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug costs the task that met it, and its text stays in the log."""
+    good = pictures.add("/a.png", balloon_file())
+
+    def parse(value: object, **_: object) -> Any:
+        if value == "trap":
+            raise ZeroDivisionError("secret detail")
+        return parse_reference(value)
+
+    from ml_backend.images import parse_reference
+
+    monkeypatch.setattr("ml_backend.pipeline.parse_reference", parse)
+    async with pipeline() as (pipe, _):
+        failed, fine = await pipe.predict([task("trap"), task(good)], BALLOON_CONFIG)
+    assert failed.code == "internal"
+    assert "secret" not in str(failed)
+    assert len(fine["result"]) == 1
+
+
+async def test_single_task_does_not_wait_behind_a_large_request(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """One request takes half of the places at most."""
+    slow = [pictures.add(f"/slow-{n}.png", Answer(balloon_file(), delay=0.4)) for n in range(12)]
+    quick = pictures.add("/quick.png", balloon_file())
+    async with pipeline(pictures_in_flight=4) as (pipe, _):
+        large = asyncio.create_task(pipe.predict([task(url) for url in slow], BALLOON_CONFIG))
+        await asyncio.sleep(0.1)
+        await pipe.predict([task(quick)], BALLOON_CONFIG)
+        assert not large.done()
+        assert len(await large) == 12
+
+
+def test_model_version_has_its_form(demo_detector: Detector) -> None:
+    """<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>, the same in every replica."""
+    versions = {Pipeline(load_settings(), demo_detector).model_version(BALLOON_CONFIG) for _ in range(2)}
+    (version,) = versions
+    name, _, rest = version.partition("@")
+    fingerprint, _, digest = rest.partition(".")
+    assert (name, fingerprint, len(digest)) == ("demo-shapes", demo_detector.fingerprint[:8], 6)

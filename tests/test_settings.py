@@ -1,0 +1,128 @@
+import pytest
+
+from ml_backend.errors import SettingsError
+from ml_backend.settings import PUBLISHED_DETECTOR, Settings, load_settings
+
+
+def test_defaults_are_those_that_label_studio_users_expect() -> None:
+    """With an empty environment the service listens on 9090 and serves the published detector."""
+    settings = load_settings()
+    assert (settings.port, settings.model, settings.model_score_threshold) == (9090, PUBLISHED_DETECTOR, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "expected"),
+    [
+        ("LABEL_STUDIO_URL", "http://ls:8080/prefix/", "label_studio_url", "http://ls:8080/prefix"),
+        ("MODEL_SCORE_THRESHOLD", "0.55", "model_score_threshold", 0.55),
+        ("PORT", "9191", "port", 9191),
+        ("LOG_LEVEL", "INFO", "log_level", "info"),
+        ("PRELABEL_IMAGE_MAX_BYTES", "10MB", "image_max_bytes", 10_000_000),
+        ("PRELABEL_INFERENCE_WORKERS", "3", "inference_workers", 3),
+        ("LABEL_STUDIO_URL", "", "label_studio_url", None),
+    ],
+    ids=[
+        "address without trailing slash",
+        "number",
+        "port",
+        "level in capitals",
+        "bytes with unit",
+        "count",
+        "empty is unset",
+    ],
+)
+def test_environment_is_read(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, field: str, expected: object
+) -> None:
+    """Each variable sets its field."""
+    monkeypatch.setenv(variable, value)
+    assert getattr(load_settings(), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("PORT", "99999", "from 1 to 65535"),
+        ("PORT", "http", "from 1 to 65535"),
+        ("MODEL_SCORE_THRESHOLD", "30", "from 0 to 1"),
+        ("MODEL_SCORE_THRESHOLD", "nan", "from 0 to 1"),
+        ("LABEL_STUDIO_URL", "label-studio:8080", "http://label-studio:8080"),
+        ("LABEL_STUDIO_URL", "http://ls/?x=1", "http://label-studio:8080"),
+        ("LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("PRELABEL_IMAGE_MAX_BYTES", "ten", "such as 50MB"),
+        ("PRELABEL_BLOCKED_NETWORKS", "10.0.0.1/8", "such as 10.0.0.0/8"),
+        ("PRELABEL_INFERENCE_WORKERS", "0", "from 1 to 256"),
+    ],
+)
+def test_wrong_value_names_variable_value_and_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    """A wrong value stops the start with one line that a person can act on."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert message.startswith(f"{variable}={value!r} cannot be used: expected ")
+    assert words in message
+    assert "\n" not in message
+
+
+def test_every_wrong_value_gets_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two wrong values are two lines, so that both can be mended at once."""
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [line.partition("=")[0] for line in str(caught.value).splitlines()] == ["PORT", "LOG_LEVEL"]
+
+
+def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither repr nor an error's text holds a token, a password or an address with a password."""
+    for variable in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "REDIS_URL"):
+        monkeypatch.setenv(variable, "s3cret")
+    monkeypatch.setenv("BASIC_AUTH_USER", "me")
+    assert "s3cret" not in repr(load_settings()) + str(load_settings().warnings())
+    monkeypatch.delenv("BASIC_AUTH_USER")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+    assert "BASIC_AUTH_USER" in str(caught.value)
+
+
+def test_given_values_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands on the command line wins; what is not given there is left to the environment."""
+    monkeypatch.setenv("PORT", "9191")
+    assert load_settings(port=9292).port == 9292
+    assert load_settings(port=None).port == 9191
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes a setting after the start."""
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, "LABEL_STUDIO_URL is not set"),
+        ({"LABEL_STUDIO_URL": "http://ls"}, "LABEL_STUDIO_API_KEY is not set"),
+        ({"PRELABEL_MODLE": "demo"}, "did you mean PRELABEL_MODEL?"),
+        ({"REDIS_URL": "redis://r"}, "no Redis cache"),
+    ],
+    ids=["no address", "no token", "misspelt name", "a store that is not there yet"],
+)
+def test_what_is_probably_not_meant_is_said(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
+) -> None:
+    """The start goes on, with a sentence for a person to read."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert any(words in warning for warning in load_settings().warnings())
+
+
+def test_every_field_has_a_variable_and_says_what_is_expected() -> None:
+    """Messages and the settings page are made from these."""
+    for name, field in Settings.model_fields.items():
+        assert field.alias, name
+        assert field.description, name
