@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -57,12 +59,33 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _load_detector(settings: Settings) -> Detector:
-    with err.status("starting TensorFlow") as status:
+    with _waiting("starting TensorFlow") as progress:
         from ml_backend.detector.detector import Detector
 
         return Detector.load(
-            settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers, progress=status.update
+            settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers, progress=progress
         )
+
+
+@contextmanager
+def _waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being waited for: in one line that changes, or as log records where nobody watches."""
+    if err.is_terminal:
+        with err.status(text) as status:
+            yield status.update
+        return
+    log = structlog.get_logger("prelabel")
+    last = ""
+
+    def record(text: str) -> None:
+        nonlocal last
+        stage = text.partition(" (")[0]  # the figure in brackets changes twice a second, too often for a log
+        if stage != last:
+            log.info(stage)
+        last = stage
+
+    record(text)
+    yield record
 
 
 def _print_version(wanted: bool) -> None:
@@ -93,8 +116,6 @@ def serve(
         settings = load_settings(model=model, host=host, port=port)
         configure_logging(settings.log_level)
         detector = _load_detector(settings)
-
-        import structlog
 
         from ml_backend.server import create_app
         from ml_backend.server.running import serve as run
@@ -140,23 +161,24 @@ def predict(
         configure_logging("warning")
         label_config = _label_config(config)
         detector = _load_detector(settings)
-        answers = asyncio.run(_predict_files(settings, detector, images, label_config))
-        failures = {
-            path: answer for path, answer in zip(images, answers, strict=True) if isinstance(answer, PrelabelError)
-        }
-        predictions = {
-            path: answer for path, answer in zip(images, answers, strict=True) if not isinstance(answer, PrelabelError)
-        }
+        tasks, answers = asyncio.run(_predict_files(settings, detector, images, label_config))
+        done = list(zip(images, tasks, answers, strict=True))
+        predictions = [(path, answer) for path, _, answer in done if not isinstance(answer, PrelabelError)]
         if as_json:
-            tasks = [{"data": {"image": str(path)}, "predictions": [predictions[path]]} for path in predictions]
-            out.out(json.dumps(tasks, indent=2), highlight=False)
+            imported = [
+                {"data": task["data"], "predictions": [answer]}
+                for _, task, answer in done
+                if not isinstance(answer, PrelabelError)
+            ]
+            out.out(json.dumps(imported, indent=2, default=str), highlight=False)
         else:
             _print_table(predictions)
         if draw is not None:
             _draw(predictions, draw, settings)
-        for path, failure in failures.items():
-            err.print(f"{path}: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
-    if failures:
+        for path, _, answer in done:
+            if isinstance(answer, PrelabelError):
+                err.print(f"{path}: {answer}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if len(predictions) < len(images):
         raise typer.Exit(1)
 
 
@@ -175,21 +197,23 @@ def _label_config(path: Path | None) -> str:
 
 async def _predict_files(
     settings: Settings, detector: Detector, paths: list[Path], label_config: str
-) -> list[Prediction | PrelabelError]:
+) -> tuple[list[dict[str, Any]], list[Prediction | PrelabelError]]:
     from ml_backend.pipeline import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
         for warning in pipeline.policy(label_config).warnings:
             err.print(f"prelabel: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         keys = pipeline.policy(label_config).data_keys
-        tasks: list[Any] = [{"id": number, "data": dict.fromkeys(keys, path)} for number, path in enumerate(paths, 1)]
+        tasks: list[dict[str, Any]] = [
+            {"id": number, "data": dict.fromkeys(keys, path)} for number, path in enumerate(paths, 1)
+        ]
         with err.status(f"predicting {len(tasks)} pictures"):
-            return await pipeline.predict(tasks, label_config)
+            return tasks, await pipeline.predict(tasks, label_config)
 
 
-def _print_table(predictions: dict[Path, Prediction]) -> None:
+def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
     table = Table("Picture", "Label", "Score", "Left", "Top", "Width", "Height", caption="boxes in pixels")
-    for path, prediction in predictions.items():
+    for path, prediction in predictions:
         name = path.name
         for region in prediction["result"]:
             value = region["value"]
@@ -205,14 +229,17 @@ def _print_table(predictions: dict[Path, Prediction]) -> None:
     out.print(table)
 
 
-def _draw(predictions: dict[Path, Prediction], folder: Path, settings: Settings) -> None:
+def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
     from ml_backend.drawing import draw_regions
     from ml_backend.images import decode
 
     folder.mkdir(parents=True, exist_ok=True)
-    for path, prediction in predictions.items():
+    stems = Counter(path.stem for path, _ in predictions)
+    for number, (path, prediction) in enumerate(predictions, 1):
         pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels)
-        draw_regions(pixels, prediction["result"]).save(folder / f"{path.stem}.png")
+        # Pictures of one name from several folders must not overwrite each other.
+        name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{number}"
+        draw_regions(pixels, prediction["result"]).save(folder / f"{name}.png")
     err.print(f"{len(predictions)} pictures with boxes are in {folder}", highlight=False)
 
 
@@ -224,7 +251,7 @@ def demo(
 ) -> None:
     """Run the whole job offline: drawn scenes, the demo detector, the real server."""
     with _plain_errors():
-        settings = load_settings(model="demo")
+        settings = Settings(model="demo", tfhub_cache_dir=load_settings().tfhub_cache_dir)
         configure_logging("warning")
         detector = _load_detector(settings)
 

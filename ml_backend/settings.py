@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ByteSize,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ml_backend.errors import SettingsError
 
@@ -66,66 +67,71 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What a user can decide. Frozen; secrets show as ``**********`` wherever the object is printed.
 
-    Every field's alias is its environment variable and its description says what is expected; ``docs/settings.md`` lists them.
+    ``Settings()`` are the defaults, whatever the environment holds; :func:`load_settings` reads it. Every field's alias is its
+    environment variable and its description says what is expected; ``docs/settings.md`` lists them.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, populate_by_name=True, env_ignore_empty=True, extra="ignore", case_sensitive=True
-    )
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
 
     label_studio_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None,
-        alias="LABEL_STUDIO_URL",
+        validation_alias="LABEL_STUDIO_URL",
         description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",
     )
     label_studio_api_key: SecretStr | None = Field(
         None,
-        alias="LABEL_STUDIO_API_KEY",
+        validation_alias="LABEL_STUDIO_API_KEY",
         description="a Label Studio access token, sent to Label Studio's own address only",
     )
     basic_auth_user: Annotated[str, AfterValidator(_ascii)] | None = Field(
         None,
-        alias="BASIC_AUTH_USER",
+        validation_alias="BASIC_AUTH_USER",
         description="the user name that callers must give, in ASCII; set together with BASIC_AUTH_PASS",
     )
     basic_auth_pass: Annotated[SecretStr, AfterValidator(_ascii)] | None = Field(
         None,
-        alias="BASIC_AUTH_PASS",
+        validation_alias="BASIC_AUTH_PASS",
         description="the password that callers must give, in ASCII; set together with BASIC_AUTH_USER",
     )
     redis_url: SecretStr | None = Field(
         None,
-        alias="REDIS_URL",
+        validation_alias="REDIS_URL",
         description="reserved for the shared cache; this version keeps its cache in memory and says so at the start",
     )
-    host: str = Field("0.0.0.0", alias="PRELABEL_HOST", description="the address to listen on")  # noqa: S104 - Label Studio calls from outside
-    port: int = Field(9090, ge=1, le=65535, alias="PORT", description="the port to listen on, from 1 to 65535")
+    host: str = Field("0.0.0.0", validation_alias="PRELABEL_HOST", description="the address to listen on")  # noqa: S104 - Label Studio calls from outside
+    port: int = Field(
+        9090, ge=1, le=65535, validation_alias="PORT", description="the port to listen on, from 1 to 65535"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        "info", alias="LOG_LEVEL", description="debug, info, warning or error"
+        "info", validation_alias="LOG_LEVEL", description="debug, info, warning or error"
     )
 
     model: str = Field(
         PUBLISHED_DETECTOR,
         min_length=1,
-        alias="PRELABEL_MODEL",
+        validation_alias="PRELABEL_MODEL",
         description="the detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo",
     )
     tfhub_cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("prelabel") / "models",
-        alias="TFHUB_CACHE_DIR",
+        validation_alias="TFHUB_CACHE_DIR",
         description="the folder that keeps downloaded detectors",
     )
     model_score_threshold: float = Field(
-        0.3, ge=0, le=1, alias="MODEL_SCORE_THRESHOLD", description="the lowest score that is shown, from 0 to 1"
+        0.3,
+        ge=0,
+        le=1,
+        validation_alias="MODEL_SCORE_THRESHOLD",
+        description="the lowest score that is shown, from 0 to 1",
     )
     inference_workers: int = Field(
         default_factory=available_cpus,
         ge=1,
         le=256,
-        alias="PRELABEL_INFERENCE_WORKERS",
+        validation_alias="PRELABEL_INFERENCE_WORKERS",
         description="how many pictures are decoded and run through the detector side by side, from 1 to 256; by default one per processor",
     )
 
@@ -133,38 +139,38 @@ class Settings(BaseSettings):
         20,
         gt=0,
         le=600,
-        alias="PRELABEL_IMAGE_TIMEOUT",
+        validation_alias="PRELABEL_IMAGE_TIMEOUT",
         description="seconds that fetching one picture may take, at most 600",
     )
     image_max_bytes: ByteSize = Field(
         ByteSize(50_000_000),
         gt=0,
-        alias="PRELABEL_IMAGE_MAX_BYTES",
+        validation_alias="PRELABEL_IMAGE_MAX_BYTES",
         description="the largest picture file, such as 50MB",
     )
     image_max_pixels: int = Field(
         50_000_000,
         ge=1,
-        alias="PRELABEL_IMAGE_MAX_PIXELS",
+        validation_alias="PRELABEL_IMAGE_MAX_PIXELS",
         description="the most pixels (width x height) a picture may have",
     )
-    blocked_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+    blocked_networks: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
         NEVER_AN_IMAGE_HOST,
         validate_default=True,
-        alias="PRELABEL_BLOCKED_NETWORKS",
+        validation_alias="PRELABEL_BLOCKED_NETWORKS",
         description="networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8; Label Studio's own address is exempt",
     )
     pictures_in_flight: int = Field(
         16,
         ge=1,
         le=1024,
-        alias="PRELABEL_PICTURES_IN_FLIGHT",
+        validation_alias="PRELABEL_PICTURES_IN_FLIGHT",
         description="how many pictures are held in memory at once, from 1 to 1024",
     )
     memory_cache_bytes: ByteSize = Field(
         ByteSize(64_000_000),
         ge=0,
-        alias="PRELABEL_CACHE_MEMORY_BYTES",
+        validation_alias="PRELABEL_CACHE_MEMORY_BYTES",
         description="room for detections in memory, such as 64MB; 0 for none",
     )
 
@@ -178,11 +184,10 @@ class Settings(BaseSettings):
 
     def warnings(self) -> list[str]:
         """Return what is probably not meant, one sentence each: it does not stop the start, but a person should read it."""
-        known = {field.alias or name for name, field in type(self).model_fields.items()}
         found = []
         for name in sorted(os.environ):
-            if name.startswith("PRELABEL_") and name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+            if name.startswith("PRELABEL_") and name not in VARIABLES.values():
+                near = difflib.get_close_matches(name, VARIABLES.values(), n=1)
                 found.append(
                     f"{name} is set but is not a setting of Prelabel" + (f"; did you mean {near[0]}?" if near else ".")
                 )
@@ -199,15 +204,21 @@ class Settings(BaseSettings):
         return found
 
 
+VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
+"""Environment variables by field name."""
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings from the environment; ``overrides`` (by field name) win, and ``None`` in them means "not given".
 
     Raises:
         SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and what is expected.
     """
+    # An empty variable is an unset one: compose files pass those on.
+    read = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings(**read | given)
     except ValidationError as error:
         raise SettingsError("\n".join(_one_line(problem) for problem in error.errors(include_url=False))) from None
 
@@ -215,8 +226,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _one_line(problem: Any) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ") + "."
-    variable = str(problem["loc"][0])
-    name, field = next((n, f) for n, f in Settings.model_fields.items() if variable in {n, f.alias})
-    secret = "SecretStr" in str(field.annotation)
-    value = "(hidden)" if secret else repr(problem["input"])
-    return f"{field.alias or name}={value} cannot be used: expected {field.description}."
+    name = next(name for name, variable in VARIABLES.items() if problem["loc"][0] in {name, variable})
+    field = Settings.model_fields[name]
+    value = "(hidden)" if "SecretStr" in str(field.annotation) else repr(problem["input"])
+    return f"{VARIABLES[name]}={value} cannot be used: expected {field.description}."

@@ -15,7 +15,7 @@ import pytest
 from picture_server import PictureServer, picture_server
 
 from ml_backend.logs import configure_logging
-from ml_backend.settings import Settings, load_settings
+from ml_backend.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
@@ -26,8 +26,8 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no setting of the machine change what a test sees."""
-    for field in Settings.model_fields.values():
-        monkeypatch.delenv(str(field.alias), raising=False)
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,6 @@ def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
     with ExitStack() as running:
 
         def start(detector: Detector = demo_detector, **settings: Any) -> str:
-            return running.enter_context(served(create_app(load_settings(**settings), detector)))
+            return running.enter_context(served(create_app(Settings(**settings), detector)))
 
         yield start

@@ -12,7 +12,7 @@ from samples import BALLOON_CONFIG, balloon_file
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
 from ml_backend.pipeline import Pipeline
-from ml_backend.settings import load_settings
+from ml_backend.settings import Settings
 
 
 def counting(detector: Detector) -> tuple[Detector, list[int]]:
@@ -33,7 +33,7 @@ def pipeline(demo_detector: Detector) -> Callable[..., Any]:
     @asynccontextmanager
     async def open_pipeline(**settings: Any) -> AsyncIterator[tuple[Pipeline, list[int]]]:
         detector, runs = counting(demo_detector)
-        async with Pipeline(load_settings(**settings), detector) as pipeline:
+        async with Pipeline(Settings(**settings), detector) as pipeline:
             yield pipeline, runs
 
     return open_pipeline
@@ -176,7 +176,7 @@ async def test_single_task_does_not_wait_behind_a_large_request(
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:
     """<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>, the same in every replica."""
-    versions = {Pipeline(load_settings(), demo_detector).model_version(BALLOON_CONFIG) for _ in range(2)}
+    versions = {Pipeline(Settings(), demo_detector).model_version(BALLOON_CONFIG) for _ in range(2)}
     (version,) = versions
     name, _, rest = version.partition("@")
     fingerprint, _, digest = rest.partition(".")

@@ -8,14 +8,14 @@ from picture_server import Answer, PictureServer, picture_server
 
 from ml_backend.errors import ImageFetchError
 from ml_backend.images import HttpReference, ImageFetcher, parse_reference
-from ml_backend.settings import load_settings
+from ml_backend.settings import Settings
 
 PICTURE = bytes(range(256)) * 100
 
 
 async def fetch(value: object, **settings: object) -> bytes:
     """Fetch what a task names, with some settings."""
-    given = load_settings(**settings)
+    given = Settings(**settings)
     async with ImageFetcher(given) as fetcher:
         return await fetcher.fetch(parse_reference(value, label_studio_url=given.label_studio_url))
 
@@ -185,7 +185,7 @@ async def test_refusal_by_label_studio_names_the_setting(
 async def test_cookies_of_strangers_are_not_kept(pictures: PictureServer) -> None:
     """What one task's host sets does not come back with another task's picture."""
     url = pictures.add("/a.jpg", Answer(PICTURE, headers={"Set-Cookie": "id=1"}))
-    async with ImageFetcher(load_settings()) as fetcher:
+    async with ImageFetcher(Settings()) as fetcher:
         await fetcher.fetch(HttpReference(url))
         await fetcher.fetch(HttpReference(url))
     assert "Cookie" not in pictures.headers_of("/a.jpg")

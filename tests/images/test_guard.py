@@ -3,9 +3,9 @@ from ipaddress import ip_network
 import pytest
 
 from ml_backend.images.guard import is_blocked
-from ml_backend.settings import load_settings
+from ml_backend.settings import Settings
 
-DEFAULT = load_settings().blocked_networks
+DEFAULT = Settings().blocked_networks
 
 
 @pytest.mark.parametrize(
