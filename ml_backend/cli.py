@@ -54,8 +54,12 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except PrelabelError as error:
-        err.print(f"prelabel: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _complain(error)
         raise typer.Exit(2) from None
+
+
+def _complain(message: object, style: str = "red") -> None:
+    err.print(f"prelabel: {message}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _load_detector(settings: Settings) -> Detector:
@@ -175,9 +179,9 @@ def predict(
             _print_table(predictions)
         if draw is not None:
             _draw(predictions, draw, settings)
-        for path, _, answer in done:
+        for _, _, answer in done:
             if isinstance(answer, PrelabelError):
-                err.print(f"{path}: {answer}", style="red", markup=False, highlight=False, soft_wrap=True)
+                _complain(answer)
     if len(predictions) < len(images):
         raise typer.Exit(1)
 
@@ -202,7 +206,7 @@ async def _predict_files(
 
     async with Pipeline(settings, detector) as pipeline:
         for warning in pipeline.policy(label_config).warnings:
-            err.print(f"prelabel: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            _complain(warning, style="yellow")
         keys = pipeline.policy(label_config).data_keys
         tasks: list[dict[str, Any]] = [
             {"id": number, "data": dict.fromkeys(keys, path)} for number, path in enumerate(paths, 1)

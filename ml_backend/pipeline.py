@@ -17,7 +17,7 @@ import structlog
 from ml_backend.cache import DetectionCache, MemoryCache, SingleFlight, detection_key
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
-from ml_backend.errors import LabelConfigError, PrelabelError, TaskError
+from ml_backend.errors import DetectorError, ImageDecodeError, LabelConfigError, PrelabelError, TaskError
 from ml_backend.images import ImageFetcher, decode, parse_reference
 from ml_backend.labels import Policy, Prediction
 from ml_backend.settings import Settings
@@ -118,7 +118,11 @@ class Pipeline:
         reference = parse_reference(value, label_studio_url=self._settings.label_studio_url)
         image = await self._fetcher.fetch(reference)
         key = detection_key(self.detector.fingerprint, image)
-        return await self._flights.run(key, lambda: self._recall_or_compute(key, image))
+        try:
+            return await self._flights.run(key, lambda: self._recall_or_compute(key, image))
+        except (ImageDecodeError, DetectorError) as error:
+            # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
+            raise type(error)(f"{reference}: {error}") from error
 
     async def _recall_or_compute(self, key: str, image: bytes) -> Detections:
         known = await self._cache.get(key)

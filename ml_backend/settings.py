@@ -30,12 +30,6 @@ PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
 Network = IPv4Network | IPv6Network
 
-# No picture lives at these: link-local (where clouds keep their metadata services), "this network", multicast, and the two metadata
-# services outside link-local (AWS over IPv6, Alibaba Cloud). Private networks are allowed, since most annotation pictures live there.
-NEVER_AN_IMAGE_HOST = (
-    "169.254.0.0/16,fe80::/10,0.0.0.0/8,::/128,224.0.0.0/4,ff00::/8,fd00:ec2::254/128,100.100.100.200/32"
-)
-
 
 def _base_url(value: str) -> str:
     parts = urlsplit(value)
@@ -155,10 +149,10 @@ class Settings(BaseModel):
         description="the most pixels (width x height) a picture may have",
     )
     blocked_networks: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
-        NEVER_AN_IMAGE_HOST,
-        validate_default=True,
+        (),
         validation_alias="PRELABEL_BLOCKED_NETWORKS",
-        description="networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8; Label Studio's own address is exempt",
+        description="further networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8 "
+        "(link-local, multicast and metadata addresses never are); Label Studio's own address is exempt",
     )
     pictures_in_flight: int = Field(
         16,

@@ -99,7 +99,7 @@ def test_given_values_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
 def test_settings_are_frozen() -> None:
     """Nothing changes a setting after the start."""
     with pytest.raises(ValueError, match="frozen"):
-        load_settings().port = 1  # type: ignore[misc] - mypy knows it too
+        load_settings().port = 1  # type: ignore[misc]  # mypy knows it too
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class ProjectStatus:
     def record_failure(self, task: object, error: PrelabelError) -> None:
         """Remember why a task failed."""
         self.failed += 1
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         self.failures.appendleft(Failure(time=now, task=str(task), code=error.code, cause=str(error)))
 
     def to_json(self) -> dict[str, Any]:
