@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_backend import __version__
-from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.errors import DetectorLoadError, LabelConfigError, PrelabelError
+from ml_backend.images import Finding, ImageFetcher, LabelStudios
 from ml_backend.logs import configure_logging
 from ml_backend.open_images import open_images_classes
 from ml_backend.settings import Settings, load_settings
@@ -245,6 +246,34 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
         name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{number}"
         draw_regions(pixels, prediction["result"]).save(folder / f"{name}.png")
     err.print(f"{len(predictions)} pictures with boxes are in {folder}", highlight=False)
+
+
+@app.command()
+def doctor(model: Model = None) -> None:
+    """Check settings, the connection to Label Studio, and the detector; say what to change.
+
+    Ends with status 1 if something is wrong.
+    """
+    with _plain_errors():
+        settings = load_settings(model=model)
+        configure_logging("warning")
+        findings = [Finding(ok=False, sentence=warning) for warning in settings.warnings()]
+        findings.append(asyncio.run(_check_label_studio(settings)))
+        try:
+            detector = _load_detector(settings)
+            findings.append(Finding(ok=True, sentence=f"The detector {detector.name} is loaded and warm."))
+        except DetectorLoadError as error:
+            findings.append(Finding(ok=False, sentence=f"{error}"))
+    for finding in findings:
+        out.print("ok   " if finding.ok else "WRONG", style="green" if finding.ok else "red", end=" ")
+        out.print(finding.sentence, markup=False, highlight=False, soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+async def _check_label_studio(settings: Settings) -> Finding:
+    async with ImageFetcher(settings) as fetcher:
+        return await fetcher.check(LabelStudios(settings).configured)
 
 
 @app.command()

@@ -93,6 +93,29 @@ class Detections:
             raise ValueError(f"not encoded detections: {error!r}") from error
 
 
+def iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the intersection over union of each box with each other one.
+
+    Args:
+        boxes: float32 [N, 4], ``ymin, xmin, ymax, xmax``, in any one unit.
+        others: float32 [M, 4], likewise.
+
+    Returns:
+        float32 [N, M], 0 to 1; 0 where both boxes have no area.
+    """
+    corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    opposite = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = np.prod(np.maximum(opposite - corner, 0), axis=2)
+    areas = _areas(boxes)[:, None] + _areas(others)[None, :] - common
+    overlap: NDArray[np.float32] = np.divide(common, areas, out=np.zeros_like(common), where=areas > 0)
+    return overlap
+
+
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    sides: NDArray[np.float32] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return sides[:, 0] * sides[:, 1]
+
+
 def _expect(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
     if array.dtype != np.float32 or array.shape != shape:
         raise ValueError(f"{name}: expected float32 {list(shape)}, got {array.dtype} {list(array.shape)}")

@@ -65,6 +65,14 @@ class ImageDecodeError(PrelabelError):
     code = "image_not_readable"
 
 
+class DeadlineError(PrelabelError):
+    """The request had to be answered before the task was done; the work goes on into the cache."""
+
+    status = 504
+    code = "deadline"
+    retryable = True
+
+
 class DetectorLoadError(PrelabelError):
     """The detector's handle could not be loaded; the start stops."""
 

@@ -44,6 +44,13 @@ def _networks(value: object) -> object:
     return value
 
 
+def _aliases(value: object) -> object:
+    if isinstance(value, str):
+        pairs = (part.partition("=") for part in value.split(",") if part.strip())
+        return {_base_url(believed.strip()): _base_url(reachable.strip()) for believed, _, reachable in pairs}
+    return value
+
+
 def _ascii(value: str | SecretStr) -> str | SecretStr:
     # Clients disagree on how other letters are encoded in the Authorization header (RFC 7617, section 2.1).
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -75,10 +82,16 @@ class Settings(BaseModel):
         validation_alias="LABEL_STUDIO_URL",
         description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",
     )
+    url_aliases: Annotated[dict[str, str], BeforeValidator(_aliases)] = Field(
+        {},
+        validation_alias="PRELABEL_URL_ALIASES",
+        description="addresses in tasks and what to fetch instead, such as "
+        "http://localhost:8080=http://label-studio:8080, separated by commas",
+    )
     label_studio_api_key: SecretStr | None = Field(
         None,
         validation_alias="LABEL_STUDIO_API_KEY",
-        description="a Label Studio access token, sent to Label Studio's own address only",
+        description="a personal access token or a legacy token of Label Studio, sent to Label Studio's own address only",
     )
     basic_auth_user: Annotated[str, AfterValidator(_ascii)] | None = Field(
         None,
@@ -129,6 +142,13 @@ class Settings(BaseModel):
         description="how many pictures are decoded and run through the detector side by side, from 1 to 256; by default one per processor",
     )
 
+    predict_deadline: float = Field(
+        90,
+        gt=0,
+        le=3600,
+        validation_alias="PRELABEL_PREDICT_DEADLINE",
+        description="seconds after which /predict answers with what is done, at most 3600; Label Studio itself waits 100",
+    )
     image_timeout: float = Field(
         20,
         gt=0,
@@ -189,12 +209,8 @@ class Settings(BaseModel):
             found.append(
                 "REDIS_URL is set, but this version has no Redis cache: detections are kept in memory and are gone with a restart."
             )
-        if self.label_studio_url is None:
-            found.append("LABEL_STUDIO_URL is not set: pictures that were uploaded to Label Studio cannot be fetched.")
-        elif self.label_studio_api_key is None:
-            found.append(
-                "LABEL_STUDIO_API_KEY is not set: pictures that were uploaded to Label Studio will be refused (401)."
-            )
+        if self.label_studio_api_key is not None and self.label_studio_url is None:
+            found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is sent to nobody.")
         return found
 
 

@@ -64,6 +64,10 @@ def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client has given up, as some tests mean it to
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             """Stay silent."""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.detections import Detections
+from ml_backend.detections import Detections, iou
 
 
 def detections(**changes: Any) -> Detections:
@@ -104,3 +104,23 @@ def test_foreign_bytes_are_refused(packed: bytes) -> None:
     """Whatever lies in a store under our key, it becomes detections or a ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011 - the texts differ, the class is the promise
         Detections.from_bytes(packed)
+
+
+@pytest.mark.parametrize(
+    ("box", "other", "expected"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], 1),
+        ([0, 0, 1, 1], [0, 0, 0.5, 1], 0.5),
+        ([0, 0, 0.5, 0.5], [0.25, 0.25, 0.75, 0.75], 1 / 7),
+        ([0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], 0),
+        ([0, 0, 0.2, 0.2], [0.5, 0.5, 1, 1], 0),
+        ([0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5], 0),
+        ([0.6, 0.6, 0.5, 0.5], [0, 0, 1, 1], 0),
+    ],
+    ids=["same", "half", "quarter of each", "touching", "apart", "no area", "edges swapped"],
+)
+def test_iou(box: list[float], other: list[float], expected: float) -> None:
+    """Intersection over union, whichever comes first."""
+    one, two = np.array([box], np.float32), np.array([other], np.float32)
+    assert iou(one, two)[0, 0] == pytest.approx(expected)
+    assert iou(two, one)[0, 0] == pytest.approx(expected)

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 from picture_server import Answer, PictureServer
-from samples import BALLOON_CONFIG, balloon_file
+from PIL import Image
+from samples import BALLOON_CONFIG, balloon_file, balloon_scene, encoded
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
@@ -145,7 +147,7 @@ async def test_failure_that_nobody_thought_of_fails_one_task(
     """A bug costs the task that met it, and its text stays in the log."""
     good = pictures.add("/a.png", balloon_file())
 
-    def parse(value: object, **_: object) -> Any:
+    def parse(value: object) -> Any:
         if value == "trap":
             raise ZeroDivisionError("secret detail")
         return parse_reference(value)
@@ -172,6 +174,70 @@ async def test_single_task_does_not_wait_behind_a_large_request(
         await pipe.predict([task(quick)], BALLOON_CONFIG)
         assert not large.done()
         assert len(await large) == 12
+
+
+async def test_deadline_answers_what_is_done_and_the_rest_goes_on(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """A second press finishes, without a download or a model run more than needed."""
+    quick = pictures.add("/quick.png", balloon_file())
+    slow = pictures.add("/slow.png", Answer(encoded(Image.fromarray(balloon_scene(300))), delay=1))
+    tasks = [task(quick, 1), task(slow, 2), task(quick, 3)]
+    async with pipeline() as (pipe, runs):
+        first = await pipe.predict(tasks, BALLOON_CONFIG, deadline=0.5)
+        assert [getattr(answer, "code", "done") for answer in first] == ["done", "deadline", "done"]
+        second = await pipe.predict(tasks, BALLOON_CONFIG, deadline=5)
+        assert [getattr(answer, "code", "done") for answer in second] == ["done"] * 3
+        assert len(runs) == 2
+    assert [path for path, _ in pictures.requests].count("/slow.png") == 1
+
+
+async def test_closing_ends_what_is_still_going_on(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """A server that stops does not wait for slow hosts."""
+    slow = pictures.add("/slow.png", Answer(balloon_file(), delay=2))
+    started = time.monotonic()
+    async with pipeline() as (pipe, _):
+        await pipe.predict([task(slow)], BALLOON_CONFIG, deadline=0.1)
+    assert time.monotonic() - started < 1.5
+
+
+async def test_list_of_images(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """Each image of the list is looked at; a text in the list's place fails the task."""
+    pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
+    url = pictures.add("/a.png", balloon_file())
+    tasks = [
+        {"id": 1, "data": {"pages": [url, url]}},
+        {"id": 2, "data": {"pages": url}},
+        {"id": 3, "data": {"pages": []}},
+    ]
+    async with pipeline() as (pipe, _):
+        both, text, none = await pipe.predict(tasks, pages)
+    assert [each["item_index"] for each in both["result"]] == [0, 1]
+    assert "no list under 'pages'" in str(text)
+    assert none["result"] == []
+
+
+def context(x: float, label: str, **changes: Any) -> dict[str, Any]:
+    """Return what Label Studio sends when a rectangle was drawn around the balloon, roughly."""
+    value = {"x": x, "y": 20, "width": 22, "height": 50, "rotation": 0, "rectanglelabels": [label]}
+    return {"result": [{"id": "r1", "from_name": "label", "to_name": "image", "value": value, **changes}]}
+
+
+async def test_gesture_snaps_to_the_object(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """Under the drawn label, from detections that are there already; off the object it is nothing."""
+    given = task(pictures.add("/a.png", balloon_file()))
+    async with pipeline() as (pipe, runs):
+        (automatic,) = await pipe.predict([given], BALLOON_CONFIG)
+        snapped = await pipe.snap(given, BALLOON_CONFIG, context(10, "Kite"))
+        beside = await pipe.snap(given, BALLOON_CONFIG, context(60, "Kite"))
+        no_rectangle = await pipe.snap(given, BALLOON_CONFIG, {"result": []})
+        no_image = await pipe.snap({"id": 1}, BALLOON_CONFIG, context(10, "Kite"))
+    (region,), (before,) = snapped["result"], automatic["result"]
+    assert region["value"] == {**before["value"], "rectanglelabels": ["Kite"]}
+    assert region["id"] != before["id"]
+    assert beside["result"] == no_rectangle["result"] == []
+    assert no_image.code == "bad_task"
+    assert len(runs) == 1
 
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:

@@ -3,6 +3,8 @@ import pytest
 from ml_backend.errors import SettingsError
 from ml_backend.settings import PUBLISHED_DETECTOR, VARIABLES, Settings, load_settings
 
+ALIASES = {"http://a:1": "http://b:2", "http://c": "https://d/x"}
+
 
 def test_defaults_are_those_that_label_studio_users_expect() -> None:
     """With an empty environment the service listens on 9090 and serves the published detector."""
@@ -20,6 +22,7 @@ def test_defaults_are_those_that_label_studio_users_expect() -> None:
         ("PRELABEL_IMAGE_MAX_BYTES", "10MB", "image_max_bytes", 10_000_000),
         ("PRELABEL_INFERENCE_WORKERS", "3", "inference_workers", 3),
         ("LABEL_STUDIO_URL", "", "label_studio_url", None),
+        ("PRELABEL_URL_ALIASES", "http://a:1=http://b:2/, http://c=https://d/x", "url_aliases", ALIASES),
     ],
     ids=[
         "address without trailing slash",
@@ -29,6 +32,7 @@ def test_defaults_are_those_that_label_studio_users_expect() -> None:
         "bytes with unit",
         "count",
         "empty is unset",
+        "aliases",
     ],
 )
 def test_environment_is_read(
@@ -52,6 +56,7 @@ def test_environment_is_read(
         ("PRELABEL_IMAGE_MAX_BYTES", "ten", "such as 50MB"),
         ("PRELABEL_BLOCKED_NETWORKS", "10.0.0.1/8", "such as 10.0.0.0/8"),
         ("PRELABEL_INFERENCE_WORKERS", "0", "from 1 to 256"),
+        ("PRELABEL_URL_ALIASES", "http://a:1", "http://localhost:8080=http://label-studio:8080"),
     ],
 )
 def test_wrong_value_names_variable_value_and_what_is_expected(
@@ -105,12 +110,11 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({}, "LABEL_STUDIO_URL is not set"),
-        ({"LABEL_STUDIO_URL": "http://ls"}, "LABEL_STUDIO_API_KEY is not set"),
+        ({"LABEL_STUDIO_API_KEY": "t0ken"}, "LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL"),
         ({"PRELABEL_MODLE": "demo"}, "did you mean PRELABEL_MODEL?"),
         ({"REDIS_URL": "redis://r"}, "no Redis cache"),
     ],
-    ids=["no address", "no token", "misspelt name", "a store that is not there yet"],
+    ids=["a token for nobody", "misspelt name", "a store that is not there yet"],
 )
 def test_what_is_probably_not_meant_is_said(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str

@@ -1,16 +1,26 @@
 """From an image reference to the bytes of the file: over HTTP with limits, from the task itself, or from this machine's disk."""
 
 import asyncio
-import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 from yarl import URL
 
-from ml_backend.errors import ImageFetchError
-from ml_backend.images.guard import BlockedAddressError, guarded_socket_factory
-from ml_backend.images.references import FileReference, HttpReference, ImageReference, InlineReference
+from ml_backend.errors import ImageFetchError, ImageReferenceError
+from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint
+from ml_backend.images.guard import guarded_socket_factory
+from ml_backend.images.label_studio import LabelStudio, readdress
+from ml_backend.images.references import (
+    CloudReference,
+    FileReference,
+    HttpReference,
+    ImageReference,
+    InlineReference,
+    LabelStudioReference,
+)
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5
@@ -20,23 +30,18 @@ CHUNK_BYTES = 1 << 16
 class ImageFetcher:
     """Fetches pictures; one per event loop, entered as an async context manager.
 
-    Two HTTP sessions keep two worlds apart: Label Studio's own address, which alone gets the token and is exempt from the
-    address guard, and everything else.
+    Two HTTP sessions keep two worlds apart: the Label Studio that the operator named, which is exempt from the address guard,
+    and everything else.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._label_studio_origin = URL(settings.label_studio_url).origin() if settings.label_studio_url else None
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
-        headers = {}
-        if settings.label_studio_api_key is not None:
-            headers["Authorization"] = f"Token {settings.label_studio_api_key.get_secret_value()}"
-        guard = guarded_socket_factory(settings.blocked_networks)
-        self._label_studio = aiohttp.ClientSession(headers=headers)
-        # A cookie that one stranger sets must not come back with another task's picture.
-        self._strangers = aiohttp.ClientSession(
+        guard = guarded_socket_factory(self._settings.blocked_networks)
+        # A cookie that one server sets must not come back with another task's picture.
+        self._trusted = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._guarded = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=guard), cookie_jar=aiohttp.DummyCookieJar()
         )
         return self
@@ -44,14 +49,20 @@ class ImageFetcher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._label_studio.close()
-        await self._strangers.close()
+        await self._trusted.close()
+        await self._guarded.close()
 
-    async def fetch(self, reference: ImageReference) -> bytes:
+    async def fetch(self, reference: ImageReference, home: LabelStudio | None = None, task_id: object = None) -> bytes:
         """Return the bytes of the picture, at most ``image_max_bytes`` of them, within ``image_timeout`` seconds.
+
+        Args:
+            reference: which picture.
+            home: the Label Studio of the task, for paths, cloud storage URIs and the token.
+            task_id: the task's id in Label Studio, which resolves cloud storage URIs by task.
 
         Raises:
             ImageFetchError: unreachable, slow, not found, refused, empty, or too large.
+            ImageReferenceError: the reference is one of Label Studio's, but none is known.
         """
         match reference:
             case InlineReference(data):
@@ -59,8 +70,12 @@ class ImageFetcher:
                 return data
             case FileReference():
                 return await asyncio.to_thread(self._read_file, reference)
-            case HttpReference():
-                return await self._download(reference)
+            case HttpReference(url):
+                return await self._download(url, reference, home)
+            case LabelStudioReference(path):
+                return await self._download(_known(home, reference).at(path), reference, home)
+            case CloudReference(uri):
+                return await self._download(_known(home, reference).resolver_of(uri, task_id), reference, home)
 
     def _read_file(self, reference: FileReference) -> bytes:
         try:
@@ -69,35 +84,52 @@ class ImageFetcher:
         except OSError as error:
             raise ImageFetchError(f"{reference} cannot be read: {error.strerror or error}") from None
 
-    async def _download(self, reference: HttpReference) -> bytes:
+    async def _download(self, url: str, reference: ImageReference, home: LabelStudio | None) -> bytes:
         limit = self._settings.image_timeout
         try:
             async with asyncio.timeout(limit):
-                return await self._follow(reference)
+                return await self._follow(url, reference, home)
         except TimeoutError:
             raise ImageFetchError(f"{reference} did not arrive within {limit:g} s (PRELABEL_IMAGE_TIMEOUT)") from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise ImageFetchError(f"{reference} cannot be fetched: {_cause(error)}") from None
+            raise ImageFetchError(f"{reference} cannot be fetched: {network_cause(error)}") from None
 
-    async def _follow(self, reference: HttpReference) -> bytes:
+    async def _follow(self, address: str, reference: ImageReference, home: LabelStudio | None) -> bytes:
         # Redirects are followed by hand, since each hop decides anew whether it may see the token.
-        url = _url(reference.url)
+        url = self._reachable(_url(address), home)
         for _ in range(MAX_REDIRECTS + 1):
-            session = self._label_studio if url.origin() == self._label_studio_origin else self._strangers
-            async with session.get(url, allow_redirects=False) as response:
+            async with self._get(url, home) as response:
                 if response.status in {301, 302, 303, 307, 308} and "Location" in response.headers:
-                    url = url.join(_url(response.headers["Location"]))
+                    url = self._reachable(url.join(_url(response.headers["Location"])), home)
                     if url.scheme not in {"http", "https"} or not url.host:
                         raise ImageFetchError(f"{reference} redirects to something that is not http(s)")
                     continue
                 if response.status != 200:
-                    raise ImageFetchError(
-                        f"{reference} answered {response.status} {response.reason}{self._hint(response)}"
-                    )
+                    hint = refusal_hint(response, home)
+                    raise ImageFetchError(f"{reference} answered {response.status} {response.reason}{hint}")
                 return await self._read(response, reference)
         raise ImageFetchError(f"{reference} redirects more than {MAX_REDIRECTS} times")
 
-    async def _read(self, response: aiohttp.ClientResponse, reference: HttpReference) -> bytes:
+    def _reachable(self, url: URL, home: LabelStudio | None) -> URL:
+        text = readdress(str(url), self._settings.url_aliases)
+        if home is not None:
+            text = readdress(text, dict.fromkeys(home.known_as, home.url))
+        return url if text == str(url) else _url(text)
+
+    @asynccontextmanager
+    async def _get(self, url: URL, home: LabelStudio | None) -> AsyncIterator[aiohttp.ClientResponse]:
+        token = home.headers if home is not None and home.is_home(url) else None
+        session = self._trusted if home is not None and home.trusted and home.is_home(url) else self._guarded
+        for attempt in ("first", "last"):
+            headers = await token.get(session) if token else {}
+            async with session.get(url, headers=headers, allow_redirects=False) as response:
+                # An access token can be dropped before its time; a new one is worth one more try.
+                if response.status == 401 and token and attempt == "first" and token.forget(headers):
+                    continue
+                yield response
+                return
+
+    async def _read(self, response: aiohttp.ClientResponse, reference: ImageReference) -> bytes:
         self._check_size(response.content_length or 0, reference)
         body = bytearray()
         async for chunk in response.content.iter_chunked(CHUNK_BYTES):
@@ -112,28 +144,21 @@ class ImageFetcher:
         if size > limit:
             raise ImageFetchError(f"{reference} is over the limit of {limit:,} bytes (PRELABEL_IMAGE_MAX_BYTES)")
 
-    def _hint(self, response: aiohttp.ClientResponse) -> str:
-        if response.status in {401, 403} and response.url.origin() == self._label_studio_origin:
-            given = self._settings.label_studio_api_key is not None
-            return ": Label Studio refuses the token in LABEL_STUDIO_API_KEY" if given else ": set LABEL_STUDIO_API_KEY"
-        return ""
+    async def check(self, home: LabelStudio | None) -> Finding:
+        """Tell whether Label Studio can be reached and takes the token; never raises, and takes five seconds at most."""
+        session = self._trusted if home is not None and home.trusted else self._guarded
+        return await check(home, session)
+
+
+def _known(home: LabelStudio | None, reference: ImageReference) -> LabelStudio:
+    if home is None:
+        raise ImageReferenceError(
+            f"{reference} is kept by Label Studio, whose address is not known; set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
+        )
+    return home
 
 
 def _url(text: str) -> URL:
     # A URL that is already fully encoded must reach the server letter by letter, or a presigned one loses its signature.
     encoded = text.isascii() and not any(character.isspace() for character in text)
     return URL(text, encoded=encoded)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        inner = error.os_error
-        if isinstance(inner, BlockedAddressError):
-            return str(inner)
-        reason = os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror or str(inner)
-        return f"cannot connect to {error.host}:{error.port} ({reason})"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "the answer broke off before its end"
-    return str(error) or type(error).__name__

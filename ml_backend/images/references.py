@@ -9,11 +9,15 @@ from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 from ml_backend.errors import ImageReferenceError
 
 _SHOWN = 120
+_EXPECTED = "an http(s) address, a Label Studio path that starts with /data/, a cloud storage URI or a data: URI"
+
+
+CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReference:
-    """A picture behind ``http(s)://``, Label Studio's own uploads included."""
+    """A picture behind ``http(s)://``."""
 
     url: str
 
@@ -22,6 +26,26 @@ class HttpReference:
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         return _shorten(urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStudioReference:
+    """A picture that Label Studio itself serves, by a path such as ``/data/upload/1/a.jpg`` or ``/data/local-files/?d=a.jpg``."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return _shorten(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudReference:
+    """A picture in a cloud storage that Label Studio has the keys of, such as ``s3://bucket/a.jpg``."""
+
+    uri: str
+
+    def __str__(self) -> str:
+        return _shorten(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +68,35 @@ class FileReference:
         return str(self.path)
 
 
-ImageReference = HttpReference | InlineReference | FileReference
+ImageReference = HttpReference | LabelStudioReference | CloudReference | InlineReference | FileReference
 
 
-def parse_reference(value: object, *, label_studio_url: str | None = None) -> ImageReference:
+def parse_reference(value: object) -> ImageReference:
     """Tell which form of image reference ``value``, as it stands in a task's data, is.
 
     Args:
         value: what the task holds under the image's key; a ``Path`` where the task was made on this machine.
-        label_studio_url: where paths such as ``/data/upload/1/a.jpg`` are to be found.
 
     Raises:
-        ImageReferenceError: the value is no text, no known form, or a form that cannot be resolved here.
+        ImageReferenceError: the value is no text, or no known form.
     """
     if isinstance(value, Path):
         return FileReference(value)
     if not isinstance(value, str):
-        raise ImageReferenceError(
-            f"the image is {_kind(value)}; expected text: an http(s) address, an upload path or a data: URI"
-        )
+        raise ImageReferenceError(f"the image is {_kind(value)}; expected text: {_EXPECTED}")
     text = value.strip()
     if not text:
-        raise ImageReferenceError(
-            "the image is an empty text; expected an http(s) address, an upload path or a data: URI"
-        )
+        raise ImageReferenceError(f"the image is an empty text; expected {_EXPECTED}")
     scheme = text.partition(":")[0].lower()
     if scheme == "data":
         return InlineReference(_data_uri_bytes(text))
     if scheme in {"http", "https"}:
         return HttpReference(_checked_url(text))
-    if text.startswith("/data/"):
-        if label_studio_url is None:
-            raise ImageReferenceError(
-                f"{_shorten(text)} is a path inside Label Studio; set LABEL_STUDIO_URL (and LABEL_STUDIO_API_KEY) to fetch it"
-            )
-        return HttpReference(label_studio_url + text)
-    raise ImageReferenceError(
-        f"{_shorten(text)} is not a form of image that can be fetched; expected an http(s) address, "
-        "a Label Studio path that starts with /data/, or a data: URI"
-    )
+    if scheme in CLOUD_SCHEMES and "://" in text:
+        return CloudReference(text)
+    if "/data/" in text and text.startswith("/") and not text.startswith("//"):
+        return LabelStudioReference(text)
+    raise ImageReferenceError(f"{_shorten(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
 
 
 def _checked_url(url: str) -> str:

@@ -32,7 +32,8 @@ class Control:
     Attributes:
         from_name: its ``name``.
         to_name: the ``name`` of the ``<Image>`` that it draws on.
-        data_key: the key of a task's data that holds that image.
+        data_key: the key of a task's data that holds that image, or its list of images.
+        is_list: whether the image tag takes a list (``valueList``).
         labels: in the order of the config.
     """
 
@@ -40,6 +41,7 @@ class Control:
     to_name: str
     data_key: str
     labels: tuple[Label, ...]
+    is_list: bool = False
 
 
 def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
@@ -78,13 +80,15 @@ def _control(tag: ControlTag, objects: dict[str | None, ObjectTag]) -> Control |
     image = objects.get(to_name)
     if not isinstance(image, ImageTag):
         return f"its toName={quoteattr(to_name)} is no <Image>"
-    source = (image.attr or {}).get("value", "")
+    attributes = image.attr or {}
+    is_list = "valueList" in attributes
+    source = attributes["valueList"] if is_list else attributes.get("value", "")
     if not source.startswith("$") or not source[1:]:
         return f'its <Image> has value={quoteattr(source)}; expected one key of the task, such as value="$image"'
     labels = tuple(_label(attributes.attr or {}) for attributes in (tag.labels_attrs or {}).values())
     if not labels:
         return "it has no <Label>"
-    return Control(from_name=tag.name or "", to_name=to_name, data_key=source[1:], labels=labels)
+    return Control(from_name=tag.name or "", to_name=to_name, data_key=source[1:], labels=labels, is_list=is_list)
 
 
 def _label(attributes: dict[str, str]) -> Label:

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.labels.config import Control, parse_label_config
+from ml_backend.labels.gesture import Gesture, best_fit
 from ml_backend.labels.mapping import LabelMap
-from ml_backend.labels.regions import Prediction, Region, rectangle, region, region_id, task_score
+from ml_backend.labels.regions import Prediction, Region, region, task_score
 from ml_backend.open_images import ClassList
 
 RULES = 1  # raise when the rules of mapping, selection or regions change, since then predictions do
@@ -53,29 +54,55 @@ class Policy:
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 
     @property
-    def data_keys(self) -> tuple[str, ...]:
-        """Keys of a task's data that hold the images, each once."""
-        return tuple(dict.fromkeys(control.data_key for control, _ in self.controls))
+    def data_keys(self) -> dict[str, bool]:
+        """Keys of a task's data that hold images, and whether the key holds a list of them."""
+        return {control.data_key: control.is_list for control, _ in self.controls}
 
-    def predict(self, task_id: object, detections_by_key: Mapping[str, Detections], model_version: str) -> Prediction:
-        """Turn the detections of a task's images, by data key, into its prediction."""
+    def predict(self, task_id: object, found: Mapping[str, Sequence[Detections]], model_version: str) -> Prediction:
+        """Turn what was found in a task's images into its prediction.
+
+        Args:
+            task_id: makes region ids differ between tasks.
+            found: detections of each image by data key, as many as the key's list has images.
+            model_version: what the prediction carries.
+        """
         regions: list[Region] = []
         hidden: list[float] = []
         for control, label_map in self.controls:
-            detections = detections_by_key[control.data_key]
-            size = (detections.width, detections.height)
-            for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
-                label = label_map.label_for(name, mid)
-                value = rectangle(detections.boxes[row], label) if label is not None else None
-                if value is None:
-                    continue
-                score = float(detections.scores[row])
-                if score < self.score_threshold:
-                    hidden.append(score)
-                    continue
-                regions.append(region(region_id(task_id, model_version, control, row), control, value, score, size))
+            for item, detections in enumerate(found[control.data_key]):
+                for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
+                    label = label_map.label_for(name, mid)
+                    if label is None:
+                        continue
+                    written = region((task_id, model_version), control, item, detections, row, label)
+                    if written is None:
+                        continue
+                    if detections.scores[row] >= self.score_threshold:
+                        regions.append(written)
+                    else:
+                        hidden.append(written["score"])
         score = task_score([each["score"] for each in regions], hidden)
         return {"result": regions, "score": score, "model_version": model_version}
+
+    def snap(self, drawn: Gesture, detections: Detections, task_id: object, model_version: str) -> Prediction:
+        """Answer a drawn rectangle with the detection that fits it best, under the drawn label, or with nothing.
+
+        Args:
+            drawn: what the annotator drew.
+            detections: of the image that it was drawn on.
+            task_id: makes region ids differ between tasks.
+            model_version: what the prediction carries.
+        """
+        label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
+        row = best_fit(drawn, detections, label_map)
+        identity = (task_id, model_version, drawn.region_id)
+        snapped = None if row is None else region(identity, drawn.control, drawn.item, detections, row, drawn.label)
+        regions = [snapped] if snapped else []
+        return {
+            "result": regions,
+            "score": task_score([each["score"] for each in regions], []),
+            "model_version": model_version,
+        }
 
 
 def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...], class_list: ClassList) -> tuple[str, ...]:

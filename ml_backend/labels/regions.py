@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.detections import Detections
 from ml_backend.labels.config import Control
 
 DECIMALS = 4  # of a percentage: a hundredth of a pixel on a picture 10,000 pixels wide
@@ -36,6 +37,7 @@ class Region(TypedDict):
     image_rotation: int
     value: RectangleValue
     score: float
+    item_index: NotRequired[int]
 
 
 class Prediction(TypedDict):
@@ -59,25 +61,44 @@ def rectangle(box: NDArray[np.float32], label: str) -> RectangleValue | None:
     return {"x": left, "y": top, "width": width, "height": height, "rotation": 0, "rectanglelabels": [label]}
 
 
-def region(region_id: str, control: Control, value: RectangleValue, score: float, size: tuple[int, int]) -> Region:
-    """Assemble a region; ``size`` is width and height of the displayed picture in pixels."""
-    return {
-        "id": region_id,
+def region(
+    identity: Sequence[object], control: Control, item: int, detections: Detections, row: int, label: str
+) -> Region | None:
+    """Write one detection as a region.
+
+    Args:
+        identity: what makes the region's id its own, besides control, image and detection: task and model version.
+        control: the control tag that it belongs to.
+        item: which image of the control's list it is on; 0 where the control has one image.
+        detections: what was found in that image.
+        row: which of them.
+        label: the project's label.
+
+    Returns:
+        None where nothing of the box lies inside the picture.
+    """
+    value = rectangle(detections.boxes[row], label)
+    if value is None:
+        return None
+    written: Region = {
+        "id": region_id(*identity, control.from_name, control.to_name, item, row),
         "from_name": control.from_name,
         "to_name": control.to_name,
         "type": "rectanglelabels",
-        "original_width": size[0],
-        "original_height": size[1],
+        "original_width": detections.width,
+        "original_height": detections.height,
         "image_rotation": 0,
         "value": value,
-        "score": round(score, DECIMALS),
+        "score": round(float(detections.scores[row]), DECIMALS),
     }
+    if control.is_list:
+        written["item_index"] = item
+    return written
 
 
-def region_id(task_id: object, model_version: str, control: Control, row: int) -> str:
-    """Return an id that is the same for the same task, model version, control and detection, and differs for all others."""
-    text = "\0".join((str(task_id), model_version, control.from_name, control.to_name, str(row)))
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+def region_id(*identity: object) -> str:
+    """Return an id, 20 hex digits, that is the same for the same parts and differs for all others."""
+    return hashlib.blake2b(repr(identity).encode(), digest_size=10).hexdigest()
 
 
 def task_score(shown: Sequence[float], hidden: Sequence[float]) -> float:

@@ -1,10 +1,13 @@
 """The service as an ASGI application: one detector, one pipeline, the routes, and errors that are always JSON."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -18,6 +21,8 @@ from ml_backend.server.routes import Service, router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 
 def create_app(settings: Settings, detector: Detector) -> FastAPI:
     """Return the service for a detector that is loaded and warm, so that the port never opens before it can answer."""
@@ -26,7 +31,9 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Pipeline(settings, detector) as pipeline:
             app.state.service = Service(settings, pipeline)
+            probe = asyncio.create_task(_probe(pipeline))
             yield
+            probe.cancel()
 
     app = FastAPI(
         title="Prelabel",
@@ -40,6 +47,11 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _unexpected)
     return app
+
+
+async def _probe(pipeline: Pipeline) -> None:
+    finding = await pipeline.check_label_studio()
+    log.log(logging.INFO if finding.ok else logging.WARNING, finding.sentence)
 
 
 def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

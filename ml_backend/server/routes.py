@@ -13,8 +13,16 @@ from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
 from ml_backend.pipeline import Pipeline, task_id
 from ml_backend.server.auth import authenticate
-from ml_backend.server.schemas import HealthResponse, PredictRequest, PredictResponse, SetupRequest, SetupResponse
-from ml_backend.server.status import ProjectStatuses
+from ml_backend.server.schemas import (
+    HealthResponse,
+    PredictRequest,
+    PredictResponse,
+    SetupRequest,
+    SetupResponse,
+    VersionsResponse,
+    WebhookResponse,
+)
+from ml_backend.server.status import EventCounts, ProjectStatuses, project_id
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -31,6 +39,7 @@ class Service:
     settings: Settings
     pipeline: Pipeline
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
+    events: EventCounts = field(default_factory=EventCounts)
 
 
 async def _service(request: Request) -> Service:
@@ -54,7 +63,9 @@ async def health() -> HealthResponse:
 @for_users.post("/setup")
 async def setup(body: SetupRequest, service: ServiceOf) -> SetupResponse:
     """Tell which version predictions for a label config will carry. Label Studio asks before each `/predict`."""
-    status = service.statuses.of(body.project)
+    project = project_id(body.project)
+    service.pipeline.label_studios.learn(project, body.hostname, body.access_token)
+    status = service.statuses.of(project)
     status.model_version = service.pipeline.model_version(body.label_config)
     try:
         status.config_warnings = service.pipeline.policy(body.label_config).warnings
@@ -62,19 +73,31 @@ async def setup(body: SetupRequest, service: ServiceOf) -> SetupResponse:
     except LabelConfigError as error:
         # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
         status.config_problem = str(error)
-        log.warning("label config cannot be served", project=body.project, cause=str(error))
+        log.warning("label config cannot be served", project=project, cause=str(error))
     return SetupResponse(model_version=status.model_version)
 
 
 @for_users.post("/predict", response_model=PredictResponse)
 async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
-    """Predict tasks: one entry for each, in order. A task that failed gets `[]`; the others keep theirs."""
-    status = service.statuses.of(body.project)
+    """Predict tasks: one entry for each, in order. A task that failed gets `[]`; the others keep theirs.
+
+    With a drawn rectangle in `params.context` (interactive mode), the answer is the detection that fits it best.
+    """
+    project = project_id(body.project)
+    status = service.statuses.of(project)
+    pipeline = service.pipeline
+    context = body.params.get("context") if isinstance(body.params, dict) else None
+    if context is None:
+        answers = await pipeline.predict(
+            body.tasks, body.label_config, project=project, deadline=service.settings.predict_deadline
+        )
+    else:
+        answers = [await pipeline.snap(task, body.label_config, context, project=project) for task in body.tasks]
     results: list[Any] = []
-    for task, answer in zip(body.tasks, await service.pipeline.predict(body.tasks, body.label_config), strict=True):
+    for task, answer in zip(body.tasks, answers, strict=True):
         if isinstance(answer, PrelabelError):
             status.record_failure(task_id(task), answer)
-            log.warning("task failed", project=body.project, task=task_id(task), code=answer.code, cause=str(answer))
+            log.warning("task failed", project=project, task=task_id(task), code=answer.code, cause=str(answer))
             results.append(FAILED_TASK)
         else:
             status.record_prediction(empty=not answer["result"])
@@ -82,10 +105,24 @@ async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
     return JSONResponse({"results": results})
 
 
+@for_users.get("/versions")
+async def versions(service: ServiceOf) -> VersionsResponse:
+    """List the model versions that projects were last told. Label Studio asks without saying for which project."""
+    return VersionsResponse(versions=service.statuses.model_versions())
+
+
+@router.post("/webhook", status_code=201)
+async def webhook(request: Request, service: ServiceOf) -> WebhookResponse:
+    """Count an event by its kind. Label Studio sends no authentication here, so nothing in it is trusted or acted on."""
+    service.events.count(await request.body())
+    return WebhookResponse(status="counted")
+
+
 @for_users.get("/status", response_class=Response)
 async def show_status(request: Request, service: ServiceOf) -> Response:
     """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
     detector = service.pipeline.detector
+    label_studio = await service.pipeline.check_label_studio()
     report = {
         "version": __version__,
         "model": {
@@ -95,7 +132,9 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
             "contract": str(detector.contract),
         },
         "score_threshold": service.settings.model_score_threshold,
+        "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.settings.warnings(),
+        "events": service.events.to_json(),
         "projects": service.statuses.to_json(),
     }
     if "text/html" in request.headers.get("Accept", ""):

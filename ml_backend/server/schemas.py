@@ -44,10 +44,15 @@ class PredictRequest(BaseModel):
     project: str | int | None = Field(
         None, description="`<project id>.<time of creation>`, as Label Studio sends it", examples=["1.1795326029"]
     )
+    params: Any = Field(
+        None,
+        description="`context` in it holds what an annotator just drew (interactive mode); the rest is not read",
+        examples=[{"login": None, "password": None, "context": None}],
+    )
 
 
 class SetupRequest(BaseModel):
-    """Body of ``POST /setup``. Label Studio also sends its address and its creator's token; they are not read."""
+    """Body of ``POST /setup``. The token in it is that of the project's creator: it is neither logged nor shown."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -55,6 +60,11 @@ class SetupRequest(BaseModel):
         alias="schema", description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE]
     )
     project: str | int | None = Field(None, description="`<project id>.<time of creation>`", examples=["1.1795326029"])
+
+    hostname: Any = Field(
+        None, description="the address that Label Studio believes it has", examples=["http://localhost:8080"]
+    )
+    access_token: Any = Field(None, description="a legacy token, used only where none is configured", repr=False)
 
 
 class HealthResponse(BaseModel):
@@ -71,6 +81,18 @@ class SetupResponse(BaseModel):
         description="the version that predictions for this project carry",
         examples=["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"],
     )
+
+
+class VersionsResponse(BaseModel):
+    """Answer of ``GET /versions``."""
+
+    versions: list[str] = Field(examples=[["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"]])
+
+
+class WebhookResponse(BaseModel):
+    """Answer of ``POST /webhook``, whatever came."""
+
+    status: str = Field(examples=["counted"])
 
 
 class RectangleValueModel(BaseModel):

@@ -1,6 +1,7 @@
 """What happened lately, by project, for the diagnosis page. Bounded, in memory, gone with a restart."""
 
-from collections import OrderedDict, deque
+import json
+from collections import Counter, OrderedDict, deque
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,23 @@ from ml_backend.errors import PrelabelError
 
 PROJECTS = 100
 FAILURES = 20
+
+# What Label Studio 1.23.2 sends.
+KNOWN_EVENTS = {
+    "START_TRAINING",
+    "ANNOTATION_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_CREATED",
+    "TASKS_DELETED",
+    "PROJECT_UPDATED",
+    "PROJECT_CREATED",
+    "PROJECT_DELETED",
+    "LABEL_LINK_CREATED",
+    "LABEL_LINK_UPDATED",
+    "LABEL_LINK_DELETED",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +77,52 @@ class ProjectStatus:
         return values
 
 
+def project_id(project: str | int | None) -> str:
+    """Return the id in what Label Studio calls a project in its requests: ``<id>.<time of creation>``."""
+    return str(project).partition(".")[0] if project is not None else "unnamed"
+
+
 class ProjectStatuses:
     """The projects that called lately; the ones longest silent are forgotten first."""
 
     def __init__(self) -> None:
         self._by_id: OrderedDict[str, ProjectStatus] = OrderedDict()
 
-    def of(self, project: object) -> ProjectStatus:
-        """Return the status of a project, named as Label Studio does: ``<id>.<time of creation>``."""
-        name = str(project).partition(".")[0] if project is not None else "unnamed"
-        status = self._by_id.setdefault(name, ProjectStatus())
-        self._by_id.move_to_end(name)
+    def of(self, project: str) -> ProjectStatus:
+        """Return the status of a project, by :func:`project_id`."""
+        status = self._by_id.setdefault(project, ProjectStatus())
+        self._by_id.move_to_end(project)
         if len(self._by_id) > PROJECTS:
             self._by_id.popitem(last=False)
         return status
 
+    def model_versions(self) -> list[str]:
+        """Return the versions that projects were last told, each once, the latest first."""
+        told = (status.model_version for status in reversed(self._by_id.values()))
+        return list(dict.fromkeys(version for version in told if version))
+
     def to_json(self) -> dict[str, Any]:
         """Return all of them as plain JSON values, the latest first."""
         return {name: status.to_json() for name, status in reversed(self._by_id.items())}
+
+
+class EventCounts:
+    """How many webhook events of each kind came. Anybody can send them, so kinds that nobody knows are one kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, body: bytes) -> None:
+        """Count an event by the ``action`` in its body."""
+        try:
+            action = json.loads(body)["action"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            action = None
+        if action is None:
+            self._counts["malformed"] += 1
+        else:
+            self._counts[action if isinstance(action, str) and action in KNOWN_EVENTS else "unknown"] += 1
+
+    def to_json(self) -> dict[str, int]:
+        """Return counts by kind."""
+        return dict(self._counts)

@@ -1,3 +1,4 @@
+import base64
 import gzip
 import time
 from collections.abc import Iterator
@@ -6,18 +7,18 @@ from pathlib import Path
 import pytest
 from picture_server import Answer, PictureServer, picture_server
 
-from ml_backend.errors import ImageFetchError
-from ml_backend.images import HttpReference, ImageFetcher, parse_reference
-from ml_backend.settings import Settings
+from ml_backend.errors import ImageFetchError, ImageReferenceError
+from ml_backend.images import ImageFetcher, LabelStudios, parse_reference
+from ml_backend.settings import Settings, load_settings
 
 PICTURE = bytes(range(256)) * 100
 
 
 async def fetch(value: object, **settings: object) -> bytes:
     """Fetch what a task names, with some settings."""
-    given = Settings(**settings)
+    given = load_settings(**settings)
     async with ImageFetcher(given) as fetcher:
-        return await fetcher.fetch(parse_reference(value, label_studio_url=given.label_studio_url))
+        return await fetcher.fetch(parse_reference(value), LabelStudios(given).configured, 7)
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ async def test_label_studio_is_exempt_from_the_address_guard(
 
 @pytest.mark.parametrize(
     ("token", "words"),
-    [(None, "set LABEL_STUDIO_API_KEY"), ("wrong", "refuses the token in LABEL_STUDIO_API_KEY")],
+    [(None, "set LABEL_STUDIO_API_KEY"), ("wrong", "it refuses the token")],
 )
 async def test_refusal_by_label_studio_names_the_setting(
     label_studio: PictureServer, token: str | None, words: str
@@ -182,10 +183,73 @@ async def test_refusal_by_label_studio_names_the_setting(
     assert "wrong" not in str(caught.value)
 
 
+async def test_picture_of_an_unknown_label_studio_names_the_settings() -> None:
+    """Without its address neither path nor cloud storage URI can be resolved."""
+    for value in ("/data/upload/1/a.jpg", "s3://bucket/a.jpg"):
+        with pytest.raises(ImageReferenceError, match="set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"):
+            await fetch(value)
+
+
+@pytest.mark.parametrize("prefix", ["", "/prefix"])
+@pytest.mark.parametrize("path", ["/data/upload/1/a.jpg", "/prefix/data/upload/1/a.jpg"])
+async def test_label_studio_below_a_path_prefix(label_studio: PictureServer, prefix: str, path: str) -> None:
+    """Tasks hold paths with or without the prefix; it is neither lost nor doubled."""
+    expected = path if not prefix or path.startswith(prefix) else prefix + path
+    label_studio.add(expected, PICTURE)
+    assert await fetch(path, label_studio_url=label_studio.url + prefix) == PICTURE
+
+
+async def test_cloud_storage_is_resolved_by_label_studio(label_studio: PictureServer, pictures: PictureServer) -> None:
+    """By redirect to a signed address, which sees no token, or with the bytes themselves."""
+    uri = "s3://bucket/dir/k ey-ü.jpg"
+    path = f"/tasks/7/presign/?fileuri={base64.urlsafe_b64encode(uri.encode()).decode()}"
+    signed = pictures.add("/signed.jpg", PICTURE) + "?X-Amz-Signature=a%2Fb"
+    access = {"label_studio_url": label_studio.url, "label_studio_api_key": "t0ken"}
+    label_studio.add("/tasks/7/presign/", Answer(status=303, headers={"Location": signed}))
+    assert await fetch(uri, **access) == PICTURE
+    assert label_studio.requests[-1][0] == path
+    assert "Authorization" not in pictures.headers_of("/signed.jpg?X-Amz-Signature=a%2Fb")
+    label_studio.add("/tasks/7/presign/", PICTURE)
+    assert await fetch(uri, **access) == PICTURE
+
+
+async def test_aliases_lead_to_what_can_be_reached(label_studio: PictureServer) -> None:
+    """What Label Studio believes to be its address is replaced, and then it is Label Studio, token and all."""
+    label_studio.add("/data/local-files/", PICTURE)
+    believed = "http://label-studio.example:8080"
+    task = f"{believed}/data/local-files/?d=a.jpg"
+    await fetch(
+        task,
+        label_studio_url=label_studio.url,
+        label_studio_api_key="t0ken",
+        url_aliases=f"{believed}={label_studio.url}",
+    )
+    assert label_studio.headers_of("/data/local-files/?d=a.jpg")["Authorization"] == "Token t0ken"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/data/local-files/?d=a.jpg", 403, "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED"),
+        ("/data/local-files/?d=a.jpg", 404, "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED"),
+        ("/data/upload/1/a.jpg", 403, "may not see this project"),
+        ("s3://bucket/a.jpg", 404, "no storage of the project holds it"),
+    ],
+)
+async def test_label_studios_other_refusals_say_what_to_change(
+    label_studio: PictureServer, path: str, status: int, words: str
+) -> None:
+    """Each is about a setting of Label Studio's own."""
+    for served in ("/data/local-files/", "/data/upload/1/a.jpg", "/tasks/7/presign/"):
+        label_studio.add(served, Answer(status=status))
+    with pytest.raises(ImageFetchError, match=words):
+        await fetch(path, label_studio_url=label_studio.url, label_studio_api_key="t0ken")
+
+
 async def test_cookies_of_strangers_are_not_kept(pictures: PictureServer) -> None:
     """What one task's host sets does not come back with another task's picture."""
     url = pictures.add("/a.jpg", Answer(PICTURE, headers={"Set-Cookie": "id=1"}))
     async with ImageFetcher(Settings()) as fetcher:
-        await fetcher.fetch(HttpReference(url))
-        await fetcher.fetch(HttpReference(url))
+        await fetcher.fetch(parse_reference(url))
+        await fetcher.fetch(parse_reference(url))
     assert "Cookie" not in pictures.headers_of("/a.jpg")

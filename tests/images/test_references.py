@@ -4,9 +4,14 @@ from pathlib import Path
 import pytest
 
 from ml_backend.errors import ImageReferenceError
-from ml_backend.images import FileReference, HttpReference, InlineReference, parse_reference
-
-LS = "http://ls:8080"
+from ml_backend.images.references import (
+    CloudReference,
+    FileReference,
+    HttpReference,
+    InlineReference,
+    LabelStudioReference,
+    parse_reference,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,7 +21,12 @@ LS = "http://ls:8080"
         ("  http://host/a.jpg\n", HttpReference("http://host/a.jpg")),
         ("HTTP://host/a.jpg", HttpReference("HTTP://host/a.jpg")),
         ("http://user:pass@host/a.jpg", HttpReference("http://user:pass@host/a.jpg")),
-        ("/data/upload/1/73f-a%20b.jpg", HttpReference(LS + "/data/upload/1/73f-a%20b.jpg")),
+        ("/data/upload/1/73f-a%20b.jpg", LabelStudioReference("/data/upload/1/73f-a%20b.jpg")),
+        ("/data/local-files/?d=imgs/a%20b.jpg", LabelStudioReference("/data/local-files/?d=imgs/a%20b.jpg")),
+        ("/prefix/data/upload/1/a.jpg", LabelStudioReference("/prefix/data/upload/1/a.jpg")),
+        ("s3://bucket/dir/k ey.jpg", CloudReference("s3://bucket/dir/k ey.jpg")),
+        ("gs://bucket/a.jpg", CloudReference("gs://bucket/a.jpg")),
+        ("azure-blob://container/a.jpg", CloudReference("azure-blob://container/a.jpg")),
         ("data:image/png;base64,aGVsbG8=", InlineReference(b"hello")),
         ("data:image/png;base64,aGVs\nbG8=", InlineReference(b"hello")),
         ("data:,hel%6Co", InlineReference(b"hello")),
@@ -28,6 +38,11 @@ LS = "http://ls:8080"
         "scheme in capitals",
         "user and password",
         "upload",
+        "local file of Label Studio",
+        "upload below a path prefix",
+        "S3",
+        "Google Cloud Storage",
+        "Azure",
         "data URI",
         "data URI with line break",
         "data URI without base64",
@@ -36,7 +51,7 @@ LS = "http://ls:8080"
 )
 def test_forms_are_told_apart(value: object, expected: object) -> None:
     """Each form of image reference that a task can hold is recognised from its text."""
-    assert parse_reference(value, label_studio_url=LS) == expected
+    assert parse_reference(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,6 +66,7 @@ def test_forms_are_told_apart(value: object, expected: object) -> None:
         ("file:///etc/passwd", "not a form of image"),
         ("a.jpg", "not a form of image"),
         ("ftp://host/a.jpg", "not a form of image"),
+        ("//host/data/a.jpg", "not a form of image"),
         ("http:///a.jpg", "names no host"),
         ("http://[::1/a.jpg", "not a web address"),
         ("http://host:port/a.jpg", "not a web address"),
@@ -63,14 +79,8 @@ def test_forms_are_told_apart(value: object, expected: object) -> None:
 def test_other_values_are_refused_with_the_reason(value: object, words: str) -> None:
     """The message says what was found in the image's place, shortened where it is long."""
     with pytest.raises(ImageReferenceError, match=words.replace("$", r"\$")) as caught:
-        parse_reference(value, label_studio_url=LS)
+        parse_reference(value)
     assert len(str(caught.value)) < 400
-
-
-def test_upload_path_without_label_studio_names_the_settings() -> None:
-    """Without Label Studio's address, an upload path cannot be resolved; the message says which settings do it."""
-    with pytest.raises(ImageReferenceError, match="set LABEL_STUDIO_URL"):
-        parse_reference("/data/upload/1/a.jpg")
 
 
 def test_text_form_hides_what_must_not_be_logged() -> None:

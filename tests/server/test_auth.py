@@ -17,13 +17,13 @@ USER = {"basic_auth_user": "me", "basic_auth_pass": "pa:ss word"}
     ],
     ids=["nobody", "wrong password", "wrong user", "empty", "right"],
 )
-@pytest.mark.parametrize("path", ["/status", "/setup", "/predict"])
+@pytest.mark.parametrize("path", ["/status", "/setup", "/predict", "/versions"])
 def test_only_the_configured_user_gets_in(
     serve: Callable[..., str], path: str, auth: tuple[str, str] | None, status: int
 ) -> None:
     """401 says how to log in, as JSON like every error."""
     body = {"tasks": [], "label_config": "<View/>", "schema": "<View/>"}
-    method = "GET" if path == "/status" else "POST"
+    method = "GET" if path in {"/status", "/versions"} else "POST"
     answer = httpx.request(method, serve(**USER) + path, json=body, auth=auth)
     assert answer.status_code == status
     if status == 401:

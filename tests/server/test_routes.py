@@ -1,4 +1,5 @@
 import base64
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -252,6 +253,79 @@ def test_token_in_setup_is_not_logged(serve: Serve, caplog: pytest.LogCaptureFix
     assert "s3cret-token" not in caplog.text + httpx.get(f"{url}/status").text
 
 
+def test_versions_are_those_that_setup_told(serve: Serve) -> None:
+    """Without a project in the request, as Label Studio asks."""
+    url = serve()
+    told = [
+        httpx.post(f"{url}/setup", json={"project": f"{number}.1", "schema": config}).json()["model_version"]
+        for number, config in enumerate([BALLOON_CONFIG, BALLOON_CONFIG.replace("Kite", "kite")])
+    ]
+    assert httpx.get(f"{url}/versions").json() == {"versions": told[::-1]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"action": "ANNOTATION_CREATED"}', b"", b"\xff", b"[]", b'{"action": ' + b"[" * 50_000],
+    ids=["event", "empty", "not text", "a list", "deep"],
+)
+def test_webhook_answers_whatever_comes(serve: Serve, content: bytes) -> None:
+    """With basic authentication on, too: Label Studio sends none here."""
+    url = serve(basic_auth_user="me", basic_auth_pass="pw")
+    answer = httpx.post(f"{url}/webhook", content=content)
+    assert (answer.status_code, answer.json()) == (201, {"status": "counted"})
+    assert sum(httpx.get(f"{url}/status", auth=("me", "pw")).json()["events"].values()) == 1
+
+
+def test_drawn_rectangle_is_answered_with_the_object(serve: Serve, pictures: PictureServer) -> None:
+    """As Label Studio sends it: one task, and the newest region last in the context."""
+    value = {"x": 10, "y": 20, "width": 22, "height": 50, "rotation": 0, "rectanglelabels": ["Box"]}
+    drawn = {"id": "oTm7QDHtaf", "from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value}
+    body = {
+        "tasks": [label_studio_task(1, pictures.add("/a.png", balloon_file()))],
+        "project": "7.1",
+        "label_config": BALLOON_CONFIG,
+        "params": {"login": None, "password": None, "context": {"result": [drawn]}},
+    }
+    (result,) = httpx.post(f"{serve()}/predict", json=body).json()["results"]
+    (region,) = result["result"]
+    assert region["value"]["rectanglelabels"] == ["Box"]
+    assert region["value"]["x"] == pytest.approx(12.5, abs=0.5)
+
+
+@pytest.mark.parametrize("params", [None, 5, [], {}, {"context": {}}, {"context": 5}])
+def test_odd_params_do_no_harm(serve: Serve, params: object) -> None:
+    """Without a rectangle there is nothing to snap to; without a context it is an ordinary request."""
+    body = {"tasks": [{"id": 1, "data": {"image": "nonsense"}}], "label_config": BALLOON_CONFIG, "params": params}
+    answer = httpx.post(f"{serve()}/predict", json=body)
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == 1
+
+
+def test_deadline_is_kept(serve: Serve, pictures: PictureServer) -> None:
+    """Label Studio stores what is there, and asks again for the rest."""
+    slow = pictures.add("/slow.png", Answer(balloon_file(), delay=1.2))
+    url = serve(predict_deadline=0.5)
+    tasks = [label_studio_task(1, slow)]
+    assert post(url, tasks).json() == {"results": [[]]}
+    failure = httpx.get(f"{url}/status").json()["projects"]["7"]["failures"][0]
+    assert "PRELABEL_PREDICT_DEADLINE" in failure["cause"]
+    time.sleep(1)
+    assert len(post(url, tasks).json()["results"][0]["result"]) == 1
+
+
+def test_setup_tells_where_the_pictures_are(serve: Serve, pictures: PictureServer) -> None:
+    """Where nothing is configured, address and token of ``/setup`` are used for that project."""
+    pictures.add("/data/upload/7/a.png", balloon_file())
+    url = serve()
+    body = {"project": "7.1", "schema": BALLOON_CONFIG, "hostname": pictures.url, "access_token": "0123"}
+    httpx.post(f"{url}/setup", json=body)
+    task = label_studio_task(1, "/data/upload/7/a.png")
+    (result,) = post(url, [task]).json()["results"]
+    assert len(result["result"]) == 1
+    assert pictures.headers_of("/data/upload/7/a.png")["Authorization"] == "Token 0123"
+    assert post(url, [task], project="8.1").json() == {"results": [[]]}
+
+
 def test_openapi_shows_real_schemas_and_examples(serve: Serve) -> None:
     """Someone who writes a client finds the shapes there."""
     api = httpx.get(serve() + "/openapi.json").json()
@@ -266,9 +340,17 @@ def test_status_is_a_page_for_browsers(serve: Serve, pictures: PictureServer) ->
     """What runs, what is probably not meant, and what failed, with everything that came from outside escaped."""
     url = serve()
     post(url, [{"id": "<script>alert(1)</script>", "data": {"image": "<img src=x>"}}])
+    httpx.post(f"{url}/webhook", json={"action": "START_TRAINING"})
     page = httpx.get(f"{url}/status", headers={"Accept": "text/html,application/xhtml+xml"})
     assert page.headers["content-type"].startswith("text/html")
-    for words in ("demo-shapes", "signature &#39;default&#39;", "LABEL_STUDIO_URL is not set", "Project 7", "1 failed"):
+    for words in (
+        "demo-shapes",
+        "signature &#39;default&#39;",
+        "LABEL_STUDIO_URL is not set",
+        "START_TRAINING 1",
+        "Project 7",
+        "1 failed",
+    ):
         assert words in page.text
     assert "<script>" not in page.text
     assert "<img" not in page.text

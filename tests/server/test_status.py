@@ -1,21 +1,60 @@
+import pytest
+
 from ml_backend.errors import TaskError
-from ml_backend.server.status import FAILURES, PROJECTS, ProjectStatuses
+from ml_backend.server.status import FAILURES, PROJECTS, EventCounts, ProjectStatuses, project_id
 
 
-def test_projects_are_named_by_their_id() -> None:
+@pytest.mark.parametrize(("sent", "name"), [("7.1795326029", "7"), ("7", "7"), (7, "7"), (None, "unnamed")])
+def test_projects_are_named_by_their_id(sent: str | int | None, name: str) -> None:
     """Label Studio adds the time of creation behind a dot."""
+    assert project_id(sent) == name
+
+
+def test_tasks_are_counted_by_project() -> None:
+    """The empty ones are among the predicted."""
     statuses = ProjectStatuses()
-    statuses.of("7.1795326029").record_prediction(empty=True)
-    statuses.of(7).record_prediction(empty=False)
-    statuses.of(None).record_prediction(empty=False)
+    statuses.of("7").record_prediction(empty=True)
+    statuses.of("7").record_prediction(empty=False)
+    statuses.of("8").record_prediction(empty=False)
     counts = {name: (each["predicted"], each["empty"]) for name, each in statuses.to_json().items()}
-    assert counts == {"unnamed": (1, 0), "7": (2, 1)}
+    assert counts == {"8": (1, 0), "7": (2, 1)}
+
+
+def test_versions_are_listed_once() -> None:
+    """The latest first."""
+    statuses = ProjectStatuses()
+    for project, version in (("1", "a"), ("2", "b"), ("3", "a"), ("4", "")):
+        statuses.of(project).model_version = version
+    assert statuses.model_versions() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"action": "ANNOTATION_CREATED", "annotation": {}}', "ANNOTATION_CREATED"),
+        (b'{"action": "START_TRAINING"}', "START_TRAINING"),
+        (b'{"action": "<script>"}', "unknown"),
+        (b'{"action": ["x"]}', "unknown"),
+        (b"{}", "malformed"),
+        (b"[]", "malformed"),
+        (b"5", "malformed"),
+        (b"\xff", "malformed"),
+        (b"", "malformed"),
+        (b"[" * 100_000, "malformed"),
+    ],
+    ids=["known", "training", "unknown", "no text", "empty", "a list", "a number", "not text", "nothing", "deep"],
+)
+def test_events_are_counted_by_kind(body: bytes, kind: str) -> None:
+    """Whatever comes, since anybody can send it."""
+    events = EventCounts()
+    events.count(body)
+    assert events.to_json() == {kind: 1}
 
 
 def test_memory_is_bounded() -> None:
     """The latest projects and failures are kept, newest first."""
     statuses = ProjectStatuses()
-    for project in range(PROJECTS + 5):
+    for project in map(str, range(PROJECTS + 5)):
         for task in range(FAILURES + 5):
             statuses.of(project).record_failure(task, TaskError("broken"))
     shown = statuses.to_json()

@@ -1,0 +1,82 @@
+"""What an annotator just drew by hand, in Label Studio's interactive mode, and which detection they meant."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.detections import Detections, iou
+from ml_backend.labels.config import Control
+from ml_backend.labels.mapping import LabelMap
+
+LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
+LEAST_SCORE = 0.02  # a person points at the place, so much weaker detections than otherwise count
+
+
+@dataclass(frozen=True, slots=True)
+class Gesture:
+    """A rectangle with a label.
+
+    Attributes:
+        control: the control tag that it was drawn with.
+        item: which image of the control's list it is on, from 0.
+        label: the label that was chosen.
+        region_id: Label Studio's id of the drawn region.
+        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame.
+    """
+
+    control: Control
+    item: int
+    label: str
+    region_id: str
+    box: NDArray[np.float32]
+
+
+def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None:
+    """Return the newest rectangle of a ``context``, as Label Studio sends it with interactive requests.
+
+    Label Studio puts regions of the same label that were there before in front of it. Regions of other kinds are passed over.
+
+    Returns:
+        None where there is no rectangle with a label of one of ``controls``.
+    """
+    by_name = {(control.from_name, control.to_name): control for control in controls}
+    regions = context.get("result") if isinstance(context, Mapping) else None
+    for drawn in reversed(regions if isinstance(regions, Sequence) and not isinstance(regions, str) else []):
+        gesture = _gesture(drawn, by_name) if isinstance(drawn, Mapping) else None
+        if gesture is not None:
+            return gesture
+    return None
+
+
+def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Control]) -> Gesture | None:
+    try:
+        control = controls[drawn["from_name"], drawn["to_name"]]
+        value = drawn["value"]
+        (label, *_) = value["rectanglelabels"]
+        left, top, width, height = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
+        item = int(drawn.get("item_index") or 0)
+    except (KeyError, TypeError, ValueError):
+        return None
+    box = np.array([[top, left, top + height, left + width]], np.float32)
+    if item < 0 or label not in {each.value for each in control.labels} or not np.isfinite(box).all():
+        return None
+    return Gesture(control, item, label, str(drawn.get("id", "")), box)
+
+
+def best_fit(drawn: Gesture, detections: Detections, label_map: LabelMap) -> int | None:
+    """Return the row of the detection that the gesture means, or None.
+
+    Detections whose class goes to the drawn label come before all others, since people draw ``Person`` around ``Clothing``
+    too; among equals the larger overlap wins.
+    """
+    overlaps = iou(drawn.box, detections.boxes)[0]
+    candidates = np.flatnonzero((overlaps >= LEAST_OVERLAP) & (detections.scores >= LEAST_SCORE))
+
+    def fitness(row: int) -> tuple[bool, float]:
+        label = label_map.label_for(detections.class_names[row], detections.class_mids[row])
+        return label == drawn.label, float(overlaps[row])
+
+    return max((int(row) for row in candidates), key=fitness, default=None)

@@ -1,0 +1,97 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_backend.detections import Detections
+from ml_backend.labels.config import Control, Label
+from ml_backend.labels.gesture import best_fit, read_gesture
+from ml_backend.labels.mapping import LabelMap
+
+CONTROL = Control("label", "image", "image", (Label("Person", ("Person",)), Label("Car", ("Car",))))
+
+
+def drawn(label: str = "Person", x: float = 10, **changes: Any) -> dict[str, Any]:
+    """Return a region as Label Studio's interface sends it after a rectangle was drawn."""
+    value = {"x": x, "y": 20, "width": 30, "height": 40, "rotation": 0, "rectanglelabels": [label]}
+    region = {
+        "id": "oTm7QDHtaf",
+        "from_name": "label",
+        "to_name": "image",
+        "type": "rectanglelabels",
+        "origin": "manual",
+    }
+    return {**region, "value": value, **changes}
+
+
+def test_newest_rectangle_counts() -> None:
+    """Label Studio puts older regions of the same label in front."""
+    gesture = read_gesture({"result": [drawn(x=50), drawn("Car")]}, [CONTROL])
+    assert gesture is not None
+    assert (gesture.label, gesture.item, gesture.region_id) == ("Car", 0, "oTm7QDHtaf")
+    np.testing.assert_allclose(gesture.box, [[0.2, 0.1, 0.6, 0.4]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        None,
+        {},
+        {"result": None},
+        {"result": "text"},
+        {"result": [5]},
+        {"result": [drawn("Zebra")]},
+        {"result": [drawn(from_name="other")]},
+        {"result": [drawn(value={"x": 1, "keypointlabels": ["Car"]})]},
+        {"result": [drawn(value=None)]},
+        {"result": [drawn(x=float("nan"))]},
+        {"result": [drawn(item_index=-1)]},
+        {"result": [drawn(item_index="x")]},
+    ],
+)
+def test_other_contexts_are_no_gesture(context: object) -> None:
+    """Points, brushes, strange labels and nonsense are passed over."""
+    assert read_gesture(context, [CONTROL]) is None
+
+
+def found(*rows: tuple[str, float, tuple[float, float, float, float]]) -> Detections:
+    """Return detections from rows of class name, score and box."""
+    return Detections(
+        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
+        scores=np.array([row[1] for row in rows], np.float32),
+        class_names=tuple(row[0] for row in rows),
+        class_mids=("",) * len(rows),
+        width=100,
+        height=100,
+    )
+
+
+EXACT, NEAR, HALF, FAR = (0.2, 0.1, 0.6, 0.4), (0.2, 0.1, 0.58, 0.4), (0.2, 0.1, 0.6, 0.22), (0.7, 0.7, 0.9, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("Person", 0.9, NEAR), ("Person", 0.1, EXACT)], 1),
+        ([("Clothing", 0.9, EXACT), ("Person", 0.3, NEAR)], 1),
+        ([("Car", 0.9, NEAR)], 0),
+        ([("Person", 0.9, HALF), ("Car", 0.9, EXACT)], 0),
+        ([("Person", 0.9, FAR)], None),
+        ([("Person", 0.01, EXACT)], None),
+        ([], None),
+    ],
+    ids=[
+        "larger overlap wins over score",
+        "the drawn label comes first",
+        "another class will do",
+        "the drawn label needs only some overlap",
+        "elsewhere",
+        "too weak",
+        "nothing found",
+    ],
+)
+def test_best_fit(rows: list[Any], expected: int | None) -> None:
+    """What the annotator meant by a hasty rectangle."""
+    gesture = read_gesture({"result": [drawn()]}, [CONTROL])
+    assert gesture is not None
+    assert best_fit(gesture, found(*rows), LabelMap(CONTROL.labels)) == expected
