@@ -6,8 +6,8 @@ Imports that pull in TensorFlow stand inside the commands, so that ``--help`` an
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ml_backend import __version__
@@ -56,6 +57,9 @@ def _plain_errors() -> Iterator[None]:
         yield
     except PrelabelError as error:
         _complain(error)
+        raise typer.Exit(2) from None
+    except OSError as error:  # a folder to write into that is a file, a full disk
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
         raise typer.Exit(2) from None
 
 
@@ -120,23 +124,25 @@ def serve(
     with _plain_errors():
         settings = load_settings(model=model, host=host, port=port)
         configure_logging(settings.log_level)
-        detector = _load_detector(settings)
-
-        from ml_backend.server import create_app
+        from ml_backend.server.running import reserve
         from ml_backend.server.running import serve as run
 
-        log = structlog.get_logger("prelabel")
-        for warning in settings.warnings():
-            log.warning(warning)
-        log.info(
-            "ready",
-            model=detector.name,
-            fingerprint=detector.fingerprint[:8],
-            url=f"http://{settings.host}:{settings.port}",
-            inference_workers=settings.inference_workers,
-            cache=f"memory, {settings.memory_cache_bytes:,} bytes",
-        )
-        run(create_app(settings, detector), settings.host, settings.port)
+        with reserve(settings.host, settings.port) as reserved:
+            detector = _load_detector(settings)
+            log = structlog.get_logger("prelabel")
+            for warning in settings.warnings():
+                log.warning(warning)
+            log.info(
+                "ready",
+                model=detector.name,
+                fingerprint=detector.fingerprint[:8],
+                url=f"http://{settings.host}:{settings.port}",
+                inference_workers=settings.inference_workers,
+                cache=f"memory, {settings.memory_cache_bytes:,} bytes",
+            )
+            from ml_backend.server import create_app
+
+            run(create_app(settings, detector), reserved)
 
 
 @app.command()
@@ -219,13 +225,16 @@ async def _predict_files(
 def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
     table = Table("Picture", "Label", "Score", "Left", "Top", "Width", "Height", caption="boxes in pixels")
     for path, prediction in predictions:
-        name = path.name
+        name = escape(path.name)
         for region in prediction["result"]:
             value = region["value"]
             x, y = region["original_width"] / 100, region["original_height"] / 100
             pixels = (value["x"] * x, value["y"] * y, value["width"] * x, value["height"] * y)
             table.add_row(
-                name, value["rectanglelabels"][0], f"{region['score']:.2f}", *(f"{number:.0f}" for number in pixels)
+                name,
+                escape(value["rectanglelabels"][0]),
+                f"{region['score']:.2f}",
+                *(f"{number:.0f}" for number in pixels),
             )
             name = ""
         if not prediction["result"]:
@@ -239,12 +248,15 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
     from ml_backend.images import decode
 
     folder.mkdir(parents=True, exist_ok=True)
-    stems = Counter(path.stem for path, _ in predictions)
-    for number, (path, prediction) in enumerate(predictions, 1):
+    taken = {
+        path.resolve() for path, _ in predictions
+    }  # neither the pictures themselves nor each other may be overwritten
+    for path, prediction in predictions:
         pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels)
-        # Pictures of one name from several folders must not overwrite each other.
-        name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{number}"
-        draw_regions(pixels, prediction["result"]).save(folder / f"{name}.png")
+        names = (f"{path.stem}-boxes{number or ''}.png" for number in itertools.count())
+        target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
+        taken.add(target)
+        draw_regions(pixels, prediction["result"]).save(target)
     err.print(f"{len(predictions)} pictures with boxes are in {folder}", highlight=False)
 
 
@@ -284,7 +296,7 @@ def demo(
 ) -> None:
     """Run the whole job offline: drawn scenes, the demo detector, the real server."""
     with _plain_errors():
-        settings = Settings(model="demo", tfhub_cache_dir=load_settings().tfhub_cache_dir)
+        settings = load_settings(only={"tfhub_cache_dir"}, model="demo")
         configure_logging("warning")
         detector = _load_detector(settings)
 

@@ -25,8 +25,15 @@ class SettingsError(PrelabelError):
 class RequestError(PrelabelError):
     """A request as a whole cannot be understood."""
 
-    status = 400
+    status = 422
     code = "bad_request"
+
+
+class RequestTooLargeError(PrelabelError):
+    """A request's body is over the limit."""
+
+    status = 413
+    code = "request_too_large"
 
 
 class LabelConfigError(PrelabelError):

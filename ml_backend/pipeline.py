@@ -38,6 +38,7 @@ from ml_backend.images import (
     parse_reference,
 )
 from ml_backend.labels import Policy, Prediction, read_gesture
+from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -72,7 +73,7 @@ class Pipeline:
     def __init__(self, settings: Settings, detector: Detector) -> None:
         self.detector = detector
         self.label_studios = LabelStudios(settings)
-        self.policy = lru_cache(KNOWN_CONFIGS)(self._decide_policy)
+        self._decided = lru_cache(KNOWN_CONFIGS)(self._decide)
         self._settings = settings
         self._cache: DetectionCache = MemoryCache(settings.memory_cache_bytes)
         self._downloads: SingleFlight[bytes] = SingleFlight()
@@ -96,12 +97,27 @@ class Pipeline:
     ) -> None:
         await self._stack.aclose()
 
-    def _decide_policy(self, label_config: str) -> Policy:
-        return Policy.from_label_config(
-            label_config,
-            score_threshold=self._settings.model_score_threshold,
-            class_list=self.detector.class_list,
-        )
+    def policy(self, label_config: str) -> Policy:
+        """Return what a label config decides.
+
+        Raises:
+            LabelConfigError: it cannot be served.
+        """
+        decided = self._decided(label_config)
+        if isinstance(decided, str):
+            raise LabelConfigError(decided)
+        return decided
+
+    def _decide(self, label_config: str) -> Policy | str:
+        """Return the policy, or why there is none: a broken config is asked about as often as a good one."""
+        try:
+            return Policy.from_label_config(
+                label_config,
+                score_threshold=self._settings.model_score_threshold,
+                class_list=self.detector.class_list,
+            )
+        except LabelConfigError as error:
+            return str(error)
 
     def model_version(self, label_config: str) -> str:
         """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
@@ -111,7 +127,7 @@ class Pipeline:
         try:
             digest = self.policy(label_config).digest
         except LabelConfigError:
-            digest = hashlib.sha256(label_config.encode()).hexdigest()[:6]
+            digest = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).hexdigest()[:6]
         return f"{self.detector.name}@{self.detector.fingerprint[:8]}.{digest}"
 
     async def predict(
@@ -264,7 +280,7 @@ def _images_of(task: object, data_keys: Mapping[str, bool]) -> dict[str, list[ob
     found: dict[str, list[object]] = {}
     for key, is_list in data_keys.items():
         if key not in data:
-            present = ", ".join(map(repr, list(data)[:10])) or "nothing"
+            present = printable(", ".join(map(repr, list(data)[:10])), 200) or "nothing"
             raise TaskError(
                 f"the task's data has no {key!r}, where the label config says its image is (it has {present})"
             )

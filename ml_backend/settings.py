@@ -6,6 +6,7 @@ Names that Label Studio users know keep their spelling (``LABEL_STUDIO_URL``, ``
 
 import difflib
 import os
+from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +26,7 @@ from pydantic import (
 )
 
 from ml_backend.errors import SettingsError
+from ml_backend.redaction import redact
 
 PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
@@ -33,8 +35,9 @@ Network = IPv4Network | IPv6Network
 
 def _base_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("not an http(s) address")
+    _ = parts.port  # one that is no number is found out only when it is asked for
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("not a plain http(s) address")
     return value.rstrip("/")
 
 
@@ -51,12 +54,23 @@ def _aliases(value: object) -> object:
     return value
 
 
-def _ascii(value: str | SecretStr) -> str | SecretStr:
-    # Clients disagree on how other letters are encoded in the Authorization header (RFC 7617, section 2.1).
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not text.isascii():
+def _user(value: str) -> str:
+    # A colon ends the user in the Authorization header, and clients disagree on how letters beyond ASCII are encoded (RFC 7617).
+    if not value.isascii() or ":" in value:
+        raise ValueError("not ASCII, or with a colon")
+    return value
+
+
+def _password(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().isascii():
         raise ValueError("not ASCII")
     return value
+
+
+def _stripped(value: object) -> object:
+    return (
+        value.strip() if isinstance(value, str) else value
+    )  # a line feed at the end of a token file is nobody's intention
 
 
 def _lower(value: object) -> object:
@@ -88,17 +102,17 @@ class Settings(BaseModel):
         description="addresses in tasks and what to fetch instead, such as "
         "http://localhost:8080=http://label-studio:8080, separated by commas",
     )
-    label_studio_api_key: SecretStr | None = Field(
+    label_studio_api_key: Annotated[SecretStr, BeforeValidator(_stripped)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_API_KEY",
         description="a personal access token or a legacy token of Label Studio, sent to Label Studio's own address only",
     )
-    basic_auth_user: Annotated[str, AfterValidator(_ascii)] | None = Field(
+    basic_auth_user: Annotated[str, AfterValidator(_user)] | None = Field(
         None,
         validation_alias="BASIC_AUTH_USER",
-        description="the user name that callers must give, in ASCII; set together with BASIC_AUTH_PASS",
+        description="the user name that callers must give, in ASCII and without a colon; set together with BASIC_AUTH_PASS",
     )
-    basic_auth_pass: Annotated[SecretStr, AfterValidator(_ascii)] | None = Field(
+    basic_auth_pass: Annotated[SecretStr, AfterValidator(_password)] | None = Field(
         None,
         validation_alias="BASIC_AUTH_PASS",
         description="the password that callers must give, in ASCII; set together with BASIC_AUTH_USER",
@@ -174,8 +188,14 @@ class Settings(BaseModel):
         description="further networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8 "
         "(link-local, multicast and metadata addresses never are); Label Studio's own address is exempt",
     )
+    request_max_bytes: ByteSize = Field(
+        ByteSize(50_000_000),
+        gt=0,
+        validation_alias="PRELABEL_REQUEST_MAX_BYTES",
+        description="the largest request body, such as 50MB; Label Studio sends all annotations of a task along",
+    )
     pictures_in_flight: int = Field(
-        16,
+        32,
         ge=1,
         le=1024,
         validation_alias="PRELABEL_PICTURES_IN_FLIGHT",
@@ -218,14 +238,20 @@ VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model
 """Environment variables by field name."""
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment; ``overrides`` (by field name) win, and ``None`` in them means "not given".
+def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        only: names of the fields to read; the others have their defaults.
+        overrides: values by field name, which win; ``None`` means "not given".
 
     Raises:
         SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and what is expected.
     """
     # An empty variable is an unset one: compose files pass those on.
-    read = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
+    read = {
+        name: os.environ[variable] for name, variable in VARIABLES.items() if name in only and os.environ.get(variable)
+    }
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**read | given)
@@ -238,5 +264,5 @@ def _one_line(problem: Any) -> str:
         return str(problem["msg"]).removeprefix("Value error, ") + "."
     name = next(name for name, variable in VARIABLES.items() if problem["loc"][0] in {name, variable})
     field = Settings.model_fields[name]
-    value = "(hidden)" if "SecretStr" in str(field.annotation) else repr(problem["input"])
+    value = "(hidden)" if "SecretStr" in str(field.annotation) else redact(repr(problem["input"]))
     return f"{VARIABLES[name]}={value} cannot be used: expected {field.description}."

@@ -12,6 +12,29 @@ BALLOON_CONFIG = (
     '<Label value="Balloon"/><Label value="Kite"/><Label value="Box"/></RectangleLabels></View>'
 )
 
+ORIENTATION = 0x0112
+
+# How each EXIF orientation stores an upright picture (EXIF 2.32, tag 0x0112): the stored pixels by Pillow's transposition.
+STORED_BY = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def stored_as(orientation: int, upright: Image.Image, file_format: str, **options: Any) -> bytes:
+    """Return the file of an upright picture that is stored in one of the eight ways, with the EXIF note that says so."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    transposition = STORED_BY[orientation]
+    stored = upright if transposition is None else upright.transpose(transposition)
+    return encoded(stored, file_format, exif=exif.tobytes(), **options)
+
 
 def encoded(image: Image.Image, file_format: str = "PNG", **options: Any) -> bytes:
     """Return the bytes of an image file."""
@@ -32,3 +55,9 @@ def balloon_scene(width: int = 320, height: int = 200) -> NDArray[np.uint8]:
 def balloon_file() -> bytes:
     """Return :func:`balloon_scene` as a PNG file."""
     return encoded(Image.fromarray(balloon_scene()))
+
+
+def empty_file() -> bytes:
+    """Return a PNG file of a grey gradient, on which there is nothing."""
+    shade = np.linspace(90, 160, 64, dtype=np.uint8)
+    return encoded(Image.fromarray(np.dstack([np.tile(shade, (48, 1))] * 3)))

@@ -77,9 +77,29 @@ def test_predict_json_is_what_label_studio_imports(run: Callable[..., Result], b
 def test_predict_draws(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
     """The picture with its box: the edge has another colour than before."""
     run("predict", "--model", "demo", "--draw", "out", balloon)
-    with Image.open(tmp_path / "out" / "balloon.png") as drawn, Image.open(balloon) as before:
+    with Image.open(tmp_path / "out" / "balloon-boxes.png") as drawn, Image.open(balloon) as before:
         assert drawn.size == before.size
         assert drawn.getpixel((40, 60)) != before.getpixel((40, 60))
+
+
+def test_drawing_overwrites_nothing(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
+    """Neither the pictures themselves nor each other, whatever they are called."""
+    for name in ("a.png", "a-boxes.png", "d/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(balloon.read_bytes())
+    run("predict", "--model", "demo", "--draw", ".", "a.png", "a-boxes.png", "d/a.png")
+    for name in ("a.png", "a-boxes.png", "d/a.png"):
+        assert (tmp_path / name).read_bytes() == balloon.read_bytes()
+    assert len(list(tmp_path.glob("*.png"))) == 6
+
+
+def test_brackets_in_names_are_text(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
+    """They mean something to the library that prints the table."""
+    (tmp_path / "[red].png").write_bytes(balloon.read_bytes())
+    (tmp_path / "c.xml").write_text(BALLOON_CONFIG.replace('"Balloon"', '"[/x]" predicted_values="Balloon"'))
+    result = run("predict", "--model", "demo", "--config", "c.xml", "[red].png")
+    assert "[red].png" in result.stdout
+    assert "[/x]" in result.stdout
 
 
 def test_threshold_hides(run: Callable[..., Result], balloon: Path) -> None:
@@ -114,8 +134,25 @@ def test_failed_picture_is_named_and_the_others_are_done(
         ),
         (["serve"], {"PORT": "many"}, "PORT='many' cannot be used: expected the port to listen on, from 1 to 65535."),
         (["serve", "--port", "0"], {}, "PORT=0 cannot be used"),
+        (["serve", "--host", "192.0.2.1"], {}, r"cannot listen on 192.0.2.1:9090 \(Cannot assign"),
+        (["demo", "--out", "page.xml"], {}, "page.xml: (Not a directory|File exists)"),
+        (
+            ["predict", "x.png", "--model", "demo"],
+            {"TFHUB_CACHE_DIR": "/proc/nope"},
+            "the detector demo cannot be loaded",
+        ),
     ],
-    ids=["no model", "no config", "broken config", "wrong threshold", "wrong environment", "wrong port"],
+    ids=[
+        "no model",
+        "no config",
+        "broken config",
+        "wrong threshold",
+        "wrong environment",
+        "wrong port",
+        "wrong host",
+        "file for a folder",
+        "no room",
+    ],
 )
 def test_mistakes_get_one_sentence(
     run: Callable[..., Result],

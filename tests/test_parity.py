@@ -15,7 +15,7 @@ from picture_server import PictureServer
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from samples import encoded
+from samples import STORED_BY, stored_as
 
 from ml_backend.detector.contract import SCORE_FLOOR
 from ml_backend.detector.detector import Detector
@@ -144,32 +144,15 @@ def _has_area(box: Box) -> bool:
     return bool(right > left and bottom > top)
 
 
-# How each EXIF orientation stores an upright picture (EXIF 2.32, tag 0x0112).
-STORED_BY = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
 def test_all_exif_orientations_give_the_same_boxes_in_the_displayed_frame(
     serve: Callable[..., str], trained_detector: Detector, shared: Path, pictures: PictureServer
 ) -> None:
     """One photograph stored in eight ways, without loss, is displayed once, so it has one answer."""
     upright = Image.open(min((shared / "photos" / "images").glob("*.jpg"))).convert("RGB")
-    addresses = []
-    for orientation, transposition in STORED_BY.items():
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        stored = upright if transposition is None else upright.transpose(transposition)
-        addresses.append(
-            pictures.add(f"/{orientation}.webp", encoded(stored, "WEBP", lossless=True, exif=exif.tobytes()))
-        )
+    addresses = [
+        pictures.add(f"/{orientation}.webp", stored_as(orientation, upright, "WEBP", lossless=True))
+        for orientation in STORED_BY
+    ]
     first, *others = answered(serve(trained_detector), addresses)
     assert len(first) >= 3
     assert all(other == first for other in others)

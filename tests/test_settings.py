@@ -1,4 +1,5 @@
 import pytest
+from pydantic import SecretStr
 
 from ml_backend.errors import SettingsError
 from ml_backend.settings import PUBLISHED_DETECTOR, VARIABLES, Settings, load_settings
@@ -22,6 +23,7 @@ def test_defaults_are_those_that_label_studio_users_expect() -> None:
         ("PRELABEL_IMAGE_MAX_BYTES", "10MB", "image_max_bytes", 10_000_000),
         ("PRELABEL_INFERENCE_WORKERS", "3", "inference_workers", 3),
         ("LABEL_STUDIO_URL", "", "label_studio_url", None),
+        ("LABEL_STUDIO_API_KEY", "t0ken\n", "label_studio_api_key", SecretStr("t0ken")),
         ("PRELABEL_URL_ALIASES", "http://a:1=http://b:2/, http://c=https://d/x", "url_aliases", ALIASES),
     ],
     ids=[
@@ -32,6 +34,7 @@ def test_defaults_are_those_that_label_studio_users_expect() -> None:
         "bytes with unit",
         "count",
         "empty is unset",
+        "line feed behind a token",
         "aliases",
     ],
 )
@@ -51,7 +54,8 @@ def test_environment_is_read(
         ("MODEL_SCORE_THRESHOLD", "30", "from 0 to 1"),
         ("MODEL_SCORE_THRESHOLD", "nan", "from 0 to 1"),
         ("LABEL_STUDIO_URL", "label-studio:8080", "http://label-studio:8080"),
-        ("LABEL_STUDIO_URL", "http://ls/?x=1", "http://label-studio:8080"),
+        ("LABEL_STUDIO_URL", "http://ls:port", "http://label-studio:8080"),
+        ("BASIC_AUTH_USER", "a:b", "without a colon"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("PRELABEL_IMAGE_MAX_BYTES", "ten", "such as 50MB"),
         ("PRELABEL_BLOCKED_NETWORKS", "10.0.0.1/8", "such as 10.0.0.0/8"),
@@ -92,6 +96,22 @@ def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
     assert "s3cret" not in str(caught.value)
     assert "BASIC_AUTH_USER" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@ls", "http://ls?token=s3cret"])
+def test_addresses_with_secrets_are_refused_without_showing_them(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """The token has a variable of its own."""
+    monkeypatch.setenv("LABEL_STUDIO_URL", url)
+    with pytest.raises(SettingsError, match="LABEL_STUDIO_URL=") as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_only_some_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo runs whatever else the environment holds."""
+    monkeypatch.setenv("PORT", "many")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", "here")
+    assert str(load_settings(only={"tfhub_cache_dir"}).tfhub_cache_dir) == "here"
 
 
 def test_given_values_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,9 @@ class Contract:
             raise DetectorError(
                 f"the detector returned boxes {list(boxes.shape)} and scores {list(scores.shape)}; expected [N, 4] and [N]"
             )
+        for name in self.outputs:
+            if len(outputs[name]) != len(scores):
+                raise DetectorError(f"the detector returned {len(scores)} scores, but {len(outputs[name])} of {name}")
         kept = np.flatnonzero((scores >= SCORE_FLOOR) & np.isfinite(boxes).all(axis=1))
         classes = self.classes(outputs, kept)
         return Detections(

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
-from ml_backend.detector import demo_model
 from ml_backend.detector.contract import Contract, recognise
 from ml_backend.detector.fingerprint import fingerprint
 from ml_backend.detector.hub import Progress, load_module, model_name
 from ml_backend.detector.tensorflow_runtime import set_threads, tf
-from ml_backend.errors import DetectorError
+from ml_backend.errors import DetectorError, DetectorLoadError
 from ml_backend.open_images import ClassList, open_images_classes
+from ml_backend.redaction import redact
 
 WARM_UP_SIZE = (480, 640)  # height and width of a common photograph
 
@@ -24,7 +24,7 @@ class Detector:
     """A detector in memory. Safe to call from several threads at once.
 
     Attributes:
-        handle: what was asked for.
+        handle: what was asked for, without passwords and signatures.
         name: short name of the model.
         fingerprint: SHA-256 of the model's files, 64 hex digits.
         contract: the signature that is called.
@@ -56,17 +56,20 @@ class Detector:
             DetectorContractError: it is not a detector of the supported contract.
         """
         set_threads(workers)
-        demo = handle == demo_model.HANDLE
-        source = str(demo_model.build(cache_dir)) if demo else handle
-        module, folder = load_module(source, cache_dir, progress)
+        module, folder = load_module(handle, cache_dir, progress)
         signatures = dict(getattr(module, "signatures", {}))
-        contract = recognise(signatures, handle)
+        contract = recognise(signatures, redact(handle))
         signature = signatures[contract.signature]
         progress("warming up")
-        outputs = signature(**{contract.input: tf.zeros([1, *WARM_UP_SIZE, 3], tf.float32)})
+        try:
+            outputs = signature(**{contract.input: tf.zeros([1, *WARM_UP_SIZE, 3], tf.float32)})
+        except tf.errors.OpError as error:
+            raise DetectorLoadError(
+                f"{redact(handle)} loads, but fails on an empty picture: {_reason(error)}"
+            ) from error
         return cls(
-            handle=handle,
-            name=demo_model.NAME if demo else model_name(handle),
+            handle=redact(handle),
+            name=model_name(handle),
             fingerprint=fingerprint(folder),
             contract=contract,
             class_list=_class_list(contract, outputs),
@@ -87,13 +90,18 @@ class Detector:
             DetectorError: the model failed on this picture.
         """
         height, width, _ = pixels.shape
-        image = tf.convert_to_tensor(pixels[None].astype(np.float32) / np.float32(255))
+        image = tf.convert_to_tensor(np.divide(pixels[None], np.float32(255), dtype=np.float32))
         try:
             outputs = self.signature(**{self.contract.input: image})
         except tf.errors.OpError as error:
-            reason = (error.message or type(error).__name__).strip().split("\n")[-1]
-            raise DetectorError(f"the detector failed on a picture of {width} x {height} pixels: {reason}") from error
+            raise DetectorError(
+                f"the detector failed on a picture of {width} x {height} pixels: {_reason(error)}"
+            ) from error
         return self.contract.read(outputs, width, height)
+
+
+def _reason(error: Any) -> str:
+    return (error.message or type(error).__name__).strip().split("\n")[-1]
 
 
 def _class_list(contract: Contract, outputs: Any) -> ClassList | None:

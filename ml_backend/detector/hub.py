@@ -18,8 +18,10 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
+from ml_backend.detector import demo_model
 from ml_backend.detector.tensorflow_runtime import hub, tf
 from ml_backend.errors import DetectorLoadError
+from ml_backend.redaction import redact
 
 SILENCE_SECONDS = 60  # how long a download may send nothing before it is given up
 
@@ -30,7 +32,7 @@ def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, 
     """Load the module behind ``handle``.
 
     Args:
-        handle: a tfhub.dev or Kaggle address, any http(s) address of a ``.tar.gz``, a ``gs://`` path, a folder, or a ``.tar.gz`` file.
+        handle: ``demo``, a tfhub.dev or Kaggle address, any http(s) address of a ``.tar.gz``, a ``gs://`` path, a folder, or a ``.tar.gz`` file.
         cache_dir: where downloads and unpacked archives stay.
         progress: is told what is being waited for.
 
@@ -43,46 +45,59 @@ def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, 
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         return _load_mending(handle, cache_dir, progress)
-    except DetectorLoadError:
-        raise
-    except (
-        Exception
-    ) as error:  # the hub raises OSError, URLError, ValueError, RuntimeError, EOFError, tf.errors.OpError, …
+    # The hub raises OSError, URLError, ValueError, RuntimeError, EOFError, tf.errors.OpError, …
+    except Exception as error:
         raise DetectorLoadError(_explain(handle, cache_dir, error)) from error
 
 
 def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
-    for attempt in ("first", "last"):
-        folder = _resolve(handle, cache_dir, progress)
-        ours = Path(folder).is_relative_to(cache_dir)
-        if attempt == "first" and ours and _is_half_empty(folder):
-            progress(f"{folder} is a broken download; fetching it anew")
-            shutil.rmtree(folder)
-            continue
+    folder, fetched = _resolve(handle, cache_dir, progress)
+    if not fetched:
+        progress(f"loading {redact(folder)}")
+        return hub.load(folder), folder
+    try:
         progress(f"loading {folder}")
+        return _load_whole(folder), folder
+    except Exception as error:
+        progress(f"{folder} is broken ({type(error).__name__}); fetching it anew")
+        aside = Path(f"{folder}.broken")
+        shutil.rmtree(aside, ignore_errors=True)
+        Path(folder).rename(aside)
         try:
-            return hub.load(folder), folder
-        except Exception:
-            if attempt == "last" or not ours:
-                raise
-            progress(f"{folder} cannot be loaded; fetching it anew")
-            shutil.rmtree(folder)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+            _resolve(handle, cache_dir, progress)
+            loaded = hub.load(folder), folder
+        except BaseException:
+            # Without network the old download may be all there is, and a person may know how to mend it.
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+            raise
+        shutil.rmtree(aside)
+        return loaded
 
 
-def _resolve(handle: str, cache_dir: Path, progress: Progress) -> str:
+def _load_whole(folder: str) -> Any:
+    if _is_half_empty(folder):
+        raise FileNotFoundError(f"{folder} is only half there")
+    return hub.load(folder)
+
+
+def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:
+    """Return the folder with the module's files, and whether it was fetched or unpacked into a folder of its own there."""
+    if handle == demo_model.HANDLE:
+        return str(demo_model.build(cache_dir)), False
     if "://" not in handle:
         path = Path(handle).expanduser()
         if path.is_file():
-            return str(_unpacked(path, cache_dir))
+            return str(_unpacked(path, cache_dir)), True
         if not path.is_dir():
             raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
-        return str(path)
+        return str(path), False
     # The hub reads its cache folder from the environment only.
     os.environ["TFHUB_CACHE_DIR"] = str(cache_dir)
     _remove_dead_locks(cache_dir)
     with _patience(), _watched(handle, cache_dir, progress):
-        return str(hub.resolve(handle))
+        folder = str(hub.resolve(handle))
+    return folder, Path(folder).parent == cache_dir
 
 
 def _unpacked(archive: Path, cache_dir: Path) -> Path:
@@ -94,7 +109,10 @@ def _unpacked(archive: Path, cache_dir: Path) -> Path:
         unfinished = folder.with_suffix(f".{os.getpid()}.tmp")
         with tarfile.open(archive) as tar:
             tar.extractall(unfinished, filter="data")
-        unfinished.rename(folder)
+        # Some archives hold the module's files, others one folder with them.
+        inside = list(unfinished.iterdir())
+        (inside[0] if len(inside) == 1 and inside[0].is_dir() else unfinished).rename(folder)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 
@@ -148,9 +166,9 @@ def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]
                 for file in folder.rglob("*")
                 if file.is_file()
             )
-            progress(f"fetching {handle} ({size / 1e6:.1f} MB so far)")
+            progress(f"fetching {redact(handle)} ({size / 1e6:.1f} MB so far)")
 
-    progress(f"fetching {handle}")
+    progress(f"fetching {redact(handle)}")
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -162,9 +180,9 @@ def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]
 
 def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
     inner = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
-    cause = str(inner).strip().split("\n")[0] or type(error).__name__
+    cause = redact(str(inner).strip().split("\n")[0] or type(error).__name__)
     return (
-        f"the detector {handle} cannot be loaded: {cause}. Three ways out: name a folder or .tar.gz on this machine "
+        f"the detector {redact(handle)} cannot be loaded: {cause}. Three ways out: name a folder or .tar.gz on this machine "
         f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network and copy it here "
         f"(TFHUB_CACHE_DIR={cache_dir}), or try Prelabel with its drawn scenes (prelabel demo)."
     )
@@ -173,6 +191,8 @@ def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
 def model_name(handle: str) -> str:
     """Return a short name for the model behind a handle, for use in ``model_version``.
 
+    >>> model_name("demo")
+    'demo-shapes'
     >>> model_name("https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1")
     'openimages_v4-ssd-mobilenet_v2'
     >>> model_name("https://www.kaggle.com/models/google/openimages-v4/tensorFlow1/ssd-mobilenet-v2/1")
@@ -180,6 +200,8 @@ def model_name(handle: str) -> str:
     >>> model_name("/models/my detector.tar.gz")
     'my-detector'
     """
+    if handle == demo_model.HANDLE:
+        return demo_model.NAME
     if "://" not in handle:
         name = Path(handle).expanduser().resolve().name
     else:

@@ -64,6 +64,9 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
+    # Pillow takes the orientation from XMP where EXIF has none; browsers do not.
+    for xmp in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(xmp, None)
     try:
         return ImageOps.exif_transpose(image)
     except Exception:

@@ -10,6 +10,7 @@ from ml_backend.errors import ImageFetchError
 from ml_backend.images.guard import BlockedAddressError
 from ml_backend.images.label_studio import LabelStudio
 from ml_backend.images.tokens import TokenHeaders
+from ml_backend.redaction import redact
 
 CHECK_SECONDS = 5
 
@@ -40,7 +41,9 @@ def network_cause(error: Exception) -> str:
         return "the server closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer broke off before its end"
-    return str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientResponseError):  # its text holds the whole URL, signature included
+        return f"the answer is not HTTP as it should be ({error.status})"
+    return redact(str(error).strip().split("\n")[0]) or type(error).__name__
 
 
 def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None) -> str:

@@ -4,9 +4,10 @@ import base64
 import binascii
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from ml_backend.errors import ImageReferenceError
+from ml_backend.redaction import printable, redact
 
 _SHOWN = 120
 _EXPECTED = "an http(s) address, a Label Studio path that starts with /data/, a cloud storage URI or a data: URI"
@@ -17,15 +18,12 @@ CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
 
 @dataclass(frozen=True, slots=True)
 class HttpReference:
-    """A picture behind ``http(s)://``."""
+    """A picture behind ``http(s)://``; its text form leaves out what must not be logged."""
 
     url: str
 
     def __str__(self) -> str:
-        """Name the picture without what must not be logged: user, password, and a query that may hold a signature."""
-        parts = urlsplit(self.url)
-        host = parts.netloc.rpartition("@")[2]
-        return _shorten(urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", "")))
+        return _shown(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class LabelStudioReference:
     path: str
 
     def __str__(self) -> str:
-        return _shorten(self.path)
+        return _shown(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class CloudReference:
     uri: str
 
     def __str__(self) -> str:
-        return _shorten(self.uri)
+        return _shown(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def parse_reference(value: object) -> ImageReference:
         return CloudReference(text)
     if "/data/" in text and text.startswith("/") and not text.startswith("//"):
         return LabelStudioReference(text)
-    raise ImageReferenceError(f"{_shorten(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
+    raise ImageReferenceError(f"{_shown(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
 
 
 def _checked_url(url: str) -> str:
@@ -104,9 +102,9 @@ def _checked_url(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port  # a port that is no number is found out only when it is asked for
     except ValueError as error:
-        raise ImageReferenceError(f"{_shorten(url)} is not a web address: {error}") from None
+        raise ImageReferenceError(f"{_shown(url)} is not a web address: {redact(str(error))}") from None
     if not parts.hostname:
-        raise ImageReferenceError(f"{_shorten(url)} is not a web address: it names no host")
+        raise ImageReferenceError(f"{_shown(url)} is not a web address: it names no host")
     return url
 
 
@@ -136,5 +134,5 @@ def _kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+def _shown(text: str) -> str:
+    return printable(redact(text), _SHOWN)

@@ -1,5 +1,6 @@
 """Reads a Label Studio label config: which rectangle controls it has, on which images, with which labels."""
 
+import re
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
@@ -8,6 +9,10 @@ from label_studio_sdk.label_interface.control_tags import ControlTag, RectangleL
 from label_studio_sdk.label_interface.object_tags import ImageTag, ObjectTag
 
 from ml_backend.errors import LabelConfigError
+from ml_backend.redaction import printable
+
+# lxml, below the SDK, refuses a declared encoding in a text that is decoded already.
+_XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,14 @@ def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
         LabelConfigError: the text is not a label config, or has no rectangle control that can be served.
     """
     try:
-        interface = LabelInterface(xml)
+        interface = LabelInterface(_XML_DECLARATION.sub("", xml))
     except Exception as error:  # the SDK raises a class of its own for XML and whatever comes up for the rest
         raise LabelConfigError(f"the label config is not valid XML: {_first_line(error)}") from None
     images = {tag.name: tag for tag in interface.objects}
     rectangles = [tag for tag in interface.controls if isinstance(tag, RectangleLabelsTag)]
+    written = len(re.findall(r"<RectangleLabels\b", xml))
+    if not rectangles and written:
+        raise LabelConfigError("no <RectangleLabels> of the label config has a name and a toName")
     if not rectangles:
         others = ", ".join(sorted({tag.tag for tag in interface.controls})) or "no control tag at all"
         raise LabelConfigError(
@@ -63,6 +71,10 @@ def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
         )
     controls: list[Control] = []
     problems: list[str] = []
+    if written > len(rectangles):
+        problems.append(
+            f"{written - len(rectangles)} of {written} <RectangleLabels> are not served: each needs a name of its own and a toName"
+        )
     for tag in rectangles:
         served = _control(tag, images)
         if isinstance(served, Control):
@@ -86,8 +98,9 @@ def _control(tag: ControlTag, objects: dict[str | None, ObjectTag]) -> Control |
     if not source.startswith("$") or not source[1:]:
         return f'its <Image> has value={quoteattr(source)}; expected one key of the task, such as value="$image"'
     labels = tuple(_label(attributes.attr or {}) for attributes in (tag.labels_attrs or {}).values())
+    labels = tuple(label for label in labels if label.value)
     if not labels:
-        return "it has no <Label>"
+        return "it has no <Label> with a value"
     return Control(from_name=tag.name or "", to_name=to_name, data_key=source[1:], labels=labels, is_list=is_list)
 
 
@@ -112,4 +125,4 @@ def label_config_for(names: tuple[str, ...]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    return printable(str(error).strip().split("\n")[0] or type(error).__name__, 200)

@@ -13,6 +13,7 @@ from ml_backend.labels.gesture import Gesture, best_fit
 from ml_backend.labels.mapping import LabelMap
 from ml_backend.labels.regions import Prediction, Region, region, task_score
 from ml_backend.open_images import ClassList
+from ml_backend.redaction import printable
 
 RULES = 1  # raise when the rules of mapping, selection or regions change, since then predictions do
 
@@ -81,7 +82,7 @@ class Policy:
                         regions.append(written)
                     else:
                         hidden.append(written["score"])
-        score = task_score([each["score"] for each in regions], hidden)
+        score = task_score([each["score"] for each in regions], hidden, self.score_threshold)
         return {"result": regions, "score": score, "model_version": model_version}
 
     def snap(self, drawn: Gesture, detections: Detections, task_id: object, model_version: str) -> Prediction:
@@ -98,11 +99,8 @@ class Policy:
         identity = (task_id, model_version, drawn.region_id)
         snapped = None if row is None else region(identity, drawn.control, drawn.item, detections, row, drawn.label)
         regions = [snapped] if snapped else []
-        return {
-            "result": regions,
-            "score": task_score([each["score"] for each in regions], []),
-            "model_version": model_version,
-        }
+        score = task_score([each["score"] for each in regions], [], self.score_threshold)
+        return {"result": regions, "score": score, "model_version": model_version}
 
 
 def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...], class_list: ClassList) -> tuple[str, ...]:
@@ -114,7 +112,7 @@ def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...], class_list
         unknown += [label.value for label in control.labels if label.value not in reached]
     if not unknown:
         return ()
-    names = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
+    names = printable(", ".join(unknown[:10]), 300) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
     advice = 'give such a label predicted_values="…" with the class names or MIDs that it stands for'
     if known == 0:
         raise LabelConfigError(f"the detector knows none of the labels of this config ({names}); {advice}")

@@ -11,7 +11,6 @@ from ml_backend.detections import Detections
 from ml_backend.labels.config import Control
 
 DECIMALS = 4  # of a percentage: a hundredth of a pixel on a picture 10,000 pixels wide
-EMPTY_SCORE_FLOOR = 0.5
 
 
 class RectangleValue(TypedDict):
@@ -81,7 +80,8 @@ def region(
     if value is None:
         return None
     written: Region = {
-        "id": region_id(*identity, control.from_name, control.to_name, item, row),
+        # The box is part of it, so that tasks without an id, such as those of a test button, differ by their pictures.
+        "id": region_id(*identity, control.from_name, control.to_name, item, row, detections.boxes[row].tobytes()),
         "from_name": control.from_name,
         "to_name": control.to_name,
         "type": "rectanglelabels",
@@ -101,17 +101,18 @@ def region_id(*identity: object) -> str:
     return hashlib.blake2b(repr(identity).encode(), digest_size=10).hexdigest()
 
 
-def task_score(shown: Sequence[float], hidden: Sequence[float]) -> float:
+def task_score(shown: Sequence[float], hidden: Sequence[float], threshold: float) -> float:
     """Return a prediction's score, by which Label Studio orders its uncertainty sampling (lowest first).
 
-    With boxes it is the mean of their scores. Without any, it is one minus the score of the best box that the threshold hid, but at
-    least 0.5: a picture on which nothing was even suspected is a sure one (1.0) and comes last, one with a near miss comes
-    earlier, and no empty picture gets ahead of the doubtful half of the pictures with boxes.
+    With boxes it is the mean of their scores, so at least the threshold. Without any, it is one minus the score of the best box
+    that the threshold hid, but at least halfway from the threshold to 1: a picture on which nothing was even suspected is a sure
+    one (1.0) and comes last, one with a near miss comes earlier, and empty pictures never crowd the front of the queue.
 
     Args:
         shown: scores of the boxes that are answered.
         hidden: scores of boxes of the project's labels that the threshold hid.
+        threshold: lowest score that is shown, 0 to 1.
     """
     if shown:
         return round(sum(shown) / len(shown), DECIMALS)
-    return round(max(EMPTY_SCORE_FLOOR, 1 - max(hidden, default=0.0)), DECIMALS)
+    return round(max((1 + threshold) / 2, 1 - max(hidden, default=0.0)), DECIMALS)

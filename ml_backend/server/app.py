@@ -17,6 +17,7 @@ from ml_backend import __version__
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError, RequestError
 from ml_backend.pipeline import Pipeline
+from ml_backend.server.limits import BodyLimit
 from ml_backend.server.routes import Service, router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.settings import Settings
@@ -30,7 +31,7 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Pipeline(settings, detector) as pipeline:
-            app.state.service = Service(settings, pipeline)
+            app.state.service = Service(settings, pipeline, start_warnings=settings.warnings())
             probe = asyncio.create_task(_probe(pipeline))
             yield
             probe.cancel()
@@ -40,8 +41,9 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
         version=__version__,
         summary="Image pre-annotation for Label Studio: tasks in, rectangles out.",
         lifespan=lifespan,
-        responses={status: {"model": ErrorResponse} for status in (401, 422, 500)},
+        responses={status: {"model": ErrorResponse} for status in (401, 413, 422, 500)},
     )
+    app.add_middleware(BodyLimit, max_bytes=settings.request_max_bytes)
     app.include_router(router)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
@@ -66,6 +68,8 @@ async def _malformed(_: Request, error: Exception) -> JSONResponse:
 def _problem(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "json_invalid":
         return f"the body is not JSON: {problem['ctx']['error']} (character {problem['loc'][-1]})"
+    if problem["loc"] == ("body",):
+        return "the body is not a JSON object; expected one, with the header Content-Type: application/json"
     return f"{'.'.join(map(str, problem['loc'][1:])) or 'body'}: {problem['msg']}"
 
 

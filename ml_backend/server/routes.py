@@ -38,6 +38,7 @@ class Service:
 
     settings: Settings
     pipeline: Pipeline
+    start_warnings: list[str]
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
     events: EventCounts = field(default_factory=EventCounts)
 
@@ -96,8 +97,8 @@ async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
     results: list[Any] = []
     for task, answer in zip(body.tasks, answers, strict=True):
         if isinstance(answer, PrelabelError):
-            status.record_failure(task_id(task), answer)
-            log.warning("task failed", project=project, task=task_id(task), code=answer.code, cause=str(answer))
+            failure = status.record_failure(task_id(task), answer)
+            log.warning("task failed", project=project, task=failure.task, code=failure.code, cause=failure.cause)
             results.append(FAILED_TASK)
         else:
             status.record_prediction(empty=not answer["result"])
@@ -133,7 +134,7 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
         },
         "score_threshold": service.settings.model_score_threshold,
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
-        "warnings": service.settings.warnings(),
+        "warnings": service.start_warnings,
         "events": service.events.to_json(),
         "projects": service.statuses.to_json(),
     }

@@ -9,17 +9,43 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from ml_backend.errors import SettingsError
+
 START_SECONDS = 30
+STOP_SECONDS = 5  # for requests that are being answered when a signal comes; containers are killed after ten
 
 
-def _config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+def reserve(host: str, port: int) -> socket.socket:
+    """Take the port without listening yet: a taken one is found out before the detector is loaded, and nobody is let in before.
+
+    Raises:
+        SettingsError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind((host, port))
+    except OSError as error:
+        reserved.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror}): another address (PRELABEL_HOST) or port (PORT) is needed"
+        ) from None
+    return reserved
+
+
+def serve(app: FastAPI, reserved: socket.socket) -> None:
+    """Serve on a reserved port until a signal ends it."""
+    _server(app).run([reserved])
+
+
+def _server(app: FastAPI) -> uvicorn.Server:
     # log_config=None: logs.py has the say. Access lines would drown what matters, since Label Studio asks /health and /setup all the time.
-    return uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-
-
-def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve until a signal ends it."""
-    uvicorn.Server(_config(app, host, port)).run()
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+        )
+    )
 
 
 @contextmanager
@@ -29,9 +55,9 @@ def served(app: FastAPI) -> Iterator[str]:
     Raises:
         RuntimeError: the server did not start.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(_config(app, "127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    with reserve("127.0.0.1", 0) as listener:
+        server = _server(app)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         deadline = time.monotonic() + START_SECONDS
         while not server.started:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ml_backend.errors import PrelabelError
+from ml_backend.redaction import printable
 
 PROJECTS = 100
 FAILURES = 20
+LONGEST_ID, LONGEST_CAUSE = 60, 600  # characters; both can come from anybody
 
 # What Label Studio 1.23.2 sends.
 KNOWN_EVENTS = {
@@ -64,11 +66,13 @@ class ProjectStatus:
         self.predicted += 1
         self.empty += empty
 
-    def record_failure(self, task: object, error: PrelabelError) -> None:
-        """Remember why a task failed."""
+    def record_failure(self, task: object, error: PrelabelError) -> Failure:
+        """Remember why a task failed; gives what is remembered, which is safe to log."""
         self.failed += 1
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        self.failures.appendleft(Failure(time=now, task=str(task), code=error.code, cause=str(error)))
+        failure = Failure(now, printable(str(task), LONGEST_ID), error.code, printable(str(error), LONGEST_CAUSE))
+        self.failures.appendleft(failure)
+        return failure
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
@@ -79,7 +83,7 @@ class ProjectStatus:
 
 def project_id(project: str | int | None) -> str:
     """Return the id in what Label Studio calls a project in its requests: ``<id>.<time of creation>``."""
-    return str(project).partition(".")[0] if project is not None else "unnamed"
+    return printable(str(project).partition(".")[0], LONGEST_ID) if project is not None else "unnamed"
 
 
 class ProjectStatuses:

@@ -65,6 +65,14 @@ def test_archive_file_is_unpacked_once(archive: bytes, tmp_path: Path, waits: li
     assert Path(first).is_relative_to(tmp_path / "cache")
 
 
+def test_archive_of_a_folder_is_entered(module: Path, tmp_path: Path, waits: list[str]) -> None:
+    """People pack the folder as often as the files in it."""
+    with tarfile.open(tmp_path / "module.tar.gz", "w:gz") as tar:
+        tar.add(module, "detector")
+    loaded, _ = load_module(str(tmp_path / "module.tar.gz"), tmp_path / "cache", waits.append)
+    assert "default" in loaded.signatures
+
+
 def test_download_is_kept(archive: bytes, pictures: PictureServer, tmp_path: Path, waits: list[str]) -> None:
     """The second start asks nobody."""
     url = pictures.add("/detector/1", archive)
@@ -105,15 +113,19 @@ def test_broken_download_without_network_is_an_error_and_not_a_loop(
     pictures.add("/detector/1", Answer(status=503))
     with pytest.raises(DetectorLoadError, match="503"):
         load_module(url, tmp_path, waits.append)
+    assert (Path(folder) / "variables").is_dir(), "what was there is still there, for a person to mend"
 
 
-def test_users_own_folder_is_never_removed(module: Path, tmp_path: Path, waits: list[str]) -> None:
-    """Only our own downloads are."""
-    mine = tmp_path / "mine"
+@pytest.mark.parametrize("where", ["elsewhere", "cache/mine", "cache"])
+def test_users_own_folder_is_never_removed(module: Path, tmp_path: Path, waits: list[str], where: str) -> None:
+    """Only what was fetched is, also where the user keeps a module inside the folder of downloads, or as that folder."""
+    mine = tmp_path / where
     shutil.copytree(module, mine)
-    (mine / "saved_model.pb").unlink()
-    with pytest.raises(DetectorLoadError, match=r"neither 'saved_model\.pb'"):
+    (mine / "saved_model.pb").write_bytes(b"\xff\xff")
+    (mine / "notes").write_text("mine")
+    with pytest.raises(DetectorLoadError):
         load_module(str(mine), tmp_path / "cache", waits.append)
+    assert (mine / "notes").exists()
     assert (mine / "variables").is_dir()
 
 
@@ -169,9 +181,17 @@ def test_what_cannot_be_loaded_names_handle_cause_and_ways_out(
         assert words in str(caught.value)
 
 
+def test_signatures_in_addresses_are_not_shown(tmp_path: Path, waits: list[str]) -> None:
+    """Neither while waiting nor in the error."""
+    with pytest.raises(DetectorLoadError) as caught:
+        load_module("http://me:s3cret@127.0.0.1:1/detector.tar.gz?X-Sig=s3cret", tmp_path, waits.append)
+    assert "s3cret" not in str(caught.value) + str(waits)
+
+
 @pytest.mark.parametrize(
     ("handle", "name"),
     [
+        ("demo", "demo-shapes"),
         ("https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1", "openimages_v4-ssd-mobilenet_v2"),
         (
             "https://www.kaggle.com/models/google/openimages-v4/tensorFlow1/ssd-mobilenet-v2/1",

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-from samples import encoded
+from samples import STORED_BY, encoded, stored_as
 
 from ml_backend.errors import ImageDecodeError
 from ml_backend.images import decode
 
 RED, WHITE, BLACK, GREY = (255, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 128)
-ORIENTATION = 0x0112
 
 
 def pixel(data: bytes, x: int = 1, y: int = 1) -> tuple[int, ...]:
@@ -102,28 +101,18 @@ def test_animations_give_their_first_frame(file_format: str) -> None:
     assert pixel(data) == RED
 
 
-# How each EXIF orientation stores an upright picture (EXIF 2.32, tag 0x0112): the stored pixels by Pillow's transposition.
-STORED_BY = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
 @pytest.mark.parametrize("orientation", STORED_BY)
 def test_every_exif_orientation_is_undone(orientation: int) -> None:
     """Whatever way a picture is stored, the displayed one comes out."""
     upright = Image.fromarray(np.arange(8 * 6 * 3, dtype=np.uint8).reshape(6, 8, 3))
-    transposition = STORED_BY[orientation]
-    stored = upright if transposition is None else upright.transpose(transposition)
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    np.testing.assert_array_equal(decode(encoded(stored, exif=exif), max_pixels=100), np.asarray(upright))
+    np.testing.assert_array_equal(decode(stored_as(orientation, upright, "PNG"), max_pixels=100), np.asarray(upright))
+
+
+def test_orientation_in_xmp_alone_is_passed_over() -> None:
+    """Browsers do not read it, so the annotator sees the picture as it is stored."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+    data = encoded(solid("RGB", RED), "JPEG", xmp=xmp)
+    assert decode(data, max_pixels=100).shape == (6, 8, 3)
 
 
 def test_broken_exif_is_passed_over() -> None:

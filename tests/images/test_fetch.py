@@ -3,6 +3,7 @@ import gzip
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from picture_server import Answer, PictureServer, picture_server
@@ -14,7 +15,7 @@ from ml_backend.settings import Settings, load_settings
 PICTURE = bytes(range(256)) * 100
 
 
-async def fetch(value: object, **settings: object) -> bytes:
+async def fetch(value: object, **settings: Any) -> bytes:
     """Fetch what a task names, with some settings."""
     given = load_settings(**settings)
     async with ImageFetcher(given) as fetcher:

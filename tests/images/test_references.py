@@ -87,5 +87,11 @@ def test_text_form_hides_what_must_not_be_logged() -> None:
     """Passwords and signatures are left out, and an inline picture is not printed."""
     url = "https://user:pass@host/a.jpg?X-Amz-Signature=abc"
     assert str(parse_reference(url)) == "https://host/a.jpg?…"
+    for secret in ("ftp://me:s3cret@h/x", "http://me:s3cret@h:bad/x", "s3://b/x?X-Sig=s3cret", "x://h?s3cret"):
+        try:
+            shown = str(parse_reference(secret))
+        except ImageReferenceError as error:
+            shown = str(error)
+        assert "s3cret" not in shown
     inline = "data:image/png;base64," + base64.b64encode(b"x" * 100).decode()
     assert str(parse_reference(inline)) == "data: URI of 100 bytes"

@@ -73,7 +73,7 @@ def test_predicted_values_are_split() -> None:
         (f'<View>{IMAGE}<PolygonLabels name="p" toName="image">{CAR}</PolygonLabels></View>', "it has PolygonLabels"),
         (f"<View>{IMAGE}{rectangles(to_name='nope')}</View>", 'toName="nope" is no <Image>'),
         (f'<View><Text name="image" value="$text"/>{rectangles()}</View>', 'toName="image" is no <Image>'),
-        (f"<View>{IMAGE}{rectangles('')}</View>", "it has no <Label>"),
+        (f"<View>{IMAGE}{rectangles('')}</View>", "it has no <Label> with a value"),
         (f'<View><Image name="image" value="https://x/$image"/>{rectangles()}</View>', 'value="https://x/\\$image"'),
         ('<!DOCTYPE v [<!ENTITY a SYSTEM "file:///etc/passwd">]><View>&a;</View>', "not valid XML|no <Rectangle"),
     ],
@@ -105,6 +105,28 @@ def test_one_control_that_cannot_be_served_leaves_the_others() -> None:
     )
     assert [control.from_name for control in controls] == ["label"]
     assert warnings == ('<RectangleLabels name="other"> is not served: its toName="nope" is no <Image>',)
+
+
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        (rectangles() + rectangles(DOG), "1 of 2 <RectangleLabels> are not served"),
+        (rectangles() + f"<RectangleLabels>{DOG}</RectangleLabels>", "1 of 2 <RectangleLabels> are not served"),
+    ],
+    ids=["two of one name", "without a name"],
+)
+def test_controls_that_the_reader_drops_are_warned_of(inside: str, words: str) -> None:
+    """Nothing vanishes without a word."""
+    controls, (warning,) = parse_label_config(f"<View>{IMAGE}{inside}</View>")
+    assert len(controls) == 1
+    assert words in warning
+
+
+def test_xml_declaration_and_labels_without_a_value_do_no_harm() -> None:
+    """Editors write the one, people forget the other."""
+    declared = f'<?xml version="1.0" encoding="UTF-8"?>\n<View>{IMAGE}{rectangles(CAR + "<Label/>")}</View>'
+    (control,), _ = parse_label_config(declared)
+    assert [label.value for label in control.labels] == ["Car"]
 
 
 def test_config_made_for_names_reads_back() -> None:

@@ -50,13 +50,14 @@ def test_ids_differ_and_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "hidden", "expected"),
+    ("shown", "hidden", "threshold", "expected"),
     [
-        ([0.9, 0.5], [], 0.7),
-        ([0.4], [0.29], 0.4),
-        ([], [], 1.0),
-        ([], [0.2, 0.1], 0.8),
-        ([], [0.89], 0.5),
+        ([0.9, 0.5], [], 0.3, 0.7),
+        ([0.4], [0.29], 0.3, 0.4),
+        ([], [], 0.3, 1.0),
+        ([], [0.2, 0.1], 0.3, 0.8),
+        ([], [0.59], 0.6, 0.8),
+        ([], [0.9], 1.0, 1.0),
     ],
     ids=[
         "mean of the boxes",
@@ -64,8 +65,11 @@ def test_ids_differ_and_stay() -> None:
         "nothing suspected",
         "a near miss",
         "never first",
+        "1",
     ],
 )
-def test_task_score_orders_the_queue(shown: list[float], hidden: list[float], expected: float) -> None:
+def test_task_score_orders_the_queue(
+    shown: list[float], hidden: list[float], threshold: float, expected: float
+) -> None:
     """Doubtful pictures come first, sure and empty ones last."""
-    assert task_score(shown, hidden) == pytest.approx(expected)
+    assert task_score(shown, hidden, threshold) == pytest.approx(expected)

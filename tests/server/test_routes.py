@@ -198,7 +198,7 @@ def test_no_tasks_is_no_results(serve: Serve) -> None:
     ("path", "content", "words"),
     [
         ("/predict", b"{", "the body is not JSON: "),
-        ("/predict", b"[]", "body: "),
+        ("/predict", b"[]", "the body is not a JSON object"),
         ("/predict", b"{}", "tasks: Field required; label_config: Field required"),
         ("/predict", b'{"tasks": {}, "label_config": "<View/>"}', "tasks: Input should be a valid list"),
         ("/predict", b'{"tasks": [], "label_config": null}', "label_config: Input should be a valid string"),
@@ -216,9 +216,9 @@ def test_no_tasks_is_no_results(serve: Serve) -> None:
     ],
 )
 def test_malformed_request_says_what_is_wrong(serve: Serve, path: str, content: bytes, words: str) -> None:
-    """400 with one sentence, and no trace."""
+    """422 with one sentence, and no trace."""
     answer = httpx.post(serve() + path, content=content, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "bad_request"
     assert words in answer.json()["error"]["message"]
 
@@ -250,7 +250,46 @@ def test_token_in_setup_is_not_logged(serve: Serve, caplog: pytest.LogCaptureFix
     for schema in (BALLOON_CONFIG, "<View"):
         httpx.post(f"{url}/setup", json={"project": "7.1", "schema": schema, "access_token": "s3cret-token"})
     httpx.post(f"{url}/setup", json={"schema": 5, "access_token": "s3cret-token"})
+    assert "label config cannot be served" in caplog.text
     assert "s3cret-token" not in caplog.text + httpx.get(f"{url}/status").text
+
+
+LONE = b'"\\ud800"'  # JSON can carry half of a surrogate pair, UTF-8 cannot
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/setup", b'{"project": %s, "schema": "<View/>"}' % LONE),
+        ("/setup", b'{"project": "1", "schema": %s}' % LONE),
+        ("/predict", b'{"tasks": [{"id": %s}], "label_config": "<View/>", "project": "1"}' % LONE),
+        ("/predict", b'{"tasks": [{"id": 1, "data": {"image": %s}}], "label_config": %s}' % (LONE, LONE)),
+        ("/webhook", b'{"action": %s}' % LONE),
+    ],
+)
+def test_letters_that_cannot_be_written_do_no_harm(serve: Serve, path: str, content: bytes) -> None:
+    """Neither the answer nor the page breaks."""
+    url = serve()
+    headers = {"Content-Type": "application/json"}
+    assert httpx.post(url + path, content=content, headers=headers).is_success
+    assert httpx.get(f"{url}/status").is_success
+    assert httpx.get(f"{url}/status", headers={"Accept": "text/html"}).is_success
+
+
+def test_what_strangers_send_is_kept_short(serve: Serve) -> None:
+    """Ids and causes cannot fill the memory, the page or the log."""
+    url = serve()
+    post(url, [{"id": "x" * 100_000, "data": {"y" * 100_000: 1}}] * 30, project="z" * 100_000)
+    assert len(httpx.get(f"{url}/status").text) < 30_000
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_bodies_over_the_limit_are_refused(serve: Serve, announced: bool) -> None:
+    """Before they are in memory, whether their length is announced or not."""
+    body = b'{"tasks": [], "label_config": "' + b"x" * 20_000 + b'"}'
+    content = body if announced else iter([body[:9000], body[9000:18_000], body[18_000:]])
+    answer = httpx.post(f"{serve(request_max_bytes=10_000)}/predict", content=content)
+    assert answer.status_code == (413 if announced else 400)
 
 
 def test_versions_are_those_that_setup_told(serve: Serve) -> None:

@@ -1,0 +1,110 @@
+"""A real Label Studio in an environment of its own, and real ``prelabel serve`` processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel
+from PIL import Image
+from samples import stored_as
+
+from ml_backend.demo.scenes import draw_scene, encode
+from ml_backend.images import decode
+
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = ROOT / ".cache" / "label-studio"
+LOCK = ROOT / "requirements" / "label-studio.txt"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything here: `make test-fast` leaves it out."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture(scope="session")
+def environment() -> Path:
+    """Give Label Studio's environment, installed once from the lock (about a minute, 800 MB)."""
+    done = ENVIRONMENT / "locked.txt"
+    if not done.exists() or done.read_bytes() != LOCK.read_bytes():
+        uv = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, ENVIRONMENT], check=True)
+        sync = [uv, "pip", "sync", "--quiet", "--python", str(ENVIRONMENT), "--require-hashes", str(LOCK)]
+        subprocess.run(sync, check=True)
+        shutil.copy(LOCK, done)
+    return ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def label_studio(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
+    """Give a running Label Studio."""
+    studio = LabelStudio(environment, tmp_path_factory.mktemp("label-studio"))
+    try:
+        studio.start()
+        yield studio
+    finally:
+        studio.close()
+
+
+def _config(*labels: str) -> str:
+    inside = "".join(f'<Label value="{label}"/>' for label in labels)
+    return (
+        '<View><Image name="image" value="$image"/>'
+        f'<RectangleLabels name="label" toName="image" smart="true">{inside}</RectangleLabels></View>'
+    )
+
+
+@pytest.fixture(scope="session")
+def material() -> Material:
+    """Give photographs and the trained detector where the shared folder is, else drawn scenes and the demo detector."""
+    shared = ROOT.parent / "shared"
+    if not shared.is_dir():
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"{shared} is missing, and these tests must run on photographs here")
+        scenes = {f"scene-{seed}.jpg": encode(draw_scene(seed)[0]) for seed in (4, 11)}
+        files = scenes | {"rotated.jpg": encode(draw_scene(12)[0], orientation=6)}
+        return Material("demo", _config("Kite", "Balloon", "Box"), files)
+    names = ("000000037666.jpg", "000000030752.jpg", "000000069468.jpg")
+    photos = {name: (shared / "photos" / "images" / name).read_bytes() for name in names}
+    upright = Image.fromarray(decode(photos[names[0]], max_pixels=10**8))
+    photos["rotated.jpg"] = stored_as(6, upright, "JPEG", quality=95)
+    labels = ("person", "Dog", "Cat", "Car", "Elephant", "Horse", "Boat", "Table", "Chair", "Motorcycle", "Bottle")
+    return Material(str(shared / "models" / "openimages-subset-detector-hub"), _config(*labels), photos)
+
+
+@pytest.fixture(scope="session")
+def start_prelabel(
+    label_studio: LabelStudio, material: Material, tmp_path_factory: pytest.TempPathFactory, models_dir: Path
+) -> Iterator[StartPrelabel]:
+    """Give a function that starts ``prelabel serve`` for this Label Studio; settings given as None are left out."""
+    folder = tmp_path_factory.mktemp("prelabel")
+    started: list[Prelabel] = []
+
+    def start(port: int | None = None, **settings: str | None) -> Prelabel:
+        usual = {
+            "LABEL_STUDIO_URL": label_studio.url,
+            "LABEL_STUDIO_API_KEY": TOKEN,
+            "PRELABEL_MODEL": material.model,
+            "TFHUB_CACHE_DIR": str(models_dir),
+        }
+        given = {name: value for name, value in (usual | settings).items() if value is not None}
+        started.append(Prelabel(folder, port, given))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def prelabel(start_prelabel: StartPrelabel) -> Prelabel:
+    """Give a server with the usual settings."""
+    return start_prelabel()
