@@ -7,12 +7,13 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast serve lint format lock clean
+.PHONY: help demo test test-fast chromium serve lint format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
 BIN := .venv/bin
 
+export UV
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
 
@@ -25,8 +26,15 @@ demo: .venv/ready
 serve: .venv/ready
 	$(BIN)/prelabel serve
 
-test: .venv/ready
+test: .venv/ready chromium
 	$(BIN)/pytest
+
+# The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+		then echo "installing Debian's chromium for the browser test"; apt-get update -qq && apt-get install -qq -y chromium >/dev/null; \
+		else echo "Chromium is missing: the browser test will be skipped (install the package chromium)"; fi
 
 test-fast: .venv/ready
 	$(BIN)/pytest -m "not slow"
@@ -42,11 +50,12 @@ format: .venv/ready
 
 # Universal: one file for every supported Python and platform. Hashes, so that nothing else can be installed under a locked name.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
-	--custom-compile-command "make lock" pyproject.toml
+	--custom-compile-command "make lock"
 
 lock: | $(UV)
-	$(COMPILE) --output-file requirements/runtime.txt
-	$(COMPILE) --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) requirements/label-studio.in --output-file requirements/label-studio.txt
 
 .venv/ready: requirements/dev.txt pyproject.toml | $(UV)
 	@echo "setting up .venv (TensorFlow is large: about 600 MB to download the first time)"

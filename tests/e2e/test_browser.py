@@ -1,0 +1,93 @@
+"""What the annotator sees: the labelling page of a real Label Studio in a real browser, on the project's own scenes."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.servers import EMAIL, PASSWORD, LabelStudio, StartPrelabel
+from playwright.sync_api import Page, sync_playwright
+
+from ml_backend.demo.scenes import SIZE, draw_scene, encode
+
+SCREENSHOTS = Path(__file__).parent.parent.parent / "build" / "screenshots"
+
+CONFIG = (
+    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+    '<Label value="Kite" background="#b5179e"/><Label value="Balloon" background="#1d6fd1"/>'
+    '<Label value="Box" background="#c2570c"/></RectangleLabels></View>'
+)
+
+# The editor's own view of what it shows: labels and corners in percent of the displayed picture, and that picture's size.
+SHOWN = """() => {
+    const image = [...document.querySelectorAll('img')].find(image => image.src.startsWith('blob:'));
+    const regions = window.Htx?.annotationStore?.selected?.regions ?? [];
+    return {
+        size: image ? [image.naturalWidth, image.naturalHeight] : null,
+        regions: regions.map(region => ({labels: region.labels, ...region.bboxCoords})),
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """Give a page of headless Chromium."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail("Chromium is missing, and this test must not be skipped here")
+        pytest.skip("needs Chromium (Debian's package chromium)")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield browser.new_page(viewport={"width": 1400, "height": 840})
+        browser.close()
+
+
+@pytest.mark.parametrize(("seed", "orientation"), [(4, 1), (12, 6)], ids=["upright", "stored lying on its side"])
+def test_boxes_lie_over_the_objects(
+    label_studio: LabelStudio, start_prelabel: StartPrelabel, page: Page, seed: int, orientation: int
+) -> None:
+    """Each drawn object has its box and its label when the page opens, and there are no others."""
+    server = start_prelabel(PRELABEL_MODEL="demo")
+    image, drawn = draw_scene(seed)
+    project = label_studio.create_project(CONFIG, title="Kites and balloons")
+    label_studio.upload(project, "scene.jpg", encode(image, orientation=orientation))
+    label_studio.connect(project, server.url)
+    (task,) = label_studio.tasks(project)
+
+    log_in(page, label_studio.url)
+    page.goto(f"{label_studio.url}/projects/{project}/data?task={task['id']}")
+    page.wait_for_function(f"() => ({SHOWN})().size && ({SHOWN})().regions.length === {len(drawn)}", timeout=90_000)
+    shown: dict[str, Any] = page.evaluate(SHOWN)
+    page.wait_for_timeout(1000)  # for the canvas to be painted
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"label-studio-{orientation}.png")
+
+    assert tuple(shown["size"]) == SIZE
+    for thing in drawn:
+        expected = (
+            100 * thing.left / SIZE[0],
+            100 * thing.top / SIZE[1],
+            100 * thing.right / SIZE[0],
+            100 * thing.bottom / SIZE[1],
+        )
+        boxes = [
+            (region["left"], region["top"], region["right"], region["bottom"])
+            for region in shown["regions"]
+            if region["labels"] == [thing.class_name]
+        ]
+        assert min(max(abs(a - b) for a, b in zip(box, expected, strict=True)) for box in boxes) < 1
+    server.stop()
+
+
+def log_in(page: Page, url: str) -> None:
+    """Log in through the form, unless done already."""
+    page.goto(f"{url}/user/login/")
+    if page.locator("input[name=email]").count():
+        page.fill("input[name=email]", EMAIL)
+        page.fill("input[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(lambda address: "/user/login" not in address)
