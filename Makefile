@@ -54,8 +54,8 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 
 lock: | $(UV)
 	$(COMPILE) pyproject.toml --output-file requirements/runtime.txt
-	$(COMPILE) pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
-	$(COMPILE) requirements/label-studio.in --output-file requirements/label-studio.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) --no-config requirements/label-studio.in --output-file requirements/label-studio.txt
 
 .venv/ready: requirements/dev.txt pyproject.toml | $(UV)
 	@echo "setting up .venv (TensorFlow is large: about 600 MB to download the first time)"

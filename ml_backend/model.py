@@ -1,0 +1,95 @@
+"""Prelabel under the official ``label-studio-ml`` runner: the same pipeline behind its base class.
+
+Runs under 1.0.9, the only release on PyPI, and has the signatures of 2.x, which exists as a Git repository only::
+
+    from label_studio_ml.api import init_app
+    from ml_backend.model import PrelabelModel
+
+    app = init_app(model_class=PrelabelModel, model_dir="/tmp")
+
+Settings come from the environment, as for ``prelabel serve``. The runner makes a new model object for each request; they all share
+one detector, which a process loads when its first object is made. Processes must not be forked after that.
+"""
+
+import asyncio
+import atexit
+import functools
+import os
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from label_studio_ml.model import LabelStudioMLBase
+
+from ml_backend.detector.detector import Detector
+from ml_backend.errors import PrelabelError
+from ml_backend.pipeline import Answer, Pipeline
+from ml_backend.settings import load_settings
+
+T = TypeVar("T")
+
+
+class _Engine:
+    """One detector and one pipeline, on an event loop in a thread of their own, for callers that block."""
+
+    def __init__(self) -> None:
+        self._settings = load_settings()
+        detector = Detector.load(
+            self._settings.model, self._settings.tfhub_cache_dir, workers=self._settings.inference_workers
+        )
+        self._loop = asyncio.new_event_loop()
+        # A daemon, since the runner never tells when it is done: the process must be able to end.
+        threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()
+        self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector).__aenter__())
+        atexit.register(lambda: self._run(self.pipeline.__aexit__(None, None, None)))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def predict(self, tasks: Sequence[object], label_config: str, context: object, project: str) -> list[Answer]:
+        """Predict tasks, or answer a gesture where there is one; blocks until done or until the deadline."""
+        if context is not None:
+            return [self._run(self.pipeline.snap(task, label_config, context, project=project)) for task in tasks]
+        deadline = self._settings.predict_deadline
+        return self._run(self.pipeline.predict(tasks, label_config, project=project, deadline=deadline))
+
+
+@functools.lru_cache(maxsize=1)
+def _engine_of(_: int) -> _Engine:
+    return _Engine()
+
+
+def engine() -> _Engine:
+    """Return this process's engine; the first call loads the detector."""
+    return _engine_of(os.getpid())
+
+
+class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has no type information
+    """The pipeline, as the runner wants it."""
+
+    def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
+        self._label_config = label_config or ""
+        self._project = str(project_id or "runner").partition(".")[0]
+        engine().pipeline.label_studios.learn(self._project, kwargs.get("hostname"), kwargs.get("access_token"))
+        if hasattr(LabelStudioMLBase, "setup"):  # 2.x
+            super().__init__(project_id=project_id, label_config=label_config)
+        else:
+            super().__init__(label_config=label_config, **kwargs)
+
+    def setup(self) -> None:
+        """Tell the runner (2.x) the version that predictions carry."""
+        self.set("model_version", engine().pipeline.model_version(self._label_config))
+
+    def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_: Any) -> list[Any]:
+        """Return one entry for each task, in order, as the service does: a prediction, or ``[]`` where the task failed.
+
+        Args:
+            tasks: Label Studio tasks.
+            context: what an annotator drew, in interactive mode.
+        """
+        answers = engine().predict(tasks, self._label_config, context, self._project)
+        return [[] if isinstance(answer, PrelabelError) else answer for answer in answers]
+
+    def fit(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """Take an event and learn nothing from it. 1.0.9 calls it with tasks first, 2.x with ``event`` and ``data``."""
+        return {}
