@@ -4,10 +4,11 @@
 #   make test       all tests; make test-fast leaves out those that take long
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
 #   make lint       format, lint and type checks
+#   make bench      measurements; a few minutes
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast chromium serve lint format lock clean
+.PHONY: help demo test test-fast chromium bench serve lint format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -18,7 +19,7 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
 
 help:
-	@sed -n '3,7s/^#   //p' Makefile
+	@sed -n '3,8s/^#   //p' Makefile
 
 demo: .venv/ready
 	$(BIN)/prelabel demo --out build/demo
@@ -38,6 +39,9 @@ chromium:
 
 test-fast: .venv/ready
 	$(BIN)/pytest -m "not slow"
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/health_under_load.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

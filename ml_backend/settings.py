@@ -189,10 +189,10 @@ class Settings(BaseModel):
         "(link-local, multicast and metadata addresses never are); Label Studio's own address is exempt",
     )
     request_max_bytes: ByteSize = Field(
-        ByteSize(50_000_000),
+        ByteSize(200_000_000),
         gt=0,
         validation_alias="PRELABEL_REQUEST_MAX_BYTES",
-        description="the largest request body, such as 50MB; Label Studio sends all annotations of a task along",
+        description="the largest request body, such as 200MB; Label Studio sends all selected tasks in one",
     )
     pictures_in_flight: int = Field(
         32,

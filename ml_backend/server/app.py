@@ -53,7 +53,8 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
 
 async def _probe(pipeline: Pipeline) -> None:
     finding = await pipeline.check_label_studio()
-    log.log(logging.INFO if finding.ok else logging.WARNING, finding.sentence)
+    wrong = not finding.ok and pipeline.label_studios.configured is not None
+    log.log(logging.WARNING if wrong else logging.INFO, finding.sentence)
 
 
 def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
