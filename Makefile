@@ -41,6 +41,7 @@ test-fast: .venv/ready
 	$(BIN)/pytest -m "not slow"
 
 bench: .venv/ready
+	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/health_under_load.py
 
 lint: .venv/ready

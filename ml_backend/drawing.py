@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ml_backend.labels import Region
+from ml_backend.labels import Region, label_of
 
 # Twelve colours that stay apart from each other and from most photographs, each dark enough for white text.
 PALETTE = (
@@ -21,6 +22,40 @@ def colour_of(label: str) -> str:
     return PALETTE[zlib.crc32(label.encode()) % len(PALETTE)]
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box to draw.
+
+    Attributes:
+        edges: float32 [4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame.
+        caption: what to write on it.
+        colour: of edge and caption, as ``#rrggbb``.
+    """
+
+    edges: NDArray[np.float32]
+    caption: str
+    colour: str
+
+
+def draw_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> Image.Image:
+    """Draw boxes with captions on a picture.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, in the displayed frame.
+        boxes: drawn in their order, the last on top.
+    """
+    image = Image.fromarray(pixels)
+    canvas = ImageDraw.Draw(image)
+    line = max(2, max(image.size) // 320)
+    for box in boxes:
+        top, left, bottom, right = (float(edge) for edge in np.clip(box.edges, 0, 1))
+        corner = (round(left * image.width), round(top * image.height))
+        opposite = (round(right * image.width), round(bottom * image.height))
+        canvas.rectangle((*corner, *opposite), outline=box.colour, width=line)
+        _caption(image, corner, box.caption, box.colour)
+    return image
+
+
 def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.Image:
     """Draw regions with label and score on a picture.
 
@@ -28,18 +63,14 @@ def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.
         pixels: uint8 [height, width, 3], RGB, in the displayed frame, which the regions' percentages are of.
         regions: drawn in the order of their scores, the best on top.
     """
-    image = Image.fromarray(pixels)
-    canvas = ImageDraw.Draw(image)
-    line = max(2, max(image.size) // 320)
+    boxes = []
     for region in sorted(regions, key=lambda region: region["score"]):
-        value = region["value"]
-        label = value["rectanglelabels"][0]
-        left, top = value["x"] * image.width / 100, value["y"] * image.height / 100
-        right = left + value["width"] * image.width / 100
-        bottom = top + value["height"] * image.height / 100
-        canvas.rectangle((left, top, right, bottom), outline=colour_of(label), width=line)
-        _caption(image, (left, top), f"{label} {region['score']:.2f}", colour_of(label))
-    return image
+        value, label = region["value"], label_of(region)
+        if label:  # the rectangle of a pair has none; its other half has
+            edges = (value["y"], value["x"], value["y"] + value["height"], value["x"] + value["width"])
+            caption = f"{label} {region['score']:.2f}"
+            boxes.append(Box(np.array(edges, np.float32) / np.float32(100), caption, colour_of(label)))
+    return draw_boxes(pixels, boxes)
 
 
 def _caption(image: Image.Image, corner: tuple[float, float], text: str, colour: str) -> None:

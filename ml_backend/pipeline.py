@@ -37,7 +37,7 @@ from ml_backend.images import (
     decode,
     parse_reference,
 )
-from ml_backend.labels import Policy, Prediction, read_gesture
+from ml_backend.labels import Control, Fate, Policy, Prediction, read_gesture
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 
@@ -203,6 +203,26 @@ class Pipeline:
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
         detections = await self._detections(values[drawn.item], task, request)
         return request.policy.snap(drawn, detections, task_id(task), request.version)
+
+    async def explain(
+        self, task: object, label_config: str, *, project: str | None = None
+    ) -> list[tuple[Control, int, Detections, list[Fate]]]:
+        """Return, for each control and each of the task's images under it, what becomes of every raw detection.
+
+        Args:
+            task: the Label Studio task.
+            label_config: the project's label config.
+            project: the project's id.
+
+        Raises:
+            PrelabelError: the config cannot be served, or an image cannot be had.
+        """
+        request = _Request(self.policy(label_config), self.model_version(label_config), project)
+        found = {
+            key: [await self._detections(value, task, request) for value in values]
+            for key, values in _images_of(task, request.policy.data_keys).items()
+        }
+        return list(request.policy.explain(found))
 
     async def _detections(self, value: object, task: object, request: _Request) -> Detections:
         """Return everything that the detector finds in the picture that ``value``, from the task's data, names."""

@@ -43,7 +43,7 @@ def test_version(run: Callable[..., Result]) -> None:
     assert run("--version").stdout == f"prelabel {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", "serve", "predict", "demo"])
+@pytest.mark.parametrize("command", ["", "serve", "predict", "explain", "labels", "doctor", "demo"])
 def test_help_answers_without_tensorflow(command: str) -> None:
     """In well under the seconds that TensorFlow takes to import."""
     script = (
@@ -106,6 +106,52 @@ def test_threshold_hides(run: Callable[..., Result], balloon: Path) -> None:
     """A threshold of 1 leaves nothing of a score below."""
     result = run("predict", "--model", "demo", "--threshold", "1", balloon)
     assert "(nothing)" in result.stdout
+
+
+SHAPES_ROLLED_UP = BALLOON_CONFIG.replace('"Balloon"', '"Toy"').replace('<Label value="Kite"/>', "")
+
+
+def test_explain_says_what_becomes_of_each_detection(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
+    """A table that fits 80 columns, and a picture."""
+    (tmp_path / "c.xml").write_text(SHAPES_ROLLED_UP)
+    result = run("explain", balloon, "--config", "c.xml", "--model", "demo", "--least", "0", "--draw", "why.png")
+    assert result.exit_code == 0, result.stderr
+    assert "kept as Toy" in result.stdout
+    assert "Box: below 0.30" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    with Image.open(tmp_path / "why.png") as drawn:
+        assert drawn.size == (320, 200)
+
+
+def test_labels_shows_the_map(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Which classes each label captures by which rule, near names for those that capture none, and what is left out."""
+    config = BALLOON_CONFIG.replace('"Balloon"', '"Vehicle"').replace('"Kite"', '"human"').replace('"Box"', '"Zebrra"')
+    (tmp_path / "c.xml").write_text(config)
+    result = run("labels", "c.xml")
+    for words in ("hierarchy, Vehicle", "synonym", "nothing; near names: Zebra", "of 601 classes are left out"):
+        assert words in result.stdout
+    (control,) = json.loads(run("labels", "c.xml", "--json").stdout)["controls"]
+    people = control["labels"][1]
+    assert {each["name"]: each["rule"] for each in people["classes"]} == {
+        "Person": "synonym",
+        **dict.fromkeys(("Man", "Woman", "Boy", "Girl"), "hierarchy"),
+    }
+
+
+def test_labels_census_of_pictures(run: Callable[..., Result], tmp_path: Path) -> None:
+    """What the model sees and the project does not capture, with labels to paste."""
+    (tmp_path / "c.xml").write_text(BALLOON_CONFIG.replace('<Label value="Balloon"/>', ""))
+    (tmp_path / "pictures" / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.PNG"):
+        (tmp_path / "pictures" / name).write_bytes(balloon_file())
+    (tmp_path / "pictures" / "broken.jpg").write_text("no picture")
+    result = run("labels", "c.xml", "--from-images", "pictures", "--model", "demo")
+    assert '<Label value="Balloon"/>' in result.stdout
+    assert "broken.jpg" in result.stderr
+    census = json.loads(run("labels", "c.xml", "--from-images", "pictures", "--model", "demo", "--json").stdout)[
+        "missed"
+    ]
+    assert census == [{"class_name": "Balloon", "mid": "/m/01j51", "boxes": 2, "pictures": 2}]
 
 
 def test_failed_picture_is_named_and_the_others_are_done(

@@ -19,29 +19,20 @@ from samples import STORED_BY, stored_as
 
 from ml_backend.detector.contract import SCORE_FLOOR
 from ml_backend.detector.detector import Detector
+from ml_backend.labels import parse_label_config
 from ml_backend.labels.config import label_config_for
 from ml_backend.open_images import open_images_classes
 
 EVERY_CLASS = label_config_for(open_images_classes().names)
 
-# COCO's names where Open Images calls the class otherwise.
-OPEN_IMAGES_NAME = {
-    "cow": "Cattle",
-    "frisbee": "Flying disc",
-    "skis": "Ski",
-    "sports ball": "Ball",
-    "cup": "Mug",
-    "donut": "Doughnut",
-    "potted plant": "Houseplant",
-    "dining table": "Table",
-    "tv": "Television",
-    "mouse": "Computer mouse",
-    "remote": "Remote control",
-    "keyboard": "Computer keyboard",
-    "cell phone": "Mobile phone",
-    "microwave": "Microwave oven",
-    "hair drier": "Hair dryer",
-}
+COCO_CONFIG = Path(__file__).parent.parent / "label_config" / "coco.xml"
+
+
+def open_images_names() -> dict[str, str]:
+    """Return what Open Images calls the categories of COCO, where it calls them otherwise, from the project's own config."""
+    (control,), _ = parse_label_config(COCO_CONFIG.read_text())
+    return {label.value: label.predicted_values[0] for label in control.labels if label.predicted_values}
+
 
 Box = dict[str, Any]  # label, score, and left, top, right, bottom in pixels
 
@@ -84,11 +75,11 @@ def called_directly(detector: Detector, pixels: NDArray[np.uint8]) -> list[Box]:
 
 def average_precision(truth: Path, boxes_by_picture: dict[int, list[Box]]) -> float:
     """Return COCO AP at IoU 0.50:0.95."""
+    called = open_images_names()
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(truth))
         category = {
-            OPEN_IMAGES_NAME.get(each["name"], each["name"]).casefold(): each["id"]
-            for each in coco.dataset["categories"]
+            called.get(each["name"], each["name"]).casefold(): each["id"] for each in coco.dataset["categories"]
         }
         rows = [
             {

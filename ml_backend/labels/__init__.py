@@ -1,7 +1,21 @@
 """From detections to the project's own regions: read the label config, map classes to labels, select, and write regions."""
 
+from ml_backend.labels.config import parse_label_config
+from ml_backend.labels.controls import Control
 from ml_backend.labels.gesture import read_gesture
+from ml_backend.labels.mapping import LabelMap
 from ml_backend.labels.policy import Policy
-from ml_backend.labels.regions import Prediction, Region
+from ml_backend.labels.regions import Prediction, Region, label_of
+from ml_backend.labels.selection import Fate
 
-__all__ = ["Policy", "Prediction", "Region", "read_gesture"]
+__all__ = [
+    "Control",
+    "Fate",
+    "LabelMap",
+    "Policy",
+    "Prediction",
+    "Region",
+    "label_of",
+    "parse_label_config",
+    "read_gesture",
+]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections, iou
-from ml_backend.labels.config import Control
+from ml_backend.labels.controls import Control
 from ml_backend.labels.mapping import LabelMap
 
 LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
@@ -42,7 +42,12 @@ def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None
     Returns:
         None where there is no rectangle with a label of one of ``controls``.
     """
-    by_name = {(control.from_name, control.to_name): control for control in controls}
+    by_name = {
+        (name, control.to_name): control
+        for control in controls
+        for name in (control.from_name, control.labels_name)
+        if name
+    }
     regions = context.get("result") if isinstance(context, Mapping) else None
     for drawn in reversed(regions if isinstance(regions, Sequence) and not isinstance(regions, str) else []):
         gesture = _gesture(drawn, by_name) if isinstance(drawn, Mapping) else None
@@ -55,7 +60,7 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
     try:
         control = controls[drawn["from_name"], drawn["to_name"]]
         value = drawn["value"]
-        (label, *_) = value["rectanglelabels"]
+        (label, *_) = value["rectanglelabels"] if "rectanglelabels" in value else value["labels"]
         left, top, width, height = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
         item = int(drawn.get("item_index") or 0)
     except (KeyError, TypeError, ValueError):

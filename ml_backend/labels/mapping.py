@@ -1,51 +1,103 @@
-"""From a detector's class to the project's label. Pure: decided by the label config alone."""
+"""From a detector's class to the project's label, decided once per control. Pure: the label config alone decides."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
-from ml_backend.labels.config import Label
-from ml_backend.open_images import ClassList
+from ml_backend.errors import LabelConfigError
+from ml_backend.labels.controls import Control, Label
+from ml_backend.labels.synonyms import CLASS_NAME_BY_SYNONYM
+from ml_backend.open_images import ClassList, fold, open_images_classes
+
+Rule = Literal["predicted_values", "name", "synonym", "hierarchy"]
 
 
-def fold(name: str) -> str:
-    """Return the form in which names are compared: without regard to case, spaces and underscores."""
-    return "".join(name.casefold().replace("_", " ").split())
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which label a class goes to, and why.
+
+    Attributes:
+        label: of the control.
+        rule: the rule that decided.
+        ancestor: MID of the class above, by which a class came to the label; empty unless the rule is ``hierarchy``.
+    """
+
+    label: Label
+    rule: Rule
+    ancestor: str = ""
 
 
 class LabelMap:
     """Which label of one control a class goes to, by the first rule that fits.
 
-    1. the label's ``predicted_values`` list the class's name or MID;
-    2. the label is called exactly like the class;
-    3. the label is called like the class, or like its MID, as :func:`fold` compares.
+    1. ``predicted_values`` of a label list the class's name or MID;
+    2. a label is called like the class, or like its MID: exactly, else as :func:`fold` compares, else by a synonym;
+    3. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
+       by ``model_hierarchy="false"`` on the control, or on a label, which then takes only what is called like it.
 
-    Where two labels claim one class by the same rule, the first in the config has it.
+    Raises:
+        LabelConfigError: two labels list the same class in ``predicted_values``.
     """
 
-    def __init__(self, labels: Iterable[Label]) -> None:
-        self._predicted: dict[str, str] = {}
-        self._exact: dict[str, str] = {}
-        self._folded: dict[str, str] = {}
-        for label in labels:
+    def __init__(self, control: Control, classes: ClassList | None = None) -> None:
+        self._classes = classes or open_images_classes()
+        self._by_mid: dict[str, Assignment] = {}
+        self._foreign: dict[str, Assignment] = {}  # names of no Open Images class, folded: a detector may have its own
+        self._claim_predicted(control)
+        self._claim_named(control)
+        if control.hierarchy:
+            self._inherit(control)
+
+    def _claim_predicted(self, control: Control) -> None:
+        for label in control.labels:
             for text in label.predicted_values:
-                self._predicted.setdefault(fold(text), label.value)
-            for name in label.names:
-                self._exact.setdefault(name, label.value)
-                self._folded.setdefault(fold(name), label.value)
+                taken = self._claim(text, Assignment(label, "predicted_values"))
+                if taken.label != label:
+                    raise LabelConfigError(
+                        f"the labels {taken.label.value!r} and {label.value!r} both list {text!r} in their predicted_values"
+                    )
+
+    def _claim_named(self, control: Control) -> None:
+        named = [(label, name) for label in control.labels for name in label.names]
+        exact = [(label, name) for label, name in named if name in self._classes.name_by_mid.values()]
+        for label, name in [*exact, *named]:
+            self._claim(name, Assignment(label, "name"))
+        for label, name in named:
+            meant = CLASS_NAME_BY_SYNONYM.get(fold(name))
+            if meant is not None and self._classes.find(name) is None:
+                self._claim(meant, Assignment(label, "synonym"))
+
+    def _claim(self, text: str, assignment: Assignment) -> Assignment:
+        """Give the class called ``text`` to an assignment unless it has one; returns the one that it has."""
+        mid = self._classes.find(text)
+        if mid is None:
+            return self._foreign.setdefault(fold(text), assignment)
+        return self._by_mid.setdefault(mid, assignment)
+
+    def _inherit(self, control: Control) -> None:
+        order = {label: index for index, label in enumerate(control.labels)}
+        explicit = dict(self._by_mid)
+        for mid in self._classes.mids:
+            if mid in explicit:
+                continue
+            for level in self._classes.ancestors(mid):
+                above = [up for up in level if up in explicit and explicit[up].label.hierarchy]
+                if above:
+                    ancestor = min(above, key=lambda up: order[explicit[up].label])
+                    self._by_mid[mid] = Assignment(explicit[ancestor].label, "hierarchy", ancestor)
+                    break
+
+    def assignment(self, class_name: str, class_mid: str) -> Assignment | None:
+        """Return what a class goes to, by its MID, else by its name (either may be empty); None where to nothing."""
+        if class_mid in self._classes.name_by_mid:
+            return self._by_mid.get(class_mid)
+        known = self._classes.find(class_name) or ""
+        return self._foreign.get(fold(class_mid)) or self._by_mid.get(known) or self._foreign.get(fold(class_name))
 
     def label_for(self, class_name: str, class_mid: str) -> str | None:
-        """Return the label's value for a class (its readable name and its MID, either may be empty), or None."""
-        by_rule = (
-            (self._predicted, (fold(class_name), fold(class_mid))),
-            (self._exact, (class_name,)),
-            (self._folded, (fold(class_name), fold(class_mid))),
-        )
-        for labels, names in by_rule:
-            for name in names:
-                if name and name in labels:
-                    return labels[name]
-        return None
+        """Return the value of the label that a class goes to, or None."""
+        found = self.assignment(class_name, class_mid)
+        return found.label.value if found else None
 
-    def labels_reached(self, classes: ClassList) -> set[str]:
-        """Return the labels that at least one class of ``classes`` goes to."""
-        found = (self.label_for(name, mid) for name, mid in zip(classes.names, classes.mids, strict=True))
-        return {label for label in found if label is not None}
+    def captured(self) -> dict[str, Assignment]:
+        """Return the assignments of Open Images classes, by MID."""
+        return dict(self._by_mid)

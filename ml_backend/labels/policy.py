@@ -2,20 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.labels.config import Control, parse_label_config
+from ml_backend.labels.config import parse_label_config
+from ml_backend.labels.controls import Control
 from ml_backend.labels.gesture import Gesture, best_fit
 from ml_backend.labels.mapping import LabelMap
-from ml_backend.labels.regions import Prediction, Region, region, task_score
+from ml_backend.labels.regions import Prediction, Region, task_score, write
+from ml_backend.labels.selection import Fate, select
 from ml_backend.open_images import ClassList
 from ml_backend.redaction import printable
 
-RULES = 1  # raise when the rules of mapping, selection or regions change, since then predictions do
+RULES = 2  # raise when the rules of mapping, selection or regions change, since then predictions do
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Policy:
             LabelConfigError: the config cannot be served; the message says what it lacks.
         """
         controls, warnings = parse_label_config(xml)
-        mapped = tuple((control, LabelMap(control.labels)) for control in controls)
+        mapped = tuple((control, LabelMap(control)) for control in controls)
         if class_list is not None:
-            warnings += _unreachable_labels(mapped, class_list)
+            warnings += _unreachable_labels(mapped)
         decided = json.dumps([RULES, [asdict(control) for control in controls], score_threshold])
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
@@ -69,21 +71,25 @@ class Policy:
         """
         regions: list[Region] = []
         hidden: list[float] = []
+        for control, item, detections, fates in self.explain(found):
+            for fate in fates:
+                if fate.kind == "kept":
+                    regions += write((task_id, model_version), control, item, detections, fate.row, fate.label)
+                elif fate.kind == "below the threshold":
+                    hidden.append(float(detections.scores[fate.row]))
+        return self._prediction(regions, hidden, model_version)
+
+    def explain(
+        self, found: Mapping[str, Sequence[Detections]]
+    ) -> Iterator[tuple[Control, int, Detections, list[Fate]]]:
+        """Yield, for each control and each of its images, what becomes of every detection in it.
+
+        Args:
+            found: detections of each image by data key.
+        """
         for control, label_map in self.controls:
             for item, detections in enumerate(found[control.data_key]):
-                for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
-                    label = label_map.label_for(name, mid)
-                    if label is None:
-                        continue
-                    written = region((task_id, model_version), control, item, detections, row, label)
-                    if written is None:
-                        continue
-                    if detections.scores[row] >= self.score_threshold:
-                        regions.append(written)
-                    else:
-                        hidden.append(written["score"])
-        score = task_score([each["score"] for each in regions], hidden, self.score_threshold)
-        return {"result": regions, "score": score, "model_version": model_version}
+                yield control, item, detections, select(detections, control, label_map, self.score_threshold)
 
     def snap(self, drawn: Gesture, detections: Detections, task_id: object, model_version: str) -> Prediction:
         """Answer a drawn rectangle with the detection that fits it best, under the drawn label, or with nothing.
@@ -97,19 +103,22 @@ class Policy:
         label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
         row = best_fit(drawn, detections, label_map)
         identity = (task_id, model_version, drawn.region_id)
-        snapped = None if row is None else region(identity, drawn.control, drawn.item, detections, row, drawn.label)
-        regions = [snapped] if snapped else []
-        score = task_score([each["score"] for each in regions], [], self.score_threshold)
+        regions = [] if row is None else write(identity, drawn.control, drawn.item, detections, row, drawn.label)
+        return self._prediction(regions, [], model_version)
+
+    def _prediction(self, regions: list[Region], hidden: Sequence[float], model_version: str) -> Prediction:
+        scores = {region["id"]: region["score"] for region in regions}  # a pair writes one rectangle as two regions
+        score = task_score(list(scores.values()), hidden, self.score_threshold)
         return {"result": regions, "score": score, "model_version": model_version}
 
 
-def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...], class_list: ClassList) -> tuple[str, ...]:
+def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...]) -> tuple[str, ...]:
     unknown: list[str] = []
     known = 0
     for control, label_map in mapped:
-        reached = label_map.labels_reached(class_list)
+        reached = {assignment.label for assignment in label_map.captured().values()}
         known += len(reached)
-        unknown += [label.value for label in control.labels if label.value not in reached]
+        unknown += [label.value for label in control.labels if label not in reached]
     if not unknown:
         return ()
     names = printable(", ".join(unknown[:10]), 300) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
-from ml_backend.labels.config import Control
+from ml_backend.labels.controls import Control
 
 DECIMALS = 4  # of a percentage: a hundredth of a pixel on a picture 10,000 pixels wide
 
@@ -21,16 +21,17 @@ class RectangleValue(TypedDict):
     width: float
     height: float
     rotation: int
-    rectanglelabels: list[str]
+    rectanglelabels: NotRequired[list[str]]
+    labels: NotRequired[list[str]]
 
 
 class Region(TypedDict):
-    """One region of a prediction, as Label Studio stores it."""
+    """One region of a prediction, as Label Studio stores it. A pair of tags writes a rectangle as two with one id."""
 
     id: str
     from_name: str
     to_name: str
-    type: Literal["rectanglelabels"]
+    type: Literal["rectanglelabels", "rectangle", "labels"]
     original_width: int
     original_height: int
     image_rotation: int
@@ -47,7 +48,7 @@ class Prediction(TypedDict):
     model_version: str
 
 
-def rectangle(box: NDArray[np.float32], label: str) -> RectangleValue | None:
+def rectangle(box: NDArray[np.float32]) -> RectangleValue | None:
     """Convert one normalized ``ymin, xmin, ymax, xmax`` box to percent, clamped to the picture.
 
     Returns:
@@ -57,13 +58,20 @@ def rectangle(box: NDArray[np.float32], label: str) -> RectangleValue | None:
     width, height = round(right - left, DECIMALS), round(bottom - top, DECIMALS)
     if width <= 0 or height <= 0:
         return None
-    return {"x": left, "y": top, "width": width, "height": height, "rotation": 0, "rectanglelabels": [label]}
+    return {"x": left, "y": top, "width": width, "height": height, "rotation": 0}
 
 
-def region(
+def label_of(region: Region) -> str:
+    """Return the label of a region; empty for the rectangle of a pair, whose label is in its other half."""
+    value = region["value"]
+    (label,) = value.get("rectanglelabels") or value.get("labels") or [""]
+    return label
+
+
+def write(
     identity: Sequence[object], control: Control, item: int, detections: Detections, row: int, label: str
-) -> Region | None:
-    """Write one detection as a region.
+) -> list[Region]:
+    """Write one detection as Label Studio's regions: one for ``<RectangleLabels>``, two with one id for a pair of tags.
 
     Args:
         identity: what makes the region's id its own, besides control, image and detection: task and model version.
@@ -74,12 +82,12 @@ def region(
         label: the project's label.
 
     Returns:
-        None where nothing of the box lies inside the picture.
+        Nothing where nothing of the box lies inside the picture.
     """
-    value = rectangle(detections.boxes[row], label)
+    value = rectangle(detections.boxes[row])
     if value is None:
-        return None
-    written: Region = {
+        return []
+    drawn: Region = {
         # The box is part of it, so that tasks without an id, such as those of a test button, differ by their pictures.
         "id": region_id(*identity, control.from_name, control.to_name, item, row, detections.boxes[row].tobytes()),
         "from_name": control.from_name,
@@ -88,12 +96,16 @@ def region(
         "original_width": detections.width,
         "original_height": detections.height,
         "image_rotation": 0,
-        "value": value,
+        "value": {**value, "rectanglelabels": [label]},
         "score": round(float(detections.scores[row]), DECIMALS),
     }
     if control.is_list:
-        written["item_index"] = item
-    return written
+        drawn["item_index"] = item
+    if not control.labels_name:
+        return [drawn]
+    box: Region = {**drawn, "type": "rectangle", "value": value}
+    name: Region = {**drawn, "from_name": control.labels_name, "type": "labels", "value": {**value, "labels": [label]}}
+    return [box, name]
 
 
 def region_id(*identity: object) -> str:

@@ -47,6 +47,7 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
     app.include_router(router)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(PrelabelError, _failed)
     app.add_exception_handler(Exception, _unexpected)
     return app
 
@@ -78,6 +79,11 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     return _answer(error.status_code, code, error.detail, error.headers)
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PrelabelError)  # noqa: S101 - as above
+    return _answer(error.status, error.code, str(error))
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:

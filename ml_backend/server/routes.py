@@ -13,7 +13,10 @@ from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
 from ml_backend.pipeline import Pipeline, task_id
 from ml_backend.server.auth import authenticate
+from ml_backend.server.explain import explain_image
 from ml_backend.server.schemas import (
+    ExplainRequest,
+    ExplainResponse,
     HealthResponse,
     PredictRequest,
     PredictResponse,
@@ -104,6 +107,14 @@ async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
             status.record_prediction(empty=not answer["result"])
             results.append(answer)
     return JSONResponse({"results": results})
+
+
+@for_users.post("/explain")
+async def explain(body: ExplainRequest, service: ServiceOf) -> ExplainResponse:
+    """Say of every raw detection in a task's pictures what becomes of it in a project, and why."""
+    project = project_id(body.project)
+    explained = await service.pipeline.explain(body.task, body.label_config, project=project)
+    return ExplainResponse(images=[explain_image(*each) for each in explained])
 
 
 @for_users.get("/versions")

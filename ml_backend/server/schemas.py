@@ -103,7 +103,8 @@ class RectangleValueModel(BaseModel):
     width: float = Field(gt=0, le=100, examples=[30.1615])
     height: float = Field(gt=0, le=100, examples=[65.9058])
     rotation: int = Field(examples=[0])
-    rectanglelabels: list[str] = Field(examples=[["Person"]])
+    rectanglelabels: list[str] | None = Field(None, examples=[["Person"]])
+    labels: list[str] | None = Field(None, description="in place of rectanglelabels for a Rectangle with Labels")
 
 
 class RegionModel(BaseModel):
@@ -126,6 +127,47 @@ class PredictionModel(BaseModel):
     result: list[RegionModel]
     score: float = Field(ge=0, le=1, description="low scores come first in uncertainty sampling", examples=[0.874])
     model_version: str = Field(examples=["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"])
+
+
+class ExplainRequest(BaseModel):
+    """Body of ``POST /explain``."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    task: Task
+    label_config: str = Field(description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE])
+    project: str | int | None = Field(None, description="`<project id>`, for pictures that Label Studio keeps")
+
+
+class ExplainedDetection(BaseModel):
+    """One raw detection and what became of it."""
+
+    number: int = Field(ge=1, description="rank among the raw detections; reasons refer to it", examples=[1])
+    class_name: str = Field(examples=["Taxi"])
+    class_mid: str = Field(examples=["/m/0pg52"])
+    score: float = Field(ge=0, le=1, examples=[0.81])
+    box: list[float] = Field(description="ymin, xmin, ymax, xmax, normalized, in the displayed frame")
+    fate: str = Field(examples=["kept"])
+    reason: str = Field(examples=["kept as Vehicle 0.81"])
+    label: str = Field(description="the project's label, or empty", examples=["Vehicle"])
+    rule: str = Field(description="why the class goes to that label, or empty", examples=["hierarchy"])
+
+
+class ExplainedImage(BaseModel):
+    """What became of everything that was found in one image, under one control."""
+
+    from_name: str = Field(examples=["label"])
+    to_name: str = Field(examples=["image"])
+    item_index: int = Field(ge=0, description="which image of a list", examples=[0])
+    width: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[640])
+    height: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[422])
+    detections: list[ExplainedDetection]
+
+
+class ExplainResponse(BaseModel):
+    """Answer of ``POST /explain``."""
+
+    images: list[ExplainedImage]
 
 
 class PredictResponse(BaseModel):

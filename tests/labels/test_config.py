@@ -1,7 +1,8 @@
 import pytest
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.labels.config import Control, Label, label_config_for, parse_label_config
+from ml_backend.labels.config import label_config_for, parse_label_config
+from ml_backend.labels.controls import Control, Label
 
 IMAGE = '<Image name="image" value="$image"/>'
 REAR = '<Image name="back" value="$rear"/>'
@@ -133,3 +134,60 @@ def test_config_made_for_names_reads_back() -> None:
     """Names with quotes and brackets too."""
     (control,), _ = parse_label_config(label_config_for(("Car", 'a "b" <c> & d')))
     assert [label.value for label in control.labels] == ["Car", 'a "b" <c> & d']
+
+
+PAIR = '<Rectangle name="box" toName="image"/><Labels name="what" toName="image"><Label value="Car"/></Labels>'
+
+
+def test_rectangle_with_labels_is_a_control() -> None:
+    """The pair draws like RectangleLabels; either tag may carry the attributes."""
+    given = PAIR.replace('name="what"', 'name="what" model_nms_iou="0.4"')
+    (control,), _ = parse_label_config(f"<View>{IMAGE}{given}</View>")
+    assert (control.from_name, control.labels_name, control.nms_iou) == ("box", "what", 0.4)
+    assert [label.value for label in control.labels] == ["Car"]
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ['<Rectangle name="box" toName="image"/>', '<Labels name="what" toName="image"><Label value="Car"/></Labels>'],
+)
+def test_half_a_pair_is_none(inside: str) -> None:
+    """A rectangle without labels has nothing to say, labels without a rectangle nothing to draw with."""
+    with pytest.raises(LabelConfigError, match="nor a <Rectangle> with <Labels>"):
+        parse_label_config(f"<View>{IMAGE}{inside}</View>")
+
+
+def test_attributes_are_read() -> None:
+    """Names that users of other backends know, on control and label."""
+    attributes = 'model_score_threshold="0.5" model_nms_iou="0" model_min_area="0.2" model_max_regions="7" model_hierarchy="False"'
+    inside = '<Label value="Car" model_score_threshold="0.8" model_hierarchy="false" model_skip="true"/>'
+    tag = rectangles(inside).replace('name="label"', f'name="label" {attributes}')
+    (control,), _ = parse_label_config(f"<View>{IMAGE}{tag}</View>")
+    assert (control.score_threshold, control.nms_iou, control.min_area) == (0.5, 0, 0.2)
+    assert (control.max_regions, control.hierarchy, control.skip) == (7, False, False)
+    (label,) = control.labels
+    assert (label.score_threshold, label.hierarchy, label.skip) == (0.8, False, True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "attribute", "expected"),
+    [
+        ("control", 'model_score_threshold="50"', "a number from 0 to 1"),
+        ("control", 'model_score_threshold="high"', "a number from 0 to 1"),
+        ("control", 'model_nms_iou="nan"', "a number from 0 to 1"),
+        ("control", 'model_min_area="-1"', "percent of the picture's area"),
+        ("control", 'model_max_regions="0"', "a whole number from 1"),
+        ("control", 'model_skip="yes"', '"true" or "false"'),
+        ("label", 'model_score_threshold="50"', "a number from 0 to 1"),
+        ("label", 'model_hierarchy="0"', '"true" or "false"'),
+    ],
+)
+def test_wrong_attributes_are_said_and_not_guessed(tag: str, attribute: str, expected: str) -> None:
+    """Boxes by a threshold that nobody meant would be worse than none."""
+    labels = f'<Label value="Car" {attribute}/>' if tag == "label" else CAR
+    control = rectangles(labels)
+    if tag == "control":
+        control = control.replace('name="label"', f'name="label" {attribute}')
+    with pytest.raises(LabelConfigError, match=expected) as caught:
+        parse_label_config(f"<View>{IMAGE}{control}</View>")
+    assert attribute.partition("=")[0] in str(caught.value)

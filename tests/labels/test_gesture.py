@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ml_backend.detections import Detections
-from ml_backend.labels.config import Control, Label
+from ml_backend.labels.controls import Control, Label
 from ml_backend.labels.gesture import best_fit, read_gesture
 from ml_backend.labels.mapping import LabelMap
 
@@ -94,4 +94,4 @@ def test_best_fit(rows: list[Any], expected: int | None) -> None:
     """What the annotator meant by a hasty rectangle."""
     gesture = read_gesture({"result": [drawn()]}, [CONTROL])
     assert gesture is not None
-    assert best_fit(gesture, found(*rows), LabelMap(CONTROL.labels)) == expected
+    assert best_fit(gesture, found(*rows), LabelMap(CONTROL)) == expected

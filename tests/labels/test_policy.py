@@ -7,7 +7,7 @@ from samples import BALLOON_CONFIG
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.labels import Policy
+from ml_backend.labels import Policy, label_of
 from ml_backend.open_images import open_images_classes
 
 TWO_CAMERAS = (
@@ -35,14 +35,14 @@ def detections(*rows: tuple[str, float, tuple[float, float, float, float]], widt
     )
 
 
-BOX = (0.1, 0.2, 0.3, 0.4)
+BOX, AWAY = (0.1, 0.2, 0.3, 0.4), (0.6, 0.6, 0.9, 0.9)
 
 
 def test_threshold_and_labels_select() -> None:
     """Other classes and lower scores are left out; a score on the threshold is in."""
     found = detections(("Kite", 0.9, BOX), ("Car", 0.9, BOX), ("Box", 0.29, BOX), ("Balloon", 0.3, BOX))
     prediction = policy().predict(1, {"image": [found]}, "v1")
-    assert [region["value"]["rectanglelabels"] for region in prediction["result"]] == [["Kite"], ["Balloon"]]
+    assert [label_of(region) for region in prediction["result"]] == ["Kite", "Balloon"]
     assert prediction["score"] == pytest.approx(0.6)
     assert prediction["model_version"] == "v1"
 
@@ -58,10 +58,7 @@ def test_each_control_draws_on_its_own_image() -> None:
     decided = policy(TWO_CAMERAS)
     assert decided.data_keys == {"front": False, "rear": False}
     regions = decided.predict(1, {"front": [front], "rear": [rear]}, "v1")["result"]
-    assert [
-        (each["from_name"], each["to_name"], each["value"]["rectanglelabels"][0], each["original_width"])
-        for each in regions
-    ] == [
+    assert [(each["from_name"], each["to_name"], label_of(each), each["original_width"]) for each in regions] == [
         ("a", "front", "Car", 640),
         ("b", "rear", "car", 320),
         ("b", "rear", "Person", 320),
@@ -79,6 +76,23 @@ def test_list_of_images_tells_which_one() -> None:
     assert len({each["id"] for each in regions}) == 2
 
 
+def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
+    """One id, two halves; Label Studio's own validation accepts them, and the score counts each rectangle once."""
+    pair = (
+        '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
+        '<Labels name="what" toName="image"><Label value="Kite"/></Labels></View>'
+    )
+    prediction = policy(pair).predict(1, {"image": [detections(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY))]}, "v1")
+    box, name, *_ = prediction["result"]
+    assert (box["from_name"], box["type"], label_of(box)) == ("box", "rectangle", "")
+    assert (name["from_name"], name["type"], label_of(name)) == ("what", "labels", "Kite")
+    assert box["id"] == name["id"]
+    assert box["value"]["x"] == name["value"]["x"]
+    assert len(prediction["result"]) == 4
+    assert prediction["score"] == pytest.approx(0.7)
+    assert LabelInterface(pair).validate_prediction(prediction)
+
+
 def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
     """No numpy scalar, no NaN; the SDK's own validation passes."""
     prediction = policy().predict(1, {"image": [detections(("Kite", 0.87654321, BOX))]}, "v1")
@@ -94,8 +108,10 @@ def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
         (BALLOON_CONFIG.replace("$image", "$picture"), 0.3),
         (BALLOON_CONFIG.replace('"Box"', '"Box" predicted_values="Car"'), 0.3),
         (BALLOON_CONFIG, 0.31),
+        (BALLOON_CONFIG.replace('toName="image"', 'toName="image" model_nms_iou="0.5"'), 0.3),
+        (BALLOON_CONFIG.replace('"Box"', '"Box" model_skip="true"'), 0.3),
     ],
-    ids=["label", "control", "task key", "predicted values", "threshold"],
+    ids=["label", "control", "task key", "predicted values", "threshold", "control's attribute", "label's attribute"],
 )
 def test_digest_changes_when_predictions_could(xml: str, threshold: float) -> None:
     """Label Studio then asks again."""

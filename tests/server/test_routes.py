@@ -292,6 +292,40 @@ def test_bodies_over_the_limit_are_refused(serve: Serve, announced: bool) -> Non
     assert answer.status_code == (413 if announced else 400)
 
 
+def test_explain_says_what_becomes_of_each_detection(serve: Serve, pictures: PictureServer) -> None:
+    """Every raw detection with its fate and the reason, in the order of the scores."""
+    body = {
+        "task": label_studio_task(1, pictures.add("/a.png", balloon_file())),
+        "label_config": BALLOON_CONFIG.replace('"Balloon"', '"Toy"').replace('<Label value="Kite"/>', ""),
+    }
+    (image,) = httpx.post(f"{serve()}/explain", json=body).json()["images"]
+    assert (image["from_name"], image["width"], image["height"]) == ("label", 320, 200)
+    first, *others = image["detections"]
+    assert (first["number"], first["class_name"], first["label"], first["rule"]) == (1, "Balloon", "Toy", "hierarchy")
+    assert first["reason"].startswith("kept as Toy")
+    assert {each["fate"] for each in others} == {"below the threshold"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"task": {"id": 1, "data": {}}, "label_config": BALLOON_CONFIG}, 422, "has no 'image'"),
+        (
+            {"task": {"id": 1, "data": {"image": "http://127.0.0.1:1/a"}}, "label_config": BALLOON_CONFIG},
+            502,
+            "cannot connect",
+        ),
+        ({"task": {}, "label_config": "<View"}, 422, "not valid XML"),
+    ],
+    ids=["bad task", "unreachable picture", "bad config"],
+)
+def test_explain_that_fails_says_why(serve: Serve, body: dict[str, Any], status: int, words: str) -> None:
+    """There is one picture, so its error is the answer."""
+    answer = httpx.post(f"{serve()}/explain", json=body)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]["message"]
+
+
 def test_versions_are_those_that_setup_told(serve: Serve) -> None:
     """Without a project in the request, as Label Studio asks."""
     url = serve()
@@ -368,7 +402,7 @@ def test_setup_tells_where_the_pictures_are(serve: Serve, pictures: PictureServe
 def test_openapi_shows_real_schemas_and_examples(serve: Serve) -> None:
     """Someone who writes a client finds the shapes there."""
     api = httpx.get(serve() + "/openapi.json").json()
-    assert {"/health", "/setup", "/predict", "/status"} <= set(api["paths"])
+    assert {"/health", "/setup", "/predict", "/explain", "/status"} <= set(api["paths"])
     schemas = api["components"]["schemas"]
     assert "image" in str(schemas["PredictRequest"]["properties"]["tasks"])
     assert schemas["PredictResponse"]["properties"]["results"]["items"]["anyOf"]

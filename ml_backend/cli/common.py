@@ -1,0 +1,121 @@
+"""What the commands share: the application, the consoles, errors in one sentence, and the wait for the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+import typer
+from rich.console import Console
+
+from ml_backend import __version__
+from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.open_images import open_images_classes
+from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_backend.detector.detector import Detector
+
+app = typer.Typer(
+    help="Draws the boxes first: image pre-annotation for Label Studio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="HANDLE",
+        help="Detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo. "
+        "[default: PRELABEL_MODEL, else the published Open Images SSD MobileNetV2]",
+    ),
+]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End with the error's own sentence and status 2 where the user can do something about it."""
+    try:
+        yield
+    except PrelabelError as error:
+        complain(error)
+        raise typer.Exit(2) from None
+    except OSError as error:  # a folder to write into that is a file, a full disk
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error)
+        raise typer.Exit(2) from None
+
+
+def complain(message: object, style: str = "red") -> None:
+    """Print a sentence to standard error, unwrapped, so that it can be searched for."""
+    err.print(f"prelabel: {message}", style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def load_detector(settings: Settings) -> Detector:
+    """Load the detector of the settings, showing what is being waited for."""
+    with waiting("starting TensorFlow") as progress:
+        from ml_backend.detector.detector import Detector
+
+        return Detector.load(
+            settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers, progress=progress
+        )
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being waited for: in one line that changes, or as log records where nobody watches."""
+    if err.is_terminal:
+        with err.status(text) as status:
+            yield status.update
+        return
+    log = structlog.get_logger("prelabel")
+    last = ""
+
+    def record(text: str) -> None:
+        nonlocal last
+        stage = text.partition(" (")[0]  # the figure in brackets changes twice a second, too often for a log
+        if stage != last:
+            log.info(stage)
+        last = stage
+
+    record(text)
+    yield record
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"prelabel {__version__}", highlight=False)
+        raise typer.Exit
+
+
+def read_label_config(path: Path | None) -> str:
+    """Return the text of a label config file, or a config with every Open Images class where no file is named.
+
+    Raises:
+        LabelConfigError: it cannot be read or cannot be served.
+    """
+    from ml_backend.labels.config import label_config_for, parse_label_config
+
+    if path is None:
+        return label_config_for(open_images_classes().names)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelConfigError(f"the label config {path} cannot be read: {error}") from None
+    parse_label_config(text)  # a broken one should not cost the wait for TensorFlow
+    return text
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Draws the boxes first: image pre-annotation for Label Studio."""

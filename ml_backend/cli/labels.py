@@ -1,0 +1,168 @@
+"""``prelabel labels``: which classes each label of a project captures, and what the project leaves out."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
+from ml_backend.errors import PrelabelError
+from ml_backend.labels import Control, LabelMap, parse_label_config
+from ml_backend.logs import configure_logging
+from ml_backend.open_images import open_images_classes
+from ml_backend.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ml_backend.detector.detector import Detector
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
+SHOWN_CLASSES = 8
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A class that the model sees in pictures and that the project does not capture."""
+
+    class_name: str
+    mid: str
+    boxes: int
+    pictures: int
+
+
+@app.command()
+def labels(
+    config: Annotated[Path, typer.Argument(help="Label config (XML) of the project.")],
+    images: Annotated[
+        Path | None,
+        typer.Option("--from-images", metavar="DIR", help="Also count what the model sees in these pictures."),
+    ] = None,
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show which classes each label captures and why, which labels capture none, and what the project leaves out."""
+    with plain_errors():
+        settings = load_settings(model=model)
+        configure_logging("warning")
+        label_config = read_label_config(config)
+        controls, problems = parse_label_config(label_config)
+        reports = [_report(control) for control in controls]
+        missed = None
+        if images is not None:
+            detector = load_detector(settings)
+            files = sorted(path for path in images.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+            if not files:
+                raise PrelabelError(f"there are no pictures in {images}")
+            missed = asyncio.run(_census(settings, detector, files, label_config))
+    if as_json:
+        census = None if missed is None else [vars(each) for each in missed]
+        out.out(json.dumps({"problems": problems, "controls": reports, "missed": census}, indent=2), highlight=False)
+        return
+    for problem in problems:
+        complain(problem, style="yellow")
+    for report in reports:
+        _print_report(report)
+    if missed is not None:
+        _print_census(missed, settings.model_score_threshold)
+
+
+def _report(control: Control) -> dict[str, Any]:
+    classes = open_images_classes()
+    captured = LabelMap(control).captured()
+    described: list[dict[str, Any]] = []
+    for label in control.labels:
+        own = {mid: each for mid, each in captured.items() if each.label == label}
+        described.append(
+            {
+                "label": label.value,
+                "classes": [
+                    {
+                        "name": classes.name_by_mid[mid],
+                        "mid": mid,
+                        "rule": each.rule,
+                        "ancestor": classes.name_by_mid.get(each.ancestor, ""),
+                    }
+                    for mid, each in own.items()
+                ],
+                "near": [] if own else difflib.get_close_matches(label.names[0].capitalize(), classes.names, n=3),
+            }
+        )
+    left_out = [name for mid, name in classes.name_by_mid.items() if mid not in captured]
+    return {"control": control.from_name, "image": control.to_name, "labels": described, "left_out": left_out}
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    table = Table("Label", "Captures", "By", title=escape(f"{report['control']} on {report['image']}"))
+    for label in report["labels"]:
+        by_rule: dict[str, list[str]] = {}
+        for each in label["classes"]:
+            rule = f"hierarchy, {each['ancestor']}" if each["rule"] == "hierarchy" else each["rule"]
+            by_rule.setdefault(rule, []).append(each["name"])
+        name = escape(label["label"])
+        for rule, names in by_rule.items():
+            more = f" and {len(names) - SHOWN_CLASSES} more" if len(names) > SHOWN_CLASSES else ""
+            table.add_row(name, ", ".join(names[:SHOWN_CLASSES]) + more, rule)
+            name = ""
+        if not by_rule:
+            near = f"; near names: {', '.join(label['near'])}" if label["near"] else ""
+            table.add_row(name, f"[red]nothing[/red]{near}", "")
+        table.add_section()
+    out.print(table)
+    left_out = report["left_out"]
+    out.print(f"{len(left_out)} of {len(open_images_classes().names)} classes are left out", highlight=False)
+
+
+async def _census(settings: Settings, detector: Detector, files: list[Path], label_config: str) -> list[Missed]:
+    from ml_backend.pipeline import Pipeline
+
+    boxes: Counter[tuple[str, str]] = Counter()
+    pictures: Counter[tuple[str, str]] = Counter()
+    async with Pipeline(settings, detector) as pipeline:
+        keys = pipeline.policy(label_config).data_keys
+        with err.status("looking at pictures") as status:
+            for number, path in enumerate(files, 1):
+                status.update(f"looking at pictures ({number} of {len(files)})")
+                data = {key: [path] if is_list else path for key, is_list in keys.items()}
+                try:
+                    explained = await pipeline.explain({"id": number, "data": data}, label_config)
+                except PrelabelError as error:
+                    complain(error)
+                    continue
+                # A class that one control captures is not missed, whatever the others do.
+                captured = {
+                    (detections.class_names[fate.row], detections.class_mids[fate.row])
+                    for _, _, detections, fates in explained
+                    for fate in fates
+                    if fate.assignment
+                }
+                seen = [
+                    (detections.class_names[fate.row], detections.class_mids[fate.row])
+                    for _, _, detections, fates in explained[:1]
+                    for fate in fates
+                    if detections.scores[fate.row] >= settings.model_score_threshold
+                ]
+                missing = [each for each in seen if each not in captured]
+                boxes.update(missing)
+                pictures.update(set(missing))
+    return [Missed(name, mid, count, pictures[name, mid]) for (name, mid), count in boxes.most_common()]
+
+
+def _print_census(missed: list[Missed], threshold: float) -> None:
+    if not missed:
+        out.print("The project captures everything that the model sees in these pictures.", highlight=False)
+        return
+    table = Table("Class", "Boxes", "Pictures", title=f"seen with a score of at least {threshold:g}, and not captured")
+    for each in missed:
+        table.add_row(escape(each.class_name), str(each.boxes), str(each.pictures))
+    out.print(table)
+    out.print("To capture them, paste into the label config:\n", highlight=False)
+    for each in missed:
+        out.out(f'    <Label value="{each.class_name}"/>', highlight=False)

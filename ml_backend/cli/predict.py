@@ -1,0 +1,207 @@
+"""``prelabel predict``: boxes on picture files; and ``prelabel explain``: why there is a box or none."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
+from ml_backend.errors import PrelabelError
+from ml_backend.labels import label_of
+from ml_backend.logs import configure_logging
+from ml_backend.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ml_backend.detections import Detections
+    from ml_backend.detector.detector import Detector
+    from ml_backend.labels import Control, Fate, Prediction
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    model: Model = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Label config (XML) of the project. [default: every Open Images class]")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Lowest score that is shown, 0 to 1. [default: MODEL_SCORE_THRESHOLD, else 0.3]"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print Label Studio's import format: tasks with predictions.")
+    ] = False,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the pictures with boxes drawn into DIR.")
+    ] = None,
+) -> None:
+    """Draw boxes on pictures of this machine, without a server.
+
+    Ends with status 1 if a picture failed.
+    """
+    with plain_errors():
+        settings = load_settings(model=model, model_score_threshold=threshold)
+        configure_logging("warning")
+        label_config = read_label_config(config)
+        detector = load_detector(settings)
+        tasks, answers = asyncio.run(_predict_files(settings, detector, images, label_config))
+        done = list(zip(images, tasks, answers, strict=True))
+        predictions = [(path, answer) for path, _, answer in done if not isinstance(answer, PrelabelError)]
+        if as_json:
+            imported = [
+                {"data": task["data"], "predictions": [answer]}
+                for _, task, answer in done
+                if not isinstance(answer, PrelabelError)
+            ]
+            out.out(json.dumps(imported, indent=2, default=str), highlight=False)
+        else:
+            _print_table(predictions)
+        if draw is not None:
+            _draw(predictions, draw, settings)
+        for _, _, answer in done:
+            if isinstance(answer, PrelabelError):
+                complain(answer)
+    if len(predictions) < len(images):
+        raise typer.Exit(1)
+
+
+async def _predict_files(
+    settings: Settings, detector: Detector, paths: list[Path], label_config: str
+) -> tuple[list[dict[str, Any]], list[Prediction | PrelabelError]]:
+    from ml_backend.pipeline import Pipeline
+
+    async with Pipeline(settings, detector) as pipeline:
+        for warning in pipeline.policy(label_config).warnings:
+            complain(warning, style="yellow")
+        keys = pipeline.policy(label_config).data_keys
+        tasks: list[dict[str, Any]] = [
+            {"id": number, "data": {key: [path] if is_list else path for key, is_list in keys.items()}}
+            for number, path in enumerate(paths, 1)
+        ]
+        with err.status(f"predicting {len(tasks)} pictures"):
+            return tasks, await pipeline.predict(tasks, label_config)
+
+
+def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
+    table = Table("Picture", "Label", "Score", "Left", "Top", "Width", "Height", caption="boxes in pixels")
+    for path, prediction in predictions:
+        name = escape(path.name)
+        for region in prediction["result"]:
+            value = region["value"]
+            if not label_of(region):
+                continue  # the rectangle of a pair, whose other half has the label
+            x, y = region["original_width"] / 100, region["original_height"] / 100
+            pixels = (value["x"] * x, value["y"] * y, value["width"] * x, value["height"] * y)
+            table.add_row(
+                name,
+                escape(label_of(region)),
+                f"{region['score']:.2f}",
+                *(f"{number:.0f}" for number in pixels),
+            )
+            name = ""
+        if not prediction["result"]:
+            table.add_row(name, "(nothing)", "", "", "", "", "")
+        table.add_section()
+    out.print(table)
+
+
+def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
+    from ml_backend.drawing import draw_regions
+    from ml_backend.images import decode
+
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = {
+        path.resolve() for path, _ in predictions
+    }  # neither the pictures themselves nor each other may be overwritten
+    for path, prediction in predictions:
+        pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels)
+        names = (f"{path.stem}-boxes{number or ''}.png" for number in itertools.count())
+        target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
+        taken.add(target)
+        draw_regions(pixels, prediction["result"]).save(target)
+    err.print(f"{len(predictions)} pictures with boxes are in {folder}", highlight=False)
+
+
+FATE_COLOURS = {
+    "kept": "#1b8a3d",
+    "below the threshold": "#d9a400",
+    "suppressed": "#1d6fd1",
+    "not in this project": "#808080",
+}
+OTHER_FATES_COLOUR = "#d62839"
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")],
+    config: Annotated[Path, typer.Option(help="Label config (XML) of the project.")],
+    model: Model = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Lowest score that is shown where the config does not say, 0 to 1.")
+    ] = None,
+    least: Annotated[float, typer.Option(help="Leave out detections with a lower score than this.")] = 0.05,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw the detections into FILE, in the colours of their fates."),
+    ] = None,
+) -> None:
+    """Say of everything that the model sees in a picture what becomes of it in a project, and why."""
+    with plain_errors():
+        settings = load_settings(model=model, model_score_threshold=threshold)
+        configure_logging("warning")
+        label_config = read_label_config(config)
+        detector = load_detector(settings)
+        explained = asyncio.run(_explain_file(settings, detector, image, label_config))
+        for control, _, detections, fates in explained:
+            shown = [fate for fate in fates if detections.scores[fate.row] >= least]
+            _print_fates(control, detections, shown)
+            weak = len(fates) - len(shown)
+            if weak:
+                out.print(f"and {weak} with scores below {least:g}", highlight=False)
+        if draw is not None:
+            from ml_backend.drawing import Box, draw_boxes
+            from ml_backend.images import decode
+
+            pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels)
+            _, _, detections, fates = explained[0]
+            boxes = [
+                Box(
+                    detections.boxes[fate.row],
+                    f"#{fate.row + 1} {fate.label or detections.class_names[fate.row]} {detections.scores[fate.row]:.2f}",
+                    FATE_COLOURS.get(fate.kind, OTHER_FATES_COLOUR),
+                )
+                for fate in reversed(fates)
+                if detections.scores[fate.row] >= least
+            ]
+            draw_boxes(pixels, sorted(boxes, key=lambda box: box.colour == FATE_COLOURS["kept"])).save(draw)
+
+
+async def _explain_file(
+    settings: Settings, detector: Detector, path: Path, label_config: str
+) -> list[tuple[Control, int, Detections, list[Fate]]]:
+    from ml_backend.pipeline import Pipeline
+
+    async with Pipeline(settings, detector) as pipeline:
+        keys = pipeline.policy(label_config).data_keys
+        data = {key: [path] if is_list else path for key, is_list in keys.items()}
+        return await pipeline.explain({"id": 1, "data": data}, label_config)
+
+
+def _print_fates(control: Control, detections: Detections, fates: list[Fate]) -> None:
+    title = f"{control.labels_name or control.from_name} on {control.to_name}"
+    table = Table("#", "Class", "Score", "What becomes of it", title=escape(title))
+    for fate in fates:
+        style = "green" if fate.kind == "kept" else ""
+        reason = fate.reason
+        if fate.assignment is not None and fate.kind != "kept":
+            reason = f"{fate.label}: {reason}"
+        name, score = detections.class_names[fate.row], f"{detections.scores[fate.row]:.2f}"
+        table.add_row(str(fate.row + 1), escape(name), score, escape(reason), style=style)
+    out.print(table)

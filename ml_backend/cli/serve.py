@@ -1,0 +1,76 @@
+"""``prelabel serve`` and ``prelabel doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import structlog
+import typer
+
+from ml_backend.cli.common import Model, app, load_detector, out, plain_errors
+from ml_backend.errors import DetectorLoadError
+from ml_backend.images import Finding, ImageFetcher, LabelStudios
+from ml_backend.logs import configure_logging
+from ml_backend.settings import Settings, load_settings
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. [default: PRELABEL_HOST, else 0.0.0.0]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: PORT, else 9090]")] = None,
+) -> None:
+    """Start the service that Label Studio connects to."""
+    with plain_errors():
+        settings = load_settings(model=model, host=host, port=port)
+        configure_logging(settings.log_level)
+        from ml_backend.server.running import reserve
+        from ml_backend.server.running import serve as run
+
+        with reserve(settings.host, settings.port) as reserved:
+            detector = load_detector(settings)
+            log = structlog.get_logger("prelabel")
+            for warning in settings.warnings():
+                log.warning(warning)
+            log.info(
+                "ready",
+                model=detector.name,
+                fingerprint=detector.fingerprint[:8],
+                url=f"http://{settings.host}:{settings.port}",
+                inference_workers=settings.inference_workers,
+                cache=f"memory, {settings.memory_cache_bytes:,} bytes",
+            )
+            from ml_backend.server import create_app
+
+            run(create_app(settings, detector), reserved)
+
+
+@app.command()
+def doctor(model: Model = None) -> None:
+    """Check settings, the connection to Label Studio, and the detector; say what to change.
+
+    Ends with status 1 if something is wrong.
+    """
+    with plain_errors():
+        settings = load_settings(model=model)
+        configure_logging("warning")
+        findings = [Finding(ok=False, sentence=warning) for warning in settings.warnings()]
+        findings.append(asyncio.run(_check_label_studio(settings)))
+        try:
+            detector = load_detector(settings)
+            findings.append(Finding(ok=True, sentence=f"The detector {detector.name} is loaded and warm."))
+        except DetectorLoadError as error:
+            findings.append(Finding(ok=False, sentence=f"{error}"))
+    for finding in findings:
+        out.print("ok   " if finding.ok else "WRONG", style="green" if finding.ok else "red", end=" ")
+        out.print(finding.sentence, markup=False, highlight=False, soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+async def _check_label_studio(settings: Settings) -> Finding:
+    async with ImageFetcher(settings) as fetcher:
+        return await fetcher.check(LabelStudios(settings).configured)

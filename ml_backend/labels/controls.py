@@ -1,0 +1,59 @@
+"""What a label config says about drawing rectangles, as plain values."""
+
+from dataclasses import dataclass
+
+NMS_IOU = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One ``<Label>`` of a control.
+
+    Attributes:
+        value: what a region carries: the label's ``alias`` where it has one, else its ``value``.
+        names: what the label is called, ``value`` and ``alias``.
+        predicted_values: class names or MIDs that the attribute of that name lists.
+        score_threshold: lowest score that is shown, 0 to 1; None leaves it to the control.
+        hierarchy: whether classes below those of the label come to it too.
+        skip: whether the label gets no boxes at all.
+    """
+
+    value: str
+    names: tuple[str, ...]
+    predicted_values: tuple[str, ...] = ()
+    score_threshold: float | None = None
+    hierarchy: bool = True
+    skip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One ``<RectangleLabels>`` control tag, or a ``<Rectangle>`` with the ``<Labels>`` of the same image.
+
+    Attributes:
+        from_name: ``name`` of the tag that draws the rectangle.
+        to_name: the ``name`` of the ``<Image>`` that it draws on.
+        data_key: the key of a task's data that holds that image, or its list of images.
+        labels: in the order of the config.
+        is_list: whether the image tag takes a list (``valueList``).
+        labels_name: ``name`` of the ``<Labels>`` of a pair; empty for ``<RectangleLabels>``.
+        score_threshold: lowest score that is shown, 0 to 1; None leaves it to the settings.
+        nms_iou: overlap from which the weaker of two boxes with one label is suppressed, 0 to 1.
+        min_area: smallest box that is shown, in percent of the picture's area.
+        max_regions: most boxes that are shown in a picture; None for no limit.
+        hierarchy: whether classes come to labels above them in the hierarchy.
+        skip: whether the control gets no boxes at all.
+    """
+
+    from_name: str
+    to_name: str
+    data_key: str
+    labels: tuple[Label, ...]
+    is_list: bool = False
+    labels_name: str = ""
+    score_threshold: float | None = None
+    nms_iou: float = NMS_IOU
+    min_area: float = 0.0
+    max_regions: int | None = None
+    hierarchy: bool = True
+    skip: bool = False

@@ -1,0 +1,119 @@
+"""Decides what becomes of each detection under one control, in this order: label, skip, picture, score, size, overlap, number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ml_backend.detections import Detections, iou
+from ml_backend.labels.controls import Control
+from ml_backend.labels.mapping import Assignment, LabelMap
+
+FateKind = Literal[
+    "kept",
+    "not in this project",
+    "skipped",
+    "outside the picture",
+    "below the threshold",
+    "too small",
+    "suppressed",
+    "over the limit",
+]
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of one detection.
+
+    Attributes:
+        row: of the detection.
+        assignment: the label that its class goes to, and why; None where it goes to none.
+        kind: what became of it.
+        reason: the same in words, with the figures that decided.
+    """
+
+    row: int
+    assignment: Assignment | None
+    kind: FateKind
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """The project's label, or empty."""
+        return self.assignment.label.value if self.assignment else ""
+
+
+def select(detections: Detections, control: Control, label_map: LabelMap, default_threshold: float) -> list[Fate]:
+    """Give each detection exactly one fate.
+
+    Args:
+        detections: everything that was found in one image.
+        control: the control tag.
+        label_map: which label of it a class goes to.
+        default_threshold: lowest score that is shown where neither label nor control say otherwise, 0 to 1.
+
+    Returns:
+        One fate for each detection, in their order.
+    """
+    areas = _visible_areas(detections)
+    fates = []
+    for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
+        assignment = label_map.assignment(name, mid)
+        score, area = float(detections.scores[row]), float(areas[row])
+        fates.append(Fate(row, assignment, *_alone(name, assignment, control, score, area, default_threshold)))
+    _suppress(fates, detections, control.nms_iou)
+    _limit(fates, detections.scores.tolist(), control.max_regions)
+    return fates
+
+
+def _visible_areas(detections: Detections) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return the part of the picture that each box covers, float32 [N] in percent of its area."""
+    edges = np.clip(detections.boxes, 0, 1)
+    sides = np.maximum(edges[:, 2:] - edges[:, :2], 0)
+    return np.asarray(sides[:, 0] * sides[:, 1] * np.float32(100))
+
+
+def _alone(
+    name: str, assignment: Assignment | None, control: Control, score: float, area: float, default_threshold: float
+) -> tuple[FateKind, str]:
+    """Decide what can be decided without looking at the other detections."""
+    if assignment is None:
+        return "not in this project", f"not in this project ({name})"
+    label = assignment.label
+    if control.skip or label.skip:
+        return "skipped", 'model_skip="true"'
+    if area <= 0:
+        return "outside the picture", "no part of the box is inside the picture"
+    threshold = next(
+        each for each in (label.score_threshold, control.score_threshold, default_threshold) if each is not None
+    )
+    if score < threshold:
+        return "below the threshold", f"below {threshold:.2f} ({score:.2f})"
+    if area < control.min_area:
+        return "too small", f"smaller than {control.min_area:g} % of the picture ({area:.3f} %)"
+    return "kept", f"kept as {label.value} {score:.2f}"
+
+
+def _suppress(fates: Sequence[Fate], detections: Detections, limit: float) -> None:
+    """Suppress, label by label, boxes that overlap a better one: greedy non-maximum suppression, the best score first.
+
+    Class-wise by the project's label: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays.
+    """
+    kept = [fate for fate in fates if fate.kind == "kept"]
+    overlaps = iou(detections.boxes, detections.boxes) if len(kept) > 1 else None
+    winners: dict[str, list[int]] = {}
+    for fate in sorted(kept, key=lambda fate: -detections.scores[fate.row]):
+        above = winners.setdefault(fate.label, [])
+        for row in above:
+            if overlaps is not None and overlaps[fate.row, row] > limit:
+                fate.kind, fate.reason = "suppressed", f"suppressed by #{row + 1} (IoU {overlaps[fate.row, row]:.2f})"
+                break
+        else:
+            above.append(fate.row)
+
+
+def _limit(fates: Sequence[Fate], scores: Sequence[float], most: int | None) -> None:
+    kept = sorted((fate for fate in fates if fate.kind == "kept"), key=lambda fate: -scores[fate.row])
+    for fate in kept[most:] if most is not None else ():
+        fate.kind, fate.reason = "over the limit", f"over the limit of {most} regions"

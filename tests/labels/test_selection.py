@@ -1,0 +1,122 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_backend.detections import Detections
+from ml_backend.labels.controls import Control, Label
+from ml_backend.labels.mapping import LabelMap
+from ml_backend.labels.selection import select
+
+VEHICLE, PERSON = Label("Vehicle", ("Vehicle",)), Label("Person", ("Person",))
+CLOTHING = Label("Clothing", ("Clothing",))
+
+BOX = (0.1, 0.1, 0.5, 0.5)
+NEARLY = (0.1, 0.1, 0.5, 0.48)  # IoU 0.95 with BOX
+PARTLY = (0.1, 0.1, 0.5, 0.35)  # IoU 0.625
+LESS = (0.1, 0.1, 0.5, 0.3)  # IoU 0.5
+AWAY = (0.6, 0.6, 0.9, 0.9)
+
+Row = tuple[str, float, tuple[float, float, float, float]]
+
+
+def found(*rows: Row) -> Detections:
+    """Return detections from rows of class name, score and box."""
+    return Detections(
+        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
+        scores=np.array([row[1] for row in rows], np.float32),
+        class_names=tuple(row[0] for row in rows),
+        class_mids=("",) * len(rows),
+        width=640,
+        height=480,
+    )
+
+
+def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHING), **control: Any) -> list[str]:
+    """Return what becomes of each row, in words."""
+    tag = Control("label", "image", "image", labels, **control)
+    decided = select(found(*rows), tag, LabelMap(tag), 0.3)
+    assert [fate.row for fate in decided] == list(range(len(rows)))
+    return [fate.reason for fate in decided]
+
+
+@pytest.mark.parametrize(
+    ("rows", "control", "expected"),
+    [
+        ([("Car", 0.81, BOX)], {}, ["kept as Vehicle 0.81"]),
+        ([("Wheel", 0.81, BOX)], {}, ["not in this project (Wheel)"]),
+        ([("Car", 0.29, BOX)], {}, ["below 0.30 (0.29)"]),
+        ([("Car", 0.41, BOX)], {"score_threshold": 0.5}, ["below 0.50 (0.41)"]),
+        ([("Car", 0.2, BOX)], {"score_threshold": 0.1}, ["kept as Vehicle 0.20"]),
+        ([("Car", 0.2, BOX)], {"score_threshold": 0.0}, ["kept as Vehicle 0.20"]),
+        ([("Car", 0.9, (0.1, 0.1, 0.2, 0.2))], {"min_area": 2}, ["smaller than 2 % of the picture (1.000 %)"]),
+        ([("Car", 0.9, (0.1, 0.1, 0.2, 0.2))], {"min_area": 0.5}, ["kept as Vehicle 0.90"]),
+        ([("Car", 0.9, (1.1, 0.1, 1.2, 0.2))], {}, ["no part of the box is inside the picture"]),
+        ([("Car", 0.9, BOX)], {"skip": True}, ['model_skip="true"']),
+        ([("Car", 0.9, BOX), ("Taxi", 0.8, NEARLY)], {}, ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.95)"]),
+        ([("Taxi", 0.8, NEARLY), ("Car", 0.9, BOX)], {}, ["suppressed by #2 (IoU 0.95)", "kept as Vehicle 0.90"]),
+        ([("Car", 0.9, BOX), ("Taxi", 0.8, PARTLY)], {}, ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.62)"]),
+        ([("Car", 0.9, BOX), ("Taxi", 0.8, LESS)], {}, ["kept as Vehicle 0.90", "kept as Vehicle 0.80"]),
+        (
+            [("Car", 0.9, BOX), ("Taxi", 0.8, LESS)],
+            {"nms_iou": 0.4},
+            ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.50)"],
+        ),
+        ([("Car", 0.9, BOX), ("Car", 0.8, BOX)], {"nms_iou": 1.0}, ["kept as Vehicle 0.90", "kept as Vehicle 0.80"]),
+        ([("Person", 0.9, BOX), ("Clothing", 0.8, NEARLY)], {}, ["kept as Person 0.90", "kept as Clothing 0.80"]),
+        ([("Car", 0.25, BOX), ("Taxi", 0.2, NEARLY)], {}, ["below 0.30 (0.25)", "below 0.30 (0.20)"]),
+        (
+            [("Car", 0.8, BOX), ("Bus", 0.9, AWAY)],
+            {"max_regions": 1},
+            ["over the limit of 1 regions", "kept as Vehicle 0.90"],
+        ),
+        (
+            [("Car", 0.9, BOX), ("Taxi", 0.8, NEARLY), ("Person", 0.7, AWAY)],
+            {"max_regions": 2},
+            ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.95)", "kept as Person 0.70"],
+        ),
+        ([], {}, []),
+    ],
+    ids=[
+        "kept",
+        "no label",
+        "below the settings' threshold",
+        "below the control's threshold",
+        "the control's threshold goes before the settings'",
+        "a threshold of nothing",
+        "too small",
+        "large enough",
+        "outside",
+        "control skipped",
+        "two classes on one object become one label",
+        "the higher score wins, whichever comes first",
+        "overlap over the limit",
+        "overlap below the limit",
+        "limit of the config",
+        "limit of one suppresses nothing",
+        "other labels do not suppress",
+        "what is hidden suppresses nothing and is hidden for its score",
+        "over the limit, weakest first",
+        "what is suppressed does not count towards the limit",
+        "nothing",
+    ],
+)
+def test_every_detection_has_one_fate(rows: list[Row], control: dict[str, Any], expected: list[str]) -> None:
+    """With a reason that has the figures."""
+    assert fates(rows, **control) == expected
+
+
+def test_labels_threshold_goes_before_the_controls() -> None:
+    """Label, then control, then settings."""
+    strict = Label("Person", ("Person",), score_threshold=0.9)
+    rows: list[Row] = [("Person", 0.8, BOX), ("Car", 0.6, AWAY)]
+    assert fates(rows, (VEHICLE, strict), score_threshold=0.5) == ["below 0.90 (0.80)", "kept as Vehicle 0.60"]
+
+
+def test_skipped_label_keeps_its_classes_from_others() -> None:
+    """A person does not want Taxi at all, not even as Vehicle."""
+    taxi = Label("Taxi", ("Taxi",), skip=True)
+    assert fates([("Taxi", 0.9, BOX), ("Car", 0.9, AWAY)], (VEHICLE, taxi)) == [
+        'model_skip="true"',
+        "kept as Vehicle 0.90",
+    ]
