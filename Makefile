@@ -3,12 +3,13 @@
 #   make demo       the main job, offline, with the demo detector (about a minute the first time, mostly downloads)
 #   make test       all tests; make test-fast leaves out those that take long
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
+#   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
 #   make bench      measurements; a few minutes
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast chromium bench serve lint format lock clean
+.PHONY: help demo doctor test test-fast chromium bench serve lint format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -19,13 +20,16 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
 
 help:
-	@sed -n '3,8s/^#   //p' Makefile
+	@sed -n '3,9s/^#   //p' Makefile
 
 demo: .venv/ready
 	$(BIN)/prelabel demo --out build/demo
 
 serve: .venv/ready
 	$(BIN)/prelabel serve
+
+doctor: .venv/ready
+	$(BIN)/prelabel doctor
 
 test: .venv/ready chromium
 	$(BIN)/pytest

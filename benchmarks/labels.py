@@ -151,7 +151,7 @@ def median_ms(work: Callable[[], Any], times: int) -> float:
 
 
 def _select(policy: Policy, detections: Detections) -> None:
-    list(policy.explain({"image": [detections]}))
+    list(policy.explain({policy.sources[0]: [detections]}))
 
 
 def cost() -> None:

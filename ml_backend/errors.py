@@ -29,13 +29,6 @@ class RequestError(PrelabelError):
     code = "bad_request"
 
 
-class RequestTooLargeError(PrelabelError):
-    """A request's body is over the limit."""
-
-    status = 413
-    code = "request_too_large"
-
-
 class LabelConfigError(PrelabelError):
     """A label config cannot be served: not XML, no rectangle control, or no label that the detector knows."""
 

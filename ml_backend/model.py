@@ -54,6 +54,9 @@ class _Engine:
         return self._run(self.pipeline.predict(tasks, label_config, project=project, deadline=deadline))
 
 
+_loading = threading.Lock()
+
+
 @functools.lru_cache(maxsize=1)
 def _engine_of(_: int) -> _Engine:
     return _Engine()
@@ -61,7 +64,8 @@ def _engine_of(_: int) -> _Engine:
 
 def engine() -> _Engine:
     """Return this process's engine; the first call loads the detector."""
-    return _engine_of(os.getpid())
+    with _loading:  # two requests at the same time must not load two detectors
+        return _engine_of(os.getpid())
 
 
 class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has no type information

@@ -10,7 +10,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,14 +18,7 @@ import structlog
 from ml_backend.cache import DetectionCache, MemoryCache, SingleFlight, detection_key
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
-from ml_backend.errors import (
-    DeadlineError,
-    DetectorError,
-    ImageDecodeError,
-    LabelConfigError,
-    PrelabelError,
-    TaskError,
-)
+from ml_backend.errors import DeadlineError, DetectorError, ImageDecodeError, LabelConfigError, PrelabelError, TaskError
 from ml_backend.images import (
     FileReference,
     Finding,
@@ -37,15 +29,16 @@ from ml_backend.images import (
     decode,
     parse_reference,
 )
-from ml_backend.labels import Control, Fate, Policy, Prediction, read_gesture
+from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
+from ml_backend.late import LateWork
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-KNOWN_CONFIGS = 256  # label configs whose policy is remembered; a config of 600 labels takes about 4 ms to parse
-
-LATE_PICTURES = 100_000  # how many pictures that were done too late are remembered by address; about 300 bytes each
+KNOWN_CONFIGS = (
+    256  # label configs whose policy is remembered; a config of 600 labels takes about 10 ms to read and map
+)
 
 Answer = Prediction | PrelabelError
 
@@ -57,7 +50,7 @@ class _Request:
     Attributes:
         policy: what the label config says.
         version: the model version that predictions carry.
-        project: the project's id, which tells which Label Studio has the pictures.
+        project: the project, which tells which Label Studio has the pictures.
         overdue: whether the request has been answered, so that nobody waits for the rest any more.
     """
 
@@ -73,22 +66,21 @@ class Pipeline:
     def __init__(self, settings: Settings, detector: Detector) -> None:
         self.detector = detector
         self.label_studios = LabelStudios(settings)
-        self._decided = lru_cache(KNOWN_CONFIGS)(self._decide)
         self._settings = settings
+        self._policies: OrderedDict[bytes, Policy | str] = OrderedDict()
         self._cache: DetectionCache = MemoryCache(settings.memory_cache_bytes)
-        self._downloads: SingleFlight[bytes] = SingleFlight()
-        self._flights: SingleFlight[Detections] = SingleFlight()
+        self._by_address: SingleFlight[tuple[str, Detections]] = SingleFlight()
+        self._by_content: SingleFlight[Detections] = SingleFlight()
         # Decoding and the model share the workers, so a decoded picture never waits: as many are in memory as there are workers.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
         self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
-        self._late_jobs: set[asyncio.Task[Answer]] = set()
-        self._late_pictures: OrderedDict[str, str] = OrderedDict()  # detection key by address
+        self._late: LateWork[Answer] = LateWork(places=max(1, settings.pictures_in_flight // 4))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._fetcher = await stack.enter_async_context(ImageFetcher(self._settings))
             stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
-            stack.push_async_callback(self._cancel_late)
+            stack.push_async_callback(self._late.cancel)
             self._stack = stack.pop_all()
         return self
 
@@ -98,18 +90,23 @@ class Pipeline:
         await self._stack.aclose()
 
     def policy(self, label_config: str) -> Policy:
-        """Return what a label config decides.
+        """Return what a label config decides; a broken one is remembered as well, since it is asked about as often.
 
         Raises:
             LabelConfigError: it cannot be served.
         """
-        decided = self._decided(label_config)
+        key = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).digest()
+        if key not in self._policies:
+            self._policies[key] = self._decide(label_config)
+            if len(self._policies) > KNOWN_CONFIGS:
+                self._policies.popitem(last=False)
+        self._policies.move_to_end(key)
+        decided = self._policies[key]
         if isinstance(decided, str):
             raise LabelConfigError(decided)
         return decided
 
     def _decide(self, label_config: str) -> Policy | str:
-        """Return the policy, or why there is none: a broken config is asked about as often as a good one."""
         try:
             return Policy.from_label_config(
                 label_config,
@@ -143,7 +140,7 @@ class Pipeline:
         Args:
             tasks: Label Studio tasks, as they came.
             label_config: the project's label config.
-            project: the project's id, which tells which Label Studio has the pictures.
+            project: the project, which tells which Label Studio has the pictures.
             deadline: seconds after which tasks that are not done are answered with :class:`DeadlineError`; the work on them
                 goes on, so that the next request finds it done.
 
@@ -155,31 +152,42 @@ class Pipeline:
             policy = self.policy(label_config)
         except LabelConfigError as error:
             return [error for _ in tasks]
+        request = _Request(policy, self.model_version(label_config), project)
         # One request gets half of the places at most, so that a single task never waits behind all of a large selection.
         share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
-        request = _Request(policy, self.model_version(label_config), project)
-        jobs = [asyncio.create_task(_explained(self._predict_task(task, request, share))) for task in tasks]
+        names = [_name_of_job(task, request) for task in tasks]
+        # What an earlier request still has going on is waited for, not begun once more.
+        jobs = [
+            self._late.job(name) or asyncio.create_task(_explained(self._predict_task(task, request, share)))
+            for name, task in zip(names, tasks, strict=True)
+        ]
         late: set[asyncio.Task[Answer]] = set()
-        if jobs:
-            _, late = await asyncio.wait(jobs, timeout=deadline)
+        try:
+            if jobs:
+                _, late = await asyncio.wait(jobs, timeout=deadline)
+        except asyncio.CancelledError:
+            for job in jobs:
+                job.cancel()
+            raise
         request.overdue = True
-        for job in late:
-            self._late_jobs.add(job)
-            job.add_done_callback(self._late_jobs.discard)
+        for name, job in zip(names, jobs, strict=True):
+            if job in late:
+                self._late.keep(name, job)
         return [_too_late(deadline) if job in late else job.result() for job in jobs]
 
-    async def _cancel_late(self) -> None:
-        for job in self._late_jobs:
-            job.cancel()
-        await asyncio.gather(*self._late_jobs, return_exceptions=True)
-
     async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> Prediction:
-        found: dict[str, list[Detections]] = {}
-        for key, values in _images_of(task, request.policy.data_keys).items():
-            found[key] = []
+        found: dict[Source, list[Detections]] = {}
+        keys: dict[str, str] = {}  # of detections by address
+        for source, values in _images_of(task, request.policy.sources).items():
+            found[source] = []
             for value in values:
-                async with share, self._in_flight:
-                    found[key].append(await self._detections(value, task, request))
+                async with share, self._late.place(late=request.overdue):
+                    found[source].append(await self._detections(value, task, request, keys))
+        # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
+        if request.overdue:
+            self._late.remember(keys)
+        else:
+            self._late.forget(keys)
         return request.policy.predict(task_id(task), found, request.version)
 
     async def snap(self, task: object, label_config: str, context: object, *, project: str | None = None) -> Answer:
@@ -189,7 +197,7 @@ class Pipeline:
             task: the Label Studio task.
             label_config: the project's label config.
             context: the request's ``params.context``.
-            project: the project's id.
+            project: the project.
         """
         return await _explained(self._snap(task, label_config, context, project))
 
@@ -198,10 +206,10 @@ class Pipeline:
         drawn = read_gesture(context, (control for control, _ in request.policy.controls))
         if drawn is None:
             return {"result": [], "score": 1.0, "model_version": request.version}
-        (values,) = _images_of(task, {drawn.control.data_key: drawn.control.is_list}).values()
+        (values,) = _images_of(task, [drawn.control.source]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        detections = await self._detections(values[drawn.item], task, request)
+        detections = await self._detections(values[drawn.item], task, request, {})
         return request.policy.snap(drawn, detections, task_id(task), request.version)
 
     async def explain(
@@ -212,45 +220,46 @@ class Pipeline:
         Args:
             task: the Label Studio task.
             label_config: the project's label config.
-            project: the project's id.
+            project: the project.
 
         Raises:
             PrelabelError: the config cannot be served, or an image cannot be had.
         """
         request = _Request(self.policy(label_config), self.model_version(label_config), project)
         found = {
-            key: [await self._detections(value, task, request) for value in values]
-            for key, values in _images_of(task, request.policy.data_keys).items()
+            source: [await self._detections(value, task, request, {}) for value in values]
+            for source, values in _images_of(task, request.policy.sources).items()
         }
         return list(request.policy.explain(found))
 
-    async def _detections(self, value: object, task: object, request: _Request) -> Detections:
-        """Return everything that the detector finds in the picture that ``value``, from the task's data, names."""
+    async def _detections(self, value: object, task: object, request: _Request, keys: dict[str, str]) -> Detections:
+        """Return everything that the detector finds in one picture, and note its key under its address in ``keys``."""
         reference = parse_reference(value)
-        address = None if isinstance(reference, InlineReference | FileReference) else repr((request.project, reference))
-        # What was done too late is fetched no second time, or a slow host would be too late for ever.
-        remembered = self._late_pictures.pop(address, None) if address else None
+        if isinstance(reference, InlineReference | FileReference):
+            _, detections = await self._fetch_and_detect(reference, task, request)
+            return detections
+        address = repr((request.project, reference))
+        remembered = self._late.recall(address)
         if remembered is not None and (known := await self._cache.get(remembered)) is not None:
+            keys[address] = remembered
             return known
-        image = await self._fetch(reference, address, task, request)
-        key = detection_key(self.detector.fingerprint, image)
-        try:
-            detections = await self._flights.run(key, lambda: self._recall_or_compute(key, image))
-        except (ImageDecodeError, DetectorError) as error:
-            # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
-            raise type(error)(f"{reference}: {error}") from error
-        if request.overdue and address:
-            self._late_pictures[address] = key
-            if len(self._late_pictures) > LATE_PICTURES:
-                self._late_pictures.popitem(last=False)
+        # Shared by all who want it now, who wait without taking each a place of their own.
+        keys[address], detections = await self._by_address.run(
+            address, lambda: self._fetch_and_detect(reference, task, request)
+        )
         return detections
 
-    async def _fetch(self, reference: ImageReference, address: str | None, task: object, request: _Request) -> bytes:
-        home = self.label_studios.of(request.project)
-        if address is None:
-            return await self._fetcher.fetch(reference)
-        # Shared by all who want it now: a second press of the button must not download again what the first still does.
-        return await self._downloads.run(address, lambda: self._fetcher.fetch(reference, home, task_id(task)))
+    async def _fetch_and_detect(
+        self, reference: ImageReference, task: object, request: _Request
+    ) -> tuple[str, Detections]:
+        async with self._in_flight:
+            image = await self._fetcher.fetch(reference, self.label_studios.of(request.project), task_id(task))
+            key = detection_key(self.detector.fingerprint, image)
+            try:
+                return key, await self._by_content.run(key, lambda: self._recall_or_compute(key, image))
+            except (ImageDecodeError, DetectorError) as error:
+                # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
+                raise type(error)(f"{reference}: {error}") from error
 
     async def _recall_or_compute(self, key: str, image: bytes) -> Detections:
         known = await self._cache.get(key)
@@ -285,26 +294,36 @@ def _too_late(deadline: float | None) -> DeadlineError:
     )
 
 
+def _name_of_job(task: object, request: _Request) -> str:
+    """Return what tells the work on one task from the work on others: equal names have equal answers."""
+    data = task.get("data") if isinstance(task, dict) else None
+    parts = (request.project, request.version, task_id(task), data)
+    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
+
+
 def task_id(task: object) -> object:
     """Return the id of a task, or None where it has none or is no task at all."""
     return task.get("id") if isinstance(task, dict) else None
 
 
-def _images_of(task: object, data_keys: Mapping[str, bool]) -> dict[str, list[object]]:
-    """Return what the task holds under each key, as a list also where the key holds one image."""
+def _images_of(task: object, sources: Sequence[Source]) -> Mapping[Source, list[object]]:
+    """Return what the task holds at each source, as a list also where the source is one image."""
     if not isinstance(task, dict):
         raise TaskError(f"the task is not an object but {type(task).__name__}")
     data = task.get("data")
     if not isinstance(data, dict):
         raise TaskError("the task has no object under 'data'")
-    found: dict[str, list[object]] = {}
-    for key, is_list in data_keys.items():
-        if key not in data:
+    found: dict[Source, list[object]] = {}
+    for source in sources:
+        if source.key not in data:
             present = printable(", ".join(map(repr, list(data)[:10])), 200) or "nothing"
             raise TaskError(
-                f"the task's data has no {key!r}, where the label config says its image is (it has {present})"
+                f"the task's data has no {source.key!r}, where the label config says its image is (it has {present})"
             )
-        if is_list and not isinstance(data[key], list):
-            raise TaskError(f"the task's data has no list under {key!r}, where the label config says its images are")
-        found[key] = data[key] if is_list else [data[key]]
+        value = data[source.key]
+        if source.is_list and not isinstance(value, list):
+            raise TaskError(
+                f"the task's data has no list under {source.key!r}, where the label config says its images are"
+            )
+        found[source] = value if source.is_list else [value]
     return found

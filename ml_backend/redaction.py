@@ -2,7 +2,7 @@
 
 import re
 
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+_USER_INFO = re.compile(r"(?<=//)[^/?#'\"\n]*@")  # up to the last @ before the path: people put anything into passwords
 _QUERY = re.compile(r"(?<=\?)[^\s'\"]+")
 
 
@@ -12,7 +12,7 @@ def redact(text: str) -> str:
     >>> redact("gone: https://me:pw@host/a.jpg?X-Amz-Signature=abc")
     'gone: https://host/a.jpg?…'
     """
-    return _QUERY.sub("…", _USER_INFO.sub("", text)) if "://" in text else text
+    return _QUERY.sub("…", _USER_INFO.sub("", text)) if "//" in text else text
 
 
 def printable(text: str, limit: int) -> str:

@@ -33,7 +33,12 @@ PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 Network = IPv4Network | IPv6Network
 
 
-def _base_url(value: str) -> str:
+def base_url(value: str) -> str:
+    """Return a plain http(s) address without a slash at its end.
+
+    Raises:
+        ValueError: it is none, or has user, password, query or fragment.
+    """
     parts = urlsplit(value)
     _ = parts.port  # one that is no number is found out only when it is asked for
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
@@ -50,7 +55,7 @@ def _networks(value: object) -> object:
 def _aliases(value: object) -> object:
     if isinstance(value, str):
         pairs = (part.partition("=") for part in value.split(",") if part.strip())
-        return {_base_url(believed.strip()): _base_url(reachable.strip()) for believed, _, reachable in pairs}
+        return {base_url(believed.strip()): base_url(reachable.strip()) for believed, _, reachable in pairs}
     return value
 
 
@@ -91,7 +96,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
 
-    label_studio_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+    label_studio_url: Annotated[str, AfterValidator(base_url)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_URL",
         description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",

@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -171,8 +172,9 @@ async def test_single_task_does_not_wait_behind_a_large_request(
     async with pipeline(pictures_in_flight=4) as (pipe, _):
         large = asyncio.create_task(pipe.predict([task(url) for url in slow], BALLOON_CONFIG))
         await asyncio.sleep(0.1)
+        started = time.monotonic()
         await pipe.predict([task(quick)], BALLOON_CONFIG)
-        assert not large.done()
+        assert time.monotonic() - started < 0.3, "it found a place before any of the slow ones gave one up"
         assert len(await large) == 12
 
 
@@ -190,6 +192,76 @@ async def test_deadline_answers_what_is_done_and_the_rest_goes_on(
         assert [getattr(answer, "code", "done") for answer in second] == ["done"] * 3
         assert len(runs) == 2
     assert [path for path, _ in pictures.requests].count("/slow.png") == 1
+
+
+async def test_task_of_several_slow_images_ends_in_time_some_day(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """Pressed again and again at once: what was done too late is not done anew, image by image."""
+    pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
+    urls = [pictures.add(f"/{n}.png", Answer(balloon_file() + bytes([n]), delay=0.3)) for n in range(4)]
+    given = {"id": 1, "data": {"pages": urls}}
+    async with pipeline() as (pipe, _):
+        presses = [(await pipe.predict([given], pages, deadline=0.5))[0] for _ in range(4)]
+    assert [getattr(answer, "code", "done") for answer in presses][-2:] == ["done", "done"]
+    assert len(pictures.requests) == 4
+
+
+async def test_repeated_presses_add_no_work(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """A hanging host is asked once for each picture, and does not keep others waiting."""
+    hanging = [task(pictures.add(f"/h{n}.png", Answer(balloon_file(), delay=3)), n) for n in range(8)]
+    quick = pictures.add("/quick.png", balloon_file())
+    async with pipeline(pictures_in_flight=8, image_timeout=2) as (pipe, _):
+        for _ in range(4):
+            answers = await pipe.predict(hanging, BALLOON_CONFIG, deadline=0.1)
+            assert {answer.code for answer in answers} == {"deadline"}
+        started = time.monotonic()
+        await pipe.predict([task(quick)], BALLOON_CONFIG)
+        assert time.monotonic() - started < 1
+    assert max(Counter(path for path, _ in pictures.requests).values()) == 1
+
+
+async def test_waiting_for_a_shared_picture_takes_one_place(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """Twenty requests for one slow picture leave the other places free."""
+    slow = pictures.add("/slow.png", Answer(balloon_file(), delay=1))
+    quick = pictures.add("/quick.png", balloon_file())
+    async with pipeline(pictures_in_flight=4) as (pipe, _):
+        many = [asyncio.create_task(pipe.predict([task(slow, n)], BALLOON_CONFIG)) for n in range(20)]
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await pipe.predict([task(quick)], BALLOON_CONFIG)
+        assert time.monotonic() - started < 0.7
+        await asyncio.gather(*many)
+    assert len(pictures.requests) == 2
+
+
+async def test_cancelled_request_ends_its_work(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """Nobody will ask for it again."""
+    slow = pictures.add("/slow.png", Answer(balloon_file(), delay=2))
+    before = asyncio.all_tasks()
+    async with pipeline() as (pipe, _):
+        request = asyncio.create_task(pipe.predict([task(slow)], BALLOON_CONFIG))
+        await asyncio.sleep(0.2)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await asyncio.sleep(0)
+        assert not [each for each in asyncio.all_tasks() - before if "_explained" in repr(each)]
+
+
+async def test_one_key_as_image_and_as_list(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """A config that wants both of one key can be satisfied by no task, and says so."""
+    both = BALLOON_CONFIG.replace(
+        "</View>",
+        '<Image name="many" valueList="$image"/><RectangleLabels name="r" toName="many"><Label value="Kite"/></RectangleLabels></View>',
+    )
+    url = pictures.add("/a.png", balloon_file())
+    async with pipeline() as (pipe, _):
+        single, several = await pipe.predict([task(url), task([url])], both)
+    assert "no list under 'image'" in str(single)
+    assert "the image is a list" in str(several)
 
 
 async def test_closing_ends_what_is_still_going_on(pipeline: Callable[..., Any], pictures: PictureServer) -> None:

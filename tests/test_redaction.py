@@ -11,6 +11,9 @@ from ml_backend.redaction import printable, redact
         ("'http://h/?x=1'", "'http://h/?…'"),
         ("is it? yes", "is it? yes"),
         ("me@host", "me@host"),
+        ("http://me:p@s@host/a", "http://host/a"),
+        ("http://me:p w@host/a", "http://host/a"),
+        ("//me:pw@host/data/a.jpg", "//host/data/a.jpg"),
         ("http://host/a@b.jpg", "http://host/a@b.jpg"),
     ],
 )

@@ -126,11 +126,11 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
     boxes: Counter[tuple[str, str]] = Counter()
     pictures: Counter[tuple[str, str]] = Counter()
     async with Pipeline(settings, detector) as pipeline:
-        keys = pipeline.policy(label_config).data_keys
+        sources = pipeline.policy(label_config).sources
         with err.status("looking at pictures") as status:
             for number, path in enumerate(files, 1):
                 status.update(f"looking at pictures ({number} of {len(files)})")
-                data = {key: [path] if is_list else path for key, is_list in keys.items()}
+                data = {source.key: [path] if source.is_list else path for source in sources}
                 try:
                     explained = await pipeline.explain({"id": number, "data": data}, label_config)
                 except PrelabelError as error:

@@ -80,9 +80,9 @@ async def _predict_files(
     async with Pipeline(settings, detector) as pipeline:
         for warning in pipeline.policy(label_config).warnings:
             complain(warning, style="yellow")
-        keys = pipeline.policy(label_config).data_keys
+        sources = pipeline.policy(label_config).sources
         tasks: list[dict[str, Any]] = [
-            {"id": number, "data": {key: [path] if is_list else path for key, is_list in keys.items()}}
+            {"id": number, "data": {source.key: [path] if source.is_list else path for source in sources}}
             for number, path in enumerate(paths, 1)
         ]
         with err.status(f"predicting {len(tasks)} pictures"):
@@ -189,8 +189,8 @@ async def _explain_file(
     from ml_backend.pipeline import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
-        keys = pipeline.policy(label_config).data_keys
-        data = {key: [path] if is_list else path for key, is_list in keys.items()}
+        sources = pipeline.policy(label_config).sources
+        data = {source.key: [path] if source.is_list else path for source in sources}
         return await pipeline.explain({"id": 1, "data": data}, label_config)
 
 

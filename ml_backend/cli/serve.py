@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from typing import Annotated
 
 import structlog
@@ -30,6 +32,8 @@ def serve(
         from ml_backend.server.running import reserve
         from ml_backend.server.running import serve as run
 
+        # The first process of a container has no default reaction to it, and a download can take minutes; the server has its own.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with reserve(settings.host, settings.port) as reserved:
             detector = load_detector(settings)
             log = structlog.get_logger("prelabel")
@@ -57,7 +61,10 @@ def doctor(model: Model = None) -> None:
     with plain_errors():
         settings = load_settings(model=model)
         configure_logging("warning")
-        findings = [Finding(ok=False, sentence=warning) for warning in settings.warnings()]
+        for note in settings.warnings():
+            out.print("note ", style="yellow", end=" ")
+            out.print(note, markup=False, highlight=False, soft_wrap=True)
+        findings = []
         findings.append(asyncio.run(_check_label_studio(settings)))
         try:
             detector = load_detector(settings)

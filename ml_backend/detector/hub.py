@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,13 +107,13 @@ def _unpacked(archive: Path, cache_dir: Path) -> Path:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = cache_dir / f"archive-{digest[:16]}"
     if not folder.exists():
-        unfinished = folder.with_suffix(f".{os.getpid()}.tmp")
-        with tarfile.open(archive) as tar:
-            tar.extractall(unfinished, filter="data")
-        # Some archives hold the module's files, others one folder with them.
-        inside = list(unfinished.iterdir())
-        (inside[0] if len(inside) == 1 and inside[0].is_dir() else unfinished).rename(folder)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=folder.name, suffix=".tmp") as unfinished:
+            with tarfile.open(archive) as tar:
+                tar.extractall(Path(unfinished) / "module", filter="data")
+            # Some archives hold the module's files, others one folder with them.
+            inside = list((Path(unfinished) / "module").iterdir())
+            whole = inside[0] if len(inside) == 1 and inside[0].is_dir() else Path(unfinished) / "module"
+            whole.rename(folder)
     return folder
 
 

@@ -1,12 +1,15 @@
 """Says in one sentence what stands between Prelabel and Label Studio, and which setting changes it."""
 
 import asyncio
+import json
 import os
 from dataclasses import dataclass
 
 import aiohttp
+from yarl import URL
 
 from ml_backend.errors import ImageFetchError
+from ml_backend.images.bounded import SMALL_ANSWER, TooLargeError, read_at_most
 from ml_backend.images.guard import BlockedAddressError
 from ml_backend.images.label_studio import LabelStudio
 from ml_backend.images.tokens import TokenHeaders
@@ -74,7 +77,8 @@ async def check(home: LabelStudio | None, session: aiohttp.ClientSession) -> Fin
     """Ask Label Studio who we are; never raises."""
     if home is None:
         return Finding(
-            ok=False, sentence="LABEL_STUDIO_URL is not set: pictures that Label Studio keeps cannot be fetched."
+            ok=False,
+            sentence="LABEL_STUDIO_URL is not set: pictures that Label Studio keeps can be had only with what it sends along with /setup.",
         )
     try:
         async with asyncio.timeout(CHECK_SECONDS):
@@ -85,6 +89,8 @@ async def check(home: LabelStudio | None, session: aiohttp.ClientSession) -> Fin
         cause = f"no answer within {CHECK_SECONDS} s"
     except (aiohttp.ClientError, ValueError) as error:
         cause = network_cause(error)
+    except TooLargeError:
+        cause = "its answer is far too long"
     return Finding(
         ok=False,
         sentence=f"Label Studio cannot be reached at {home.url} ({cause}): set LABEL_STUDIO_URL to an address that leads there "
@@ -96,7 +102,7 @@ async def _ask(home: LabelStudio, session: aiohttp.ClientSession) -> Finding:
     headers = await home.headers.get(session) if home.headers else {}
     async with session.get(f"{home.url}/api/current-user/whoami", headers=headers, allow_redirects=False) as response:
         is_json = response.content_type == "application/json"
-        answer = await response.json() if is_json else None
+        answer = json.loads(await read_at_most(response, SMALL_ANSWER)) if is_json else None
     if response.status == 200 and isinstance(answer, dict) and "email" in answer:
         return Finding(ok=True, sentence=f"Label Studio at {home.url} takes the token, as {answer['email']}.")
     if response.status == 401 and is_json:
@@ -108,6 +114,11 @@ async def _ask(home: LabelStudio, session: aiohttp.ClientSession) -> Finding:
         # A legacy token is refused in other words where it is wrong than where legacy tokens are off.
         advice = _LEGACY_REFUSED if "legacy token" in str(answer) else _OTHER_REFUSED
         return Finding(ok=False, sentence=f"Label Studio at {home.url} refuses the token: {advice}.")
+    if 300 <= response.status < 400 and "Location" in response.headers:
+        there = response.url.join(URL(response.headers["Location"])).origin()
+        return Finding(
+            ok=False, sentence=f"What answers at {home.url} redirects to {there}: set LABEL_STUDIO_URL to that."
+        )
     return Finding(
         ok=False,
         sentence=f"What answers at {home.url} is not Label Studio (status {response.status} for /api/current-user/whoami): "

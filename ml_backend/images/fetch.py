@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from ml_backend.errors import ImageFetchError, ImageReferenceError
+from ml_backend.images.bounded import TooLargeError, read_at_most
 from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint
 from ml_backend.images.guard import guarded_socket_factory
 from ml_backend.images.label_studio import LabelStudio, readdress
@@ -24,7 +25,6 @@ from ml_backend.images.references import (
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5
-CHUNK_BYTES = 1 << 16
 
 
 class ImageFetcher:
@@ -75,6 +75,8 @@ class ImageFetcher:
             case LabelStudioReference(path):
                 return await self._download(_known(home, reference).at(path), reference, home)
             case CloudReference(uri):
+                if not isinstance(task_id, int):  # it becomes a part of a path that is asked for with the token
+                    raise ImageReferenceError(f"{reference} is resolved by the task's id, which must be a whole number")
                 return await self._download(_known(home, reference).resolver_of(uri, task_id), reference, home)
 
     def _read_file(self, reference: FileReference) -> bytes:
@@ -91,6 +93,10 @@ class ImageFetcher:
                 return await self._follow(url, reference, home)
         except TimeoutError:
             raise ImageFetchError(f"{reference} did not arrive within {limit:g} s (PRELABEL_IMAGE_TIMEOUT)") from None
+        except TooLargeError:
+            raise ImageFetchError(
+                f"{reference} cannot be fetched: what Label Studio says of its token is far too long"
+            ) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise ImageFetchError(f"{reference} cannot be fetched: {network_cause(error)}") from None
 
@@ -120,6 +126,8 @@ class ImageFetcher:
     async def _get(self, url: URL, home: LabelStudio | None) -> AsyncIterator[aiohttp.ClientResponse]:
         token = home.headers if home is not None and home.is_home(url) else None
         session = self._trusted if home is not None and home.trusted and home.is_home(url) else self._guarded
+        if token:
+            url = url.with_user(None)  # either the token or user and password, and here it is the token
         for attempt in ("first", "last"):
             headers = await token.get(session) if token else {}
             async with session.get(url, headers=headers, allow_redirects=False) as response:
@@ -130,19 +138,21 @@ class ImageFetcher:
                 return
 
     async def _read(self, response: aiohttp.ClientResponse, reference: ImageReference) -> bytes:
-        self._check_size(response.content_length or 0, reference)
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-            body += chunk
-            self._check_size(len(body), reference)
+        try:
+            body = await read_at_most(response, self._settings.image_max_bytes)
+        except TooLargeError:
+            raise self._too_large(reference) from None
         if not body:
             raise ImageFetchError(f"{reference} answered {response.status} without a body")
-        return bytes(body)
+        return body
 
     def _check_size(self, size: int, reference: ImageReference) -> None:
+        if size > self._settings.image_max_bytes:
+            raise self._too_large(reference)
+
+    def _too_large(self, reference: ImageReference) -> ImageFetchError:
         limit = self._settings.image_max_bytes
-        if size > limit:
-            raise ImageFetchError(f"{reference} is over the limit of {limit:,} bytes (PRELABEL_IMAGE_MAX_BYTES)")
+        return ImageFetchError(f"{reference} is over the limit of {limit:,} bytes (PRELABEL_IMAGE_MAX_BYTES)")
 
     async def check(self, home: LabelStudio | None) -> Finding:
         """Tell whether Label Studio can be reached and takes the token; never raises, and takes five seconds at most."""

@@ -1,6 +1,7 @@
 """Where Label Studio is, what it calls its own, and the token for it."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from ml_backend.images.tokens import TokenHeaders
-from ml_backend.settings import Settings
+from ml_backend.settings import Settings, base_url
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -50,7 +51,7 @@ class LabelStudio:
             path = path.removeprefix(prefix)
         return self.url + path
 
-    def resolver_of(self, uri: str, task_id: object) -> str:
+    def resolver_of(self, uri: str, task_id: int) -> str:
         """Return the address at which Label Studio resolves a cloud storage URI of one of its tasks.
 
         It answers with a redirect to a signed address or with the bytes, as the storage is set up (``presign``).
@@ -59,12 +60,17 @@ class LabelStudio:
         return f"{self.url}/tasks/{task_id}/presign/?fileuri={encoded}"
 
 
-def readdress(url: str, aliases: dict[str, str]) -> str:
-    """Replace the beginning of ``url`` that is one of ``aliases`` by what stands for it; only whole hosts and path parts count."""
+def readdress(url: str, aliases: Mapping[str, str]) -> str:
+    """Replace the beginning of ``url`` that is one of ``aliases`` by what stands for it.
+
+    Hosts are compared as :func:`same_host` does, paths part by part; the rest stays letter by letter.
+    """
+    rest = url.partition("//")[2][len(urlsplit(url).netloc) :]
     for believed, reachable in aliases.items():
-        rest = url.removeprefix(believed)
-        if rest != url and (not rest or rest[0] in "/?#"):
-            return reachable + rest
+        prefix = urlsplit(believed).path
+        below = rest.startswith(prefix) and (len(rest) == len(prefix) or rest[len(prefix)] in "/?#")
+        if below and same_host(URL(url, encoded=True), URL(believed)):
+            return reachable + rest[len(prefix) :]
     return url
 
 
@@ -85,9 +91,10 @@ class LabelStudios:
 
     def learn(self, project: str, hostname: Any, access_token: Any) -> None:
         """Remember what ``/setup`` says about the Label Studio of a project; anything but an http(s) address is passed over."""
-        if not isinstance(hostname, str) or urlsplit(hostname).scheme not in {"http", "https"}:
+        try:
+            hostname = base_url(hostname)
+        except (ValueError, TypeError, AttributeError):
             return
-        hostname = hostname.rstrip("/")
         token = access_token if isinstance(access_token, str) and access_token else None
         if self.configured is None:
             url = readdress(hostname, self._aliases)

@@ -92,7 +92,8 @@ def parse_reference(value: object) -> ImageReference:
         return HttpReference(_checked_url(text))
     if scheme in CLOUD_SCHEMES and "://" in text:
         return CloudReference(text)
-    if "/data/" in text and text.startswith("/") and not text.startswith("//"):
+    path = text.partition("?")[0]
+    if path.startswith("/") and not path.startswith("//") and "/data/" in path and ".." not in path.split("/"):
         return LabelStudioReference(text)
     raise ImageReferenceError(f"{_shown(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
 

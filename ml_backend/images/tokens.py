@@ -19,6 +19,7 @@ from typing import Any, Literal
 import aiohttp
 
 from ml_backend.errors import ImageFetchError
+from ml_backend.images.bounded import SMALL_ANSWER, read_at_most
 
 TokenKind = Literal["legacy", "personal", "access"]
 
@@ -32,7 +33,7 @@ def jwt_claims(token: str) -> dict[str, Any] | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
 
@@ -85,20 +86,28 @@ class TokenHeaders:
 
     async def _renew(self, session: aiohttp.ClientSession) -> None:
         async with session.post(self._exchange_url, json={"refresh": self._token}, allow_redirects=False) as response:
-            access = _access_in(await response.read()) if response.status == 200 else ""
+            status = response.status
+            access = _access_in(await read_at_most(response, SMALL_ANSWER)) if status == 200 else ""
         claims = jwt_claims(access)
         if claims is None:
-            raise ImageFetchError(
-                f"Label Studio does not take the personal access token in LABEL_STUDIO_API_KEY ({response.status} from "
-                "/api/token/refresh/): it was revoked or belongs to another Label Studio; make a new one under Account & Settings"
-            )
+            raise ImageFetchError(f"Label Studio answered {status} to the personal access token: {_advice(status)}")
         lifetime = float(claims.get("exp", 0)) - float(claims.get("iat", claims.get("exp", 0)))
         self._access = access
         self._renew_at = time.monotonic() + max(0.0, lifetime - RENEW_BEFORE)
 
 
+def _advice(status: int) -> str:
+    if status in {400, 401, 403}:
+        return "it was revoked or belongs to another Label Studio; make a new one under Account & Settings (LABEL_STUDIO_API_KEY)"
+    if 300 <= status < 400:
+        return "it redirects; set LABEL_STUDIO_URL to the address that it redirects to"
+    if status >= 500:
+        return "it is in trouble itself; its log says more"
+    return "that is not what Label Studio says; is LABEL_STUDIO_URL its address?"
+
+
 def _access_in(body: bytes) -> str:
     try:
         return str(json.loads(body)["access"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""

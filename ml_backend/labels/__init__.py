@@ -1,7 +1,7 @@
 """From detections to the project's own regions: read the label config, map classes to labels, select, and write regions."""
 
 from ml_backend.labels.config import parse_label_config
-from ml_backend.labels.controls import Control
+from ml_backend.labels.controls import Control, Source
 from ml_backend.labels.gesture import read_gesture
 from ml_backend.labels.mapping import LabelMap
 from ml_backend.labels.policy import Policy
@@ -15,6 +15,7 @@ __all__ = [
     "Policy",
     "Prediction",
     "Region",
+    "Source",
     "label_of",
     "parse_label_config",
     "read_gesture",

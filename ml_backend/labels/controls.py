@@ -1,6 +1,7 @@
 """What a label config says about drawing rectangles, as plain values."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 NMS_IOU = 0.6
 
@@ -24,6 +25,18 @@ class Label:
     score_threshold: float | None = None
     hierarchy: bool = True
     skip: bool = False
+
+
+class Source(NamedTuple):
+    """Where a task's data holds images.
+
+    Attributes:
+        key: of the data.
+        is_list: whether the key holds a list of images rather than one.
+    """
+
+    key: str
+    is_list: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +70,8 @@ class Control:
     max_regions: int | None = None
     hierarchy: bool = True
     skip: bool = False
+
+    @property
+    def source(self) -> Source:
+        """Where a task's data holds the images that it draws on."""
+        return Source(self.data_key, self.is_list)

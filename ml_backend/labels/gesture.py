@@ -63,10 +63,15 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
         (label, *_) = value["rectanglelabels"] if "rectanglelabels" in value else value["labels"]
         left, top, width, height = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
         item = int(drawn.get("item_index") or 0)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     box = np.array([[top, left, top + height, left + width]], np.float32)
-    if item < 0 or label not in {each.value for each in control.labels} or not np.isfinite(box).all():
+    if (
+        item < 0
+        or not isinstance(label, str)
+        or label not in {each.value for each in control.labels}
+        or not np.isfinite(box).all()
+    ):
         return None
     return Gesture(control, item, label, str(drawn.get("id", "")), box)
 

@@ -9,7 +9,7 @@ from typing import Self
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.labels.config import parse_label_config
-from ml_backend.labels.controls import Control
+from ml_backend.labels.controls import Control, Source
 from ml_backend.labels.gesture import Gesture, best_fit
 from ml_backend.labels.mapping import LabelMap
 from ml_backend.labels.regions import Prediction, Region, task_score, write
@@ -57,16 +57,16 @@ class Policy:
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 
     @property
-    def data_keys(self) -> dict[str, bool]:
-        """Keys of a task's data that hold images, and whether the key holds a list of them."""
-        return {control.data_key: control.is_list for control, _ in self.controls}
+    def sources(self) -> list[Source]:
+        """Where a task's data holds the images, each once."""
+        return list(dict.fromkeys(control.source for control, _ in self.controls))
 
-    def predict(self, task_id: object, found: Mapping[str, Sequence[Detections]], model_version: str) -> Prediction:
+    def predict(self, task_id: object, found: Mapping[Source, Sequence[Detections]], model_version: str) -> Prediction:
         """Turn what was found in a task's images into its prediction.
 
         Args:
             task_id: makes region ids differ between tasks.
-            found: detections of each image by data key, as many as the key's list has images.
+            found: detections of each image by where it is, as many as the list there has images.
             model_version: what the prediction carries.
         """
         regions: list[Region] = []
@@ -80,15 +80,15 @@ class Policy:
         return self._prediction(regions, hidden, model_version)
 
     def explain(
-        self, found: Mapping[str, Sequence[Detections]]
+        self, found: Mapping[Source, Sequence[Detections]]
     ) -> Iterator[tuple[Control, int, Detections, list[Fate]]]:
         """Yield, for each control and each of its images, what becomes of every detection in it.
 
         Args:
-            found: detections of each image by data key.
+            found: detections of each image by where it is.
         """
         for control, label_map in self.controls:
-            for item, detections in enumerate(found[control.data_key]):
+            for item, detections in enumerate(found[control.source]):
                 yield control, item, detections, select(detections, control, label_map, self.score_threshold)
 
     def snap(self, drawn: Gesture, detections: Detections, task_id: object, model_version: str) -> Prediction:

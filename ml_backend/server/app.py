@@ -77,7 +77,10 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    phrase = (
+        "Content Too Large" if error.status_code == 413 else HTTPStatus(error.status_code).phrase
+    )  # renamed in Python 3.13
+    code = phrase.lower().replace(" ", "_")
     return _answer(error.status_code, code, error.detail, error.headers)
 
 

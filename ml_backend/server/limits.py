@@ -1,9 +1,8 @@
 """Refuses request bodies that are too large before they are in memory."""
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from ml_backend.errors import RequestTooLargeError
 
 
 class BodyLimit:
@@ -18,28 +17,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        message = f"over the limit of {self._max_bytes:,} bytes (PRELABEL_REQUEST_MAX_BYTES); select fewer tasks"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._max_bytes:
-            await self._refuse(scope, receive, send)
+            error = {"code": "content_too_large", "message": message}
+            await JSONResponse({"error": error}, 413)(scope, receive, send)
             return
         received = 0
 
         async def counted() -> Message:
             nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
+            part = await receive()
+            received += len(part.get("body", b""))
             if received > self._max_bytes:
-                raise RequestTooLargeError(self._message())
-            return message
+                raise HTTPException(413, message)  # the application lets this one through to its error handlers
+            return part
 
-        try:
-            await self._app(scope, counted, send)
-        except RequestTooLargeError:
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = {"code": RequestTooLargeError.code, "message": self._message()}
-        await JSONResponse({"error": error}, RequestTooLargeError.status)(scope, receive, send)
-
-    def _message(self) -> str:
-        return f"the request is over the limit of {self._max_bytes:,} bytes (PRELABEL_REQUEST_MAX_BYTES); select fewer tasks"
+        await self._app(scope, counted, send)

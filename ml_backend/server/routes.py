@@ -67,8 +67,8 @@ async def health() -> HealthResponse:
 @for_users.post("/setup")
 async def setup(body: SetupRequest, service: ServiceOf) -> SetupResponse:
     """Tell which version predictions for a label config will carry. Label Studio asks before each `/predict`."""
+    service.pipeline.label_studios.learn(str(body.project), body.hostname, body.access_token)
     project = project_id(body.project)
-    service.pipeline.label_studios.learn(project, body.hostname, body.access_token)
     status = service.statuses.of(project)
     status.model_version = service.pipeline.model_version(body.label_config)
     try:
@@ -93,10 +93,12 @@ async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
     context = body.params.get("context") if isinstance(body.params, dict) else None
     if context is None:
         answers = await pipeline.predict(
-            body.tasks, body.label_config, project=project, deadline=service.settings.predict_deadline
+            body.tasks, body.label_config, project=str(body.project), deadline=service.settings.predict_deadline
         )
     else:
-        answers = [await pipeline.snap(task, body.label_config, context, project=project) for task in body.tasks]
+        answers = [
+            await pipeline.snap(task, body.label_config, context, project=str(body.project)) for task in body.tasks
+        ]
     results: list[Any] = []
     for task, answer in zip(body.tasks, answers, strict=True):
         if isinstance(answer, PrelabelError):
@@ -112,8 +114,7 @@ async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
 @for_users.post("/explain")
 async def explain(body: ExplainRequest, service: ServiceOf) -> ExplainResponse:
     """Say of every raw detection in a task's pictures what becomes of it in a project, and why."""
-    project = project_id(body.project)
-    explained = await service.pipeline.explain(body.task, body.label_config, project=project)
+    explained = await service.pipeline.explain(body.task, body.label_config, project=str(body.project))
     return ExplainResponse(images=[explain_image(*each) for each in explained])
 
 

@@ -33,12 +33,13 @@ KNOWN_EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One task that could not be predicted."""
+    """One task that could not be predicted; ``retryable`` where asking again may be enough."""
 
     time: str
     task: str
     code: str
     cause: str
+    retryable: bool
 
 
 @dataclass(slots=True)
@@ -70,7 +71,9 @@ class ProjectStatus:
         """Remember why a task failed; gives what is remembered, which is safe to log."""
         self.failed += 1
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        failure = Failure(now, printable(str(task), LONGEST_ID), error.code, printable(str(error), LONGEST_CAUSE))
+        failure = Failure(
+            now, printable(str(task), LONGEST_ID), error.code, printable(str(error), LONGEST_CAUSE), error.retryable
+        )
         self.failures.appendleft(failure)
         return failure
 

@@ -202,7 +202,11 @@ class Prelabel:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(f"{self.url}/health", self._process, self.log, 120)
+        try:
+            wait_for(f"{self.url}/health", self._process, self.log, 120)
+        except RuntimeError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End it."""

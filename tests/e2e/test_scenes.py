@@ -265,6 +265,9 @@ def test_basic_authentication(label_studio: LabelStudio, material: Material, sta
     """With user and password saved in Label Studio it works; without them it is not connected."""
     server = start_prelabel(BASIC_AUTH_USER="me", BASIC_AUTH_PASS="secret")
     project = fill(label_studio, material)
+    refused = {"url": server.url, "project": project, "title": "Prelabel"}
+    with pytest.raises(AssertionError, match="400"):
+        label_studio.api("POST", "/api/ml", json=refused)
     credentials = {"auth_method": "BASIC_AUTH", "basic_auth_user": "me", "basic_auth_pass": "secret"}
     label_studio.connect(project, server.url, **credentials)
     label_studio.retrieve(project)

@@ -214,6 +214,24 @@ async def test_cloud_storage_is_resolved_by_label_studio(label_studio: PictureSe
     assert await fetch(uri, **access) == PICTURE
 
 
+@pytest.mark.parametrize("task", ["../../api/users/1?x=", None, "7", 1.5])
+async def test_only_whole_numbers_become_part_of_a_resolvers_address(label_studio: PictureServer, task: object) -> None:
+    """It is asked with the token, and ids come from whoever posts tasks."""
+    settings = load_settings(label_studio_url=label_studio.url)
+    async with ImageFetcher(settings) as fetcher:
+        with pytest.raises(ImageReferenceError, match="whole number"):
+            await fetcher.fetch(parse_reference("s3://b/a.jpg"), LabelStudios(settings).configured, task)
+    assert not label_studio.requests
+
+
+async def test_user_in_an_address_of_label_studio_gives_way_to_the_token(label_studio: PictureServer) -> None:
+    """Both at once cannot be sent."""
+    label_studio.add("/data/upload/1/a.jpg", PICTURE)
+    task = label_studio.url.replace("http://", "http://me:pw@") + "/data/upload/1/a.jpg"
+    await fetch(task, label_studio_url=label_studio.url, label_studio_api_key="t0ken")
+    assert label_studio.headers_of("/data/upload/1/a.jpg")["Authorization"] == "Token t0ken"
+
+
 async def test_aliases_lead_to_what_can_be_reached(label_studio: PictureServer) -> None:
     """What Label Studio believes to be its address is replaced, and then it is Label Studio, token and all."""
     label_studio.add("/data/local-files/", PICTURE)
@@ -250,7 +268,8 @@ async def test_label_studios_other_refusals_say_what_to_change(
 async def test_cookies_of_strangers_are_not_kept(pictures: PictureServer) -> None:
     """What one task's host sets does not come back with another task's picture."""
     url = pictures.add("/a.jpg", Answer(PICTURE, headers={"Set-Cookie": "id=1"}))
-    async with ImageFetcher(Settings()) as fetcher:
-        await fetcher.fetch(parse_reference(url))
-        await fetcher.fetch(parse_reference(url))
-    assert "Cookie" not in pictures.headers_of("/a.jpg")
+    for settings in (Settings(), load_settings(label_studio_url=pictures.url)):
+        async with ImageFetcher(settings) as fetcher:
+            for _ in range(2):
+                await fetcher.fetch(parse_reference(url), LabelStudios(settings).configured)
+        assert "Cookie" not in pictures.headers_of("/a.jpg")

@@ -32,14 +32,35 @@ def test_who_may_see_the_token(one: str, other: str, same: bool) -> None:
         ("http://localhost:8080/data/a.jpg", "http://ls/data/a.jpg"),
         ("http://localhost:8080", "http://ls"),
         ("http://localhost:8080?x", "http://ls?x"),
-        ("http://localhost:80801/data/a.jpg", "http://localhost:80801/data/a.jpg"),
+        ("http://localhost:8081/data/a.jpg", "http://localhost:8081/data/a.jpg"),
+        ("http://LOCALHOST:8080/data/a.jpg", "http://ls/data/a.jpg"),
+        ("http://127.0.0.1:8080/data/a.jpg", "http://ls/data/a.jpg"),
+        ("https://localhost:8080/data/a.jpg", "https://localhost:8080/data/a.jpg"),
+        ("http://localhost:8080/a%2Fb?X-Sig=a%2Bb#c", "http://ls/a%2Fb?X-Sig=a%2Bb#c"),
         ("http://other/http://localhost:8080/", "http://other/http://localhost:8080/"),
     ],
-    ids=["path", "bare", "query", "longer port", "not at the beginning"],
+    ids=[
+        "path",
+        "bare",
+        "query",
+        "other port",
+        "capitals",
+        "other name of loopback",
+        "other scheme",
+        "letter by letter",
+        "not at the beginning",
+    ],
 )
 def test_aliases_replace_whole_hosts(url: str, expected: str) -> None:
     """Only at the beginning, and only up to the end of a name, port or path part."""
     assert readdress(url, {"http://localhost:8080": "http://ls"}) == expected
+
+
+@pytest.mark.parametrize("url", ["http://host/prefix/a.jpg", "http://host/prefixes/a.jpg"])
+def test_aliases_with_a_path_replace_whole_path_parts(url: str) -> None:
+    """``/prefix`` is no beginning of ``/prefixes``."""
+    expected = {"http://host/prefix/a.jpg": "http://ls/a.jpg"}.get(url, url)
+    assert readdress(url, {"http://host/prefix": "http://ls"}) == expected
 
 
 def test_configured_label_studio_is_that_of_every_project() -> None:
@@ -77,7 +98,9 @@ def test_configured_address_without_token_borrows_that_of_setup() -> None:
     assert home.headers is not None
 
 
-@pytest.mark.parametrize("hostname", [None, 5, "", "ls:8080", "file:///etc", "ftp://ls"])
+@pytest.mark.parametrize(
+    "hostname", [None, 5, "", "ls:8080", "file:///etc", "ftp://ls", "http://", "http://[", "http://x:port"]
+)
 def test_other_hostnames_are_passed_over(hostname: object) -> None:
     """Nothing that is not http(s) is remembered."""
     studios = LabelStudios(Settings())

@@ -65,6 +65,8 @@ def test_forms_are_told_apart(value: object, expected: object) -> None:
         ("/etc/passwd", "not a form of image"),
         ("file:///etc/passwd", "not a form of image"),
         ("a.jpg", "not a form of image"),
+        ("/data/../api/users/1", "not a form of image"),
+        ("/api/users/?x=/data/", "not a form of image"),
         ("ftp://host/a.jpg", "not a form of image"),
         ("//host/data/a.jpg", "not a form of image"),
         ("http:///a.jpg", "names no host"),

@@ -10,6 +10,7 @@ import pytest
 from picture_server import Answer, PictureServer
 
 from ml_backend.errors import ImageFetchError
+from ml_backend.images.bounded import TooLargeError
 from ml_backend.images.tokens import RENEW_BEFORE, TokenHeaders, token_kind
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
@@ -103,15 +104,45 @@ def test_refused_legacy_token_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [Answer(b'{"detail": "Token is invalid"}', status=401), Answer(b"<html>"), Answer(b"{}"), Answer(b'{"access": 5}')],
-    ids=["revoked", "not Label Studio", "no token in it", "nonsense in it"],
+    ("answer", "words"),
+    [
+        (Answer(b'{"detail": "Token is invalid"}', status=401), "make a new one"),
+        (Answer(b"<html>"), "is LABEL_STUDIO_URL its address"),
+        (Answer(b"{}"), "is LABEL_STUDIO_URL its address"),
+        (Answer(b'{"access": 5}'), "is LABEL_STUDIO_URL its address"),
+        (Answer(b'{"access":' + b"[" * 50_000), "is LABEL_STUDIO_URL its address"),
+        (Answer(status=500), "in trouble itself"),
+        (Answer(status=302, headers={"Location": "/elsewhere/"}), "it redirects"),
+    ],
+    ids=[
+        "revoked",
+        "not Label Studio",
+        "no token in it",
+        "nonsense in it",
+        "deep nonsense",
+        "server error",
+        "redirect",
+    ],
 )
 async def test_refused_exchange_says_what_to_do(
-    session: aiohttp.ClientSession, pictures: PictureServer, answer: Answer
+    session: aiohttp.ClientSession, pictures: PictureServer, answer: Answer, words: str
 ) -> None:
-    """And does not show the token."""
+    """And shows the token neither to people nor to whoever it redirects to."""
     pictures.add("/api/token/refresh/", answer)
-    with pytest.raises(ImageFetchError, match="make a new one") as caught:
+    with pytest.raises(ImageFetchError, match=words) as caught:
         await TokenHeaders(pictures.url, PERSONAL).get(session)
     assert PERSONAL not in str(caught.value)
+    assert len(pictures.requests) == 1
+
+
+async def test_endless_answer_is_cut_off(session: aiohttp.ClientSession, pictures: PictureServer) -> None:
+    """Anybody can be named as Label Studio by a request; what it answers must not fill the memory."""
+    pictures.add("/api/token/refresh/", Answer(b"x" * 1_000_000, announced=-1))
+    with pytest.raises(TooLargeError):
+        await TokenHeaders(pictures.url, PERSONAL).get(session)
+
+
+@pytest.mark.parametrize("inside", ["[" * 100_000, "null", "5", "{"])
+def test_odd_tokens_are_legacy_ones(inside: str) -> None:
+    """Whatever stands between two dots."""
+    assert token_kind("a." + base64.urlsafe_b64encode(inside.encode()).decode().rstrip("=") + ".c") == "legacy"

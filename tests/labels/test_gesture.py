@@ -47,6 +47,9 @@ def test_newest_rectangle_counts() -> None:
         {"result": [drawn(x=float("nan"))]},
         {"result": [drawn(item_index=-1)]},
         {"result": [drawn(item_index="x")]},
+        {"result": [drawn(item_index=float("inf"))]},
+        {"result": [drawn(x=10**400)]},
+        {"result": [drawn(value={"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": [["Car"]]})]},
     ],
 )
 def test_other_contexts_are_no_gesture(context: object) -> None:

@@ -1,0 +1,66 @@
+"""Work that goes on after its request had to be answered, so that the next request finds it done."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+PICTURES = 100_000  # how many pictures that were done too late are remembered by address; about 300 bytes each
+
+
+class LateWork(Generic[T]):
+    """Late jobs by name, and the pictures that they were done with by address.
+
+    Late jobs share a few places among themselves, however many there are: nobody waits for them, while somebody may wait for others.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._jobs: dict[str, asyncio.Task[T]] = {}
+        self._pictures: OrderedDict[str, str] = OrderedDict()
+        self._places = asyncio.Semaphore(places)
+
+    def job(self, name: str) -> asyncio.Task[T] | None:
+        """Return the job of that name that is still going on, or None."""
+        return self._jobs.get(name)
+
+    def keep(self, name: str, job: asyncio.Task[T]) -> None:
+        """Let a job go on, and find it by its name until it is done."""
+        if name not in self._jobs:
+            self._jobs[name] = job
+            job.add_done_callback(lambda _: self._jobs.pop(name, None))
+
+    @asynccontextmanager
+    async def place(self, *, late: bool) -> AsyncIterator[None]:
+        """Wait for one of the few places where the work is late; else go on at once."""
+        if late:
+            async with self._places:
+                yield
+        else:
+            yield
+
+    def remember(self, keys: Mapping[str, str]) -> None:
+        """Remember the keys of detections, by address, of a task that was done too late."""
+        for address, key in keys.items():
+            self._pictures[address] = key
+            self._pictures.move_to_end(address)
+        while len(self._pictures) > PICTURES:
+            self._pictures.popitem(last=False)
+
+    def recall(self, address: str) -> str | None:
+        """Return the key that is remembered for an address, or None."""
+        return self._pictures.get(address)
+
+    def forget(self, keys: Mapping[str, str]) -> None:
+        """Forget the addresses of a task that was answered in time: next time they are asked anew, since pictures change."""
+        for address in keys:
+            self._pictures.pop(address, None)
+
+    async def cancel(self) -> None:
+        """End all jobs."""
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
