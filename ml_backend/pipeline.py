@@ -6,7 +6,7 @@ task -> image reference -> bytes -> digest -> cache? -> pixels -> detector -> de
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ from ml_backend.images import (
 )
 from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
 from ml_backend.late import LateWork
-from ml_backend.redaction import printable
 from ml_backend.settings import Settings
+from ml_backend.tasks import data_of, images_of, task_id
 
 log = structlog.get_logger(__name__)
 
@@ -178,7 +178,7 @@ class Pipeline:
     async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> Prediction:
         found: dict[Source, list[Detections]] = {}
         keys: dict[str, str] = {}  # of detections by address
-        for source, values in _images_of(task, request.policy.sources).items():
+        for source, values in images_of(task, request.policy.sources).items():
             found[source] = []
             for value in values:
                 async with share, self._late.place(late=request.overdue):
@@ -206,7 +206,7 @@ class Pipeline:
         drawn = read_gesture(context, (control for control, _ in request.policy.controls))
         if drawn is None:
             return {"result": [], "score": 1.0, "model_version": request.version}
-        (values,) = _images_of(task, [drawn.control.source]).values()
+        (values,) = images_of(task, [drawn.control.source]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
         detections = await self._detections(values[drawn.item], task, request, {})
@@ -228,7 +228,7 @@ class Pipeline:
         request = _Request(self.policy(label_config), self.model_version(label_config), project)
         found = {
             source: [await self._detections(value, task, request, {}) for value in values]
-            for source, values in _images_of(task, request.policy.sources).items()
+            for source, values in images_of(task, request.policy.sources).items()
         }
         return list(request.policy.explain(found))
 
@@ -296,34 +296,5 @@ def _too_late(deadline: float | None) -> DeadlineError:
 
 def _name_of_job(task: object, request: _Request) -> str:
     """Return what tells the work on one task from the work on others: equal names have equal answers."""
-    data = task.get("data") if isinstance(task, dict) else None
-    parts = (request.project, request.version, task_id(task), data)
+    parts = (request.project, request.version, task_id(task), data_of(task))
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def task_id(task: object) -> object:
-    """Return the id of a task, or None where it has none or is no task at all."""
-    return task.get("id") if isinstance(task, dict) else None
-
-
-def _images_of(task: object, sources: Sequence[Source]) -> Mapping[Source, list[object]]:
-    """Return what the task holds at each source, as a list also where the source is one image."""
-    if not isinstance(task, dict):
-        raise TaskError(f"the task is not an object but {type(task).__name__}")
-    data = task.get("data")
-    if not isinstance(data, dict):
-        raise TaskError("the task has no object under 'data'")
-    found: dict[Source, list[object]] = {}
-    for source in sources:
-        if source.key not in data:
-            present = printable(", ".join(map(repr, list(data)[:10])), 200) or "nothing"
-            raise TaskError(
-                f"the task's data has no {source.key!r}, where the label config says its image is (it has {present})"
-            )
-        value = data[source.key]
-        if source.is_list and not isinstance(value, list):
-            raise TaskError(
-                f"the task's data has no list under {source.key!r}, where the label config says its images are"
-            )
-        found[source] = value if source.is_list else [value]
-    return found

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
-from ml_backend.pipeline import Pipeline, task_id
+from ml_backend.pipeline import Pipeline
 from ml_backend.server.auth import authenticate
 from ml_backend.server.explain import explain_image
 from ml_backend.server.schemas import (
@@ -27,6 +27,7 @@ from ml_backend.server.schemas import (
 )
 from ml_backend.server.status import EventCounts, ProjectStatuses, project_id
 from ml_backend.settings import Settings
+from ml_backend.tasks import task_id
 
 log = structlog.get_logger(__name__)
 
