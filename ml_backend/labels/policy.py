@@ -17,7 +17,7 @@ from ml_backend.labels.selection import Fate, select
 from ml_backend.open_images import ClassList
 from ml_backend.redaction import printable
 
-RULES = 2  # raise when the rules of mapping, selection or regions change, since then predictions do
+RULES = 2  # raise when the rules of selection or regions change, since then predictions do
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ class Policy:
         mapped = tuple((control, LabelMap(control)) for control in controls)
         if class_list is not None:
             warnings += _unreachable_labels(mapped)
-        decided = json.dumps([RULES, [asdict(control) for control in controls], score_threshold])
+        # What each class goes to counts beside the config's words: synonyms and hierarchy may differ between releases.
+        goes_to = [
+            sorted((mid, assignment.label.value) for mid, assignment in label_map.captured().items())
+            for _, label_map in mapped
+        ]
+        decided = json.dumps([RULES, [asdict(control) for control in controls], goes_to, score_threshold])
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 
