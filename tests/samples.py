@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ml_backend.detections import Detections
+
 BALLOON_CONFIG = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
     '<Label value="Balloon"/><Label value="Kite"/><Label value="Box"/></RectangleLabels></View>'
@@ -61,3 +63,18 @@ def empty_file() -> bytes:
     """Return a PNG file of a grey gradient, on which there is nothing."""
     shade = np.linspace(90, 160, 64, dtype=np.uint8)
     return encoded(Image.fromarray(np.dstack([np.tile(shade, (48, 1))] * 3)))
+
+
+Row = tuple[str, float, tuple[float, float, float, float]]
+
+
+def detections_of(*rows: Row, width: int = 640, height: int = 480) -> Detections:
+    """Return detections from rows of class name, score and box (ymin, xmin, ymax, xmax, normalized), without MIDs."""
+    return Detections(
+        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
+        scores=np.array([row[1] for row in rows], np.float32),
+        class_names=tuple(row[0] for row in rows),
+        class_mids=("",) * len(rows),
+        width=width,
+        height=height,
+    )

@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import detections_of
 
-from ml_backend.detections import Detections
 from ml_backend.labels.controls import Control, Label
 from ml_backend.labels.gesture import best_fit, read_gesture
 from ml_backend.labels.mapping import LabelMap
@@ -57,18 +57,6 @@ def test_other_contexts_are_no_gesture(context: object) -> None:
     assert read_gesture(context, [CONTROL]) is None
 
 
-def found(*rows: tuple[str, float, tuple[float, float, float, float]]) -> Detections:
-    """Return detections from rows of class name, score and box."""
-    return Detections(
-        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
-        scores=np.array([row[1] for row in rows], np.float32),
-        class_names=tuple(row[0] for row in rows),
-        class_mids=("",) * len(rows),
-        width=100,
-        height=100,
-    )
-
-
 EXACT, NEAR, HALF, FAR = (0.2, 0.1, 0.6, 0.4), (0.2, 0.1, 0.58, 0.4), (0.2, 0.1, 0.6, 0.22), (0.7, 0.7, 0.9, 0.9)
 
 
@@ -97,4 +85,4 @@ def test_best_fit(rows: list[Any], expected: int | None) -> None:
     """What the annotator meant by a hasty rectangle."""
     gesture = read_gesture({"result": [drawn()]}, [CONTROL])
     assert gesture is not None
-    assert best_fit(gesture, found(*rows), LabelMap(CONTROL)) == expected
+    assert best_fit(gesture, detections_of(*rows), LabelMap(CONTROL)) == expected

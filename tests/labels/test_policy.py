@@ -1,11 +1,9 @@
 import json
 
-import numpy as np
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
-from samples import BALLOON_CONFIG
+from samples import BALLOON_CONFIG, detections_of
 
-from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.labels import Policy, Source, label_of
 from ml_backend.open_images import open_images_classes
@@ -25,24 +23,12 @@ def policy(xml: str = BALLOON_CONFIG, score_threshold: float = 0.3) -> Policy:
     return Policy.from_label_config(xml, score_threshold=score_threshold, class_list=open_images_classes())
 
 
-def detections(*rows: tuple[str, float, tuple[float, float, float, float]], width: int = 640) -> Detections:
-    """Return detections from rows of class name, score and box."""
-    return Detections(
-        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
-        scores=np.array([row[1] for row in rows], np.float32),
-        class_names=tuple(row[0] for row in rows),
-        class_mids=("",) * len(rows),
-        width=width,
-        height=480,
-    )
-
-
 BOX, AWAY = (0.1, 0.2, 0.3, 0.4), (0.6, 0.6, 0.9, 0.9)
 
 
 def test_threshold_and_labels_select() -> None:
     """Other classes and lower scores are left out; a score on the threshold is in."""
-    found = detections(("Kite", 0.9, BOX), ("Car", 0.9, BOX), ("Box", 0.29, BOX), ("Balloon", 0.3, BOX))
+    found = detections_of(("Kite", 0.9, BOX), ("Car", 0.9, BOX), ("Box", 0.29, BOX), ("Balloon", 0.3, BOX))
     prediction = policy().predict(1, {IMAGE: [found]}, "v1")
     assert [label_of(region) for region in prediction["result"]] == ["Kite", "Balloon"]
     assert prediction["score"] == pytest.approx(0.6)
@@ -51,12 +37,12 @@ def test_threshold_and_labels_select() -> None:
 
 def test_nothing_found_is_an_empty_result_with_a_score() -> None:
     """Label Studio then knows that the picture was looked at."""
-    assert policy().predict(1, {IMAGE: [detections()]}, "v1") == {"result": [], "score": 1.0, "model_version": "v1"}
+    assert policy().predict(1, {IMAGE: [detections_of()]}, "v1") == {"result": [], "score": 1.0, "model_version": "v1"}
 
 
 def test_each_control_draws_on_its_own_image() -> None:
     """Several controls and images: names, sizes and labels are those of the control."""
-    front, rear = detections(("Car", 0.9, BOX)), detections(("Car", 0.8, BOX), ("Person", 0.7, BOX), width=320)
+    front, rear = detections_of(("Car", 0.9, BOX)), detections_of(("Car", 0.8, BOX), ("Person", 0.7, BOX), width=320)
     decided = policy(TWO_CAMERAS)
     assert decided.sources == [Source("front", False), Source("rear", False)]
     regions = decided.predict(1, {Source("front", False): [front], Source("rear", False): [rear]}, "v1")["result"]
@@ -73,7 +59,11 @@ def test_list_of_images_tells_which_one() -> None:
     """``item_index`` counts from 0, and ids differ between images with the same boxes."""
     pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
     found = {
-        Source("pages", True): [detections(("Kite", 0.9, BOX)), detections(), detections(("Kite", 0.9, BOX), width=320)]
+        Source("pages", True): [
+            detections_of(("Kite", 0.9, BOX)),
+            detections_of(),
+            detections_of(("Kite", 0.9, BOX), width=320),
+        ]
     }
     regions = policy(pages).predict(1, found, "v1")["result"]
     assert [(each["item_index"], each["original_width"]) for each in regions] == [(0, 640), (2, 320)]
@@ -86,7 +76,7 @@ def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
         '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
         '<Labels name="what" toName="image"><Label value="Kite"/></Labels></View>'
     )
-    prediction = policy(pair).predict(1, {IMAGE: [detections(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY))]}, "v1")
+    prediction = policy(pair).predict(1, {IMAGE: [detections_of(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY))]}, "v1")
     box, name, *_ = prediction["result"]
     assert (box["from_name"], box["type"], label_of(box)) == ("box", "rectangle", "")
     assert (name["from_name"], name["type"], label_of(name)) == ("what", "labels", "Kite")
@@ -99,7 +89,7 @@ def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
 
 def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
     """No numpy scalar, no NaN; the SDK's own validation passes."""
-    prediction = policy().predict(1, {IMAGE: [detections(("Kite", 0.87654321, BOX))]}, "v1")
+    prediction = policy().predict(1, {IMAGE: [detections_of(("Kite", 0.87654321, BOX))]}, "v1")
     assert json.loads(json.dumps(prediction, allow_nan=False)) == prediction
     assert LabelInterface(BALLOON_CONFIG).validate_prediction(prediction)
 
@@ -155,4 +145,4 @@ def test_detector_with_classes_of_its_own_takes_any_label() -> None:
     xml = BALLOON_CONFIG.replace("Kite", "Helmet")
     decided = Policy.from_label_config(xml, score_threshold=0.3, class_list=None)
     assert decided.warnings == ()
-    assert len(decided.predict(1, {IMAGE: [detections(("helmet", 0.9, BOX))]}, "v")["result"]) == 1
+    assert len(decided.predict(1, {IMAGE: [detections_of(("helmet", 0.9, BOX))]}, "v")["result"]) == 1

@@ -1,9 +1,8 @@
 from typing import Any
 
-import numpy as np
 import pytest
+from samples import Row, detections_of
 
-from ml_backend.detections import Detections
 from ml_backend.labels.controls import Control, Label
 from ml_backend.labels.mapping import LabelMap
 from ml_backend.labels.selection import select
@@ -17,25 +16,11 @@ PARTLY = (0.1, 0.1, 0.5, 0.35)  # IoU 0.625
 LESS = (0.1, 0.1, 0.5, 0.3)  # IoU 0.5
 AWAY = (0.6, 0.6, 0.9, 0.9)
 
-Row = tuple[str, float, tuple[float, float, float, float]]
-
-
-def found(*rows: Row) -> Detections:
-    """Return detections from rows of class name, score and box."""
-    return Detections(
-        boxes=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
-        scores=np.array([row[1] for row in rows], np.float32),
-        class_names=tuple(row[0] for row in rows),
-        class_mids=("",) * len(rows),
-        width=640,
-        height=480,
-    )
-
 
 def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHING), **control: Any) -> list[str]:
     """Return what becomes of each row, in words."""
     tag = Control("label", "image", "image", labels, **control)
-    decided = select(found(*rows), tag, LabelMap(tag), 0.3)
+    decided = select(detections_of(*rows), tag, LabelMap(tag), 0.3)
     assert [fate.row for fate in decided] == list(range(len(rows)))
     return [fate.reason for fate in decided]
 
