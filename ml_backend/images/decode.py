@@ -22,7 +22,7 @@ Image.MAX_IMAGE_PIXELS = None
 def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     """Decode an image file as Label Studio displays it.
 
-    EXIF orientation is applied, transparency is laid on white, animations give their first frame, and 16-bit pictures
+    EXIF orientation is applied where browsers do (all formats but WebP), transparency is laid on white, animations give their first frame, and 16-bit pictures
     are brought to 8 bits.
 
     Args:
@@ -64,6 +64,9 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
+    # Seen in Chromium 150: JPEG, PNG and AVIF are shown upright, WebP as it is stored. (TIFF is not shown at all.)
+    if image.format == "WEBP":
+        return image
     # Pillow takes the orientation from XMP where EXIF has none; browsers do not.
     for xmp in ("xmp", "XML:com.adobe.xmp"):
         image.info.pop(xmp, None)

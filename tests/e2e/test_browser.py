@@ -1,5 +1,6 @@
 """What the annotator sees: the labelling page of a real Label Studio in a real browser, on the project's own scenes."""
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,9 +9,12 @@ from typing import Any
 
 import pytest
 from e2e.servers import EMAIL, PASSWORD, LabelStudio, StartPrelabel
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from samples import encoded, stored_as
 
 from ml_backend.demo.scenes import SIZE, draw_scene, encode
+from ml_backend.images import decode
 
 SCREENSHOTS = Path(__file__).parent.parent.parent / "build" / "screenshots"
 
@@ -81,6 +85,32 @@ def test_boxes_lie_over_the_objects(
         ]
         assert min(max(abs(a - b) for a, b in zip(box, expected, strict=True)) for box in boxes) < 1
     server.stop()
+
+
+SIZE_SHOWN = "() => { const image = document.querySelector('img'); return [image.naturalWidth, image.naturalHeight]; }"
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "AVIF", "WEBP"])
+def test_pictures_are_decoded_in_the_frame_that_the_browser_shows(page: Page, file_format: str) -> None:
+    """Percentages are of that frame, so whether a format's EXIF orientation counts is the browser's decision."""
+    data = stored_as(6, Image.new("RGB", (80, 60), "red"), file_format)
+    page.set_content(f'<img src="data:image/{file_format.lower()};base64,{base64.b64encode(data).decode()}">')
+    page.wait_for_function("() => document.querySelector('img').complete")
+    height, width, _ = decode(data, max_pixels=10_000).shape
+    assert page.evaluate(SIZE_SHOWN) == [width, height]
+
+
+def test_orientation_in_xmp_alone_does_not_turn_a_picture(page: Page) -> None:
+    """Some editors write it there only; neither the browser nor we read it."""
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    data = encoded(Image.new("RGB", (80, 60), "red"), "JPEG", xmp=xmp)
+    page.set_content(f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">')
+    page.wait_for_function("() => document.querySelector('img').complete")
+    assert page.evaluate(SIZE_SHOWN) == [80, 60]
+    assert decode(data, max_pixels=10_000).shape == (60, 80, 3)
 
 
 def log_in(page: Page, url: str) -> None:

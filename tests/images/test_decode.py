@@ -108,6 +108,16 @@ def test_every_exif_orientation_is_undone(orientation: int) -> None:
     np.testing.assert_array_equal(decode(stored_as(orientation, upright, "PNG"), max_pixels=100), np.asarray(upright))
 
 
+@pytest.mark.parametrize(
+    ("file_format", "shape"),
+    [("JPEG", (6, 8)), ("PNG", (6, 8)), ("AVIF", (6, 8)), ("TIFF", (6, 8)), ("WEBP", (8, 6))],
+)
+def test_orientation_is_applied_in_the_formats_that_browsers_turn(file_format: str, shape: tuple[int, int]) -> None:
+    """They show WebP as it is stored; `tests/e2e/test_browser.py` asks one."""
+    data = stored_as(6, solid("RGB", RED), file_format)
+    assert decode(data, max_pixels=100).shape == (*shape, 3)
+
+
 def test_orientation_in_xmp_alone_is_passed_over() -> None:
     """Browsers do not read it, so the annotator sees the picture as it is stored."""
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
