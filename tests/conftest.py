@@ -79,7 +79,7 @@ def pictures() -> Iterator[PictureServer]:
 @pytest.fixture
 def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
     """Give a function that starts the real service with some settings, and returns its address."""
-    from ml_backend.server import create_app
+    from ml_backend.server.app import create_app
     from ml_backend.server.running import served
 
     with ExitStack() as running:

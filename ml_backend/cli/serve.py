@@ -47,7 +47,7 @@ def serve(
                 inference_workers=settings.inference_workers,
                 cache=f"memory, {settings.memory_cache_bytes:,} bytes",
             )
-            from ml_backend.server import create_app
+            from ml_backend.server.app import create_app
 
             run(create_app(settings, detector), reserved)
 

@@ -21,7 +21,7 @@ from ml_backend.detector.detector import Detector
 from ml_backend.drawing import draw_regions
 from ml_backend.labels import Region
 from ml_backend.labels.config import label_config_for
-from ml_backend.server import create_app
+from ml_backend.server.app import create_app
 from ml_backend.server.running import served
 from ml_backend.settings import Settings
 
