@@ -8,7 +8,7 @@ ENTRY_OVERHEAD = 400  # key, bytes objects and dictionary slot; measured with sy
 
 
 class MemoryCache:
-    """Encoded detections in memory, about 1 kB a picture, never more than ``max_bytes`` in all."""
+    """Encoded detections in memory, 2.2 kB a picture on average (80 photographs, YOLOX-Nano), never more than ``max_bytes`` in all."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
