@@ -106,12 +106,17 @@ def iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.f
     corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
     opposite = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = np.prod(np.maximum(opposite - corner, 0), axis=2)
-    areas = _areas(boxes)[:, None] + _areas(others)[None, :] - common
-    overlap: NDArray[np.float32] = np.divide(common, areas, out=np.zeros_like(common), where=areas > 0)
+    union = areas(boxes)[:, None] + areas(others)[None, :] - common
+    overlap: NDArray[np.float32] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
     return overlap
 
 
-def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the area of each box, float32 [N], in the square of the boxes' unit; 0 where edges are swapped.
+
+    Args:
+        boxes: float32 [N, 4], ``ymin, xmin, ymax, xmax``, in any one unit.
+    """
     sides: NDArray[np.float32] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return sides[:, 0] * sides[:, 1]
 

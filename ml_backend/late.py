@@ -19,6 +19,7 @@ class LateWork(Generic[T]):
 
     def __init__(self, places: int) -> None:
         self._jobs: dict[str, asyncio.Task[T]] = {}
+        self._going_on: set[asyncio.Task[T]] = set()  # two tasks of one request can have one name
         self._pictures: OrderedDict[str, str] = OrderedDict()
         self._places = asyncio.Semaphore(places)
 
@@ -28,9 +29,15 @@ class LateWork(Generic[T]):
 
     def keep(self, name: str, job: asyncio.Task[T]) -> None:
         """Let a job go on, and find it by its name until it is done."""
-        if name not in self._jobs:
+        if job not in self._going_on:
             self._jobs[name] = job
-            job.add_done_callback(lambda _: self._jobs.pop(name, None))
+            self._going_on.add(job)
+            job.add_done_callback(lambda job: self._end(name, job))
+
+    def _end(self, name: str, job: asyncio.Task[T]) -> None:
+        self._going_on.discard(job)
+        if self._jobs.get(name) is job:
+            del self._jobs[name]
 
     @asynccontextmanager
     async def place(self, *, late: bool) -> AsyncIterator[None]:
@@ -60,7 +67,7 @@ class LateWork(Generic[T]):
 
     async def cancel(self) -> None:
         """End all jobs."""
-        jobs = list(self._jobs.values())
+        jobs = list(self._going_on)
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)

@@ -157,16 +157,17 @@ class Pipeline:
         share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
         names = [_name_of_job(task, request) for task in tasks]
         # What an earlier request still has going on is waited for, not begun once more.
+        joined = [self._late.job(name) for name in names]
         jobs = [
-            self._late.job(name) or asyncio.create_task(_explained(self._predict_task(task, request, share)))
-            for name, task in zip(names, tasks, strict=True)
+            earlier or asyncio.create_task(_explained(self._predict_task(task, request, share)))
+            for earlier, task in zip(joined, tasks, strict=True)
         ]
         late: set[asyncio.Task[Answer]] = set()
         try:
             if jobs:
                 _, late = await asyncio.wait(jobs, timeout=deadline)
         except asyncio.CancelledError:
-            for job in jobs:
+            for job in set(jobs).difference(joined):  # others may be waiting for those
                 job.cancel()
             raise
         request.overdue = True

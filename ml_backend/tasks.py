@@ -1,6 +1,8 @@
 """What a Label Studio task holds. Tasks come from outside, so each may be anything at all."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from ml_backend.errors import TaskError
 from ml_backend.labels import Source
@@ -42,3 +44,8 @@ def images_of(task: object, sources: Sequence[Source]) -> dict[Source, list[obje
             )
         found[source] = value if source.is_list else [value]
     return found
+
+
+def task_of_file(number: int, path: Path, sources: Sequence[Source]) -> dict[str, Any]:
+    """Return a task whose image, at each of the sources, is one file of this machine."""
+    return {"id": number, "data": {source.key: [path] if source.is_list else path for source in sources}}

@@ -54,3 +54,14 @@ async def test_cancel_ends_all_jobs() -> None:
         work.keep(str(number), job)
     await work.cancel()
     assert all(job.cancelled() for job in jobs)
+
+
+async def test_jobs_of_one_name_are_both_held() -> None:
+    """One request can hold the same task twice; both end when all do."""
+    work: LateWork[None] = LateWork(places=1)
+    jobs = [asyncio.create_task(asyncio.sleep(60)) for _ in range(2)]
+    for job in jobs:
+        work.keep("a", job)
+    await work.cancel()
+    assert all(job.cancelled() for job in jobs)
+    assert work.job("a") is None

@@ -251,6 +251,20 @@ async def test_cancelled_request_ends_its_work(pipeline: Callable[..., Any], pic
         assert not [each for each in asyncio.all_tasks() - before if "_explained" in repr(each)]
 
 
+async def test_cancelled_request_leaves_what_others_wait_for(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """Two requests have joined work that was late; one of them goes away."""
+    slow = task(pictures.add("/slow.png", Answer(balloon_file(), delay=1)))
+    async with pipeline() as (pipe, _):
+        await pipe.predict([slow], BALLOON_CONFIG, deadline=0.1)
+        leaving, staying = (asyncio.create_task(pipe.predict([slow], BALLOON_CONFIG)) for _ in range(2))
+        await asyncio.sleep(0.1)
+        leaving.cancel()
+        (answer,) = await staying
+    assert len(answer["result"]) == 1
+
+
 async def test_one_key_as_image_and_as_list(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
     """A config that wants both of one key can be satisfied by no task, and says so."""
     both = BALLOON_CONFIG.replace(

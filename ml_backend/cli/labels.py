@@ -20,6 +20,7 @@ from ml_backend.labels import Control, LabelMap, parse_label_config
 from ml_backend.logs import configure_logging
 from ml_backend.open_images import open_images_classes
 from ml_backend.settings import Settings, load_settings
+from ml_backend.tasks import task_of_file
 
 if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
@@ -130,9 +131,8 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
         with err.status("looking at pictures") as status:
             for number, path in enumerate(files, 1):
                 status.update(f"looking at pictures ({number} of {len(files)})")
-                data = {source.key: [path] if source.is_list else path for source in sources}
                 try:
-                    explained = await pipeline.explain({"id": number, "data": data}, label_config)
+                    explained = await pipeline.explain(task_of_file(number, path, sources), label_config)
                 except PrelabelError as error:
                     complain(error)
                     continue

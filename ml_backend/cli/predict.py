@@ -17,6 +17,7 @@ from ml_backend.errors import PrelabelError
 from ml_backend.labels import label_of
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
+from ml_backend.tasks import task_of_file
 
 if TYPE_CHECKING:
     from ml_backend.detections import Detections
@@ -81,10 +82,7 @@ async def _predict_files(
         for warning in pipeline.policy(label_config).warnings:
             complain(warning, style="yellow")
         sources = pipeline.policy(label_config).sources
-        tasks: list[dict[str, Any]] = [
-            {"id": number, "data": {source.key: [path] if source.is_list else path for source in sources}}
-            for number, path in enumerate(paths, 1)
-        ]
+        tasks = [task_of_file(number, path, sources) for number, path in enumerate(paths, 1)]
         with err.status(f"predicting {len(tasks)} pictures"):
             return tasks, await pipeline.predict(tasks, label_config)
 
@@ -117,9 +115,8 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
     from ml_backend.images import decode
 
     folder.mkdir(parents=True, exist_ok=True)
-    taken = {
-        path.resolve() for path, _ in predictions
-    }  # neither the pictures themselves nor each other may be overwritten
+    # Neither the pictures themselves nor each other may be overwritten.
+    taken = {path.resolve() for path, _ in predictions}
     for path, prediction in predictions:
         pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels)
         names = (f"{path.stem}-boxes{number or ''}.png" for number in itertools.count())
@@ -149,7 +146,10 @@ def explain(
     least: Annotated[float, typer.Option(help="Leave out detections with a lower score than this.")] = 0.05,
     draw: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also draw the detections into FILE, in the colours of their fates."),
+        typer.Option(
+            metavar="FILE",
+            help="Also draw the detections into FILE, in the colours of their fates under the first control.",
+        ),
     ] = None,
 ) -> None:
     """Say of everything that the model sees in a picture what becomes of it in a project, and why."""
@@ -189,9 +189,8 @@ async def _explain_file(
     from ml_backend.pipeline import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
-        sources = pipeline.policy(label_config).sources
-        data = {source.key: [path] if source.is_list else path for source in sources}
-        return await pipeline.explain({"id": 1, "data": data}, label_config)
+        task = task_of_file(1, path, pipeline.policy(label_config).sources)
+        return await pipeline.explain(task, label_config)
 
 
 def _print_fates(control: Control, detections: Detections, fates: list[Fate]) -> None:

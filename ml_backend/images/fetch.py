@@ -124,8 +124,9 @@ class ImageFetcher:
 
     @asynccontextmanager
     async def _get(self, url: URL, home: LabelStudio | None) -> AsyncIterator[aiohttp.ClientResponse]:
-        token = home.headers if home is not None and home.is_home(url) else None
-        session = self._trusted if home is not None and home.trusted and home.is_home(url) else self._guarded
+        at_home = home if home is not None and home.is_home(url) else None
+        token = at_home.headers if at_home else None
+        session = self._trusted if at_home and at_home.trusted else self._guarded
         if token:
             url = url.with_user(None)  # either the token or user and password, and here it is the token
         for attempt in ("first", "last"):

@@ -58,7 +58,8 @@ class LabelMap:
 
     def _claim_named(self, control: Control) -> None:
         named = [(label, name) for label in control.labels for name in label.names]
-        exact = [(label, name) for label, name in named if name in self._classes.name_by_mid.values()]
+        class_names = set(self._classes.names)
+        exact = [(label, name) for label, name in named if name in class_names]
         for label, name in [*exact, *named]:
             self._claim(name, Assignment(label, "name"))
         for label, name in named:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ml_backend.detections import Detections, iou
+from ml_backend.detections import Detections, areas, iou
 from ml_backend.labels.controls import Control
 from ml_backend.labels.mapping import Assignment, LabelMap
 
@@ -56,22 +56,15 @@ def select(detections: Detections, control: Control, label_map: LabelMap, defaul
     Returns:
         One fate for each detection, in their order.
     """
-    areas = _visible_areas(detections)
+    visible = areas(np.clip(detections.boxes, 0, 1)) * 100  # percent of the picture
     fates = []
     for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
         assignment = label_map.assignment(name, mid)
-        score, area = float(detections.scores[row]), float(areas[row])
+        score, area = float(detections.scores[row]), float(visible[row])
         fates.append(Fate(row, assignment, *_alone(name, assignment, control, score, area, default_threshold)))
     _suppress(fates, detections, control.nms_iou)
     _limit(fates, detections.scores.tolist(), control.max_regions)
     return fates
-
-
-def _visible_areas(detections: Detections) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return the part of the picture that each box covers, float32 [N] in percent of its area."""
-    edges = np.clip(detections.boxes, 0, 1)
-    sides = np.maximum(edges[:, 2:] - edges[:, :2], 0)
-    return np.asarray(sides[:, 0] * sides[:, 1] * np.float32(100))
 
 
 def _alone(
