@@ -10,11 +10,11 @@ RUN uv pip install --python /opt/prelabel --no-cache --no-deps .
 
 FROM python:3.12-slim
 COPY --from=build /opt/prelabel /opt/prelabel
-# A folder that the service may write to even where a fresh volume is mounted over it.
-RUN useradd --uid 10001 --create-home prelabel && mkdir /models && chown prelabel /models
+# Folders that the service may write to even where fresh volumes are mounted over them.
+RUN useradd --uid 10001 --create-home prelabel && mkdir /models /cache && chown prelabel /models /cache
 USER prelabel
-ENV PATH=/opt/prelabel/bin:$PATH TFHUB_CACHE_DIR=/models PYTHONUNBUFFERED=1
-VOLUME /models
+ENV PATH=/opt/prelabel/bin:$PATH TFHUB_CACHE_DIR=/models PRELABEL_CACHE_FILE=/cache/cache.sqlite3 PYTHONUNBUFFERED=1
+VOLUME ["/models", "/cache"]
 EXPOSE 9090
 # The port opens only when the detector is loaded and warm; the first start may have to download it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10m --retries=3 \

@@ -18,6 +18,7 @@ BIN := .venv/bin
 export UV
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
+export PRELABEL_CACHE_FILE ?= $(CURDIR)/.cache/cache.sqlite3
 
 help:
 	@sed -n '3,9s/^#   //p' Makefile

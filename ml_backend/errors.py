@@ -65,6 +65,14 @@ class ImageDecodeError(PrelabelError):
     code = "image_not_readable"
 
 
+class CacheError(PrelabelError):
+    """A store of the cache failed. Tasks never see it: it is counted, and the picture is computed."""
+
+    status = 503
+    code = "cache"
+    retryable = True
+
+
 class DeadlineError(PrelabelError):
     """The request had to be answered before the task was done; the work goes on into the cache."""
 

@@ -48,21 +48,21 @@ class LateWork(Generic[T]):
         else:
             yield
 
-    def remember(self, keys: Mapping[str, str]) -> None:
-        """Remember the keys of detections, by address, of a task that was done too late."""
-        for address, key in keys.items():
-            self._pictures[address] = key
+    def remember(self, digests: Mapping[str, str]) -> None:
+        """Remember the digests of pictures, by address, of a task that was done too late."""
+        for address, digest in digests.items():
+            self._pictures[address] = digest
             self._pictures.move_to_end(address)
         while len(self._pictures) > PICTURES:
             self._pictures.popitem(last=False)
 
     def recall(self, address: str) -> str | None:
-        """Return the key that is remembered for an address, or None."""
+        """Return the digest that is remembered for an address, or None."""
         return self._pictures.get(address)
 
-    def forget(self, keys: Mapping[str, str]) -> None:
+    def forget(self, digests: Mapping[str, str]) -> None:
         """Forget the addresses of a task that was answered in time: next time they are asked anew, since pictures change."""
-        for address in keys:
+        for address in digests:
             self._pictures.pop(address, None)
 
     async def cancel(self) -> None:

@@ -1,36 +1,28 @@
 """The way that a task travels, from top to bottom.
 
-task -> image reference -> bytes -> digest -> cache? -> pixels -> detector -> detections -> label map -> selection -> regions -> answer
+task -> image reference -> (pictures.py) -> detections -> label map -> selection -> regions -> answer
 """
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
-from ml_backend.cache import DetectionCache, MemoryCache, SingleFlight, detection_key
+from ml_backend.cache import TierReport
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
-from ml_backend.errors import DeadlineError, DetectorError, ImageDecodeError, LabelConfigError, PrelabelError, TaskError
-from ml_backend.images import (
-    FileReference,
-    Finding,
-    ImageFetcher,
-    ImageReference,
-    InlineReference,
-    LabelStudios,
-    decode,
-    parse_reference,
-)
+from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
+from ml_backend.images import Finding, LabelStudios, parse_reference
 from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
 from ml_backend.late import LateWork
+from ml_backend.metrics import Metrics
+from ml_backend.pictures import Pictures, Place, Seen
 from ml_backend.settings import Settings
 from ml_backend.tasks import data_of, images_of, task_id
 
@@ -68,18 +60,13 @@ class Pipeline:
         self.label_studios = LabelStudios(settings)
         self._settings = settings
         self._policies: OrderedDict[bytes, Policy | str] = OrderedDict()
-        self._cache: DetectionCache = MemoryCache(settings.memory_cache_bytes)
-        self._by_address: SingleFlight[tuple[str, Detections]] = SingleFlight()
-        self._by_content: SingleFlight[Detections] = SingleFlight()
-        # Decoding and the model share the workers, so a decoded picture never waits: as many are in memory as there are workers.
-        self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
-        self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
+        self.metrics = Metrics()
+        self._pictures = Pictures(settings, detector, self.metrics)
         self._late: LateWork[Answer] = LateWork(places=max(1, settings.pictures_in_flight // 4))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._fetcher = await stack.enter_async_context(ImageFetcher(self._settings))
-            stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
+            await stack.enter_async_context(self._pictures)
             stack.push_async_callback(self._late.cancel)
             self._stack = stack.pop_all()
         return self
@@ -177,18 +164,25 @@ class Pipeline:
         return [_too_late(deadline) if job in late else job.result() for job in jobs]
 
     async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> Prediction:
+        @asynccontextmanager
+        async def place() -> AsyncIterator[None]:
+            async with share, self._late.place(late=request.overdue):
+                yield
+
         found: dict[Source, list[Detections]] = {}
-        keys: dict[str, str] = {}  # of detections by address
+        digests: dict[str, str] = {}  # by project and address
         for source, values in images_of(task, request.policy.sources).items():
             found[source] = []
             for value in values:
-                async with share, self._late.place(late=request.overdue):
-                    found[source].append(await self._detections(value, task, request, keys))
+                seen = await self._look(value, task, request, place)
+                found[source].append(seen.detections)
+                if seen.address is not None:
+                    digests[f"{request.project} {seen.address}"] = seen.version.digest
         # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
         if request.overdue:
-            self._late.remember(keys)
+            self._late.remember(digests)
         else:
-            self._late.forget(keys)
+            self._late.forget(digests)
         return request.policy.predict(task_id(task), found, request.version)
 
     async def snap(self, task: object, label_config: str, context: object, *, project: str | None = None) -> Answer:
@@ -210,8 +204,8 @@ class Pipeline:
         (values,) = images_of(task, [drawn.control.source]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        detections = await self._detections(values[drawn.item], task, request, {})
-        return request.policy.snap(drawn, detections, task_id(task), request.version)
+        seen = await self._look(values[drawn.item], task, request)
+        return request.policy.snap(drawn, seen.detections, task_id(task), request.version)
 
     async def explain(
         self, task: object, label_config: str, *, project: str | None = None
@@ -228,54 +222,25 @@ class Pipeline:
         """
         request = _Request(self.policy(label_config), self.model_version(label_config), project)
         found = {
-            source: [await self._detections(value, task, request, {}) for value in values]
+            source: [(await self._look(value, task, request)).detections for value in values]
             for source, values in images_of(task, request.policy.sources).items()
         }
         return list(request.policy.explain(found))
 
-    async def _detections(self, value: object, task: object, request: _Request, keys: dict[str, str]) -> Detections:
-        """Return everything that the detector finds in one picture, and note its key under its address in ``keys``."""
+    async def _look(self, value: object, task: object, request: _Request, place: Place = nullcontext) -> Seen:
         reference = parse_reference(value)
-        if isinstance(reference, InlineReference | FileReference):
-            _, detections = await self._fetch_and_detect(reference, task, request)
-            return detections
-        address = repr((request.project, reference))
-        remembered = self._late.recall(address)
-        if remembered is not None and (known := await self._cache.get(remembered)) is not None:
-            keys[address] = remembered
-            return known
-        # Shared by all who want it now, who wait without taking each a place of their own.
-        keys[address], detections = await self._by_address.run(
-            address, lambda: self._fetch_and_detect(reference, task, request)
-        )
-        return detections
+        home = self.label_studios.of(request.project)
+        address = self._pictures.address(reference, home)
+        trusted = self._late.recall(f"{request.project} {address}")
+        return await self._pictures.look(reference, home, task_id(task), place=place, trusted=trusted)
 
-    async def _fetch_and_detect(
-        self, reference: ImageReference, task: object, request: _Request
-    ) -> tuple[str, Detections]:
-        async with self._in_flight:
-            image = await self._fetcher.fetch(reference, self.label_studios.of(request.project), task_id(task))
-            key = detection_key(self.detector.fingerprint, image)
-            try:
-                return key, await self._by_content.run(key, lambda: self._recall_or_compute(key, image))
-            except (ImageDecodeError, DetectorError) as error:
-                # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
-                raise type(error)(f"{reference}: {error}") from error
-
-    async def _recall_or_compute(self, key: str, image: bytes) -> Detections:
-        known = await self._cache.get(key)
-        if known is not None:
-            return known
-        found = await asyncio.get_running_loop().run_in_executor(self._workers, self._decode_and_detect, image)
-        await self._cache.put(key, found)
-        return found
-
-    def _decode_and_detect(self, image: bytes) -> Detections:
-        return self.detector.run(decode(image, max_pixels=self._settings.image_max_pixels))
+    async def check_cache(self) -> list[TierReport]:
+        """Return how each tier of the cache does, and bring its metrics up to date."""
+        return await self._pictures.cache.measure()
 
     async def check_label_studio(self) -> Finding:
         """Tell whether the configured Label Studio can be reached and takes the token."""
-        return await self._fetcher.check(self.label_studios.configured)
+        return await self._pictures.check_label_studio(self.label_studios.configured)
 
 
 async def _explained(work: Coroutine[Any, Any, Prediction]) -> Answer:

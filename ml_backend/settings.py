@@ -30,6 +30,10 @@ from ml_backend.redaction import redact
 
 PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
+REDIS_TTL = 30 * 86_400  # seconds
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
 Network = IPv4Network | IPv6Network
 
 
@@ -78,6 +82,35 @@ def _stripped(value: object) -> object:
     )  # a line feed at the end of a token file is nobody's intention
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    from redis.connection import parse_url  # late, since it takes 0.3 s and few commands need it
+
+    options = parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]  # redis-py has no types here
+    known = {"connection_class", "host", "port", "path", "db", "username", "password"}
+    path = urlsplit(value.get_secret_value()).path.strip("/")
+    if not all(name in known or name.startswith("ssl_") for name in options):
+        raise ValueError("with options that are none")
+    if "path" not in options and path and not path.isdigit():  # redis-py would take database 0 for it
+        raise ValueError("with a database that is no number")
+    return value
+
+
+def duration(value: object) -> object:
+    """Return the seconds in a text such as ``90s``, ``15m``, ``12h`` or ``7d``; a plain number is seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return value
+    count, unit = value.strip()[:-1], value.strip()[-1:].lower()
+    if unit.isdigit():
+        count, unit = count + unit, "s"
+    if unit not in _SECONDS or not count.strip().isdigit():
+        raise ValueError("not a duration such as 12h or 30d")
+    return int(count) * _SECONDS[unit]
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -122,10 +155,11 @@ class Settings(BaseModel):
         validation_alias="BASIC_AUTH_PASS",
         description="the password that callers must give, in ASCII; set together with BASIC_AUTH_USER",
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, BeforeValidator(_stripped), AfterValidator(_redis_url)] | None = Field(
         None,
         validation_alias="REDIS_URL",
-        description="reserved for the shared cache; this version keeps its cache in memory and says so at the start",
+        description="the Redis server that keeps detections, such as redis://user:password@host:6379/0, rediss://… or "
+        "unix:///path?db=0",
     )
     host: str = Field("0.0.0.0", validation_alias="PRELABEL_HOST", description="the address to listen on")  # noqa: S104 - Label Studio calls from outside
     port: int = Field(
@@ -212,6 +246,41 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_CACHE_MEMORY_BYTES",
         description="room for detections in memory, such as 64MB; 0 for none",
     )
+    cache: Annotated[Literal["auto", "redis", "sqlite", "memory", "none"], BeforeValidator(_lower)] = Field(
+        "auto",
+        validation_alias="PRELABEL_CACHE",
+        description="where detections are kept: redis, sqlite (a file), memory (gone with a restart), none, or auto: "
+        "redis where REDIS_URL is set, else sqlite",
+    )
+    cache_ttl: Annotated[int, BeforeValidator(duration)] | None = Field(
+        None,
+        ge=0,
+        validation_alias="PRELABEL_CACHE_TTL",
+        description="how long detections are used, such as 12h or 30d; 0 for ever; by default 30d in Redis and for ever elsewhere",
+    )
+    cache_file: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("prelabel") / "cache.sqlite3",
+        validation_alias="PRELABEL_CACHE_FILE",
+        description="the file of the sqlite cache",
+    )
+    cache_file_bytes: ByteSize = Field(
+        ByteSize(1_000_000_000),
+        ge=1_000_000,
+        validation_alias="PRELABEL_CACHE_FILE_BYTES",
+        description="room for detections in that file, at least 1MB; those used longest ago make room",
+    )
+    redis_timeout: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        validation_alias="PRELABEL_REDIS_TIMEOUT",
+        description="seconds after which Redis is left alone until it answers again, at most 10",
+    )
+    remember_addresses: bool = Field(
+        True,
+        validation_alias="PRELABEL_REMEMBER_ADDRESSES",
+        description="whether a picture that is asked for again under the same address is fetched only if it has changed: true or false",
+    )
 
     @model_validator(mode="after")
     def _credentials_come_in_pairs(self) -> Self:
@@ -220,6 +289,26 @@ class Settings(BaseModel):
                 "BASIC_AUTH_USER and BASIC_AUTH_PASS must be set together; with one alone nobody could log in"
             )
         return self
+
+    @model_validator(mode="after")
+    def _redis_has_an_address(self) -> Self:
+        if self.cache == "redis" and self.redis_url is None:
+            raise ValueError("PRELABEL_CACHE=redis needs REDIS_URL, such as redis://localhost:6379/0")
+        return self
+
+    @property
+    def cache_kind(self) -> Literal["redis", "sqlite", "memory", "none"]:
+        """Where detections are kept, with ``auto`` decided."""
+        if self.cache == "auto":
+            return "sqlite" if self.redis_url is None else "redis"
+        return self.cache
+
+    @property
+    def cache_ttl_seconds(self) -> int | None:
+        """How long detections are used, in seconds, with the default of :attr:`cache_kind`; None for ever."""
+        if self.cache_ttl is None:
+            return REDIS_TTL if self.cache_kind == "redis" else None
+        return self.cache_ttl or None
 
     def warnings(self) -> list[str]:
         """Return what is probably not meant, one sentence each: it does not stop the start, but a person should read it."""
@@ -230,10 +319,8 @@ class Settings(BaseModel):
                 found.append(
                     f"{name} is set but is not a setting of Prelabel" + (f"; did you mean {near[0]}?" if near else ".")
                 )
-        if self.redis_url is not None:
-            found.append(
-                "REDIS_URL is set, but this version has no Redis cache: detections are kept in memory and are gone with a restart."
-            )
+        if self.redis_url is not None and self.cache_kind != "redis":
+            found.append(f"REDIS_URL is set, but PRELABEL_CACHE={self.cache} does not use it.")
         if self.label_studio_api_key is not None and self.label_studio_url is None:
             found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is sent to nobody.")
         return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from picture_server import PictureServer, picture_server
+from redis_server import RedisServer, redis_server
 
 from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
@@ -24,10 +25,11 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no setting of the machine change what a test sees."""
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no setting of the machine change what a test sees, and give each test a cache folder of its own."""
     for variable in VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,19 @@ def pictures() -> Iterator[PictureServer]:
     """Give a real HTTP server that answers as the test tells it."""
     with picture_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _redis_of_the_session() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(_redis_of_the_session: RedisServer) -> RedisServer:
+    """Give a real Redis server, empty; for tests that leave it running."""
+    _redis_of_the_session.client.flushall()
+    return _redis_of_the_session
 
 
 @pytest.fixture

@@ -42,6 +42,12 @@ class PictureServer:
         return next(headers for asked, headers in reversed(self.requests) if asked == path)
 
 
+def unchanged(asked: dict[str, str], says: dict[str, str]) -> bool:
+    """Tell whether what was asked for only if changed is what there is."""
+    pairs = (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
+    return any(condition in asked and asked[condition] == says.get(version) for condition, version in pairs)
+
+
 @contextmanager
 def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
     """Serve on a free port of a loopback address while the block lasts."""
@@ -51,6 +57,8 @@ def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
             pictures.requests.append((self.path, dict(self.headers)))
             answer = pictures.answers.get(self.path.partition("?")[0], Answer(status=404))
             time.sleep(answer.delay)
+            if unchanged(dict(self.headers), answer.headers):
+                answer = Answer(status=304, headers=answer.headers)
             try:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():

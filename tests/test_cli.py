@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import re
@@ -13,11 +14,15 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from redis_server import RedisServer
 from samples import BALLOON_CONFIG, balloon_file
 from typer.testing import CliRunner, Result
 
 from ml_backend import __version__
+from ml_backend.cache import address_key, detection_key, open_store
+from ml_backend.cache.entry import Entry, seal
 from ml_backend.cli import app
+from ml_backend.settings import load_settings
 
 COMMAND = [sys.executable, "-m", "ml_backend"]
 
@@ -43,7 +48,9 @@ def test_version(run: Callable[..., Result]) -> None:
     assert run("--version").stdout == f"prelabel {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", "serve", "predict", "explain", "labels", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "serve", "predict", "explain", "labels", "doctor", "demo", "cache", "cache clear"]
+)
 def test_help_answers_without_tensorflow(command: str) -> None:
     """In well under the seconds that TensorFlow takes to import."""
     script = (
@@ -273,3 +280,83 @@ def test_serve_answers_and_ends_on_a_signal(served: tuple[str, subprocess.Popen[
     events = [json.loads(line) for line in log.splitlines()]
     assert {"ready", "task failed"} <= {event["event"] for event in events}
     assert "s3cret-token" not in log
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def kept(request: pytest.FixtureRequest, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the name of a store with five entries: three and one of two models, of different ages, and an address."""
+    monkeypatch.setenv("PRELABEL_CACHE", request.param)
+    monkeypatch.setenv("REDIS_URL", redis.url)
+    store = open_store(load_settings())
+    assert store is not None
+    now = int(time.time())
+    ages = {detection_key("aaaa" * 16, f"{n}" * 64): n * 86_400 for n in range(3)}
+    ages |= {detection_key("bbbb" * 16, "0" * 64): 0, address_key("http://host/a.jpg"): 0}
+
+    async def fill() -> None:
+        await store.write({key: seal(key, Entry(b"x" * 100, now - age)) for key, age in ages.items()})
+        await store.close()
+
+    asyncio.run(fill())
+    return str(request.param)
+
+
+def test_cache_stats_counts_by_model(run: Callable[..., Result], kept: str) -> None:
+    """Entries, bytes, and how old the oldest is."""
+    shown = run("cache", "stats").stdout
+    rows = [line.split("│")[1:3] for line in shown.splitlines() if "│" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [["a" * 16, "3"], ["b" * 16, "1"], ["addresses", "1"]]
+    assert shown.startswith(f"{kept}: ")
+    assert "oldest entry: 2.0 days" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "forgotten"),
+    [
+        ([], 5),
+        (["--model", "aaaaaaaa"], 3),
+        (["--older-than", "36h"], 1),
+        (["--model", "bbbb", "--older-than", "1d"], 0),
+    ],
+)
+def test_cache_clear_forgets_what_is_named(
+    run: Callable[..., Result], kept: str, options: list[str], forgotten: int
+) -> None:
+    """And says how many there were."""
+    result = run("cache", "clear", "--yes", *options)
+    assert result.exit_code == 0, result.stderr
+    assert (f"{forgotten} entries forgotten" if forgotten else "nothing to forget") in result.stdout
+    left = re.findall(r"^│ \w+ +│ (\d+) +│", run("cache", "stats").stdout, re.MULTILINE)
+    assert sum(map(int, left)) == 5 - forgotten
+
+
+def test_cache_clear_asks_first(run: Callable[..., Result], kept: str) -> None:
+    """With the number; no is no."""
+    refused = CliRunner().invoke(app, ["cache", "clear"], input="n\n")
+    assert "Forget 5 entries in" in refused.stdout
+    assert refused.exit_code == 1
+    assert "5 entries forgotten" in CliRunner().invoke(app, ["cache", "clear"], input="y\n").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["stats"], {"PRELABEL_CACHE": "memory"}, "nothing that outlives the server"),
+        (["stats"], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
+        (["clear", "--older-than", "old"], {}, "such as 12h or 7d"),
+        (["clear", "--model", "mobilenet"], {}, "hex digits of a fingerprint"),
+    ],
+)
+def test_cache_says_what_is_wrong(
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environment: dict[str, str],
+    words: str,
+) -> None:
+    """In a sentence, with status 2."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    result = run("cache", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr

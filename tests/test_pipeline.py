@@ -112,9 +112,9 @@ async def test_change_of_labels_and_thresholds_runs_no_model(
 
 
 async def test_without_memory_for_it_nothing_is_kept(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
-    """PRELABEL_CACHE_MEMORY_BYTES=0 computes each time, with the same answer."""
+    """PRELABEL_CACHE=none computes each time, with the same answer."""
     tasks = [task(pictures.add("/a.png", balloon_file()))]
-    async with pipeline(memory_cache_bytes=0) as (pipe, runs):
+    async with pipeline(cache="none") as (pipe, runs):
         assert await pipe.predict(tasks, BALLOON_CONFIG) == await pipe.predict(tasks, BALLOON_CONFIG)
     assert len(runs) == 2
 

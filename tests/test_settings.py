@@ -61,6 +61,10 @@ def test_environment_is_read(
         ("PRELABEL_BLOCKED_NETWORKS", "10.0.0.1/8", "such as 10.0.0.0/8"),
         ("PRELABEL_INFERENCE_WORKERS", "0", "from 1 to 256"),
         ("PRELABEL_URL_ALIASES", "http://a:1", "http://localhost:8080=http://label-studio:8080"),
+        ("PRELABEL_CACHE", "memcached", "redis, sqlite (a file), memory"),
+        ("PRELABEL_CACHE_TTL", "a while", "such as 12h or 30d"),
+        ("PRELABEL_CACHE_TTL", "-1d", "such as 12h or 30d"),
+        ("PRELABEL_CACHE_FILE_BYTES", "1kB", "at least 1MB"),
     ],
 )
 def test_wrong_value_names_variable_value_and_what_is_expected(
@@ -87,8 +91,9 @@ def test_every_wrong_value_gets_its_own_line(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither repr nor an error's text holds a token, a password or an address with a password."""
-    for variable in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "REDIS_URL"):
+    for variable in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS"):
         monkeypatch.setenv(variable, "s3cret")
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cret@host/0")
     monkeypatch.setenv("BASIC_AUTH_USER", "me")
     assert "s3cret" not in repr(load_settings()) + str(load_settings().warnings())
     monkeypatch.delenv("BASIC_AUTH_USER")
@@ -132,9 +137,9 @@ def test_settings_are_frozen() -> None:
     [
         ({"LABEL_STUDIO_API_KEY": "t0ken"}, "LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL"),
         ({"PRELABEL_MODLE": "demo"}, "did you mean PRELABEL_MODEL?"),
-        ({"REDIS_URL": "redis://r"}, "no Redis cache"),
+        ({"REDIS_URL": "redis://r", "PRELABEL_CACHE": "sqlite"}, "PRELABEL_CACHE=sqlite does not use it"),
     ],
-    ids=["a token for nobody", "misspelt name", "a store that is not there yet"],
+    ids=["a token for nobody", "misspelt name", "a Redis that nobody uses"],
 )
 def test_what_is_probably_not_meant_is_said(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
@@ -150,3 +155,60 @@ def test_every_field_has_a_variable_and_says_what_is_expected() -> None:
     for name, field in Settings.model_fields.items():
         assert VARIABLES[name].isupper()
         assert field.description, name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        "http://s3cret@host",
+        "redis://:s3cret@host:many",
+        "redis://:s3cret@host/cache",
+        "redis://:s3cret@host?db=first",
+        "redis://:s3cret@host?database=1",
+    ],
+)
+def test_wrong_address_of_redis_stops_the_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Later it would look as if Redis were down; and its password is not shown."""
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(SettingsError, match=r"REDIS_URL=\(hidden\) cannot be used") as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://host", "rediss://user:s3cret@host:6380/2?ssl_cert_reqs=none", "unix://:s3cret@/run/redis.sock?db=1"],
+)
+def test_addresses_of_redis(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """All forms that redis-py knows."""
+    monkeypatch.setenv("REDIS_URL", url)
+    assert load_settings().cache_kind == "redis"
+
+
+@pytest.mark.parametrize(
+    ("environment", "kind", "ttl"),
+    [
+        ({}, "sqlite", None),
+        ({"REDIS_URL": "redis://r"}, "redis", 30 * 86_400),
+        ({"REDIS_URL": "redis://r", "PRELABEL_CACHE_TTL": "0"}, "redis", None),
+        ({"REDIS_URL": "redis://r", "PRELABEL_CACHE": "sqlite", "PRELABEL_CACHE_TTL": "12h"}, "sqlite", 43_200),
+        ({"PRELABEL_CACHE": "Memory", "PRELABEL_CACHE_TTL": "90"}, "memory", 90),
+        ({"PRELABEL_CACHE": "none"}, "none", None),
+    ],
+)
+def test_cache_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], kind: str, ttl: int | None
+) -> None:
+    """By what is set, and each kind has a time to live of its own."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    assert (settings.cache_kind, settings.cache_ttl_seconds) == (kind, ttl)
+
+
+def test_redis_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for without one, the start stops with both names in one line."""
+    monkeypatch.setenv("PRELABEL_CACHE", "redis")
+    with pytest.raises(SettingsError, match="PRELABEL_CACHE=redis needs REDIS_URL"):
+        load_settings()

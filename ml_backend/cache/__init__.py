@@ -1,8 +1,8 @@
-"""Detections by picture content, so that no picture runs through the detector twice."""
+"""Detections by picture content, so that no picture runs through the detector twice, and what is known of addresses."""
 
-from ml_backend.cache.keys import detection_key
-from ml_backend.cache.memory import MemoryCache
-from ml_backend.cache.protocol import DetectionCache
+from ml_backend.cache.keys import address_key, detection_key
 from ml_backend.cache.single_flight import SingleFlight
+from ml_backend.cache.store import Store
+from ml_backend.cache.tiers import Cache, TierReport, open_store
 
-__all__ = ["DetectionCache", "MemoryCache", "SingleFlight", "detection_key"]
+__all__ = ["Cache", "SingleFlight", "Store", "TierReport", "address_key", "detection_key", "open_store"]

@@ -1,16 +1,36 @@
-"""The names under which detections are kept; every store uses these."""
+"""The names under which entries are kept. Every store uses these, and nothing else is named anywhere."""
 
 import hashlib
+
+PREFIX = "prelabel:"
+DETECTIONS = PREFIX + "detections:"
+ADDRESSES = PREFIX + "addresses:"
+LOCKS = PREFIX + "locks:"
 
 # Raise when the way from a file's bytes to the detector's input changes, since that can change what is found.
 INPUT_SHAPING = 1
 
 
-def detection_key(fingerprint: str, image: bytes) -> str:
+def detection_key(fingerprint: str, digest: str) -> str:
     """Return the key of one picture's raw detections: same model, same input shaping, same bytes.
 
     Args:
         fingerprint: of the detector's files, 64 hex digits.
-        image: the bytes of the image file.
+        digest: SHA-256 of the bytes of the image file, 64 hex digits.
     """
-    return f"prelabel:detections:{fingerprint}:{INPUT_SHAPING}:{hashlib.sha256(image).hexdigest()}"
+    return f"{DETECTIONS}{fingerprint}:{INPUT_SHAPING}:{digest}"
+
+
+def address_key(address: str) -> str:
+    """Return the key of what is known about an address. Hashed, since addresses can hold passwords."""
+    return ADDRESSES + hashlib.sha256(address.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def lock_key(key: str) -> str:
+    """Return the key of the lock that whoever computes the entry under ``key`` holds."""
+    return LOCKS + key.removeprefix(PREFIX)
+
+
+def fingerprint_of(key: str) -> str:
+    """Return the model fingerprint in a key of detections, or nothing for another key."""
+    return key.removeprefix(DETECTIONS).partition(":")[0] if key.startswith(DETECTIONS) else ""

@@ -1,43 +1,62 @@
 """The tier in this process: bounded by bytes, least recently used out first."""
 
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection, Mapping
 
-from ml_backend.detections import Detections
+from ml_backend.cache.entry import HEADER
+from ml_backend.cache.store import Listed, Usage
 
-ENTRY_OVERHEAD = 400  # key, bytes objects and dictionary slot; measured with sys.getsizeof on CPython 3.11
+ENTRY_OVERHEAD = 450  # key, bytes objects and dictionary slot; measured with sys.getsizeof on CPython 3.11
 
 
-class MemoryCache:
-    """Encoded detections in memory, 2.2 kB a picture on average (80 photographs, YOLOX-Nano), never more than ``max_bytes`` in all."""
+class MemoryStore:
+    """Entries in memory, never more than ``max_bytes`` in all."""
+
+    name = "memory"
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.used_bytes = 0
+        self.place = f"memory, {max_bytes:,} bytes"
+        self._used = 0
         self._entries: OrderedDict[str, bytes] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    async def read(self, keys: Collection[str]) -> dict[str, bytes]:
+        """Return what is kept under ``keys``, which then counts as used just now."""
+        found = {key: self._entries[key] for key in keys if key in self._entries}
+        for key in found:
+            self._entries.move_to_end(key)
+        return found
 
-    async def get(self, key: str) -> Detections | None:
-        """Return what is kept under ``key``, which then counts as used just now."""
-        packed = self._entries.get(key)
-        if packed is None:
-            return None
-        self._entries.move_to_end(key)
-        return Detections.from_bytes(packed)
-
-    async def put(self, key: str, detections: Detections) -> None:
-        """Keep ``detections``, at the cost of those that were used longest ago; not at all where they alone are too large."""
-        packed = detections.to_bytes()
-        self._forget(key)
-        if len(packed) + ENTRY_OVERHEAD > self.max_bytes:
-            return
-        self._entries[key] = packed
-        self.used_bytes += len(packed) + ENTRY_OVERHEAD
-        while self.used_bytes > self.max_bytes:
+    async def write(self, entries: Mapping[str, bytes]) -> None:
+        """Keep ``entries``, at the cost of those that were used longest ago; not at all those that alone are too large."""
+        for key, sealed in entries.items():
+            self._forget(key)
+            if len(sealed) + ENTRY_OVERHEAD <= self.max_bytes:
+                self._entries[key] = sealed
+                self._used += len(sealed) + ENTRY_OVERHEAD
+        while self._used > self.max_bytes:
             self._forget(next(iter(self._entries)))
 
-    def _forget(self, key: str) -> None:
-        packed = self._entries.pop(key, None)
-        if packed is not None:
-            self.used_bytes -= len(packed) + ENTRY_OVERHEAD
+    async def delete(self, keys: Collection[str]) -> int:
+        """Forget ``keys``; gives how many there were."""
+        return sum(self._forget(key) for key in keys)
+
+    async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
+        """List the entries whose keys start with ``prefix``."""
+        entries = list(self._entries.items())
+        yield [Listed(key, len(sealed), sealed[: HEADER.size]) for key, sealed in entries if key.startswith(prefix)]
+
+    async def usage(self) -> Usage:
+        """Return the entries and about how much memory they take."""
+        return Usage(len(self._entries), self._used)
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._used = 0
+
+    def _forget(self, key: str) -> bool:
+        sealed = self._entries.pop(key, None)
+        if sealed is not None:
+            self._used -= len(sealed) + ENTRY_OVERHEAD
+        return sealed is not None

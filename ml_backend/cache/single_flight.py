@@ -8,9 +8,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares running computations by key, within one event loop."""
+    """Shares running computations by key, within one event loop; ``on_wait`` is called for each that is waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_wait: Callable[[], object] = lambda: None) -> None:
+        self._on_wait = on_wait
         self._running: dict[str, asyncio.Task[T]] = {}
 
     async def run(self, key: str, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -24,6 +25,8 @@ class SingleFlight(Generic[T]):
             task = asyncio.create_task(compute())
             self._running[key] = task
             task.add_done_callback(lambda done: self._land(key, done))
+        else:
+            self._on_wait()
         return await asyncio.shield(task)
 
     def _land(self, key: str, task: asyncio.Task[T]) -> None:

@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """Run the whole job offline: drawn scenes, the demo detector, the real server."""
     with plain_errors():
-        settings = load_settings(only={"tfhub_cache_dir"}, model="demo")
+        settings = load_settings(only={"tfhub_cache_dir"}, model="demo", cache="memory")
         configure_logging("warning")
         detector = load_detector(settings)
 

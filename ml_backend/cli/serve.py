@@ -10,8 +10,9 @@ from typing import Annotated
 import structlog
 import typer
 
+from ml_backend.cache import open_store
 from ml_backend.cli.common import Model, app, load_detector, out, plain_errors
-from ml_backend.errors import DetectorLoadError
+from ml_backend.errors import CacheError, DetectorLoadError
 from ml_backend.images import Finding, ImageFetcher, LabelStudios
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
@@ -45,7 +46,7 @@ def serve(
                 fingerprint=detector.fingerprint[:8],
                 url=f"http://{settings.host}:{settings.port}",
                 inference_workers=settings.inference_workers,
-                cache=f"memory, {settings.memory_cache_bytes:,} bytes",
+                cache=settings.cache_kind,
             )
             from ml_backend.server.app import create_app
 
@@ -64,8 +65,7 @@ def doctor(model: Model = None) -> None:
         for note in settings.warnings():
             out.print("note ", style="yellow", end=" ")
             out.print(note, markup=False, highlight=False, soft_wrap=True)
-        findings = []
-        findings.append(asyncio.run(_check_label_studio(settings)))
+        findings = [asyncio.run(_check_label_studio(settings)), asyncio.run(_check_cache(settings))]
         try:
             detector = load_detector(settings)
             findings.append(Finding(ok=True, sentence=f"The detector {detector.name} is loaded and warm."))
@@ -81,3 +81,18 @@ def doctor(model: Model = None) -> None:
 async def _check_label_studio(settings: Settings) -> Finding:
     async with ImageFetcher(settings) as fetcher:
         return await fetcher.check(LabelStudios(settings).configured)
+
+
+async def _check_cache(settings: Settings) -> Finding:
+    store = open_store(settings)
+    if store is None:
+        return Finding(ok=True, sentence=f"PRELABEL_CACHE={settings.cache_kind}: detections are gone with a restart.")
+    try:
+        usage = await store.usage()
+    except CacheError as error:
+        return Finding(
+            ok=False, sentence=f"The cache in {store.place} cannot be used; Prelabel goes on without it. {error}."
+        )
+    finally:
+        await store.close()
+    return Finding(ok=True, sentence=f"The cache in {store.place} answers; it has {usage.entries:,} entries.")

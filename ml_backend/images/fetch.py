@@ -1,8 +1,10 @@
 """From an image reference to the bytes of the file: over HTTP with limits, from the task itself, or from this machine's disk."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -22,9 +24,18 @@ from ml_backend.images.references import (
     InlineReference,
     LabelStudioReference,
 )
+from ml_backend.images.versions import PictureVersion, canonical, is_final, validators
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A picture's bytes, and which version of it they are."""
+
+    data: bytes
+    version: PictureVersion
 
 
 class ImageFetcher:
@@ -52,13 +63,43 @@ class ImageFetcher:
         await self._trusted.close()
         await self._guarded.close()
 
-    async def fetch(self, reference: ImageReference, home: LabelStudio | None = None, task_id: object = None) -> bytes:
-        """Return the bytes of the picture, at most ``image_max_bytes`` of them, within ``image_timeout`` seconds.
+    def address(self, reference: ImageReference, home: LabelStudio | None) -> str | None:
+        """Return what names the picture for good, whoever signs it: the canonical address, or None where it has none.
+
+        Args:
+            reference: which picture.
+            home: the Label Studio of the task.
+        """
+        try:
+            match reference:
+                case HttpReference(url):
+                    return canonical(self._reachable(_url(url), home))
+                case LabelStudioReference(path) if home is not None:
+                    return canonical(self._reachable(_url(home.at(path)), home))
+                case CloudReference(uri) if home is not None:
+                    return f"{uri} in {home.url}"
+        except ValueError:  # not an address at all, as fetching it will tell
+            pass
+        return None
+
+    async def fetch(
+        self,
+        reference: ImageReference,
+        home: LabelStudio | None = None,
+        task_id: object = None,
+        *,
+        unless: PictureVersion | None = None,
+    ) -> Fetched | None:
+        """Return the picture, at most ``image_max_bytes`` of it, within ``image_timeout`` seconds.
 
         Args:
             reference: which picture.
             home: the Label Studio of the task, for paths, cloud storage URIs and the token.
             task_id: the task's id in Label Studio, which resolves cloud storage URIs by task.
+            unless: the version that is known; the server is asked to send the picture only if that is not the one any more.
+
+        Returns:
+            The picture, or None where the server says that it is still that version.
 
         Raises:
             ImageFetchError: unreachable, slow, not found, refused, empty, or too large.
@@ -67,30 +108,33 @@ class ImageFetcher:
         match reference:
             case InlineReference(data):
                 self._check_size(len(data), reference)
-                return data
+                return await asyncio.to_thread(_with_digest, data)
             case FileReference():
                 return await asyncio.to_thread(self._read_file, reference)
             case HttpReference(url):
-                return await self._download(url, reference, home)
+                address = url
             case LabelStudioReference(path):
-                return await self._download(_known(home, reference).at(path), reference, home)
+                address = _known(home, reference).at(path)
             case CloudReference(uri):
                 if not isinstance(task_id, int):  # it becomes a part of a path that is asked for with the token
                     raise ImageReferenceError(f"{reference} is resolved by the task's id, which must be a whole number")
-                return await self._download(_known(home, reference).resolver_of(uri, task_id), reference, home)
+                address = _known(home, reference).resolver_of(uri, task_id)
+        return await self._download(address, reference, home, unless)
 
-    def _read_file(self, reference: FileReference) -> bytes:
+    def _read_file(self, reference: FileReference) -> Fetched:
         try:
             self._check_size(reference.path.stat().st_size, reference)
-            return reference.path.read_bytes()
+            return _with_digest(reference.path.read_bytes())
         except OSError as error:
             raise ImageFetchError(f"{reference} cannot be read: {error.strerror or error}") from None
 
-    async def _download(self, url: str, reference: ImageReference, home: LabelStudio | None) -> bytes:
+    async def _download(
+        self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
+    ) -> Fetched | None:
         limit = self._settings.image_timeout
         try:
             async with asyncio.timeout(limit):
-                return await self._follow(url, reference, home)
+                return await self._follow(address, reference, home, unless)
         except TimeoutError:
             raise ImageFetchError(f"{reference} did not arrive within {limit:g} s (PRELABEL_IMAGE_TIMEOUT)") from None
         except TooLargeError:
@@ -100,20 +144,28 @@ class ImageFetcher:
         except (aiohttp.ClientError, ValueError) as error:
             raise ImageFetchError(f"{reference} cannot be fetched: {network_cause(error)}") from None
 
-    async def _follow(self, address: str, reference: ImageReference, home: LabelStudio | None) -> bytes:
-        # Redirects are followed by hand, since each hop decides anew whether it may see the token.
-        url = self._reachable(_url(address), home)
+    async def _follow(
+        self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
+    ) -> Fetched | None:
+        # Redirects are followed by hand, since each hop decides anew whether it may see the token and what is asked of it.
+        url = first = self._reachable(_url(address), home)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._get(url, home) as response:
+            conditions = unless.conditions(url) if unless else {}
+            async with self._get(url, home, conditions) as response:
                 if response.status in {301, 302, 303, 307, 308} and "Location" in response.headers:
                     url = self._reachable(url.join(_url(response.headers["Location"])), home)
                     if url.scheme not in {"http", "https"} or not url.host:
                         raise ImageFetchError(f"{reference} redirects to something that is not http(s)")
                     continue
+                if response.status == 304 and conditions:
+                    return None
                 if response.status != 200:
                     hint = refusal_hint(response, home)
                     raise ImageFetchError(f"{reference} answered {response.status} {response.reason}{hint}")
-                return await self._read(response, reference)
+                data, digest = await self._read(response, reference)
+                etag, modified = validators(response.headers)
+                final = home is not None and home.trusted and is_final(home.path_of(first))
+                return Fetched(data, PictureVersion(digest, final, canonical(url), etag, modified))
         raise ImageFetchError(f"{reference} redirects more than {MAX_REDIRECTS} times")
 
     def _reachable(self, url: URL, home: LabelStudio | None) -> URL:
@@ -123,7 +175,9 @@ class ImageFetcher:
         return url if text == str(url) else _url(text)
 
     @asynccontextmanager
-    async def _get(self, url: URL, home: LabelStudio | None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(
+        self, url: URL, home: LabelStudio | None, conditions: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         at_home = home if home is not None and home.is_home(url) else None
         token = at_home.headers if at_home else None
         session = self._trusted if at_home and at_home.trusted else self._guarded
@@ -131,21 +185,22 @@ class ImageFetcher:
             url = url.with_user(None)  # either the token or user and password, and here it is the token
         for attempt in ("first", "last"):
             headers = await token.get(session) if token else {}
-            async with session.get(url, headers=headers, allow_redirects=False) as response:
+            async with session.get(url, headers=headers | conditions, allow_redirects=False) as response:
                 # An access token can be dropped before its time; a new one is worth one more try.
                 if response.status == 401 and token and attempt == "first" and token.forget(headers):
                     continue
                 yield response
                 return
 
-    async def _read(self, response: aiohttp.ClientResponse, reference: ImageReference) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, reference: ImageReference) -> tuple[bytes, str]:
+        digest = hashlib.sha256()  # as it arrives: all at once, a large picture would hold the event loop up
         try:
-            body = await read_at_most(response, self._settings.image_max_bytes)
+            body = await read_at_most(response, self._settings.image_max_bytes, digest.update)
         except TooLargeError:
             raise self._too_large(reference) from None
         if not body:
             raise ImageFetchError(f"{reference} answered {response.status} without a body")
-        return body
+        return body, digest.hexdigest()
 
     def _check_size(self, size: int, reference: ImageReference) -> None:
         if size > self._settings.image_max_bytes:
@@ -159,6 +214,10 @@ class ImageFetcher:
         """Tell whether Label Studio can be reached and takes the token; never raises, and takes five seconds at most."""
         session = self._trusted if home is not None and home.trusted else self._guarded
         return await check(home, session)
+
+
+def _with_digest(data: bytes) -> Fetched:
+    return Fetched(data, PictureVersion(hashlib.sha256(data).hexdigest()))
 
 
 def _known(home: LabelStudio | None, reference: ImageReference) -> LabelStudio:

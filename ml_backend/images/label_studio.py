@@ -51,6 +51,10 @@ class LabelStudio:
             path = path.removeprefix(prefix)
         return self.url + path
 
+    def path_of(self, url: URL) -> str:
+        """Return the path of ``url`` within this Label Studio, without its path prefix; empty where it leads elsewhere."""
+        return url.path.removeprefix(urlsplit(self.url).path) if self.is_home(url) else ""
+
     def resolver_of(self, uri: str, task_id: int) -> str:
         """Return the address at which Label Studio resolves a cloud storage URI of one of its tasks.
 

@@ -53,6 +53,16 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
 
 
 async def _probe(pipeline: Pipeline) -> None:
+    for tier in await pipeline.check_cache():
+        if tier.problem:
+            log.warning(
+                "the cache is not there; going on without until it is",
+                tier=tier.name,
+                place=tier.place,
+                cause=tier.problem,
+            )
+        else:
+            log.info("cache", tier=tier.name, place=tier.place, entries=tier.usage.entries if tier.usage else 0)
     finding = await pipeline.check_label_studio()
     wrong = not finding.ok and pipeline.label_studios.configured is not None
     log.log(logging.WARNING if wrong else logging.INFO, finding.sentence)

@@ -1,6 +1,6 @@
 """The routes that Label Studio calls, and the diagnosis page for people."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
@@ -106,9 +107,12 @@ async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
             failure = status.record_failure(task_id(task), answer)
             log.warning("task failed", project=project, task=failure.task, code=failure.code, cause=failure.cause)
             results.append(FAILED_TASK)
+            outcome = failure.code
         else:
             status.record_prediction(empty=not answer["result"])
+            outcome = "predicted"
             results.append(answer)
+        pipeline.metrics.tasks.labels(outcome).inc()
     return JSONResponse({"results": results})
 
 
@@ -132,6 +136,13 @@ async def webhook(request: Request, service: ServiceOf) -> WebhookResponse:
     return WebhookResponse(status="counted")
 
 
+@for_users.get("/metrics", response_class=Response)
+async def metrics(service: ServiceOf) -> Response:
+    """Give the figures of this process in Prometheus' text format."""
+    await service.pipeline.check_cache()
+    return Response(service.pipeline.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
 @for_users.get("/status", response_class=Response)
 async def show_status(request: Request, service: ServiceOf) -> Response:
     """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
@@ -146,6 +157,8 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
             "contract": str(detector.contract),
         },
         "score_threshold": service.settings.model_score_threshold,
+        "cache": [asdict(tier) for tier in await service.pipeline.check_cache()],
+        "model_runs": int(service.pipeline.metrics.value("prelabel_model_runs_total")),
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
         "events": service.events.to_json(),

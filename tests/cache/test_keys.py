@@ -1,8 +1,25 @@
-from ml_backend.cache import detection_key
+from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, lock_key
+
+FINGERPRINT, DIGEST = "f" * 64, "d" * 64
 
 
-def test_key_is_of_model_and_bytes() -> None:
+def test_detections_are_of_model_and_bytes() -> None:
     """The same picture hits under another name; another model or picture never does."""
-    key = detection_key("f" * 64, b"picture")
-    assert key == detection_key("f" * 64, b"picture")
-    assert len({key, detection_key("e" * 64, b"picture"), detection_key("f" * 64, b"picturf")}) == 3
+    key = detection_key(FINGERPRINT, DIGEST)
+    assert key == detection_key(FINGERPRINT, DIGEST)
+    assert len({key, detection_key("e" * 64, DIGEST), detection_key(FINGERPRINT, "e" * 64)}) == 3
+    assert fingerprint_of(key) == FINGERPRINT
+
+
+def test_addresses_are_not_readable() -> None:
+    """They can hold passwords; and a lone surrogate, as JSON can carry, is no reason to fail."""
+    assert "secret" not in address_key("http://me:secret@host/a.jpg\ud800")
+    assert fingerprint_of(address_key("http://host/a.jpg")) == ""
+
+
+def test_kinds_do_not_meet() -> None:
+    """An entry and its lock lie under different keys, all below one prefix."""
+    key = detection_key(FINGERPRINT, DIGEST)
+    kinds = {key, lock_key(key), address_key(key)}
+    assert len(kinds) == 3
+    assert all(each.startswith("prelabel:") for each in kinds)

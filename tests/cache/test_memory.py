@@ -1,48 +1,18 @@
-import numpy as np
-import pytest
+import gc
+import os
+import tracemalloc
 
-from ml_backend.cache import MemoryCache
-from ml_backend.cache.memory import ENTRY_OVERHEAD
-from ml_backend.detections import Detections
-
-
-def one(score: float) -> Detections:
-    """Return one detection that its score tells from others."""
-    return Detections(
-        boxes=np.zeros((1, 4), np.float32),
-        scores=np.array([score], np.float32),
-        class_names=("Car",),
-        class_mids=("/m/0k4j",),
-        width=1,
-        height=1,
-    )
+from ml_backend.cache.keys import detection_key
+from ml_backend.cache.memory import MemoryStore
 
 
-async def test_what_is_put_is_got() -> None:
-    """And what was never put is None."""
-    cache = MemoryCache(10_000)
-    await cache.put("a", one(0.5))
-    found = await cache.get("a")
-    assert found is not None
-    assert found.scores.tolist() == [0.5]
-    assert await cache.get("b") is None
-
-
-async def test_least_recently_used_goes_first() -> None:
-    """A look counts as use."""
-    cache = MemoryCache(2 * (len(one(0.5).to_bytes()) + ENTRY_OVERHEAD))
-    await cache.put("a", one(0.1))
-    await cache.put("b", one(0.2))
-    await cache.get("a")
-    await cache.put("c", one(0.3))
-    assert [key for key in "abc" if await cache.get(key) is not None] == ["a", "c"]
-
-
-@pytest.mark.parametrize("room", [0, 100, 5_000])
-async def test_bytes_are_bounded(room: int) -> None:
-    """However much is put, and again under the same key."""
-    cache = MemoryCache(room)
-    for number in range(100):
-        await cache.put(str(number % 30), one(0.5))
-        assert cache.used_bytes <= room
-    assert (len(cache) > 0) == (room == 5_000)
+async def test_room_is_what_it_takes() -> None:
+    """The overhead that is counted for each entry is the true one, to a tenth of the whole."""
+    store = MemoryStore(100_000_000)
+    gc.collect()
+    tracemalloc.start()
+    for number in range(10_000):
+        await store.write({detection_key("f" * 64, f"{number:064}"): os.urandom(2_000)})
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.9 < taken / (await store.usage()).room < 1.1

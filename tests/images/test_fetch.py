@@ -1,5 +1,6 @@
 import base64
 import gzip
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,10 @@ async def fetch(value: object, **settings: Any) -> bytes:
     """Fetch what a task names, with some settings."""
     given = load_settings(**settings)
     async with ImageFetcher(given) as fetcher:
-        return await fetcher.fetch(parse_reference(value), LabelStudios(given).configured, 7)
+        fetched = await fetcher.fetch(parse_reference(value), LabelStudios(given).configured, 7)
+        assert fetched is not None
+        assert fetched.version.digest == hashlib.sha256(fetched.data).hexdigest()
+        return fetched.data
 
 
 @pytest.fixture

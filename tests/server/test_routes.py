@@ -8,6 +8,8 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 from picture_server import Answer, PictureServer
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from redis_server import RedisServer
 from samples import BALLOON_CONFIG, balloon_file, encoded
 
 Serve = Callable[..., str]
@@ -437,3 +439,40 @@ def test_status_is_a_page_for_browsers(serve: Serve, pictures: PictureServer) ->
         assert words in page.text
     assert "<script>" not in page.text
     assert "<img" not in page.text
+
+
+def test_metrics_count_what_happens(serve: Serve, pictures: PictureServer) -> None:
+    """In Prometheus' own format: tasks, runs of the model, and where pictures were found."""
+    url = serve()
+    tasks = [label_studio_task(1, pictures.add("/a.png", balloon_file())), label_studio_task(2, pictures.url + "/none")]
+    for _ in range(2):
+        post(url, tasks)
+    answer = httpx.get(f"{url}/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    figures = {
+        sample.name + "".join(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    expected = {
+        "prelabel_tasks_totalpredicted": 2,
+        "prelabel_tasks_totalimage_not_fetched": 2,
+        "prelabel_model_runs_total": 1,
+        "prelabel_fetches_totaltransfer": 2,
+        "prelabel_cache_reads_totalhitmemory": 1,
+        "prelabel_cache_reads_totalmisssqlite": 1,
+        "prelabel_cache_entriessqlite": 1,
+        "prelabel_cache_breaker_opensqlite": 0,
+        "prelabel_pictures_in_flight": 0,
+    }
+    assert {name: figures.get(name) for name in expected} == expected
+
+
+def test_status_shows_the_cache(serve: Serve, redis: RedisServer) -> None:
+    """Where it is, and what it does while Redis is away."""
+    there = httpx.get(serve(redis_url=redis.url) + "/status").json()["cache"]
+    assert [(tier["name"], tier["problem"]) for tier in there] == [("memory", None), ("redis", None)]
+    away = serve(redis_url="redis://:s3cret@127.0.0.1:1/0")
+    page = httpx.get(f"{away}/status", headers={"Accept": "text/html"}).text
+    assert "going on without" in page
+    assert "s3cret" not in page

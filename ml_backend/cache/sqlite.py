@@ -1,0 +1,214 @@
+"""The tier in a file: survives restarts, serves several processes of one machine, needs nothing installed."""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ml_backend.cache.entry import HEADER
+from ml_backend.cache.store import Listed, StoreAwayError, StoreRefusedError, Usage
+
+T = TypeVar("T")
+
+APPLICATION = 0x504C4231  # tells our files from other programs' (https://sqlite.org/pragma.html#pragma_application_id)
+SCHEMA_VERSION = 1
+PAGE_BYTES = 16_384  # an entry of 2.3 kB would fill a page of SQLite's usual 4,096 bytes alone, and waste the rest
+SCHEMA = """
+    DROP TABLE IF EXISTS entries;
+    CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL);
+    CREATE INDEX entries_by_use ON entries (used);
+"""
+BUSY_SECONDS = 1.0  # that another process may hold the file
+MOST_TOUCHED = 1000  # reads whose times are held back at most
+PORTION = 1000
+
+
+class SqliteStore:
+    """Entries in one SQLite file, at most ``max_bytes`` of it in use; least recently used out first.
+
+    All work is done by one thread with one connection. A file that is damaged is put aside (``….damaged``) and begun anew; another
+    program's database is left alone.
+    """
+
+    name = "sqlite"
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self.place = f"{path}, {max_bytes:,} bytes"
+        self._path = path
+        self._max_bytes = max_bytes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+        # Readers write nothing: when an entry was used is told with the next write, which alone wants to know.
+        self._touched: dict[str, int] = {}
+
+    async def read(self, keys: Collection[str]) -> dict[str, bytes]:
+        """Return what is kept under ``keys``, which then counts as used just now."""
+        return await self._run(lambda database: self._read(database, keys))
+
+    async def write(self, entries: Mapping[str, bytes]) -> None:
+        """Keep ``entries`` in one transaction, at the cost of those that were used longest ago."""
+        await self._run(lambda database: self._write(database, entries))
+
+    async def delete(self, keys: Collection[str]) -> int:
+        """Forget ``keys`` and give their room back to the disk; gives how many there were."""
+        return await self._run(lambda database: self._delete(database, keys))
+
+    async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
+        """List the entries whose keys start with ``prefix``, in the order of the keys."""
+        query = (
+            f"SELECT key, length(value), substr(value, 1, {HEADER.size}) FROM entries "  # noqa: S608 - a number of ours
+            "WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
+        )
+        last, end = prefix, prefix + "\U0010ffff"
+        while True:
+            given = (last, end, PORTION)
+            rows = await self._run(lambda database, given=given: database.execute(query, given).fetchall())  # type: ignore[misc]  # mypy does not infer lambdas with defaults
+            if not rows:
+                return
+            yield [Listed(*row) for row in rows]
+            last = rows[-1][0]
+
+    async def usage(self) -> Usage:
+        """Return the entries and the bytes of the file that are in use."""
+        return await self._run(
+            lambda database: Usage(
+                database.execute("SELECT count(*) FROM entries").fetchone()[0], _bytes_in_use(database)
+            )
+        )
+
+    async def close(self) -> None:
+        """Close the file."""
+        # In this thread, since at the end of the interpreter no other takes any work.
+        self._thread.shutdown(cancel_futures=True)
+        self._disconnect()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+
+    def _translated(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        for attempt in ("first", "last"):
+            try:
+                return work(self._connect())
+            except sqlite3.OperationalError as error:  # locked, full, read-only, …
+                if self._connection is None:
+                    raise StoreAwayError(f"{self._path} cannot be opened: {error}") from None
+                raise StoreRefusedError(f"{self._path}: {error}") from None
+            except OSError as error:
+                raise StoreAwayError(f"{self._path} cannot be opened: {error.strerror or error}") from None
+            except sqlite3.DatabaseError as error:  # "file is not a database", "database disk image is malformed"
+                if attempt == "last":
+                    raise StoreRefusedError(f"{self._path}: {error}") from None
+                self._start_anew()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(database)
+            except BaseException:
+                database.close()
+                raise
+            self._connection = database
+        return self._connection
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next count for a new file only
+        database.execute("PRAGMA auto_vacuum = incremental")
+        if not self._is_ours(database):
+            with _transaction(database):
+                if not self._is_ours(database):  # another process may have been faster
+                    for statement in SCHEMA.strip().split(";")[:-1]:
+                        database.execute(statement)
+                    database.execute(f"PRAGMA application_id = {APPLICATION}")
+                    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("PRAGMA journal_mode = wal")
+        # A power cut may cost the last entries but not the file (https://sqlite.org/pragma.html#pragma_synchronous).
+        database.execute("PRAGMA synchronous = normal")
+
+    def _is_ours(self, database: sqlite3.Connection) -> bool:
+        application, version, tables = (
+            database.execute(query).fetchone()[0]
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+        )
+        if tables and application != APPLICATION:
+            raise StoreAwayError(f"{self._path} is another program's database; name another file (PRELABEL_CACHE_FILE)")
+        return bool(tables) and version == SCHEMA_VERSION
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._write(self._connection, {})
+            self._connection.close()
+            self._connection = None
+
+    def _start_anew(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._path.replace(self._path.with_name(self._path.name + ".damaged"))
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _read(self, database: sqlite3.Connection, keys: Collection[str]) -> dict[str, bytes]:
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT key, value FROM entries WHERE key IN ({marks})"  # noqa: S608 - question marks only
+        found = dict(database.execute(query, tuple(keys)).fetchall())
+        now = _now()
+        self._touched.update(dict.fromkeys(found, now))
+        if len(self._touched) > MOST_TOUCHED:
+            self._write(database, {})
+        return found
+
+    def _write(self, database: sqlite3.Connection, entries: Mapping[str, bytes]) -> None:
+        now = _now()
+        fitting = [(key, value, now) for key, value in entries.items() if len(value) <= self._max_bytes]
+        touched = [(used, key) for key, used in self._touched.items()]
+        self._touched.clear()
+        with _transaction(database):
+            database.executemany("UPDATE entries SET used = ? WHERE key = ?", touched)
+            database.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", fitting)
+            while (excess := _bytes_in_use(database) - self._max_bytes) > 0:
+                oldest = []
+                for key, size in database.execute("SELECT key, length(value) FROM entries ORDER BY used"):
+                    oldest.append((key,))
+                    excess -= size
+                    if excess <= 0:
+                        break
+                if not oldest:
+                    break
+                database.executemany("DELETE FROM entries WHERE key = ?", oldest)
+
+    def _delete(self, database: sqlite3.Connection, keys: Collection[str]) -> int:
+        with _transaction(database):
+            deleted = database.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys]).rowcount
+        database.execute("PRAGMA incremental_vacuum").fetchall()
+        return deleted
+
+
+@contextlib.contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _bytes_in_use(database: sqlite3.Connection) -> int:
+    pages, free, size = (
+        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _now() -> int:
+    return time.time_ns()

@@ -1,0 +1,192 @@
+"""The cache as the pipeline sees it: memory in front, SQLite or Redis behind, and no failure of either that anyone notices."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ml_backend.cache.batched import BatchedReads
+from ml_backend.cache.breaker import Breaker
+from ml_backend.cache.entry import Entry, seal, unseal
+from ml_backend.cache.locks import Locks
+from ml_backend.cache.memory import MemoryStore
+from ml_backend.cache.redis import RedisStore
+from ml_backend.cache.sqlite import SqliteStore
+from ml_backend.cache.store import Store, StoreAwayError, Usage
+from ml_backend.detections import Detections
+from ml_backend.errors import CacheError
+from ml_backend.metrics import Metrics
+from ml_backend.settings import Settings
+
+T = TypeVar("T")
+
+SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
+POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
+
+
+def open_store(settings: Settings) -> Store | None:
+    """Return the tier behind the memory that the settings choose, or None. Nothing is connected or opened yet."""
+    if settings.cache_kind == "redis" and settings.redis_url is not None:
+        url = settings.redis_url.get_secret_value()
+        return RedisStore(url, ttl=settings.cache_ttl_seconds, timeout=settings.redis_timeout)
+    if settings.cache_kind == "sqlite":
+        return SqliteStore(settings.cache_file, settings.cache_file_bytes)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class TierReport:
+    """One tier, for people: what was found in it since the start, how much it keeps, or why it cannot tell."""
+
+    name: str
+    place: str
+    hits: int
+    misses: int
+    usage: Usage | None
+    problem: str | None
+
+
+class Cache:
+    """Entries by key, through the tiers. Never raises: whatever fails is counted and is a miss."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._memory = MemoryStore(0 if settings.cache_kind == "none" else settings.memory_cache_bytes)
+        self._store = open_store(settings)
+        self._ttl = settings.cache_ttl_seconds
+        if self._store is not None:
+            timeout = settings.redis_timeout if isinstance(self._store, RedisStore) else SQLITE_TIMEOUT
+            gauge = metrics.breaker_open.labels(self._store.name)
+            gauge.set(0)
+            self._breaker = Breaker(self._store, timeout=timeout, on_change=gauge.set)
+            self._reads = BatchedReads(self._read_store)
+        # SQLite has no locks that end when their holder dies, so there two processes may compute one picture at the same time.
+        self._locks = Locks(self._store, self._call) if isinstance(self._store, RedisStore) else None
+
+    def __str__(self) -> str:
+        return self._memory.place + (f"; behind it {self._store.name} at {self._store.place}" if self._store else "")
+
+    async def get(self, key: str, decode: Callable[[bytes], T]) -> T | None:
+        """Return what is kept under ``key``, or None.
+
+        Args:
+            key: of :mod:`ml_backend.cache.keys`.
+            decode: makes the value of an entry's payload; a ValueError makes the entry a corrupt one.
+        """
+        sealed = (await self._memory.read([key])).get(key)
+        found, result = self._opened(key, sealed, decode)
+        self._metrics.cache_reads.labels(self._memory.name, result).inc()
+        if found is None and self._store is not None:
+            found, result = await self._get_from_store(key, decode)
+            self._metrics.cache_reads.labels(self._store.name, result).inc()
+        return found
+
+    async def _get_from_store(self, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
+        try:
+            sealed = await self._reads.get(key)
+        except CacheError:
+            return None, "miss"
+        found, result = self._opened(key, sealed, decode)
+        if found is not None and sealed is not None:
+            await self._memory.write({key: sealed})
+        return found, result
+
+    def _opened(self, key: str, sealed: bytes | None, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
+        if sealed is None:
+            return None, "miss"
+        try:
+            entry = unseal(key, sealed)
+            if self._ttl is not None and entry.written + self._ttl < time.time():
+                return None, "expired"
+            return decode(entry.payload), "hit"
+        except ValueError:
+            return None, "corrupt"
+
+    async def put(self, payloads: Mapping[str, bytes]) -> None:
+        """Keep payloads by key."""
+        now = int(time.time())
+        sealed = {key: seal(key, Entry(payload, now)) for key, payload in payloads.items()}
+        await self._memory.write(sealed)
+        if self._store is not None:
+            store = self._store
+            with contextlib.suppress(CacheError):
+                await self._call("write", lambda: store.write(sealed))
+
+    async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
+        """Return the detections under ``key``, computed now by one process of all that share the store, if by none before.
+
+        Args:
+            key: of :func:`ml_backend.cache.keys.detection_key`.
+            compute: gives them; its errors are the caller's, and the next one's to try again.
+        """
+        known = await self.get(key, Detections.from_bytes)
+        if known is not None:
+            return known
+        if self._locks is None:
+            return await self._compute(key, compute)
+        waited = False
+        while not await self._locks.take(key):
+            if not waited:
+                self._metrics.single_flight_waits.labels("redis").inc()
+                waited = True
+            await asyncio.sleep(POLL_SECONDS)
+            known, _ = await self._get_from_store(key, Detections.from_bytes)
+            if known is not None:
+                return known
+        try:
+            # Whoever had the lock may be done since we looked.
+            known, _ = await self._get_from_store(key, Detections.from_bytes)
+            return known if known is not None else await self._compute(key, compute)
+        finally:
+            await self._locks.give_back(key)
+
+    async def _compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
+        found = await compute()
+        await self.put({key: found.to_bytes()})
+        return found
+
+    async def _read_store(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        store = self._store
+        assert store is not None  # noqa: S101 - only then is there anything that calls this
+        return await self._call("read", lambda: store.read(keys))
+
+    async def _call(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
+        assert self._store is not None  # noqa: S101 - as above
+        started = time.perf_counter()
+        skipped = self._breaker.is_open
+        try:
+            return await self._breaker.call(work)
+        except CacheError as error:
+            kind = "away" if isinstance(error, StoreAwayError) else "refused"
+            self._metrics.cache_errors.labels(self._store.name, operation, kind).inc()
+            raise
+        finally:
+            if not skipped:
+                self._metrics.cache_seconds.labels(self._store.name, operation).observe(time.perf_counter() - started)
+
+    async def measure(self) -> list[TierReport]:
+        """Bring the metrics of room and entries up to date; gives all that matters to people, tier by tier."""
+        return [await self._measure(tier) for tier in (self._memory, self._store) if tier is not None]
+
+    async def _measure(self, tier: Store) -> TierReport:
+        usage = problem = None
+        try:
+            usage = await (tier.usage() if tier is self._memory else self._call("usage", tier.usage))
+        except CacheError as error:
+            problem = str(error)
+        if usage is not None:
+            self._metrics.cache_entries.labels(tier.name).set(usage.entries)
+            self._metrics.cache_bytes.labels(tier.name).set(usage.room)
+        hits, misses = (
+            int(self._metrics.value("prelabel_cache_reads_total", tier=tier.name, result=result))
+            for result in ("hit", "miss")
+        )
+        return TierReport(tier.name, tier.place, hits, misses, usage, problem)
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        if self._store is not None:
+            await self._breaker.close()
+            await self._store.close()

@@ -1,0 +1,131 @@
+"""``prelabel cache``: what is kept, and forgetting it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ml_backend.cache import Store, open_store
+from ml_backend.cache.entry import written_at
+from ml_backend.cache.keys import DETECTIONS, PREFIX, fingerprint_of
+from ml_backend.cache.store import Listed
+from ml_backend.cli.common import app, out, plain_errors
+from ml_backend.errors import CacheError, SettingsError
+from ml_backend.settings import duration, load_settings
+
+SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
+
+cache_app = typer.Typer(help="Show or clear the cache that the settings name.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
+
+def _store() -> Store:
+    settings = load_settings()
+    store = open_store(settings)
+    if store is None:
+        raise CacheError(
+            f"PRELABEL_CACHE={settings.cache_kind}: there is nothing that outlives the server, so nothing to look at"
+        )
+    return store
+
+
+@cache_app.command()
+def stats() -> None:
+    """Show how many detections are kept, by model, and how much room they take."""
+    with plain_errors():
+        asyncio.run(_stats())
+
+
+async def _stats() -> None:
+    store = _store()
+    try:
+        entries: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        oldest = newest = None
+        async for portion in store.scan(PREFIX):
+            for listed in portion:
+                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or listed.key.removeprefix(PREFIX).partition(":")[0]
+                entries[name] += 1
+                sizes[name] += listed.size
+                written = _written(listed)
+                if written is not None:
+                    oldest, newest = min(written, oldest or written), max(written, newest or written)
+        usage = await store.usage()
+    finally:
+        await store.close()
+    out.print(f"{store.name}: {store.place}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("Model, or kind", "Entries", "Bytes", "Bytes an entry")
+    for name, count in entries.most_common():
+        table.add_row(name, f"{count:,}", f"{sizes[name]:,}", f"{sizes[name] / count:,.0f}")
+    out.print(table)
+    whose = "the whole server takes" if store.name == "redis" else "in the file"
+    out.print(f"{usage.room:,} bytes {whose}", highlight=False)
+    if oldest is not None and newest is not None:
+        days = (time.time() - oldest) / 86_400
+        out.print(f"oldest entry: {days:.1f} days", highlight=False)
+
+
+@cache_app.command()
+def clear(
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="FINGERPRINT", help="Only detections of this model; its first digits are enough."),
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Only what was written before, such as 12h or 7d.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Forget detections. Running servers keep what they have in memory until they are restarted."""
+    with plain_errors():
+        prefix, before = _selection(model, older_than)
+        asyncio.run(_clear(prefix, before, yes=yes))
+
+
+def _selection(model: str | None, older_than: str | None) -> tuple[str, float | None]:
+    if model is not None and not re.fullmatch(r"[0-9a-f]{4,64}", model):
+        raise SettingsError(
+            f"--model {model}: expected at least 4 hex digits of a fingerprint, as `prelabel cache stats` shows them"
+        )
+    try:
+        seconds = None if older_than is None else duration(older_than)
+    except ValueError:
+        raise SettingsError(f"--older-than {older_than}: expected an age such as 12h or 7d") from None
+    before = time.time() - seconds if isinstance(seconds, int) else None
+    return (PREFIX if model is None else DETECTIONS + model), before
+
+
+async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
+    store = _store()
+    try:
+        count = sum([len(keys) async for keys in _chosen(store, prefix, before)])
+        if not count:
+            out.print(f"nothing to forget in {store.place}", markup=False, highlight=False, soft_wrap=True)
+            return
+        if not yes:
+            typer.confirm(f"Forget {count:,} entries in {store.place}?", abort=True)
+        forgotten = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
+    finally:
+        await store.close()
+    out.print(f"{forgotten:,} entries forgotten; running servers keep what they have in memory", highlight=False)
+
+
+async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncIterator[list[str]]:
+    async for portion in store.scan(prefix):
+        keys = [listed.key for listed in portion if before is None or (_written(listed) or 0) < before]
+        if keys:
+            yield keys
+
+
+def _written(listed: Listed) -> int | None:
+    try:
+        return written_at(listed.head)
+    except ValueError:
+        return None  # a lock, or damaged

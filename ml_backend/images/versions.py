@@ -1,0 +1,118 @@
+"""What tells one version of a picture at an address from the next, so that it is not transferred again while it is the same."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import msgpack
+from yarl import URL
+
+# Query parameters that sign a request for a while and say nothing of the picture, by the parameters that give the scheme away.
+_SIGNATURES: dict[frozenset[str], re.Pattern[str]] = {
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+    frozenset({"x-amz-signature"}): re.compile(
+        r"x-amz-(algorithm|credential|date|expires|security-token|signature|signedheaders)"
+    ),
+    # https://cloud.google.com/storage/docs/authentication/signatures
+    frozenset({"x-goog-signature"}): re.compile(r"x-goog-(algorithm|credential|date|expires|signature|signedheaders)"),
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html (version 2), and Google's of that time
+    frozenset({"awsaccesskeyid", "signature"}): re.compile(r"awsaccesskeyid|signature|expires|x-amz-security-token"),
+    frozenset({"googleaccessid", "signature"}): re.compile(r"googleaccessid|signature|expires"),
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html
+    frozenset({"key-pair-id", "signature"}): re.compile(r"key-pair-id|signature|expires|policy"),
+    # https://learn.microsoft.com/rest/api/storageservices/create-service-sas
+    frozenset({"sig", "sv"}): re.compile(r"sig|sv|se|st|sp|sr|spr|sip|ss|srt|ses|sdd|sk(oid|tid|t|e|s|v)"),
+}
+
+# Label Studio puts eight random hex digits before the name of each upload, and never writes to one again.
+_UPLOAD = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[^/]+")
+
+
+def canonical(url: URL) -> str:
+    """Return the text of ``url`` without fragment and without the parameters that only sign it."""
+    url = url.with_fragment(None)
+    present = {name.lower() for name in url.query}
+    for marks, signing in _SIGNATURES.items():
+        if marks <= present:
+            kept = [(name, value) for name, value in url.query.items() if not signing.fullmatch(name.lower())]
+            return str(url.with_query(kept))
+    return str(url)
+
+
+def is_final(path: str) -> bool:
+    """Tell whether Label Studio never changes what is at a path of its own."""
+    return _UPLOAD.fullmatch(path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureVersion:
+    """One version of the picture at an address.
+
+    Attributes:
+        digest: SHA-256 of its bytes, 64 hex digits.
+        final: whether the address will never have another version.
+        source: the canonical address that sent it, after redirects: nobody else's word on it counts.
+        etag: what that server called this version, or empty.
+        last_modified: when it changed there, as the server wrote it, or empty.
+    """
+
+    digest: str
+    final: bool = False
+    source: str = ""
+    etag: str = ""
+    last_modified: str = ""
+
+    @property
+    def can_be_asked_for(self) -> bool:
+        """Whether it can be found out, or is known, if the picture is still this version."""
+        return self.final or bool(self.etag or self.last_modified)
+
+    def conditions(self, url: URL) -> dict[str, str]:
+        """Return the headers that ask ``url`` for the picture only if it has changed; none where another server spoke of it."""
+        if canonical(url) != self.source:
+            return {}
+        if self.etag:
+            return {"If-None-Match": self.etag}
+        return {"If-Modified-Since": self.last_modified} if self.last_modified else {}
+
+    def to_bytes(self) -> bytes:
+        """Encode as msgpack."""
+        packed: bytes = msgpack.packb([self.digest, self.final, self.source, self.etag, self.last_modified])
+        return packed
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "PictureVersion":
+        """Decode what :meth:`to_bytes` wrote.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        try:
+            fields = msgpack.unpackb(packed)
+            types = [type(field) for field in fields]
+        except (msgpack.UnpackException, ValueError, TypeError) as error:
+            raise ValueError(f"not an encoded picture version: {error!r}") from error
+        if types != [str, bool, str, str, str]:
+            raise ValueError(f"not an encoded picture version: its fields are {types}")
+        return cls(*fields)
+
+
+def validators(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Return what an answer says of its version: ETag and Last-Modified, each empty where it says nothing that can be relied on.
+
+    RFC 9110, 8.8.2.2: a picture that changed in the very second in which it was sent may change once more in that second.
+    """
+    if "no-store" in _directives(headers.get("Cache-Control", "")):
+        return "", ""
+    modified = headers.get("Last-Modified", "")
+    try:
+        age = parsedate_to_datetime(headers.get("Date", "")) - parsedate_to_datetime(modified)
+        reliable = age.total_seconds() >= 1
+    except (ValueError, TypeError):
+        reliable = False
+    return headers.get("ETag", ""), modified if reliable else ""
+
+
+def _directives(cache_control: str) -> Collection[str]:
+    return {part.strip().lower() for part in cache_control.split(",")}

@@ -1,0 +1,79 @@
+"""What Prometheus reads at ``/metrics``: names, help texts and labels of every figure, in one place."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+class Metrics:
+    """The figures of one pipeline, in a registry of their own, so that several can live in one process.
+
+    Label ``tier`` is ``memory``, ``sqlite`` or ``redis``.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.tasks = Counter(
+            "prelabel_tasks",
+            "Tasks answered, by outcome: predicted, or the code of the error.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.model_runs = Counter(
+            "prelabel_model_runs", "Pictures that were run through the detector.", registry=self.registry
+        )
+        self.fetches = Counter(
+            "prelabel_fetches",
+            "Pictures that were asked for, by what it took: transfer, unchanged (a conditional request), remembered (no request).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.pictures_in_flight = Gauge(
+            "prelabel_pictures_in_flight", "Pictures that are in memory now.", registry=self.registry
+        )
+        self.cache_reads = Counter(
+            "prelabel_cache_reads",
+            "Entries asked for, by result: hit, miss, expired, corrupt (damaged or of another version); the last three are overwritten.",
+            ["tier", "result"],
+            registry=self.registry,
+        )
+        self.cache_errors = Counter(
+            "prelabel_cache_errors",
+            "Calls that a tier failed, by kind: away (no answer in time), refused (an error for an answer).",
+            ["tier", "operation", "kind"],
+            registry=self.registry,
+        )
+        self.cache_seconds = Histogram(
+            "prelabel_cache_seconds",
+            "Time of one call of a tier; a read can ask for many entries at once.",
+            ["tier", "operation"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.cache_entries = Gauge("prelabel_cache_entries", "Entries in a tier.", ["tier"], registry=self.registry)
+        self.cache_bytes = Gauge(
+            "prelabel_cache_bytes",
+            "Room that a tier takes; for redis, of the whole server.",
+            ["tier"],
+            registry=self.registry,
+        )
+        self.breaker_open = Gauge(
+            "prelabel_cache_breaker_open",
+            "1 while a tier is left alone because it does not answer, else 0.",
+            ["tier"],
+            registry=self.registry,
+        )
+        self.single_flight_waits = Counter(
+            "prelabel_single_flight_waits",
+            "Pictures that were waited for because somebody else computed them: in this process, or in another.",
+            ["scope"],
+            registry=self.registry,
+        )
+
+    def exposition(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return one figure by its name and labels; 0 where nothing has happened yet."""
+        return self.registry.get_sample_value(name, labels) or 0

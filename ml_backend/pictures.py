@@ -1,0 +1,154 @@
+"""The part of a task's way that is about one picture, whoever asks for it.
+
+image reference -> address -> bytes -> digest -> cache? -> pixels -> detector -> detections
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ml_backend.cache import Cache, SingleFlight, address_key, detection_key
+from ml_backend.detections import Detections
+from ml_backend.detector.detector import Detector
+from ml_backend.errors import DetectorError, ImageDecodeError
+from ml_backend.images import Fetched, Finding, ImageFetcher, ImageReference, LabelStudio, PictureVersion, decode
+from ml_backend.metrics import Metrics
+from ml_backend.settings import Settings
+
+Place = Callable[[], AbstractAsyncContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found in which version of a picture, and at which address, if it has one."""
+
+    detections: Detections
+    version: PictureVersion
+    address: str | None
+
+
+class Pictures:
+    """Finds what is in pictures, each once; entered as an async context manager, used from one event loop."""
+
+    def __init__(self, settings: Settings, detector: Detector, metrics: Metrics) -> None:
+        self._settings = settings
+        self._detector = detector
+        self._metrics = metrics
+        self.cache = Cache(settings, metrics)
+        self._by_address: SingleFlight[Seen] = SingleFlight()
+        waits = metrics.single_flight_waits.labels("process")
+        self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)
+        # Decoding and the model share the workers, so a decoded picture never waits: as many are in memory as there are workers.
+        self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
+        self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.cache.close)
+            self._fetcher = await stack.enter_async_context(ImageFetcher(self._settings))
+            stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def address(self, reference: ImageReference, home: LabelStudio | None) -> str | None:
+        """Return what names a picture for good, or None where only its content does."""
+        return self._fetcher.address(reference, home)
+
+    async def look(
+        self,
+        reference: ImageReference,
+        home: LabelStudio | None = None,
+        task_id: object = None,
+        *,
+        place: Place = nullcontext,
+        trusted: str | None = None,
+    ) -> Seen:
+        """Return everything that the detector finds in one picture.
+
+        Args:
+            reference: which picture.
+            home: the Label Studio of the task.
+            task_id: the task's id in Label Studio.
+            place: is entered before anything is fetched; what is known without that needs no place.
+            trusted: digest of the picture, where the caller knows that it is still that one.
+
+        Raises:
+            PrelabelError: the picture cannot be had or read, or the detector failed on it.
+        """
+        address = self.address(reference, home)
+        known = await self._recall(address, trusted)
+        if known is not None and known.version.final:
+            self._metrics.fetches.labels("remembered").inc()
+            return known
+        async with place():
+            if address is None:
+                return await self._fetch_and_detect(reference, address, home, task_id, known)
+            # Shared by all who want it now, and who could have got it with the same token.
+            return await self._by_address.run(
+                f"{id(home.headers) if home else ''} {address}",
+                lambda: self._fetch_and_detect(reference, address, home, task_id, known),
+            )
+
+    async def _recall(self, address: str | None, trusted: str | None) -> Seen | None:
+        version = None
+        if trusted is not None:
+            version = PictureVersion(trusted, final=True)
+        elif address is not None and self._settings.remember_addresses:
+            version = await self.cache.get(address_key(address), PictureVersion.from_bytes)
+        if version is None:
+            return None
+        key = detection_key(self._detector.fingerprint, version.digest)
+        detections = await self.cache.get(key, Detections.from_bytes)
+        return None if detections is None else Seen(detections, version, address)
+
+    async def _fetch_and_detect(
+        self,
+        reference: ImageReference,
+        address: str | None,
+        home: LabelStudio | None,
+        task_id: object,
+        known: Seen | None,
+    ) -> Seen:
+        async with self._in_flight:
+            with self._metrics.pictures_in_flight.track_inprogress():
+                fetched = await self._fetcher.fetch(reference, home, task_id, unless=known.version if known else None)
+                if fetched is None:
+                    assert known is not None  # noqa: S101 - only what was named can be unchanged
+                    self._metrics.fetches.labels("unchanged").inc()
+                    return known
+                self._metrics.fetches.labels("transfer").inc()
+                detections = await self._detect(reference, fetched)
+        if address is not None and fetched.version.can_be_asked_for and self._settings.remember_addresses:
+            await self.cache.put({address_key(address): fetched.version.to_bytes()})
+        return Seen(detections, fetched.version, address)
+
+    async def _detect(self, reference: ImageReference, fetched: Fetched) -> Detections:
+        key = detection_key(self._detector.fingerprint, fetched.version.digest)
+        try:
+            return await self._by_content.run(
+                key, lambda: self.cache.get_or_compute(key, lambda: self._compute(fetched.data))
+            )
+        except (ImageDecodeError, DetectorError) as error:
+            # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
+            raise type(error)(f"{reference}: {error}") from error
+
+    async def _compute(self, image: bytes) -> Detections:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, self._decode_and_run, image)
+
+    def _decode_and_run(self, image: bytes) -> Detections:
+        pixels = decode(image, max_pixels=self._settings.image_max_pixels)
+        self._metrics.model_runs.inc()
+        return self._detector.run(pixels)
+
+    async def check_label_studio(self, home: LabelStudio | None) -> Finding:
+        """Tell whether a Label Studio can be reached and takes the token."""
+        return await self._fetcher.check(home)

@@ -1,0 +1,135 @@
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_backend.cache.sqlite import SqliteStore
+from ml_backend.cache.store import StoreAwayError, StoreRefusedError
+
+ROOM = 10_000_000
+
+
+def store_in(path: Path) -> SqliteStore:
+    """Return a store in a file."""
+    return SqliteStore(path, ROOM)
+
+
+async def test_entries_outlive_the_process(tmp_path: Path) -> None:
+    """Closed and opened again."""
+    first = store_in(tmp_path / "cache.sqlite3")
+    await first.write({"prelabel:a": b"kept"})
+    await first.close()
+    second = store_in(tmp_path / "cache.sqlite3")
+    assert await second.read(["prelabel:a"]) == {"prelabel:a": b"kept"}
+    await second.close()
+
+
+async def test_killed_process_costs_nothing_that_was_written(tmp_path: Path) -> None:
+    """What a write has returned from is there, whatever becomes of the process."""
+    path = tmp_path / "cache.sqlite3"
+    program = (
+        "import asyncio, os, signal, sys; from pathlib import Path\n"
+        "from ml_backend.cache.sqlite import SqliteStore\n"
+        "async def main():\n"
+        "    store = SqliteStore(Path(sys.argv[1]), 10**7)\n"
+        "    await store.write({'prelabel:a': b'kept'})\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, path)
+    assert await process.wait() == -signal.SIGKILL
+    store = store_in(path)
+    assert await store.read(["prelabel:a"]) == {"prelabel:a": b"kept"}
+    await store.close()
+
+
+async def test_several_processes_share_a_file(tmp_path: Path) -> None:
+    """Four connections write at the same time, and each reads what the others wrote."""
+    path = tmp_path / "cache.sqlite3"
+    stores = [store_in(path) for _ in range(4)]
+    await asyncio.gather(
+        *(store.write({f"prelabel:{n}:{i}": os.urandom(500)}) for n, store in enumerate(stores) for i in range(50))
+    )
+    assert [(await store.usage()).entries for store in stores] == [200] * 4
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.parametrize("damage", ["no database", "torn"])
+async def test_damaged_file_is_put_aside(tmp_path: Path, damage: str) -> None:
+    """It is a cache: it begins anew, and nobody has to do anything."""
+    path = tmp_path / "cache.sqlite3"
+    if damage == "torn":
+        whole = store_in(path)
+        await whole.write({f"prelabel:{n}": os.urandom(5_000) for n in range(100)})
+        await whole.close()
+        data = bytearray(path.read_bytes())
+        data[200 : len(data) // 2] = os.urandom(len(data) // 2 - 200)
+        path.write_bytes(data)
+    else:
+        path.write_bytes(b"these are no pages of a database " * 1_000)
+    store = store_in(path)
+    await store.write({"prelabel:a": b"new"})
+    assert await store.read(["prelabel:a"]) == {"prelabel:a": b"new"}
+    assert path.with_name("cache.sqlite3.damaged").exists()
+    await store.close()
+
+
+async def test_other_programs_database_is_left_alone(tmp_path: Path) -> None:
+    """PRELABEL_CACHE_FILE names a wrong file: nothing in it changes, and the setting is named."""
+    path = tmp_path / "precious.sqlite3"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE entries (precious TEXT)")
+    database.close()
+    before = path.read_bytes()
+    store = store_in(path)
+    with pytest.raises(StoreAwayError, match="PRELABEL_CACHE_FILE"):
+        await store.write({"prelabel:a": b"1"})
+    await store.close()
+    assert path.read_bytes() == before
+
+
+async def test_entries_of_another_schema_are_forgotten(tmp_path: Path) -> None:
+    """A file of ours, of another version, is begun anew."""
+    path = tmp_path / "cache.sqlite3"
+    old = store_in(path)
+    await old.write({"prelabel:a": b"old"})
+    await old.close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 0")
+    database.close()
+    store = store_in(path)
+    assert await store.read(["prelabel:a"]) == {}
+    await store.write({"prelabel:a": b"new"})
+    assert await store.read(["prelabel:a"]) == {"prelabel:a": b"new"}
+    await store.close()
+
+
+async def test_locked_file_refuses_and_recovers(tmp_path: Path) -> None:
+    """Another process holds it for long: a write fails, reads go on, and later all is well."""
+    store = store_in(tmp_path / "cache.sqlite3")
+    await store.write({"prelabel:a": b"1"})
+    other = sqlite3.connect(tmp_path / "cache.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreRefusedError, match="locked"):
+        await store.write({"prelabel:b": b"2"})
+    assert await store.read(["prelabel:a"]) == {"prelabel:a": b"1"}
+    other.execute("ROLLBACK")
+    other.close()
+    await store.write({"prelabel:b": b"2"})
+    await store.close()
+
+
+@pytest.mark.parametrize("place", ["file/cache.sqlite3", "folder"])
+async def test_place_that_cannot_be_had(tmp_path: Path, place: str) -> None:
+    """A file in the folder's place, a folder in the file's place."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    store = store_in(tmp_path / place)
+    with pytest.raises(StoreAwayError, match="cannot be opened"):
+        await store.read(["prelabel:a"])
+    await store.close()

