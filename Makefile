@@ -48,6 +48,7 @@ test-fast: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/health_under_load.py
+	$(BIN)/python benchmarks/cache.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -33,8 +33,8 @@ class Metrics:
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
-            "Entries asked for, by result: hit, miss, expired, corrupt (damaged or of another version); the last three are overwritten.",
-            ["tier", "result"],
+            "Entries asked for, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version).",
+            ["tier", "kind", "result"],
             registry=self.registry,
         )
         self.cache_errors = Counter(

@@ -79,7 +79,10 @@ def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             """Stay silent."""
 
-    with ThreadingHTTPServer((host, 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # of the base class's 5, the sixth connection at the same time waits a second
+
+    with Server((host, 0), Handler) as server:
         pictures = PictureServer(f"http://{host}:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

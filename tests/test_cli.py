@@ -305,7 +305,7 @@ def test_cache_stats_counts_by_model(run: Callable[..., Result], kept: str) -> N
     """Entries, bytes, and how old the oldest is."""
     shown = run("cache", "stats").stdout
     rows = [line.split("│")[1:3] for line in shown.splitlines() if "│" in line]
-    assert [[cell.strip() for cell in row] for row in rows] == [["a" * 16, "3"], ["b" * 16, "1"], ["addresses", "1"]]
+    assert [[cell.strip() for cell in row] for row in rows] == [["a" * 16, "3"], ["addresses", "1"], ["b" * 16, "1"]]
     assert shown.startswith(f"{kept}: ")
     assert "oldest entry: 2.0 days" in shown
 

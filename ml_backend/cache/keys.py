@@ -31,6 +31,11 @@ def lock_key(key: str) -> str:
     return LOCKS + key.removeprefix(PREFIX)
 
 
+def kind_of(key: str) -> str:
+    """Return what is under a key: ``detections``, ``addresses`` or ``locks``."""
+    return key.removeprefix(PREFIX).partition(":")[0]
+
+
 def fingerprint_of(key: str) -> str:
     """Return the model fingerprint in a key of detections, or nothing for another key."""
     return key.removeprefix(DETECTIONS).partition(":")[0] if key.startswith(DETECTIONS) else ""

@@ -10,6 +10,7 @@ from typing import TypeVar
 from ml_backend.cache.batched import BatchedReads
 from ml_backend.cache.breaker import Breaker
 from ml_backend.cache.entry import Entry, seal, unseal
+from ml_backend.cache.keys import kind_of
 from ml_backend.cache.locks import Locks
 from ml_backend.cache.memory import MemoryStore
 from ml_backend.cache.redis import RedisStore
@@ -23,6 +24,7 @@ from ml_backend.settings import Settings
 T = TypeVar("T")
 
 SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
+RESULTS = ("hit", "miss", "expired", "corrupt")
 POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
 
 
@@ -38,7 +40,7 @@ def open_store(settings: Settings) -> Store | None:
 
 @dataclass(frozen=True, slots=True)
 class TierReport:
-    """One tier, for people: what was found in it since the start, how much it keeps, or why it cannot tell."""
+    """One tier, for people: detections found and not found since the start, how much it keeps, or why it cannot tell."""
 
     name: str
     place: str
@@ -77,10 +79,10 @@ class Cache:
         """
         sealed = (await self._memory.read([key])).get(key)
         found, result = self._opened(key, sealed, decode)
-        self._metrics.cache_reads.labels(self._memory.name, result).inc()
+        self._metrics.cache_reads.labels(self._memory.name, kind_of(key), result).inc()
         if found is None and self._store is not None:
             found, result = await self._get_from_store(key, decode)
-            self._metrics.cache_reads.labels(self._store.name, result).inc()
+            self._metrics.cache_reads.labels(self._store.name, kind_of(key), result).inc()
         return found
 
     async def _get_from_store(self, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
@@ -179,11 +181,14 @@ class Cache:
         if usage is not None:
             self._metrics.cache_entries.labels(tier.name).set(usage.entries)
             self._metrics.cache_bytes.labels(tier.name).set(usage.room)
-        hits, misses = (
-            int(self._metrics.value("prelabel_cache_reads_total", tier=tier.name, result=result))
-            for result in ("hit", "miss")
-        )
-        return TierReport(tier.name, tier.place, hits, misses, usage, problem)
+        reads = {
+            result: int(
+                self._metrics.value("prelabel_cache_reads_total", tier=tier.name, kind="detections", result=result)
+            )
+            for result in RESULTS
+        }
+        hits = reads.pop("hit")
+        return TierReport(tier.name, tier.place, hits, sum(reads.values()), usage, problem)
 
     async def close(self) -> None:
         """Let go of files and connections."""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ml_backend.cache import Store, open_store
 from ml_backend.cache.entry import written_at
-from ml_backend.cache.keys import DETECTIONS, PREFIX, fingerprint_of
+from ml_backend.cache.keys import DETECTIONS, PREFIX, fingerprint_of, kind_of
 from ml_backend.cache.store import Listed
 from ml_backend.cli.common import app, out, plain_errors
 from ml_backend.errors import CacheError, SettingsError
@@ -51,7 +51,7 @@ async def _stats() -> None:
         oldest = newest = None
         async for portion in store.scan(PREFIX):
             for listed in portion:
-                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or listed.key.removeprefix(PREFIX).partition(":")[0]
+                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or kind_of(listed.key)
                 entries[name] += 1
                 sizes[name] += listed.size
                 written = _written(listed)
@@ -62,7 +62,7 @@ async def _stats() -> None:
         await store.close()
     out.print(f"{store.name}: {store.place}", markup=False, highlight=False, soft_wrap=True)
     table = Table("Model, or kind", "Entries", "Bytes", "Bytes an entry")
-    for name, count in entries.most_common():
+    for name, count in sorted(entries.items(), key=lambda each: (-each[1], each[0])):
         table.add_row(name, f"{count:,}", f"{sizes[name]:,}", f"{sizes[name] / count:,.0f}")
     out.print(table)
     whose = "the whole server takes" if store.name == "redis" else "in the file"

@@ -1,4 +1,4 @@
-from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, lock_key
+from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, kind_of, lock_key
 
 FINGERPRINT, DIGEST = "f" * 64, "d" * 64
 
@@ -20,6 +20,6 @@ def test_addresses_are_not_readable() -> None:
 def test_kinds_do_not_meet() -> None:
     """An entry and its lock lie under different keys, all below one prefix."""
     key = detection_key(FINGERPRINT, DIGEST)
-    kinds = {key, lock_key(key), address_key(key)}
-    assert len(kinds) == 3
-    assert all(each.startswith("prelabel:") for each in kinds)
+    keys = (key, lock_key(key), address_key(key))
+    assert all(each.startswith("prelabel:") for each in keys)
+    assert [kind_of(each) for each in keys] == ["detections", "locks", "addresses"]

@@ -13,6 +13,7 @@ from ml_backend.cache import Cache
 from ml_backend.cache.entry import Entry, seal
 from ml_backend.cache.keys import detection_key, lock_key
 from ml_backend.cache.redis import LOCK_SECONDS
+from ml_backend.cache.tiers import RESULTS
 from ml_backend.detections import Detections
 from ml_backend.errors import DetectorError
 from ml_backend.metrics import Metrics
@@ -40,8 +41,8 @@ async def cache_of(**settings: Any) -> AsyncIterator[tuple[Cache, Metrics]]:
 
 def reads(metrics: Metrics, tier: str) -> dict[str, int]:
     """Return the counts of reads of one tier, without zeros."""
-    results = ("hit", "miss", "expired", "corrupt")
-    counts = {each: int(metrics.value("prelabel_cache_reads_total", tier=tier, result=each)) for each in results}
+    name = "prelabel_cache_reads_total"
+    counts = {each: int(metrics.value(name, tier=tier, kind="detections", result=each)) for each in RESULTS}
     return {each: count for each, count in counts.items() if count}
 
 
@@ -194,7 +195,7 @@ async def test_reports_are_for_people(redis: RedisServer) -> None:
     url = redis.url.replace("//", "//default:@")
     async with cache_of(cache="redis", redis_url=url) as (cache, _):
         await cache.put({KEY: FOUND.to_bytes()})
-        await cache.get(KEY, payload)
+        assert await cache.get(KEY, payload) is not None
         memory, behind = await cache.measure()
     assert (memory.name, memory.hits, memory.misses) == ("memory", 1, 0)
     assert behind.place == redis.url

@@ -212,6 +212,11 @@ class Prelabel:
         """End it."""
         stop(self._process)
 
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
     def status(self, project: int | None = None) -> Any:
         """Return the status page's JSON, of one project if asked; an unknown project is empty."""
         status = httpx.get(f"{self.url}/status", timeout=30).json()

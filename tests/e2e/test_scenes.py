@@ -105,6 +105,24 @@ def test_same_version_is_not_asked_again_and_a_change_of_labels_is(
     again.stop()
 
 
+def test_same_photograph_in_two_projects_runs_the_model_once(
+    label_studio: LabelStudio, material: Material, start_prelabel: StartPrelabel
+) -> None:
+    """Uploaded twice, it has two addresses in Label Studio and one content."""
+    server = start_prelabel()
+    data = next(iter(material.files.values()))
+    stored = []
+    for name in ("street.jpg", "again.jpg"):
+        project = label_studio.create_project(material.labels)
+        label_studio.upload(project, name, data)
+        label_studio.connect(project, server.url)
+        label_studio.retrieve(project)
+        stored += one_each(label_studio.predictions(project))
+    assert boxes(stored[0]) == boxes(stored[1]) != []
+    assert server.status()["model_runs"] == 1
+    server.stop()
+
+
 def test_broken_picture_costs_only_its_own_task(
     label_studio: LabelStudio, material: Material, prelabel: Prelabel, pictures: PictureServer
 ) -> None:

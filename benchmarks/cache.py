@@ -1,0 +1,112 @@
+"""What cached detections cost: time by number of tasks and by number of entries, and room for each entry.
+
+Run it with `make bench`; `docs/cache.md` has the figures. Needs a redis-server on PATH for the rows of Redis.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from servers import file_server, free_port, photographs, predict, prelabel
+
+from ml_backend.cache.entry import Entry, seal
+from ml_backend.cache.keys import detection_key
+from ml_backend.cache.redis import RedisStore
+from ml_backend.cache.sqlite import SqliteStore
+from ml_backend.cache.store import Store
+
+SIZES = (1, 10, 100, 1_000)
+ENTRIES = (1_000, 100_000)
+ENTRY_BYTES = 2_200  # what a photograph's detections take, measured below
+REPEATS = 7
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[str | None]:
+    """Run a Redis server, if there is one; gives its address."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        yield None
+        return
+    port = free_port()
+    process = subprocess.Popen([binary, "--port", str(port), "--save", ""], stdout=subprocess.DEVNULL)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def growth(settings: dict[str, str], name: str, label_studio: str, images: list[str], model: str) -> None:
+    """Print the time of requests of many sizes, once with everything in memory, once with nothing in memory."""
+    for memory, room in (("in memory", "64MB"), (f"in {name}", "0")):
+        given = settings | {
+            "PRELABEL_MODEL": model,
+            "LABEL_STUDIO_URL": label_studio,
+            "PRELABEL_CACHE_MEMORY_BYTES": room,
+        }
+        with prelabel(**given) as (url, _):
+            predict(url, images)
+            for size in SIZES:
+                taken = [predict(url, images[:size]) * 1e3 for _ in range(REPEATS)]
+                median = statistics.median(taken)
+                print(f"| {memory} | {size} | {median:.1f} | {max(taken):.1f} | {median / size:.2f} |")
+            with urllib.request.urlopen(f"{url}/status", timeout=60) as answer:
+                if json.load(answer)["model_runs"] > len(images):
+                    raise RuntimeError("the model ran for a cached picture")
+
+
+async def fullness(store: Store) -> None:
+    """Print how long reads take, and how much room an entry has, as a store fills."""
+    before = (await store.usage()).room
+    written = 0
+    for count in ENTRIES:
+        while written < count:
+            portion = [
+                detection_key("f" * 64, f"{number:064x}") for number in range(written, min(written + 1_000, count))
+            ]
+            await store.write({key: seal(key, Entry(os.urandom(ENTRY_BYTES), 2**31)) for key in portion})
+            written += len(portion)
+        usage = await store.usage()
+        one, many = [], []
+        for turn in range(200):
+            keys = [detection_key("f" * 64, f"{(turn * 7919 + n * 104729) % count:064x}") for n in range(300)]
+            started = time.perf_counter()
+            await store.read(keys[:1])
+            one.append(time.perf_counter() - started)
+            if turn % 10 == 0:
+                started = time.perf_counter()
+                await store.read(keys)
+                many.append(time.perf_counter() - started)
+        print(
+            f"| {store.name} | {count:,} | {statistics.median(one) * 1e3:.2f} | {statistics.median(many) * 1e3:.1f} "
+            f"| {(usage.room - before) / count:,.0f} |"
+        )
+    await store.close()
+
+
+def main() -> None:
+    """Measure."""
+    model, pictures = photographs(max(SIZES))
+    with redis() as redis_url, tempfile.TemporaryDirectory() as folder, file_server(pictures) as (label_studio, images):
+        print("\n| detections | tasks in one request | median ms | longest ms | ms a task |\n|---|---|---|---|---|")
+        growth({"PRELABEL_CACHE_FILE": f"{folder}/served"}, "SQLite", label_studio, images, model)
+        if redis_url:
+            growth({"REDIS_URL": redis_url}, "Redis", label_studio, images, model)
+        print("\n| store | entries | read 1, median ms | read 300, median ms | bytes an entry |\n|---|---|---|---|---|")
+        asyncio.run(fullness(SqliteStore(Path(folder) / "full", 10**10)))
+        if redis_url:
+            asyncio.run(fullness(RedisStore(redis_url, ttl=None, timeout=5)))
+
+
+if __name__ == "__main__":
+    main()
