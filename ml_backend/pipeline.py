@@ -8,7 +8,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,12 +44,14 @@ class _Request:
         version: the model version that predictions carry.
         project: the project, which tells which Label Studio has the pictures.
         overdue: whether the request has been answered, so that nobody waits for the rest any more.
+        selecting: is held while one task's regions are made.
     """
 
     policy: Policy
     version: str
     project: str | None
     overdue: bool = False
+    selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Pipeline:
@@ -183,7 +185,10 @@ class Pipeline:
             self._late.remember(digests)
         else:
             self._late.forget(digests)
-        return request.policy.predict(task_id(task), found, request.version)
+        async with request.selecting:
+            # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
+            await asyncio.sleep(0)
+            return request.policy.predict(task_id(task), found, request.version)
 
     async def snap(self, task: object, label_config: str, context: object, *, project: str | None = None) -> Answer:
         """Answer what an annotator drew in interactive mode: the detection that fits it best, under the drawn label.
