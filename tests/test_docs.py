@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from ml_backend.cli import app
 from ml_backend.labels import Policy
+from ml_backend.metrics import Metrics
 from ml_backend.open_images import open_images_classes
 from ml_backend.settings import VARIABLES, Settings
 
@@ -51,3 +52,9 @@ def test_label_configs_are_served_whole(path: Path) -> None:
     """Every label is reached by a class, so nothing is warned of."""
     policy = Policy.from_label_config(path.read_text(), score_threshold=0.3, class_list=open_images_classes())
     assert policy.warnings == ()
+
+
+def test_metrics_page_has_every_metric() -> None:
+    """By name, without the endings that Prometheus adds to counters."""
+    named = set(re.findall(r"`(prelabel_[a-z_]+)`", (ROOT / "docs" / "cache.md").read_text()))
+    assert {name.removesuffix("_total") for name in named} == {each.name for each in Metrics().registry.collect()}
