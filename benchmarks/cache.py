@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from servers import file_server, free_port, photographs, predict, prelabel
+from servers import detector, file_server, free_port, predict, prelabel
 
 from ml_backend.cache.entry import Entry, seal
 from ml_backend.cache.keys import detection_key
@@ -46,15 +46,10 @@ def redis() -> Iterator[str | None]:
         process.wait()
 
 
-def growth(settings: dict[str, str], name: str, label_studio: str, images: list[str], model: str) -> None:
+def growth(settings: dict[str, str], name: str, images: list[str]) -> None:
     """Print the time of requests of many sizes, once with everything in memory, once with nothing in memory."""
     for memory, room in (("in memory", "64MB"), (f"in {name}", "0")):
-        given = settings | {
-            "PRELABEL_MODEL": model,
-            "LABEL_STUDIO_URL": label_studio,
-            "PRELABEL_CACHE_MEMORY_BYTES": room,
-        }
-        with prelabel(**given) as (url, _):
+        with prelabel(**settings, PRELABEL_CACHE_MEMORY_BYTES=room) as (url, _):
             predict(url, images)
             for size in SIZES:
                 taken = [predict(url, images[:size]) * 1e3 for _ in range(REPEATS)]
@@ -96,12 +91,13 @@ async def fullness(store: Store) -> None:
 
 def main() -> None:
     """Measure."""
-    model, pictures = photographs(max(SIZES))
-    with redis() as redis_url, tempfile.TemporaryDirectory() as folder, file_server(pictures) as (label_studio, images):
+    with redis() as redis_url, tempfile.TemporaryDirectory() as folder, file_server() as files:
+        images = files.new(max(SIZES))
+        given = {"PRELABEL_MODEL": detector(Path(folder)), "LABEL_STUDIO_URL": files.url}
         print("\n| detections | tasks in one request | median ms | longest ms | ms a task |\n|---|---|---|---|---|")
-        growth({"PRELABEL_CACHE_FILE": f"{folder}/served"}, "SQLite", label_studio, images, model)
+        growth(given | {"PRELABEL_CACHE_FILE": f"{folder}/served"}, "SQLite", images)
         if redis_url:
-            growth({"REDIS_URL": redis_url}, "Redis", label_studio, images, model)
+            growth(given | {"REDIS_URL": redis_url}, "Redis", images)
         print("\n| store | entries | read 1, median ms | read 300, median ms | bytes an entry |\n|---|---|---|---|---|")
         asyncio.run(fullness(SqliteStore(Path(folder) / "full", 10**10)))
         if redis_url:

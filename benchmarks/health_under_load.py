@@ -7,6 +7,7 @@ connections. Run it with `make bench`; `docs/label-studio.md` has the figures.
 
 import multiprocessing
 import statistics
+import tempfile
 import threading
 import time
 import urllib.request
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servers import CONFIG, file_server, photographs, post, predict, prelabel
+from servers import CONFIG, detector, file_server, post, predict, prelabel
 
 from ml_backend.settings import available_cpus
 
@@ -75,11 +76,12 @@ def measure(url: str, addresses: list[str], burners: int) -> None:
 
 def main() -> None:
     """Start the service and a server of the pictures, measure without and with further load."""
-    model, pictures = photographs(TASKS)
-    with file_server(pictures) as (files, paths), prelabel(PRELABEL_MODEL=model, PRELABEL_CACHE="none") as (url, _):
-        print(f"{Path(model).name}, {available_cpus()} processors")
-        for burners in (0, available_cpus()):
-            measure(url, [files + path for path in paths], burners)
+    with tempfile.TemporaryDirectory() as folder, file_server() as files:
+        model = detector(Path(folder))
+        with prelabel(PRELABEL_MODEL=model, PRELABEL_CACHE="none") as (url, _):
+            print(f"{Path(model).name}, {available_cpus()} processors")
+            for burners in (0, available_cpus()):
+                measure(url, files.new(TASKS), burners)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What the benchmarks share: pictures, a file server and services in processes of their own, and how to ask them."""
 
 import contextlib
+import io
+import itertools
 import json
 import os
 import socket
@@ -15,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.labels.config import label_config_for
 from ml_backend.open_images import open_images_classes
@@ -23,24 +27,59 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 MODEL = SHARED / "models" / "openimages-subset-detector-hub"
 CONFIG = label_config_for(open_images_classes().names)
 
-# aiohttp rather than http.server, which lets the sixth connection at the same time wait a second.
-FILE_SERVER = """
-import sys
-from aiohttp import web
-app = web.Application()
-app.router.add_static("/data/upload/1", sys.argv[1])
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[2]), access_log=None, print=None)
-"""
+KINDS = {"photo": None, "12mp": (4000, 3000), "24mp": (6000, 4000)}  # width and height; photographs as they are
 
 
-def photographs(count: int) -> tuple[str, list[bytes]]:
-    """Return a detector's handle and so many different pictures for it: photographs where they are, else drawn scenes."""
+def detector(folder: Path) -> str:
+    """Return the handle of the trained detector, or of one of the published model's shape that is built in ``folder``."""
+    if MODEL.exists():
+        return str(MODEL)
+    from stand_in import build
+
+    return str(build(folder / "stand-in"))
+
+
+def material(folder: Path) -> Path:
+    """Write pictures of each kind: photographs where they are, else drawn scenes; gives the folder."""
     photos = sorted((SHARED / "photos" / "images").glob("*.jpg"))
-    if photos:
-        # What follows a JPEG's end is no picture to a decoder, but makes other content of it.
-        return str(MODEL), [photos[n % len(photos)].read_bytes() + n.to_bytes(4, "big") for n in range(count)]
-    scenes = [encode(draw_scene(seed)[0]) for seed in range(20)]
-    return "demo", [scenes[n % len(scenes)] + n.to_bytes(4, "big") for n in range(count)]
+    pictures = [photo.read_bytes() for photo in photos] or [encode(draw_scene(seed)[0]) for seed in range(20)]
+    for kind, size in KINDS.items():
+        (folder / kind).mkdir(parents=True)
+        for number, data in enumerate(pictures if size is None else pictures[:4]):
+            (folder / kind / f"{number:03}.jpg").write_bytes(data if size is None else enlarged(data, size))
+    return folder
+
+
+def enlarged(data: bytes, size: tuple[int, int]) -> bytes:
+    """Return a picture as a JPEG file of another size, as a camera writes it."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+class FileServer:
+    """Serves pictures that nobody has asked for before; ``photographs`` is the folder of those as they are."""
+
+    def __init__(self, url: str, photographs: Path) -> None:
+        self.url = url
+        self.photographs = photographs
+        self._numbers = itertools.count()
+
+    def new(self, count: int, kind: str = "photo") -> list[str]:
+        """Return the addresses of so many new pictures, of the form of Label Studio's uploads."""
+        return [f"{self.url}/data/upload/1/{next(self._numbers):08x}-{kind}.jpg" for _ in range(count)]
+
+
+@contextmanager
+def file_server() -> Iterator[FileServer]:
+    """Serve pictures from a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        material(Path(folder))
+        url = f"http://127.0.0.1:{free_port()}"
+        script = Path(__file__).with_name("file_server.py")
+        with running([sys.executable, str(script), folder, url.rpartition(":")[2]], url):
+            yield FileServer(url, Path(folder) / "photo")
 
 
 def free_port() -> int:
@@ -78,18 +117,6 @@ def running(command: Sequence[str], url: str, **settings: str) -> Iterator[subpr
             process.wait(10)
         process.kill()
         process.wait()
-
-
-@contextmanager
-def file_server(pictures: Sequence[bytes], suffix: str = ".jpg") -> Iterator[tuple[str, list[str]]]:
-    """Serve pictures; gives the server's address and a path for each, of the form of Label Studio's uploads."""
-    with tempfile.TemporaryDirectory() as folder:
-        names = [f"{number:08x}-picture{suffix}" for number in range(len(pictures))]
-        for name, picture in zip(names, pictures, strict=True):
-            (Path(folder) / name).write_bytes(picture)
-        url = f"http://127.0.0.1:{free_port()}"
-        with running([sys.executable, "-c", FILE_SERVER, folder, url.rpartition(":")[2]], url):
-            yield url, [f"/data/upload/1/{name}" for name in names]
 
 
 @contextmanager
