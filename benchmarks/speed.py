@@ -285,7 +285,12 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, file_server() as files:
         model = detector(Path(folder))
-        cached = {"PRELABEL_MODEL": model, "LABEL_STUDIO_URL": files.url, "PRELABEL_CACHE_FILE": f"{folder}/cache"}
+        cached = {
+            "PRELABEL_MODEL": model,
+            "LABEL_STUDIO_URL": files.url,
+            "LABEL_STUDIO_API_KEY": "any",
+            "PRELABEL_CACHE_FILE": f"{folder}/cache",
+        }
         with (
             prelabel(**cached) as (ours, process),
             peer(model, folder) as (theirs, _),

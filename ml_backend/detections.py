@@ -81,6 +81,11 @@ class Detections:
             if fields["version"] != CODEC_VERSION:
                 raise ValueError(f"codec version: expected {CODEC_VERSION}, got {fields['version']}")
             width, height = fields["size"]
+            texts = {*map(type, fields["names"]), *map(type, fields["mids"])}
+            if texts - {str} or {type(width), type(height)} != {int}:
+                raise ValueError(
+                    f"expected names of text and a size of whole numbers, got {texts} and {width} x {height}"
+                )
             return cls(
                 boxes=np.frombuffer(fields["boxes"], dtype="<f4").reshape(-1, 4).astype(np.float32),
                 scores=np.frombuffer(fields["scores"], dtype="<f4").astype(np.float32),

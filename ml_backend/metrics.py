@@ -33,7 +33,7 @@ class Metrics:
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
-            "Entries asked for, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version).",
+            "Entries asked for, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (the tier, or it was left alone).",
             ["tier", "kind", "result"],
             registry=self.registry,
         )

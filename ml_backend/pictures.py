@@ -15,7 +15,16 @@ from ml_backend.cache import Cache, SingleFlight, address_key, detection_key
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import DetectorError, ImageDecodeError
-from ml_backend.images import Fetched, Finding, ImageFetcher, ImageReference, LabelStudio, PictureVersion, decode
+from ml_backend.images import (
+    CloudReference,
+    Fetched,
+    Finding,
+    ImageFetcher,
+    ImageReference,
+    LabelStudio,
+    PictureVersion,
+    decode,
+)
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
@@ -51,6 +60,8 @@ class Pictures:
             stack.push_async_callback(self.cache.close)
             self._fetcher = await stack.enter_async_context(ImageFetcher(self._settings))
             stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
+            stack.push_async_callback(self._by_content.close)
+            stack.push_async_callback(self._by_address.close)
             self._stack = stack.pop_all()
         return self
 
@@ -86,16 +97,19 @@ class Pictures:
         """
         address = self.address(reference, home)
         known = await self._recall(address, trusted)
-        if known is not None and known.version.final:
+        certain = trusted is not None or (home is not None and home.everybodys)
+        if known is not None and known.version.final and certain:
             self._metrics.fetches.labels("remembered").inc()
             return known
         async with place():
             if address is None:
                 return await self._fetch_and_detect(reference, address, home, task_id, known)
-            # Shared by all who want it now, and who could have got it with the same token.
+            # Shared only by those who ask for the very same with the same token: a signature is a permission too, and Label
+            # Studio resolves cloud storage by the task.
+            whose = (id(home.headers), home.url) if home else None
+            asked = repr((whose, task_id if isinstance(reference, CloudReference) else None, reference))
             return await self._by_address.run(
-                f"{id(home.headers) if home else ''} {address}",
-                lambda: self._fetch_and_detect(reference, address, home, task_id, known),
+                asked, lambda: self._fetch_and_detect(reference, address, home, task_id, known)
             )
 
     async def _recall(self, address: str | None, trusted: str | None) -> Seen | None:

@@ -172,14 +172,14 @@ class Pipeline:
                 yield
 
         found: dict[Source, list[Detections]] = {}
-        digests: dict[str, str] = {}  # by project and address
+        digests: dict[str, str] = {}
         for source, values in images_of(task, request.policy.sources).items():
             found[source] = []
             for value in values:
                 seen = await self._look(value, task, request, place)
                 found[source].append(seen.detections)
                 if seen.address is not None:
-                    digests[f"{request.project} {seen.address}"] = seen.version.digest
+                    digests[_where(seen.address, task, request)] = seen.version.digest
         # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
         if request.overdue:
             self._late.remember(digests)
@@ -236,7 +236,7 @@ class Pipeline:
         reference = parse_reference(value)
         home = self.label_studios.of(request.project)
         address = self._pictures.address(reference, home)
-        trusted = self._late.recall(f"{request.project} {address}")
+        trusted = None if address is None else self._late.recall(_where(address, task, request))
         return await self._pictures.look(reference, home, task_id(task), place=place, trusted=trusted)
 
     async def check_cache(self) -> list[TierReport]:
@@ -263,6 +263,11 @@ def _too_late(deadline: float | None) -> DeadlineError:
     return DeadlineError(
         f"not done within {deadline:g} s (PRELABEL_PREDICT_DEADLINE); the work goes on, so asking again will find it done"
     )
+
+
+def _where(address: str, task: object, request: _Request) -> str:
+    """Return what names a picture to those who may see it without asking: the same task of the same project."""
+    return repr((request.project, task_id(task), address))
 
 
 def _name_of_job(task: object, request: _Request) -> str:

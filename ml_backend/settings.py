@@ -83,14 +83,15 @@ def _stripped(value: object) -> object:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    from redis.connection import parse_url  # late, since it takes 0.3 s and few commands need it
+    from redis import ConnectionPool  # late, since it takes 0.3 s and few commands need it
 
-    options = parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]  # redis-py has no types here
-    known = {"connection_class", "host", "port", "path", "db", "username", "password"}
+    try:
+        options = ConnectionPool.from_url(value.get_secret_value())
+        options.make_connection()  # connects nothing yet
+    except TypeError as error:  # an option that is none
+        raise ValueError(str(error)) from None
     path = urlsplit(value.get_secret_value()).path.strip("/")
-    if not all(name in known or name.startswith("ssl_") for name in options):
-        raise ValueError("with options that are none")
-    if "path" not in options and path and not path.isdigit():  # redis-py would take database 0 for it
+    if "path" not in options.connection_kwargs and path and not path.isdigit():  # redis-py would take database 0 for it
         raise ValueError("with a database that is no number")
     return value
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,17 +28,29 @@ def _binary() -> str:
 class RedisServer:
     """One server on a port of its own, with its data in memory only."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, folder: str, *arguments: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = Redis.from_url(self.url)
         self._arguments = arguments
+        self._folder = folder  # a replica writes what it gets there
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers, if only that a password is needed."""
-        fixed = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        fixed = (
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            self._folder,
+        )
         self._process = subprocess.Popen([_binary(), *fixed, *self._arguments], stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while time.monotonic() < end:
@@ -75,10 +88,11 @@ class RedisServer:
 @contextmanager
 def redis_server(*arguments: str) -> Iterator[RedisServer]:
     """Run a server while the block lasts."""
-    server = RedisServer(*arguments)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.client.close()
-        server.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(folder, *arguments)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.client.close()
+            server.kill()

@@ -87,6 +87,8 @@ def test_codec_round_trip_is_exact(rows: list[Any], width: int, height: int) -> 
         msgpack.packb({"version": 1}),
         msgpack.packb({**msgpack.unpackb(detections().to_bytes()), "version": 2}),
         msgpack.packb({**msgpack.unpackb(detections().to_bytes()), "name_of": [7, 7]}),
+        msgpack.packb({**msgpack.unpackb(detections().to_bytes()), "names": [1, 2]}),
+        msgpack.packb({**msgpack.unpackb(detections().to_bytes()), "size": [8.5, 9]}),
         detections().to_bytes()[:-3],
     ],
     ids=[
@@ -97,6 +99,8 @@ def test_codec_round_trip_is_exact(rows: list[Any], width: int, height: int) -> 
         "fields missing",
         "another version",
         "index out of range",
+        "names that are numbers",
+        "half a pixel",
         "cut short",
     ],
 )

@@ -1,5 +1,7 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from samples import balloon_file, balloon_scene, encoded
 
 from ml_backend.detector.detector import Detector
+from ml_backend.errors import ImageFetchError
 from ml_backend.images import LabelStudio, LabelStudios, parse_reference
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures
@@ -30,10 +33,8 @@ def looking(demo_detector: Detector) -> Callable[..., Any]:
             async def look(value: str, at: LabelStudio | None = home, task: int = 7) -> tuple[int, str]:
                 before = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}
                 seen = await pictures.look(parse_reference(value), at, task)
-                (took,) = [
-                    name for name in OUTCOMES if metrics.value("prelabel_fetches_total", outcome=name) > before[name]
-                ]
-                return seen.detections.width, took
+                after = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}
+                return seen.detections.width, next(name for name in OUTCOMES if after[name] > before[name])
 
             yield look
 
@@ -113,7 +114,7 @@ async def test_presigned_address_signed_anew(looking: Callable[..., Any], pictur
 async def test_upload_is_asked_for_once(looking: Callable[..., Any], label_studio: PictureServer) -> None:
     """Its name carries a hash, so the second look costs no request at all."""
     label_studio.add(UPLOAD, balloon_file())
-    async with looking(label_studio_url=label_studio.url) as look:
+    async with looking(label_studio_url=label_studio.url, label_studio_api_key="a" * 40) as look:
         assert [await look(UPLOAD) for _ in range(2)] == [(320, "transfer"), (320, "remembered")]
         assert await look(label_studio.url + UPLOAD) == (320, "remembered")
     assert len(label_studio.requests) == 1
@@ -158,3 +159,75 @@ async def test_redirect_to_another_host(
             moved = elsewhere.add("/a.png", Answer(OTHER, headers={"ETag": '"1"'}))
             label_studio.add(where, Answer(status=303, headers={"Location": moved}))
             assert await look("s3://bucket/a.png") == (300, "transfer")
+
+
+async def test_cloud_storage_is_resolved_for_each_task(
+    looking: Callable[..., Any], label_studio: PictureServer
+) -> None:
+    """The same URI in two projects' storages can be two pictures, or one that only one of them may see."""
+    label_studio.add("/tasks/1/presign/", Answer(balloon_file(), delay=0.2))
+    label_studio.add("/tasks/2/presign/", Answer(OTHER, delay=0.2))
+    async with looking(label_studio_url=label_studio.url) as look:
+        (first, _), (second, _) = await asyncio.gather(look("s3://b/a.png", task=1), look("s3://b/a.png", task=2))
+        assert (first, second) == (320, 300)
+        with pytest.raises(ImageFetchError):
+            await look("s3://b/a.png", task=3)
+
+
+async def test_signature_is_a_permission(looking: Callable[..., Any], pictures: PictureServer) -> None:
+    """Who has none, or one that has expired, shares no flight with who has."""
+    path, good = "/a.png", Answer(balloon_file(), delay=0.2)
+    pictures.add(path, good)
+    async with looking() as look:
+        waiting = asyncio.create_task(look(f"{pictures.url}{path}?X-Amz-Signature=good"))
+        await asyncio.sleep(0.1)
+        pictures.add(path, Answer(status=403))
+        with pytest.raises(ImageFetchError):
+            await look(f"{pictures.url}{path}?X-Amz-Signature=expired")
+        await waiting
+
+
+async def test_what_one_token_saw_is_not_shown_to_another(
+    looking: Callable[..., Any], label_studio: PictureServer
+) -> None:
+    """Tokens that came with /setup: each project has to be let in itself."""
+    label_studio.add(UPLOAD, balloon_file())
+    homes = LabelStudios(Settings(label_studio_url=label_studio.url))
+    for project, token in (("1", "first"), ("2", "second")):
+        homes.learn(project, label_studio.url, token)
+    async with looking(label_studio_url=label_studio.url) as look:
+        await look(UPLOAD, homes.of("1"))
+        label_studio.add(UPLOAD, Answer(status=403))
+        with pytest.raises(ImageFetchError):
+            await look(UPLOAD, homes.of("2"))
+
+
+async def test_no_address_stands_in_the_cache(
+    looking: Callable[..., Any], pictures: PictureServer, tmp_path: Path
+) -> None:
+    """They can hold passwords and tokens."""
+    pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
+    secret = pictures.url.replace("//", "//me:hunter2@") + "/a.png?token=s3cret"
+    async with looking(cache_file=tmp_path / "cache") as look:
+        assert [await look(secret) for _ in range(2)] == [(320, "transfer"), (320, "unchanged")]
+    kept = (tmp_path / "cache").read_bytes()
+    assert not [word for word in (b"hunter2", b"s3cret", b"127.0.0.1") if word in kept]
+
+
+async def test_odd_tag_is_no_error(looking: Callable[..., Any], pictures: PictureServer) -> None:
+    """A byte beyond ASCII in a header cannot be sent back; the picture is fetched each time."""
+    url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"caf\u00e9"'}))
+    async with looking() as look:
+        assert [await look(url) for _ in range(2)] == [(320, "transfer")] * 2
+
+
+async def test_closing_ends_what_is_computed(looking: Callable[..., Any], pictures: PictureServer) -> None:
+    """No task of ours is left behind."""
+    url = pictures.add("/a.png", Answer(balloon_file(), delay=3))
+    before = asyncio.all_tasks()
+    async with looking() as look:
+        waiting = asyncio.create_task(look(url))
+        await asyncio.sleep(0.2)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert asyncio.all_tasks() == before

@@ -166,6 +166,7 @@ def test_every_field_has_a_variable_and_says_what_is_expected() -> None:
         "redis://:s3cret@host/cache",
         "redis://:s3cret@host?db=first",
         "redis://:s3cret@host?database=1",
+        "redis://:s3cret@host?ssl_cert_reqs=none",
     ],
 )
 def test_wrong_address_of_redis_stops_the_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

@@ -14,7 +14,6 @@ T = TypeVar("T")
 
 PROBE_EVERY = 1.0  # seconds
 REFUSALS_LOGGED_EVERY = 60.0  # seconds
-_PROBE_KEY = "prelabel:probe"
 
 
 class Breaker:
@@ -28,12 +27,13 @@ class Breaker:
         self._timeout = timeout
         self._on_change = on_change
         self._probing: asyncio.Task[None] | None = None
+        self._closed = False
         self._last_refusal = -REFUSALS_LOGGED_EVERY
 
     @property
     def is_open(self) -> bool:
         """Whether the store is left alone."""
-        return self._probing is not None
+        return self._closed or (self._probing is not None and not self._probing.done())
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return the result of ``work``, which calls the store.
@@ -64,7 +64,7 @@ class Breaker:
             raise StoreAwayError(f"{self._store.name} did not answer within {self._timeout:g} s") from None
 
     def _open(self, cause: str) -> None:
-        if self._probing is None:
+        if not self.is_open:
             log.warning("the cache does not answer; going on without", tier=self._store.name, cause=cause)
             self._on_change(True)
             self._probing = asyncio.create_task(self._probe())
@@ -74,8 +74,7 @@ class Breaker:
         while not answers:
             await asyncio.sleep(PROBE_EVERY)
             try:
-                # A read rather than a ping: a server that is loading its data answers neither, but only a read is what is needed.
-                await self._within_limit(lambda: self._store.read([_PROBE_KEY]))
+                await self._within_limit(self._store.ping)
                 answers = True
             except StoreRefusedError:
                 answers = True
@@ -83,10 +82,10 @@ class Breaker:
                 pass
         log.info("the cache answers again", tier=self._store.name)
         self._on_change(False)
-        self._probing = None
 
     async def close(self) -> None:
-        """End the probe."""
+        """End the probe, and let nothing through any more."""
+        self._closed = True
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)

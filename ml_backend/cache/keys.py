@@ -6,6 +6,7 @@ PREFIX = "prelabel:"
 DETECTIONS = PREFIX + "detections:"
 ADDRESSES = PREFIX + "addresses:"
 LOCKS = PREFIX + "locks:"
+PROBE = PREFIX + "probe"  # never written
 
 # Raise when the way from a file's bytes to the detector's input changes, since that can change what is found.
 INPUT_SHAPING = 1

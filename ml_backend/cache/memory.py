@@ -50,6 +50,9 @@ class MemoryStore:
         """Return the entries and about how much memory they take."""
         return Usage(len(self._entries), self._used)
 
+    async def ping(self) -> None:
+        """Answer."""
+
     async def close(self) -> None:
         """Forget everything."""
         self._entries.clear()

@@ -1,8 +1,10 @@
 """The tier that several machines share, and the locks that let one of them compute for all."""
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.lock import Lock
@@ -13,7 +15,7 @@ from redis.exceptions import LockError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ml_backend.cache.entry import HEADER
-from ml_backend.cache.keys import lock_key
+from ml_backend.cache.keys import PROBE, lock_key
 from ml_backend.cache.store import Listed, StoreAwayError, StoreRefusedError, Usage
 from ml_backend.redaction import redact
 
@@ -30,6 +32,7 @@ class RedisStore:
     def __init__(self, url: str, *, ttl: int | None, timeout: float) -> None:
         self.place = redact(url)
         self._ttl = ttl
+        self._resolver = ThreadPoolExecutor(1, thread_name_prefix="redis-name")
         # One more try on a fresh connection, since kept ones die with a restart of the server. A time-out is not tried again.
         again = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         self._client = Redis.from_pool(
@@ -48,7 +51,7 @@ class RedisStore:
         """Return what is kept under ``keys``; what is no string there counts as missing."""
         with _translated():
             values = await self._client.mget(list(keys)) if keys else []
-        return {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, bytes)}
+            return {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, bytes)}
 
     async def write(self, entries: Mapping[str, bytes]) -> None:
         """Keep ``entries``, whatever was under their keys before."""
@@ -82,7 +85,7 @@ class RedisStore:
                 pipeline.getrange(key, 0, HEADER.size - 1)
                 pipeline.strlen(key)
             answers = iter(await pipeline.execute(raise_on_error=False))
-        pairs = zip(keys, zip(islice(answers, None), answers, strict=False), strict=False)
+        pairs = zip(keys, zip(answers, answers, strict=False), strict=False)
         return [Listed(key, length, head) for key, (head, length) in pairs if isinstance(head, bytes)]
 
     async def usage(self) -> Usage:
@@ -90,9 +93,21 @@ class RedisStore:
         with _translated():
             return Usage(int(await self._client.dbsize()), int((await self._client.info("memory"))["used_memory"]))
 
+    async def ping(self) -> None:
+        """Read something: a server that is loading its data answers a ping neither, but only reads are what is needed."""
+        options = self._client.connection_pool.connection_kwargs
+        if "path" not in options:
+            # In a thread of its own. A name server that hangs keeps the thread that asks it, and probe after probe would take all
+            # those in which everything else is looked up.
+            where = options.get("host", "localhost"), options.get("port", 6379)
+            with _translated():
+                await asyncio.get_running_loop().run_in_executor(self._resolver, socket.getaddrinfo, *where)
+        await self.read([PROBE])
+
     async def close(self) -> None:
         """Close the connections."""
-        with contextlib.suppress(RedisError, OSError):
+        self._resolver.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(Exception):  # whatever a server that lies has left in them
             await self._client.aclose()
 
     async def lock(self, key: str) -> Lock | None:
@@ -129,3 +144,5 @@ def _translated() -> Iterator[None]:
         raise StoreAwayError(f"Redis does not answer: {redact(str(error)) or type(error).__name__}") from None
     except RedisError as error:
         raise StoreRefusedError(f"Redis refuses: {redact(str(error))}") from None
+    except Exception as error:  # what answers is no Redis, and redis-py makes anything of it
+        raise StoreRefusedError(f"Redis answers with nonsense: {redact(repr(error))}") from None

@@ -33,3 +33,10 @@ class SingleFlight(Generic[T]):
         del self._running[key]
         if not task.cancelled():
             task.exception()  # seen, even where every caller has gone
+
+    async def close(self) -> None:
+        """End all computations."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

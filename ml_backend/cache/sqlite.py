@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from ml_backend.cache.entry import HEADER
 from ml_backend.cache.store import Listed, StoreAwayError, StoreRefusedError, Usage
+from ml_backend.errors import CacheError
 
 T = TypeVar("T")
 
@@ -22,7 +24,9 @@ SCHEMA = """
     CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL);
     CREATE INDEX entries_by_use ON entries (used);
 """
-BUSY_SECONDS = 1.0  # that another process may hold the file
+BUSY_SECONDS = 0.5  # that another process may hold the file
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+WAL_BYTES = 16_000_000  # what is left of the write-ahead log when it could be emptied
 MOST_TOUCHED = 1000  # reads whose times are held back at most
 PORTION = 1000
 
@@ -42,6 +46,7 @@ class SqliteStore:
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that is open
         # Readers write nothing: when an entry was used is told with the next write, which alone wants to know.
         self._touched: dict[str, int] = {}
 
@@ -69,7 +74,7 @@ class SqliteStore:
             rows = await self._run(lambda database, given=given: database.execute(query, given).fetchall())  # type: ignore[misc]  # mypy does not infer lambdas with defaults
             if not rows:
                 return
-            yield [Listed(*row) for row in rows]
+            yield [Listed(*row) for row in rows if isinstance(row[1], int) and isinstance(row[2], bytes)]
             last = rows[-1][0]
 
     async def usage(self) -> Usage:
@@ -80,6 +85,10 @@ class SqliteStore:
             )
         )
 
+    async def ping(self) -> None:
+        """Open the file, if it is not open."""
+        await self._run(lambda _: None)
+
     async def close(self) -> None:
         """Close the file."""
         # In this thread, since at the end of the interpreter no other takes any work.
@@ -87,40 +96,64 @@ class SqliteStore:
         self._disconnect()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+        except RuntimeError as error:  # closed
+            raise StoreAwayError(f"{self._path}: {error}") from None
 
     def _translated(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        for attempt in ("first", "last"):
+        try:
             try:
                 return work(self._connect())
-            except sqlite3.OperationalError as error:  # locked, full, read-only, …
-                if self._connection is None:
-                    raise StoreAwayError(f"{self._path} cannot be opened: {error}") from None
-                raise StoreRefusedError(f"{self._path}: {error}") from None
-            except OSError as error:
-                raise StoreAwayError(f"{self._path} cannot be opened: {error.strerror or error}") from None
-            except sqlite3.DatabaseError as error:  # "file is not a database", "database disk image is malformed"
-                if attempt == "last":
-                    raise StoreRefusedError(f"{self._path}: {error}") from None
-                self._start_anew()
-        raise AssertionError("the last attempt returns or raises")
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in DAMAGED:  # the rest tells details
+                    raise
+                self._put_aside()
+                return work(self._connect())
+        except CacheError:
+            raise
+        except (sqlite3.OperationalError, OSError) as error:
+            if self._connection is None:
+                raise StoreAwayError(f"{self._path} cannot be opened: {error}") from None
+            if "locked" in str(error):  # waiting once is enough
+                raise StoreAwayError(f"{self._path} is held by another process: {error}") from None
+            raise StoreRefusedError(f"{self._path}: {error}") from None
+        except Exception as error:  # whatever a damaged file makes of its rows
+            raise StoreRefusedError(f"{self._path}: {error!r}") from None
 
     def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None and self._identity != self._identity_now():
+            self._disconnect()  # somebody deleted the file, or put it aside and began anew
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._identity_now() is None:
+                self._remove_log()  # of a file that somebody deleted
+            # For nobody else to read: what is in it tells which pictures were looked at.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
             try:
                 self._prepare(database)
             except BaseException:
                 database.close()
                 raise
             self._connection = database
+            self._identity = self._identity_now()
         return self._connection
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next count for a new file only
         database.execute("PRAGMA auto_vacuum = incremental")
-        if not self._is_ours(database):
+        with _transaction(database, "BEGIN"):  # one look at all three, whatever another process does meanwhile
+            ours = self._is_ours(database)
+        if not ours:
             with _transaction(database):
                 if not self._is_ours(database):  # another process may have been faster
                     for statement in SCHEMA.strip().split(";")[:-1]:
@@ -128,13 +161,14 @@ class SqliteStore:
                     database.execute(f"PRAGMA application_id = {APPLICATION}")
                     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("PRAGMA journal_mode = wal")
+        database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         # A power cut may cost the last entries but not the file (https://sqlite.org/pragma.html#pragma_synchronous).
         database.execute("PRAGMA synchronous = normal")
 
     def _is_ours(self, database: sqlite3.Connection) -> bool:
-        application, version, tables = (
+        tables, application, version = (
             database.execute(query).fetchone()[0]
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+            for query in ("SELECT count(*) FROM sqlite_schema", "PRAGMA application_id", "PRAGMA user_version")
         )
         if tables and application != APPLICATION:
             raise StoreAwayError(f"{self._path} is another program's database; name another file (PRELABEL_CACHE_FILE)")
@@ -143,30 +177,37 @@ class SqliteStore:
     def _disconnect(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA busy_timeout = 0")
                 self._write(self._connection, {})
             self._connection.close()
             self._connection = None
 
-    def _start_anew(self) -> None:
+    def _put_aside(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            if self._identity != self._identity_now():
+                return  # another process has done it
+        self._remove_log()  # first: once the file is away, one of that name belongs to whoever begins anew
         self._path.replace(self._path.with_name(self._path.name + ".damaged"))
+
+    def _remove_log(self) -> None:
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _read(self, database: sqlite3.Connection, keys: Collection[str]) -> dict[str, bytes]:
         marks = ",".join("?" * len(keys))
         query = f"SELECT key, value FROM entries WHERE key IN ({marks})"  # noqa: S608 - question marks only
-        found = dict(database.execute(query, tuple(keys)).fetchall())
-        now = _now()
-        self._touched.update(dict.fromkeys(found, now))
+        rows = database.execute(query, tuple(keys)).fetchall()
+        found = {key: value for key, value in rows if isinstance(value, bytes)}
+        self._touched.update(dict.fromkeys(found, time.time_ns()))
         if len(self._touched) > MOST_TOUCHED:
-            self._write(database, {})
+            with contextlib.suppress(sqlite3.OperationalError):  # what was asked for is found
+                self._write(database, {})
         return found
 
     def _write(self, database: sqlite3.Connection, entries: Mapping[str, bytes]) -> None:
-        now = _now()
+        now = time.time_ns()
         fitting = [(key, value, now) for key, value in entries.items() if len(value) <= self._max_bytes]
         touched = [(used, key) for key, used in self._touched.items()]
         self._touched.clear()
@@ -174,15 +215,9 @@ class SqliteStore:
             database.executemany("UPDATE entries SET used = ? WHERE key = ?", touched)
             database.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", fitting)
             while (excess := _bytes_in_use(database) - self._max_bytes) > 0:
-                oldest = []
-                for key, size in database.execute("SELECT key, length(value) FROM entries ORDER BY used"):
-                    oldest.append((key,))
-                    excess -= size
-                    if excess <= 0:
-                        break
-                if not oldest:
-                    break
-                database.executemany("DELETE FROM entries WHERE key = ?", oldest)
+                oldest = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries ORDER BY used LIMIT ?)"
+                if database.execute(oldest, (1 + excess // PAGE_BYTES,)).rowcount < 1:
+                    break  # nothing but the empty file's own pages, or an index that is damaged
 
     def _delete(self, database: sqlite3.Connection, keys: Collection[str]) -> int:
         with _transaction(database):
@@ -192,8 +227,8 @@ class SqliteStore:
 
 
 @contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
+def _transaction(database: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    database.execute(begin)
     try:
         yield
         database.execute("COMMIT")
@@ -208,7 +243,3 @@ def _bytes_in_use(database: sqlite3.Connection) -> int:
         database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     return int((pages - free) * size)
-
-
-def _now() -> int:
-    return time.time_ns()

@@ -60,5 +60,8 @@ class Store(Protocol):
     async def usage(self) -> Usage:
         """Return how much is kept; cheap."""
 
+    async def ping(self) -> None:
+        """Find out whether it answers; cheap, and leaves nothing behind where it does not."""
+
     async def close(self) -> None:
         """Let go of files and connections."""

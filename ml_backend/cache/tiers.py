@@ -24,7 +24,7 @@ from ml_backend.settings import Settings
 T = TypeVar("T")
 
 SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
-RESULTS = ("hit", "miss", "expired", "corrupt")
+RESULTS = ("hit", "miss", "expired", "corrupt", "failed")
 POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
 
 
@@ -89,7 +89,7 @@ class Cache:
         try:
             sealed = await self._reads.get(key)
         except CacheError:
-            return None, "miss"
+            return None, "failed"
         found, result = self._opened(key, sealed, decode)
         if found is not None and sealed is not None:
             await self._memory.write({key: sealed})
@@ -161,8 +161,9 @@ class Cache:
         try:
             return await self._breaker.call(work)
         except CacheError as error:
-            kind = "away" if isinstance(error, StoreAwayError) else "refused"
-            self._metrics.cache_errors.labels(self._store.name, operation, kind).inc()
+            if not skipped:
+                kind = "away" if isinstance(error, StoreAwayError) else "refused"
+                self._metrics.cache_errors.labels(self._store.name, operation, kind).inc()
             raise
         finally:
             if not skipped:

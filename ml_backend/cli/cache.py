@@ -7,26 +7,28 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from ml_backend.cache import Store, open_store
-from ml_backend.cache.entry import written_at
-from ml_backend.cache.keys import DETECTIONS, PREFIX, fingerprint_of, kind_of
-from ml_backend.cache.store import Listed
 from ml_backend.cli.common import app, out, plain_errors
 from ml_backend.errors import CacheError, SettingsError
 from ml_backend.settings import duration, load_settings
 
 SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
 
+if TYPE_CHECKING:
+    from ml_backend.cache import Store
+    from ml_backend.cache.store import Listed
+
 cache_app = typer.Typer(help="Show or clear the cache that the settings name.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 
 
 def _store() -> Store:
+    from ml_backend.cache import open_store
+
     settings = load_settings()
     store = open_store(settings)
     if store is None:
@@ -44,6 +46,8 @@ def stats() -> None:
 
 
 async def _stats() -> None:
+    from ml_backend.cache.keys import PREFIX, fingerprint_of, kind_of
+
     store = _store()
     try:
         entries: Counter[str] = Counter()
@@ -90,6 +94,8 @@ def clear(
 
 
 def _selection(model: str | None, older_than: str | None) -> tuple[str, float | None]:
+    from ml_backend.cache.keys import DETECTIONS, PREFIX
+
     if model is not None and not re.fullmatch(r"[0-9a-f]{4,64}", model):
         raise SettingsError(
             f"--model {model}: expected at least 4 hex digits of a fingerprint, as `prelabel cache stats` shows them"
@@ -118,14 +124,22 @@ async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
 
 
 async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncIterator[list[str]]:
+    from ml_backend.cache.keys import LOCKS
+
     async for portion in store.scan(prefix):
-        keys = [listed.key for listed in portion if before is None or (_written(listed) or 0) < before]
+        keys = [
+            listed.key
+            for listed in portion
+            if not listed.key.startswith(LOCKS) and (before is None or (_written(listed) or 0) < before)
+        ]
         if keys:
             yield keys
 
 
 def _written(listed: Listed) -> int | None:
+    from ml_backend.cache.entry import written_at
+
     try:
         return written_at(listed.head)
     except ValueError:
-        return None  # a lock, or damaged
+        return None  # damaged, so of no age

@@ -10,7 +10,6 @@ from typing import Annotated
 import structlog
 import typer
 
-from ml_backend.cache import open_store
 from ml_backend.cli.common import Model, app, load_detector, out, plain_errors
 from ml_backend.errors import CacheError, DetectorLoadError
 from ml_backend.images import Finding, ImageFetcher, LabelStudios
@@ -84,6 +83,8 @@ async def _check_label_studio(settings: Settings) -> Finding:
 
 
 async def _check_cache(settings: Settings) -> Finding:
+    from ml_backend.cache import open_store
+
     store = open_store(settings)
     if store is None:
         return Finding(ok=True, sentence=f"PRELABEL_CACHE={settings.cache_kind}: detections are gone with a restart.")

@@ -24,7 +24,7 @@ from ml_backend.images.references import (
     InlineReference,
     LabelStudioReference,
 )
-from ml_backend.images.versions import PictureVersion, canonical, is_final, validators
+from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5
@@ -164,8 +164,8 @@ class ImageFetcher:
                     raise ImageFetchError(f"{reference} answered {response.status} {response.reason}{hint}")
                 data, digest = await self._read(response, reference)
                 etag, modified = validators(response.headers)
-                final = home is not None and home.trusted and is_final(home.path_of(first))
-                return Fetched(data, PictureVersion(digest, final, canonical(url), etag, modified))
+                final = home is not None and home.everybodys and is_final(home.path_of(first))
+                return Fetched(data, PictureVersion(digest, final, named(url), etag, modified))
         raise ImageFetchError(f"{reference} redirects more than {MAX_REDIRECTS} times")
 
     def _reachable(self, url: URL, home: LabelStudio | None) -> URL:

@@ -33,12 +33,14 @@ class LabelStudio:
         headers: gives the token's header; None where no token is known.
         trusted: whether the operator named it. One that only a request named gets its pictures under the address guard.
         known_as: further addresses that it believes to be its own, to be replaced by ``url``.
+        everybodys: whether the token is the operator's, so that what it can see, every project may.
     """
 
     url: str
     headers: TokenHeaders | None = field(repr=False)
     trusted: bool = True
     known_as: tuple[str, ...] = ()
+    everybodys: bool = False
 
     def is_home(self, url: URL) -> bool:
         """Tell whether ``url`` leads to this Label Studio, so that the token may be shown there."""
@@ -89,7 +91,7 @@ class LabelStudios:
     def __init__(self, settings: Settings) -> None:
         url, key = settings.label_studio_url, settings.label_studio_api_key
         headers = TokenHeaders(url, key.get_secret_value()) if url and key else None
-        self.configured = LabelStudio(url, headers) if url else None
+        self.configured = LabelStudio(url, headers, everybodys=headers is not None) if url else None
         self._aliases = settings.url_aliases
         self._by_project: dict[str, LabelStudio] = {}
 
@@ -107,7 +109,8 @@ class LabelStudios:
             headers = self.configured.headers
             if headers is None and token:
                 headers = TokenHeaders(self.configured.url, token)
-            learned = LabelStudio(self.configured.url, headers, known_as=(hostname,))
+            own = self.configured.everybodys
+            learned = LabelStudio(self.configured.url, headers, known_as=(hostname,), everybodys=own)
         self._by_project.pop(project, None)  # the latest to speak is the last to be forgotten
         self._by_project[project] = learned
         while len(self._by_project) > self.KEPT:

@@ -1,5 +1,6 @@
 """What tells one version of a picture at an address from the next, so that it is not transferred again while it is the same."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -25,19 +26,27 @@ _SIGNATURES: dict[frozenset[str], re.Pattern[str]] = {
     frozenset({"sig", "sv"}): re.compile(r"sig|sv|se|st|sp|sr|spr|sip|ss|srt|ses|sdd|sk(oid|tid|t|e|s|v)"),
 }
 
+LONGEST = 200  # characters of a header that is kept
+
 # Label Studio puts eight random hex digits before the name of each upload, and never writes to one again.
 _UPLOAD = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[^/]+")
 
 
 def canonical(url: URL) -> str:
-    """Return the text of ``url`` without fragment and without the parameters that only sign it."""
-    url = url.with_fragment(None)
+    """Return the text of ``url``, letter by letter, without fragment and without the parameters that only sign it."""
+    address, _, query = str(url.with_fragment(None)).partition("?")
     present = {name.lower() for name in url.query}
     for marks, signing in _SIGNATURES.items():
         if marks <= present:
-            kept = [(name, value) for name, value in url.query.items() if not signing.fullmatch(name.lower())]
-            return str(url.with_query(kept))
-    return str(url)
+            parts = query.split("&")
+            query = "&".join(part for part in parts if not signing.fullmatch(part.partition("=")[0].lower()))
+            break
+    return f"{address}?{query}" if query else address
+
+
+def named(url: URL) -> str:
+    """Return what stands for the canonical address of ``url`` where it is kept: a hash, since addresses can hold passwords."""
+    return hashlib.sha256(canonical(url).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def is_final(path: str) -> bool:
@@ -52,7 +61,7 @@ class PictureVersion:
     Attributes:
         digest: SHA-256 of its bytes, 64 hex digits.
         final: whether the address will never have another version.
-        source: the canonical address that sent it, after redirects: nobody else's word on it counts.
+        source: who sent it, after redirects, by :func:`named`: nobody else's word on it counts.
         etag: what that server called this version, or empty.
         last_modified: when it changed there, as the server wrote it, or empty.
     """
@@ -70,7 +79,7 @@ class PictureVersion:
 
     def conditions(self, url: URL) -> dict[str, str]:
         """Return the headers that ask ``url`` for the picture only if it has changed; none where another server spoke of it."""
-        if canonical(url) != self.source:
+        if named(url) != self.source:
             return {}
         if self.etag:
             return {"If-None-Match": self.etag}
@@ -99,7 +108,7 @@ class PictureVersion:
 
 
 def validators(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Return what an answer says of its version: ETag and Last-Modified, each empty where it says nothing that can be relied on.
+    """Return what an answer says of its version: ETag and Last-Modified, each empty where it says nothing that can be relied on or sent back.
 
     RFC 9110, 8.8.2.2: a picture that changed in the very second in which it was sent may change once more in that second.
     """
@@ -111,7 +120,11 @@ def validators(headers: Mapping[str, str]) -> tuple[str, str]:
         reliable = age.total_seconds() >= 1
     except (ValueError, TypeError):
         reliable = False
-    return headers.get("ETag", ""), modified if reliable else ""
+    return _sendable(headers.get("ETag", "")), _sendable(modified) if reliable else ""
+
+
+def _sendable(value: str) -> str:
+    return value if value.isascii() and len(value) <= LONGEST else ""
 
 
 def _directives(cache_control: str) -> Collection[str]:

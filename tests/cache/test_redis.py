@@ -11,6 +11,7 @@ from redis_server import RedisServer, redis_server
 from ml_backend.cache.keys import lock_key
 from ml_backend.cache.redis import LOCK_SECONDS, RedisStore
 from ml_backend.cache.store import StoreAwayError, StoreRefusedError
+from ml_backend.errors import CacheError
 
 KEY = "prelabel:detections:f:1:d"
 
@@ -151,3 +152,43 @@ async def test_lock_that_somebody_wrote_over_holds_nobody_up(redis: RedisServer)
     async with opened(redis.url) as store:
         assert await store.lock(KEY) is None
         assert await store.lock(KEY) is not None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"$abc\r\n",
+        b"*abc\r\n",
+        b"$-5\r\n",
+        b"*1\r\n:7\r\n",
+        b":7\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"*1\r\n" * 3000,
+        b"",
+    ],
+)
+async def test_what_answers_is_no_redis(answer: bytes) -> None:
+    """Whatever comes, the store raises its own errors, so that no task does."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(10_000):
+                writer.write(answer)
+                await writer.drain()
+                if not answer:
+                    break
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"redis://127.0.0.1:{port}?protocol=2") as store:
+            for work in (
+                store.read([KEY, "b"]),
+                store.write({KEY: b"1"}),
+                store.usage(),
+                store.ping(),
+                store.lock(KEY),
+            ):
+                with contextlib.suppress(CacheError):
+                    await work
+        server.close()

@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import sqlite3
 import sys
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ml_backend.cache.sqlite import SqliteStore
-from ml_backend.cache.store import StoreAwayError, StoreRefusedError
+from ml_backend.cache.store import StoreAwayError
+from ml_backend.errors import CacheError
 
 ROOM = 10_000_000
 
@@ -109,13 +112,13 @@ async def test_entries_of_another_schema_are_forgotten(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_locked_file_refuses_and_recovers(tmp_path: Path) -> None:
-    """Another process holds it for long: a write fails, reads go on, and later all is well."""
+async def test_locked_file_is_away_and_recovers(tmp_path: Path) -> None:
+    """Another process holds it for long: a write waits once, and later all is well."""
     store = store_in(tmp_path / "cache.sqlite3")
     await store.write({"prelabel:a": b"1"})
     other = sqlite3.connect(tmp_path / "cache.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreRefusedError, match="locked"):
+    with pytest.raises(StoreAwayError, match="locked"):
         await store.write({"prelabel:b": b"2"})
     assert await store.read(["prelabel:a"]) == {"prelabel:a": b"1"}
     other.execute("ROLLBACK")
@@ -132,4 +135,52 @@ async def test_place_that_cannot_be_had(tmp_path: Path, place: str) -> None:
     store = store_in(tmp_path / place)
     with pytest.raises(StoreAwayError, match="cannot be opened"):
         await store.read(["prelabel:a"])
+    await store.close()
+
+
+async def test_any_damage_is_survived(tmp_path: Path) -> None:
+    """Bytes flipped anywhere in the file: reads and writes give what is right, or an error of the cache, and end."""
+    path = tmp_path / "cache.sqlite3"
+    chance = random.Random(1)  # noqa: S311 - which bytes is no secret
+    small = 1_000_000
+    for turn in range(60):
+        path.unlink(missing_ok=True)
+        store = SqliteStore(path, small)
+        await store.write({f"prelabel:{n}": bytes([n]) * 3_000 for n in range(200)})
+        await store.close()
+        data = bytearray(path.read_bytes())
+        for _ in range(40):
+            data[chance.randrange(100 if turn % 2 else 0, len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        store = SqliteStore(path, small)
+        for work in (
+            store.read([f"prelabel:{n}" for n in range(200)]),
+            store.write({f"prelabel:new{n}": bytes(10_000) for n in range(80)}),
+            store.usage(),
+        ):
+            with contextlib.suppress(CacheError):
+                await asyncio.wait_for(work, 5)
+        await store.close()
+
+
+async def test_file_that_is_deleted_or_replaced_is_opened_anew(tmp_path: Path) -> None:
+    """A person tidies up, or another process has put it aside: nobody goes on in a file without a name."""
+    path = tmp_path / "cache.sqlite3"
+    one, other = store_in(path), store_in(path)
+    await one.write({"prelabel:a": b"1"})
+    assert await other.read(["prelabel:a"])
+    path.unlink()
+    await one.write({"prelabel:b": b"2"})
+    assert await other.read(["prelabel:a", "prelabel:b"]) == {"prelabel:b": b"2"}
+    await one.close()
+    await other.close()
+
+
+async def test_file_is_its_owners_only(tmp_path: Path) -> None:
+    """What is in it tells which pictures were looked at."""
+    store = store_in(tmp_path / "cache.sqlite3")
+    await store.write({"prelabel:a": b"1"})
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}  # noqa: ASYNC240 - nobody waits here
+    assert set(modes.values()) == {0o600}
+    assert len(modes) == 3  # the file, its log, and what is shared of that
     await store.close()

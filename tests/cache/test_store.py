@@ -1,5 +1,6 @@
 """What every tier promises, tried on each of them."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from ml_backend.cache.memory import MemoryStore
 from ml_backend.cache.redis import RedisStore
 from ml_backend.cache.sqlite import SqliteStore
 from ml_backend.cache.store import Store
+from ml_backend.errors import CacheError
 
 ROOM = 2_000_000
 
@@ -75,6 +77,15 @@ class TestStore:
         assert full.room >= before.room + 500_000
         await store.delete([f"prelabel:{n}" for n in range(100)])
         assert (await store.usage()).entries == 0
+
+    async def test_closed_store_is_away(self, store: Store) -> None:
+        """Whoever comes too late gets an error of the cache, and no other."""
+        await store.write({"prelabel:a": b"1"})
+        await store.close()
+        for work in (store.read(["prelabel:a"]), store.write({"prelabel:a": b"2"}), store.usage(), store.ping()):
+            with contextlib.suppress(CacheError):
+                await work
+        await store.close()
 
 
 class TestBoundedStore:

@@ -1,7 +1,7 @@
 import pytest
 from yarl import URL
 
-from ml_backend.images.versions import PictureVersion, canonical, is_final, validators
+from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
 
 PLAIN = "http://bucket.host/a%20b.jpg?versionId=3"
 
@@ -35,6 +35,12 @@ def test_signatures_are_left_out(signing: str, why: str) -> None:
 def test_what_only_looks_like_a_signature_stays(query: str) -> None:
     """Without the rest of a scheme it may name the picture."""
     assert canonical(URL(f"http://host/a.jpg?{query}")) != canonical(URL("http://host/a.jpg"))
+
+
+def test_bytes_that_are_no_text_stay_apart() -> None:
+    """Two addresses that differ in them only are two pictures."""
+    one, other = (URL(f"http://host/a.jpg?X-Amz-Signature=1&f=%{byte}", encoded=True) for byte in ("FF", "FE"))
+    assert canonical(one) != canonical(other)
 
 
 def test_fragment_is_no_part_of_an_address() -> None:
@@ -72,6 +78,8 @@ BEFORE = "Sun, 22 Nov 2026 11:59:00 GMT"
         ({"Last-Modified": BEFORE}, ("", ""), "the server has no clock"),
         ({"Last-Modified": "yesterday", "Date": NOW}, ("", ""), "no date"),
         ({"ETag": '"a"', "Cache-Control": "private, No-Store"}, ("", ""), "not to be kept"),
+        ({"ETag": '"caf\udce9"'}, ("", ""), "bytes that cannot be sent back"),
+        ({"ETag": f'"{"a" * 300}"'}, ("", ""), "longer than any tag has to be"),
         ({}, ("", ""), "nothing said"),
     ],
 )
@@ -82,13 +90,13 @@ def test_what_a_server_says_of_a_version(headers: dict[str, str], expected: tupl
 
 def test_conditions_go_to_who_named_them() -> None:
     """Another host may have another picture under the same tag."""
-    version = PictureVersion("d", source="http://host/a.jpg", etag='"a"', last_modified=BEFORE)
+    version = PictureVersion("d", source=named(URL("http://host/a.jpg")), etag='"a"', last_modified=BEFORE)
     assert version.conditions(URL("http://host/a.jpg#x")) == {"If-None-Match": '"a"'}
     assert version.conditions(URL("http://other/a.jpg")) == {}
     assert version.conditions(URL("http://host/b.jpg")) == {}
-    dated = PictureVersion("d", source="http://host/a.jpg", last_modified=BEFORE)
+    dated = PictureVersion("d", source=named(URL("http://host/a.jpg")), last_modified=BEFORE)
     assert dated.conditions(URL("http://host/a.jpg")) == {"If-Modified-Since": BEFORE}
-    assert PictureVersion("d", source="http://host/a.jpg").conditions(URL("http://host/a.jpg")) == {}
+    assert PictureVersion("d", source=named(URL("http://host/a.jpg"))).conditions(URL("http://host/a.jpg")) == {}
 
 
 def test_round_trip_and_junk() -> None:
