@@ -67,14 +67,15 @@ async def fullness(store: Store) -> None:
     for count in ENTRIES:
         while written < count:
             portion = [
-                detection_key("f" * 64, f"{number:064x}") for number in range(written, min(written + 1_000, count))
+                detection_key("f" * 64, "2-640", f"{number:064x}")
+                for number in range(written, min(written + 1_000, count))
             ]
             await store.write({key: seal(key, Entry(os.urandom(ENTRY_BYTES), 2**31)) for key in portion})
             written += len(portion)
         usage = await store.usage()
         one, many = [], []
         for turn in range(200):
-            keys = [detection_key("f" * 64, f"{(turn * 7919 + n * 104729) % count:064x}") for n in range(300)]
+            keys = [detection_key("f" * 64, "2-640", f"{(turn * 7919 + n * 104729) % count:064x}") for n in range(300)]
             started = time.perf_counter()
             await store.read(keys[:1])
             one.append(time.perf_counter() - started)

@@ -52,11 +52,13 @@ def _serve(connection: Connection, model: str, photographs: Path) -> None:
 
     cpus = available_cpus()
     detector = Detector.load(model, Settings().tfhub_cache_dir, workers=cpus)
-    pixels = [decode(path.read_bytes(), max_pixels=10**8) for path in sorted(photographs.iterdir())]
+    pixels = [decode(path.read_bytes(), max_pixels=10**8).pixels for path in sorted(photographs.iterdir())]
     tensors = [tf.constant(np.divide(each[None], np.float32(255), dtype=np.float32)) for each in pixels]
 
+    signature = detector.module.signatures[detector.contract.signature]
+
     def run(number: int) -> None:
-        detector.signature(**{detector.contract.input: tensors[number % len(tensors)]})
+        signature(**{detector.contract.input: tensors[number % len(tensors)]})
 
     with ThreadPoolExecutor(cpus) as pool:
         list(pool.map(run, range(3 * cpus)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from ml_backend.cache import Cache, SingleFlight, address_key, detection_key
+from ml_backend.cache import Cache, SingleFlight, address_key, detection_key, input_shaping
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import DetectorError, ImageDecodeError
@@ -47,6 +47,7 @@ class Pictures:
         self._settings = settings
         self._detector = detector
         self._metrics = metrics
+        self.shaping = input_shaping(settings.model_input_max_side)
         self.cache = Cache(settings, metrics)
         self._by_address: SingleFlight[Seen] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
@@ -120,7 +121,7 @@ class Pictures:
             version = await self.cache.get(address_key(address), PictureVersion.from_bytes)
         if version is None:
             return None
-        key = detection_key(self._detector.fingerprint, version.digest)
+        key = self._key_of(version)
         detections = await self.cache.get(key, Detections.from_bytes)
         return None if detections is None else Seen(detections, version, address)
 
@@ -146,7 +147,7 @@ class Pictures:
         return Seen(detections, fetched.version, address)
 
     async def _detect(self, reference: ImageReference, fetched: Fetched) -> Detections:
-        key = detection_key(self._detector.fingerprint, fetched.version.digest)
+        key = self._key_of(fetched.version)
         try:
             return await self._by_content.run(
                 key, lambda: self.cache.get_or_compute(key, lambda: self._compute(fetched.data))
@@ -159,9 +160,13 @@ class Pictures:
         return await asyncio.get_running_loop().run_in_executor(self._workers, self._decode_and_run, image)
 
     def _decode_and_run(self, image: bytes) -> Detections:
-        pixels = decode(image, max_pixels=self._settings.image_max_pixels)
+        limits = self._settings
+        picture = decode(image, max_pixels=limits.image_max_pixels, max_side=limits.model_input_max_side)
         self._metrics.model_runs.inc()
-        return self._detector.run(pixels)
+        return self._detector.run(picture.pixels, (picture.width, picture.height))
+
+    def _key_of(self, version: PictureVersion) -> str:
+        return detection_key(self._detector.fingerprint, self.shaping, version.digest)
 
     async def check_label_studio(self, home: LabelStudio | None) -> Finding:
         """Tell whether a Label Studio can be reached and takes the token."""

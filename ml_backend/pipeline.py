@@ -111,9 +111,11 @@ class Pipeline:
         A label config that cannot be served has a version too, which changes with the config.
         """
         try:
-            digest = self.policy(label_config).digest
+            policy = self.policy(label_config).digest
         except LabelConfigError:
-            digest = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).hexdigest()[:6]
+            policy = label_config
+        decisive = f"{policy} {self._pictures.shaping}"
+        digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
         return f"{self.detector.name}@{self.detector.fingerprint[:8]}.{digest}"
 
     async def predict(

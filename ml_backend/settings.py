@@ -189,11 +189,20 @@ class Settings(BaseModel):
         description="the lowest score that is shown, from 0 to 1",
     )
     inference_workers: int = Field(
-        default_factory=available_cpus,
+        default_factory=lambda: available_cpus() + 1,
         ge=1,
         le=256,
         validation_alias="PRELABEL_INFERENCE_WORKERS",
-        description="how many pictures are decoded and run through the detector side by side, from 1 to 256; by default one per processor",
+        description="how many pictures are decoded and run through the detector side by side, from 1 to 256; by default one more "
+        "than processors, so that none waits while a picture is decoded",
+    )
+
+    model_input_max_side: int = Field(
+        640,
+        ge=0,
+        le=100_000,
+        validation_alias="PRELABEL_MODEL_INPUT_MAX_SIDE",
+        description="the longer side to which larger pictures are shrunk before the detector, in pixels; 0 for none",
     )
 
     predict_deadline: float = Field(

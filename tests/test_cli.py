@@ -288,8 +288,8 @@ def kept(request: pytest.FixtureRequest, redis: RedisServer, monkeypatch: pytest
     store = open_store(load_settings())
     assert store is not None
     now = int(time.time())
-    ages = {detection_key("aaaa" * 16, f"{n}" * 64): n * 86_400 for n in range(3)}
-    ages |= {detection_key("bbbb" * 16, "0" * 64): 0, address_key("http://host/a.jpg"): 0}
+    ages = {detection_key("aaaa" * 16, "2-640", f"{n}" * 64): n * 86_400 for n in range(3)}
+    ages |= {detection_key("bbbb" * 16, "2-640", "0" * 64): 0, address_key("http://host/a.jpg"): 0}
 
     async def fill() -> None:
         await store.write({key: seal(key, Entry(b"x" * 100, now - age)) for key, age in ages.items()})

@@ -1,7 +1,5 @@
 """The whole way, over HTTP, finds what the detector's signature finds: same boxes, same average precision."""
 
-import contextlib
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,31 +8,18 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from average_precision import Box, average_precision
 from numpy.typing import NDArray
 from picture_server import PictureServer
 from PIL import Image
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from samples import STORED_BY, stored_as
 
 from ml_backend.detector.contract import SCORE_FLOOR
 from ml_backend.detector.detector import Detector
-from ml_backend.labels import parse_label_config
 from ml_backend.labels.config import label_config_for
 from ml_backend.open_images import open_images_classes
 
 EVERY_CLASS = label_config_for(open_images_classes().names)
-
-COCO_CONFIG = Path(__file__).parent.parent / "label_config" / "coco.xml"
-
-
-def open_images_names() -> dict[str, str]:
-    """Return what Open Images calls the categories of COCO, where it calls them otherwise, from the project's own config."""
-    (control,), _ = parse_label_config(COCO_CONFIG.read_text())
-    return {label.value: label.predicted_values[0] for label in control.labels if label.predicted_values}
-
-
-Box = dict[str, Any]  # label, score, and left, top, right, bottom in pixels
 
 
 def answered(url: str, addresses: list[str]) -> list[list[Box]]:
@@ -58,7 +43,9 @@ def called_directly(detector: Detector, pixels: NDArray[np.uint8]) -> list[Box]:
     from ml_backend.detector.tensorflow_runtime import tf
 
     height, width, _ = pixels.shape
-    outputs = detector.signature(images=tf.constant(pixels[None].astype(np.float32) / 255))
+    outputs = detector.module.signatures[detector.contract.signature](
+        images=tf.constant(pixels[None].astype(np.float32) / 255)
+    )
     boxes = np.clip(outputs["detection_boxes"].numpy(), 0, 1) * [height, width, height, width]
     rows = zip(
         boxes.tolist(),
@@ -71,32 +58,6 @@ def called_directly(detector: Detector, pixels: NDArray[np.uint8]) -> list[Box]:
         for (top, left, bottom, right), score, name in rows
         if score > 0
     ]
-
-
-def average_precision(truth: Path, boxes_by_picture: dict[int, list[Box]]) -> float:
-    """Return COCO AP at IoU 0.50:0.95."""
-    called = open_images_names()
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(str(truth))
-        category = {
-            called.get(each["name"], each["name"]).casefold(): each["id"] for each in coco.dataset["categories"]
-        }
-        rows = [
-            {
-                "image_id": picture,
-                "category_id": category[box["label"].casefold()],
-                "bbox": [left, top, right - left, bottom - top],
-                "score": box["score"],
-            }
-            for picture, boxes in boxes_by_picture.items()
-            for box in boxes
-            for left, top, right, bottom in [box["edges"]]
-        ]
-        evaluation = COCOeval(coco, coco.loadRes(rows), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return float(evaluation.stats[0])
 
 
 def test_boxes_and_average_precision_equal_those_of_the_signature(

@@ -22,11 +22,11 @@ def counting(detector: Detector) -> tuple[Detector, list[int]]:
     """Return a detector that writes down each run of its model."""
     runs: list[int] = []
 
-    def run(**inputs: Any) -> Any:
+    def run(pixels: Any) -> Any:
         runs.append(1)
-        return detector.signature(**inputs)
+        return detector.function(pixels)
 
-    return replace(detector, signature=run), runs
+    return replace(detector, function=run), runs
 
 
 @pytest.fixture
@@ -324,6 +324,24 @@ async def test_gesture_snaps_to_the_object(pipeline: Callable[..., Any], picture
     assert beside["result"] == no_rectangle["result"] == []
     assert no_image.code == "bad_task"
     assert len(runs) == 1
+
+
+async def test_size_of_the_input_is_part_of_what_is_found(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """Another limit may find other things: another version, and the model runs again."""
+    tasks = [task(pictures.add("/a.png", balloon_file()))]
+    answers = []
+    for side, again in ((640, 1), (160, 1), (640, 0)):
+        async with pipeline(model_input_max_side=side) as (pipe, runs):
+            answers += await pipe.predict(tasks, BALLOON_CONFIG)
+            assert len(runs) == again
+    first, small, last = answers
+    assert first == last
+    assert first["model_version"] != small["model_version"]
+    (region,) = small["result"]
+    assert (region["original_width"], region["original_height"]) == (320, 200)
+    assert region["value"]["x"] == pytest.approx(12.5, abs=1)
 
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:

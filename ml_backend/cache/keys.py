@@ -9,17 +9,27 @@ LOCKS = PREFIX + "locks:"
 PROBE = PREFIX + "probe"  # never written
 
 # Raise when the way from a file's bytes to the detector's input changes, since that can change what is found.
-INPUT_SHAPING = 1
+INPUT_SHAPING = 2
 
 
-def detection_key(fingerprint: str, digest: str) -> str:
+def input_shaping(max_side: int) -> str:
+    """Return what tells one way of making the detector's input from another, such as ``2-640``.
+
+    Args:
+        max_side: the longer side to which larger pictures are shrunk, in pixels; 0 for none.
+    """
+    return f"{INPUT_SHAPING}-{max_side}"
+
+
+def detection_key(fingerprint: str, shaping: str, digest: str) -> str:
     """Return the key of one picture's raw detections: same model, same input shaping, same bytes.
 
     Args:
         fingerprint: of the detector's files, 64 hex digits.
+        shaping: of :func:`input_shaping`.
         digest: SHA-256 of the bytes of the image file, 64 hex digits.
     """
-    return f"{DETECTIONS}{fingerprint}:{INPUT_SHAPING}:{digest}"
+    return f"{DETECTIONS}{fingerprint}:{shaping}:{digest}"
 
 
 def address_key(address: str) -> str:

@@ -118,7 +118,7 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
     # Neither the pictures themselves nor each other may be overwritten.
     taken = {path.resolve() for path, _ in predictions}
     for path, prediction in predictions:
-        pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels)
+        pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels).pixels
         names = (f"{path.stem}-boxes{number or ''}.png" for number in itertools.count())
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
@@ -169,7 +169,7 @@ def explain(
             from ml_backend.drawing import Box, draw_boxes
             from ml_backend.images import decode
 
-            pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels)
+            pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
             _, _, detections, fates = explained[0]
             boxes = [
                 Box(

@@ -15,6 +15,7 @@ The published model card names the two string outputs the wrong way round, so na
 the field. Boxes and scores are required, and at least one of the three that say the class.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from ml_backend.detections import Detections
 from ml_backend.detector.tensorflow_runtime import tf
 from ml_backend.errors import DetectorContractError, DetectorError
-from ml_backend.open_images import ClassList, is_mid, open_images_classes
+from ml_backend.open_images import is_mid, open_images_classes
 
 # Below it is filler. Thresholds are the project's matter, so everything above is kept: a floor of 0.01 alone cost 0.001 of COCO AP.
 SCORE_FLOOR = 0.001
@@ -93,19 +94,17 @@ class Contract:
 
     def classes(self, outputs: Mapping[str, Any], rows: NDArray[np.intp]) -> list[tuple[str, str]]:
         """Return (readable name, MID) for each of ``rows``; a missing name is looked up by MID, then by class number."""
-        texts = [np.asarray(outputs[name]) for name in CLASS_TEXTS if name in self.outputs]
-        numbers = np.asarray(outputs[CLASS_NUMBERS]) if CLASS_NUMBERS in self.outputs else None
-        return [
-            _name_and_mid(
-                [text[row].decode("utf-8", errors="replace") for text in texts],
-                0 if numbers is None else int(numbers[row]),
-                open_images_classes(),
-            )
-            for row in rows
-        ]
+        texts = [np.asarray(outputs[name])[rows] for name in CLASS_TEXTS if name in self.outputs]
+        numbers = (
+            np.asarray(outputs[CLASS_NUMBERS])[rows] if CLASS_NUMBERS in self.outputs else np.zeros(len(rows), int)
+        )
+        return [_name_and_mid(*row) for row in zip(numbers.tolist(), *texts, strict=True)]
 
 
-def _name_and_mid(texts: list[str], number: int, known: ClassList) -> tuple[str, str]:
+@functools.lru_cache(maxsize=4096)
+def _name_and_mid(number: int, *encoded: bytes) -> tuple[str, str]:
+    known = open_images_classes()
+    texts = [text.decode("utf-8", errors="replace") for text in encoded]
     mid = next((text for text in texts if is_mid(text)), "")
     name = next((text for text in texts if text and not is_mid(text)), "") or known.name_by_mid.get(mid, "")
     if not name:

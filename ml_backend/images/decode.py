@@ -1,10 +1,11 @@
 """From the bytes of an image file to the pixels that a browser would show."""
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ml_backend.errors import ImageDecodeError
 
@@ -19,18 +20,45 @@ MAX_ASPECT_RATIO = 200
 Image.MAX_IMAGE_PIXELS = None
 
 
-def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+# How a picture is stored, by the EXIF orientation that says so (EXIF 2.32, tag 0x0112), and what sets it upright.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, in the displayed frame.
+
+    Attributes:
+        pixels: uint8 [height, width, 3], RGB, perhaps fewer of them than the file has.
+        width, height: that the file has, in pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode(data: bytes, *, max_pixels: int, max_side: int = 0) -> Picture:
     """Decode an image file as Label Studio displays it.
 
     EXIF orientation is applied where browsers do (all formats but WebP), transparency is laid on white, animations give their first frame, and 16-bit pictures
-    are brought to 8 bits.
+    are brought to 8 bits. A picture that is larger than ``max_side`` is shrunk, keeping its proportions: a JPEG already while it is decoded, to an
+    eighth, a quarter or a half, which saves most of the work; and then to size with a triangle filter as wide as the step.
 
     Args:
         data: the bytes of the file, in one of :data:`FORMATS`; the content decides, not a name.
         max_pixels: the most pixels (width x height) that are decoded.
-
-    Returns:
-        uint8 [height, width, 3], RGB, in the displayed frame.
+        max_side: the longer side of what is returned, in pixels; 0 for that of the file.
 
     Raises:
         ImageDecodeError: not an image, truncated, empty, too many pixels or too narrow to detect anything on.
@@ -39,14 +67,31 @@ def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
         raise ImageDecodeError("the image is empty: 0 bytes")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.width, image.height, max_pixels)
-            return np.asarray(_to_rgb(_upright(image)))
+            width, height = image.size
+            _check_size(width, height, max_pixels)
+            size = _size_within(width, height, max_side)
+            image.draft(None, size)
+            image.load()
+            orientation = _orientation(image)
+            shown = _to_rgb(image, size)
+            if orientation in _TURNS:
+                shown = shown.transpose(_TURNS[orientation])
+            if orientation in _SIDEWAYS:
+                width, height = height, width
+            return Picture(np.asarray(shown), width, height)
     except ImageDecodeError:
         raise
     except UnidentifiedImageError:
         raise ImageDecodeError(_describe_stranger(data)) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, … on broken files
         raise ImageDecodeError(f"the image is broken or truncated: {error}") from error
+
+
+def _size_within(width: int, height: int, max_side: int) -> tuple[int, int]:
+    if not max_side or max(width, height) <= max_side:
+        return width, height
+    shrink = max_side / max(width, height)
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -62,27 +107,29 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()
+def _orientation(image: Image.Image) -> int:
     # Seen in Chromium 150: JPEG, PNG and AVIF are shown upright, WebP as it is stored. (TIFF is not shown at all.)
     if image.format == "WEBP":
-        return image
+        return 1
     # Pillow takes the orientation from XMP where EXIF has none; browsers do not.
     for xmp in ("xmp", "XML:com.adobe.xmp"):
         image.info.pop(xmp, None)
     try:
-        return ImageOps.exif_transpose(image)
+        return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        return image
+        return 1  # broken metadata
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bit(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+    transparent = image.has_transparency_data
+    if transparent or image.mode not in {"L", "RGB"}:
+        image = image.convert("RGBA" if transparent else "RGB")
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
+    if transparent:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 

@@ -1,13 +1,14 @@
-from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, kind_of, lock_key
+from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, input_shaping, kind_of, lock_key
 
 FINGERPRINT, DIGEST = "f" * 64, "d" * 64
 
 
 def test_detections_are_of_model_and_bytes() -> None:
     """The same picture hits under another name; another model or picture never does."""
-    key = detection_key(FINGERPRINT, DIGEST)
-    assert key == detection_key(FINGERPRINT, DIGEST)
-    assert len({key, detection_key("e" * 64, DIGEST), detection_key(FINGERPRINT, "e" * 64)}) == 3
+    key = detection_key(FINGERPRINT, "2-640", DIGEST)
+    assert key == detection_key(FINGERPRINT, "2-640", DIGEST)
+    assert key != detection_key(FINGERPRINT, input_shaping(0), DIGEST)
+    assert len({key, detection_key("e" * 64, "2-640", DIGEST), detection_key(FINGERPRINT, "2-640", "e" * 64)}) == 3
     assert fingerprint_of(key) == FINGERPRINT
 
 
@@ -19,7 +20,7 @@ def test_addresses_are_not_readable() -> None:
 
 def test_kinds_do_not_meet() -> None:
     """An entry and its lock lie under different keys, all below one prefix."""
-    key = detection_key(FINGERPRINT, DIGEST)
+    key = detection_key(FINGERPRINT, "2-640", DIGEST)
     keys = (key, lock_key(key), address_key(key))
     assert all(each.startswith("prelabel:") for each in keys)
     assert [kind_of(each) for each in keys] == ["detections", "locks", "addresses"]

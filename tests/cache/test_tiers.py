@@ -19,7 +19,7 @@ from ml_backend.errors import DetectorError
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
-KEY = detection_key("f" * 64, "d" * 64)
+KEY = detection_key("f" * 64, "2-640", "d" * 64)
 FOUND = detections_of(("Car", 0.9, (0.1, 0.2, 0.3, 0.4)), ("Dog", 0.5, (0, 0, 1, 1)))
 
 

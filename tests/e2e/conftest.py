@@ -74,7 +74,7 @@ def material() -> Material:
         return Material("demo", _config("Kite", "Balloon", "Box"), files)
     names = ("000000037666.jpg", "000000030752.jpg", "000000069468.jpg")
     photos = {name: (shared / "photos" / "images" / name).read_bytes() for name in names}
-    upright = Image.fromarray(decode(photos[names[0]], max_pixels=10**8))
+    upright = Image.fromarray(decode(photos[names[0]], max_pixels=10**8).pixels)
     photos["rotated.jpg"] = stored_as(6, upright, "JPEG", quality=95)
     labels = ("person", "Dog", "Cat", "Car", "Elephant", "Horse", "Boat", "Table", "Chair", "Motorcycle", "Bottle")
     return Material(str(shared / "models" / "openimages-subset-detector-hub"), _config(*labels), photos)

@@ -96,7 +96,7 @@ def test_pictures_are_decoded_in_the_frame_that_the_browser_shows(page: Page, fi
     data = stored_as(6, Image.new("RGB", (80, 60), "red"), file_format)
     page.set_content(f'<img src="data:image/{file_format.lower()};base64,{base64.b64encode(data).decode()}">')
     page.wait_for_function("() => document.querySelector('img').complete")
-    height, width, _ = decode(data, max_pixels=10_000).shape
+    height, width, _ = decode(data, max_pixels=10_000).pixels.shape
     assert page.evaluate(SIZE_SHOWN) == [width, height]
 
 
@@ -110,7 +110,7 @@ def test_orientation_in_xmp_alone_does_not_turn_a_picture(page: Page) -> None:
     page.set_content(f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">')
     page.wait_for_function("() => document.querySelector('img').complete")
     assert page.evaluate(SIZE_SHOWN) == [80, 60]
-    assert decode(data, max_pixels=10_000).shape == (60, 80, 3)
+    assert decode(data, max_pixels=10_000).pixels.shape == (60, 80, 3)
 
 
 def log_in(page: Page, url: str) -> None:

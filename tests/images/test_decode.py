@@ -11,7 +11,7 @@ RED, WHITE, BLACK, GREY = (255, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 12
 
 def pixel(data: bytes, x: int = 1, y: int = 1) -> tuple[int, ...]:
     """Return one decoded pixel."""
-    return tuple(int(channel) for channel in decode(data, max_pixels=10_000)[y, x])
+    return tuple(int(channel) for channel in decode(data, max_pixels=10_000).pixels[y, x])
 
 
 def solid(mode: str, colour: float | tuple[int, ...]) -> Image.Image:
@@ -67,7 +67,7 @@ def test_every_mode_becomes_the_rgb_that_a_browser_shows(data: bytes, expected: 
 def test_floating_point_tiff_is_spread_over_its_own_range() -> None:
     """It has no agreed range, so darkest is black and brightest white."""
     samples = np.linspace(-3, 7, 48, dtype=np.float32).reshape(6, 8)
-    decoded = decode(encoded(Image.fromarray(samples), "TIFF"), max_pixels=100)
+    decoded = decode(encoded(Image.fromarray(samples), "TIFF"), max_pixels=100).pixels
     assert (decoded.min(), decoded.max()) == (0, 255)
 
 
@@ -87,7 +87,7 @@ def test_floating_point_tiff_is_spread_over_its_own_range() -> None:
 )
 def test_every_format_is_read(file_format: str, options: dict[str, object]) -> None:
     """The formats that browsers show, plus TIFF."""
-    decoded = decode(encoded(solid("RGB", RED), file_format, **options), max_pixels=100)
+    decoded = decode(encoded(solid("RGB", RED), file_format, **options), max_pixels=100).pixels
     assert decoded.shape == (6, 8, 3)
     assert decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - RED).max() <= 3
@@ -105,7 +105,8 @@ def test_animations_give_their_first_frame(file_format: str) -> None:
 def test_every_exif_orientation_is_undone(orientation: int) -> None:
     """Whatever way a picture is stored, the displayed one comes out."""
     upright = Image.fromarray(np.arange(8 * 6 * 3, dtype=np.uint8).reshape(6, 8, 3))
-    np.testing.assert_array_equal(decode(stored_as(orientation, upright, "PNG"), max_pixels=100), np.asarray(upright))
+    decoded = decode(stored_as(orientation, upright, "PNG"), max_pixels=100).pixels
+    np.testing.assert_array_equal(decoded, np.asarray(upright))
 
 
 @pytest.mark.parametrize(
@@ -115,14 +116,14 @@ def test_every_exif_orientation_is_undone(orientation: int) -> None:
 def test_orientation_is_applied_in_the_formats_that_browsers_turn(file_format: str, shape: tuple[int, int]) -> None:
     """They show WebP as it is stored; `tests/e2e/test_browser.py` asks one."""
     data = stored_as(6, solid("RGB", RED), file_format)
-    assert decode(data, max_pixels=100).shape == (*shape, 3)
+    assert decode(data, max_pixels=100).pixels.shape == (*shape, 3)
 
 
 def test_orientation_in_xmp_alone_is_passed_over() -> None:
     """Browsers do not read it, so the annotator sees the picture as it is stored."""
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
     data = encoded(solid("RGB", RED), "JPEG", xmp=xmp)
-    assert decode(data, max_pixels=100).shape == (6, 8, 3)
+    assert decode(data, max_pixels=100).pixels.shape == (6, 8, 3)
 
 
 def test_broken_exif_is_passed_over() -> None:
@@ -179,3 +180,63 @@ def test_what_is_no_picture_says_what_it_is(data: bytes, words: str) -> None:
     """One sentence, before any memory is spent on pixels."""
     with pytest.raises(ImageDecodeError, match=words):
         decode(data, max_pixels=10_000)
+
+
+@pytest.mark.parametrize("orientation", STORED_BY)
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_large_picture_is_shrunk_in_the_displayed_frame(file_format: str, orientation: int) -> None:
+    """Its size is told as it is, also where the shrunk one is square by rounding; red stays at the left."""
+    upright = Image.new("RGB", (1001, 1000), "white")
+    upright.paste(RED, (0, 0, 300, 1000))
+    picture = decode(stored_as(orientation, upright, file_format), max_pixels=2_000_000, max_side=100)
+    assert (picture.width, picture.height) == (1001, 1000)
+    assert picture.pixels.shape == (100, 100, 3)
+    np.testing.assert_allclose(picture.pixels[50, [5, 25, 35, 95]], [RED, RED, WHITE, WHITE], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("size", "max_side", "expected"),
+    [
+        ((640, 480), 640, (640, 480)),
+        ((641, 480), 640, (640, 479)),
+        ((480, 1280), 640, (240, 640)),
+        ((4000, 20), 640, (640, 3)),
+        ((4000, 3000), 0, (4000, 3000)),
+        ((3000, 15), 100, (100, 1)),
+    ],
+    ids=["fits", "just not", "upright", "narrow", "no limit", "hardly anything left"],
+)
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_proportions_are_kept(
+    size: tuple[int, int], max_side: int, expected: tuple[int, int], file_format: str
+) -> None:
+    """The longer side is the limit, and no side comes to nothing."""
+    picture = decode(encoded(Image.new("RGB", size), file_format), max_pixels=20_000_000, max_side=max_side)
+    assert picture.pixels.shape == (expected[1], expected[0], 3)
+    assert (picture.width, picture.height) == size
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "CMYK", "I;16", "F"])
+def test_every_mode_can_be_shrunk(mode: str) -> None:
+    """Transparency does not bleed: what nobody sees has no colour."""
+    image = Image.new("F", (400, 300), 1.0) if mode == "F" else Image.new("RGB", (400, 300), "white").convert(mode)
+    if mode in {"RGBA", "LA"}:
+        image.paste((0, 0, 0, 0) if mode == "RGBA" else (0, 0), (0, 0, 200, 300))  # black, and transparent
+    picture = decode(encoded(image, "TIFF"), max_pixels=200_000, max_side=40)
+    assert picture.pixels.shape == (30, 40, 3)
+    assert picture.pixels.min() == picture.pixels.max()
+
+
+def test_large_jpeg_is_never_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An eighth of 4,000 x 3,000 is enough for 400: the pixels between are never made."""
+    sizes = []
+    load = Image.Image.load
+
+    def spy(image: Image.Image) -> object:
+        sizes.append(image.size)
+        return load(image)
+
+    data = encoded(Image.new("RGB", (4000, 3000)), "JPEG")
+    monkeypatch.setattr(Image.Image, "load", spy)
+    decode(data, max_pixels=20_000_000, max_side=400)
+    assert max(sizes) == (500, 375)
