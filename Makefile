@@ -5,7 +5,7 @@
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
-#   make bench      measurements; a few minutes
+#   make bench      measurements; about fifteen minutes
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
@@ -49,6 +49,8 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/health_under_load.py
 	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python benchmarks/input_size.py
+	$(BIN)/python benchmarks/speed.py --plot
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -1,17 +1,19 @@
 """The limit: the detector alone, on pictures that are decoded already, with as many callers as there are processors.
 
+And the floor: the same with decoding, by Prelabel's own code without anything around it.
+
 Runs in a process of its own, so that it takes nothing from the servers; idle between the measurements.
 """
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-CALLERS_OF_ALL = 0
+ONE_EACH = 0  # callers: as many as processors
 
 
 class Limit:
@@ -20,9 +22,16 @@ class Limit:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def seconds(self, pictures: int, callers: int = CALLERS_OF_ALL) -> float:
+    def seconds(self, pictures: int, callers: int = ONE_EACH) -> float:
         """Return how long the model takes for so many photographs, with so many callers at once, or one per processor."""
-        self._connection.send((pictures, callers))
+        return self._ask(("model", pictures, callers))
+
+    def seconds_with_decoding(self, pictures: int) -> float:
+        """Return how long decoding and the model take, with as many callers as Prelabel has by default."""
+        return self._ask(("decoding", pictures, 0))
+
+    def _ask(self, question: tuple[str, int, int]) -> float:
+        self._connection.send(question)
         seconds: float = self._connection.recv()
         return seconds
 
@@ -50,22 +59,33 @@ def _serve(connection: Connection, model: str, photographs: Path) -> None:
     from ml_backend.images import decode
     from ml_backend.settings import Settings, available_cpus
 
-    cpus = available_cpus()
-    detector = Detector.load(model, Settings().tfhub_cache_dir, workers=cpus)
-    pixels = [decode(path.read_bytes(), max_pixels=10**8).pixels for path in sorted(photographs.iterdir())]
+    cpus, settings = available_cpus(), Settings()
+    detector = Detector.load(model, settings.tfhub_cache_dir, workers=cpus)
+    files = [path.read_bytes() for path in sorted(photographs.iterdir())]
+    pixels = [decode(file, max_pixels=10**8).pixels for file in files]
     tensors = [tf.constant(np.divide(each[None], np.float32(255), dtype=np.float32)) for each in pixels]
-
     signature = detector.module.signatures[detector.contract.signature]
 
     def run(number: int) -> None:
         signature(**{detector.contract.input: tensors[number % len(tensors)]})
 
-    with ThreadPoolExecutor(cpus) as pool:
-        list(pool.map(run, range(3 * cpus)))
+    def decode_and_run(number: int) -> None:
+        data = files[number % len(files)]
+        picture = decode(data, max_pixels=10**8, max_side=settings.model_input_max_side)
+        detector.run(picture.pixels, (picture.width, picture.height))
+
+    def seconds(work: Callable[[int], None], count: int, callers: int) -> float:
+        with ThreadPoolExecutor(callers) as pool:
+            started = time.perf_counter()
+            list(pool.map(work, range(count)))
+            return time.perf_counter() - started
+
+    for work in (run, decode_and_run):
+        seconds(work, 3 * cpus, cpus)
     connection.send(None)
     while True:
-        count, callers = connection.recv()
-        with ThreadPoolExecutor(callers or cpus) as pool:
-            started = time.perf_counter()
-            list(pool.map(run, range(count)))
-            connection.send(time.perf_counter() - started)
+        what, count, callers = connection.recv()
+        if what == "model":
+            connection.send(seconds(run, count, callers or cpus))
+        else:
+            connection.send(seconds(decode_and_run, count, settings.inference_workers))

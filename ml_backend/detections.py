@@ -53,18 +53,18 @@ class Detections:
 
     def to_bytes(self) -> bytes:
         """Encode as msgpack: exact, versioned, and safe to read back from a store that others can write to."""
-        names = sorted(set(self.class_names))
-        mids = sorted(set(self.class_mids))
+        names = {name: place for place, name in enumerate(dict.fromkeys(self.class_names))}
+        mids = {mid: place for place, mid in enumerate(dict.fromkeys(self.class_mids))}
         packed: bytes = msgpack.packb(
             {
                 "version": CODEC_VERSION,
                 "size": [self.width, self.height],
                 "boxes": self.boxes.astype("<f4").tobytes(),
                 "scores": self.scores.astype("<f4").tobytes(),
-                "names": names,
-                "name_of": [names.index(name) for name in self.class_names],
-                "mids": mids,
-                "mid_of": [mids.index(mid) for mid in self.class_mids],
+                "names": list(names),
+                "name_of": [names[name] for name in self.class_names],
+                "mids": list(mids),
+                "mid_of": [mids[mid] for mid in self.class_mids],
             }
         )
         return packed
@@ -110,7 +110,8 @@ def iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.f
     """
     corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
     opposite = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    common = np.prod(np.maximum(opposite - corner, 0), axis=2)
+    sides = np.maximum(opposite - corner, 0)
+    common = sides[..., 0] * sides[..., 1]
     union = areas(boxes)[:, None] + areas(others)[None, :] - common
     overlap: NDArray[np.float32] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
     return overlap

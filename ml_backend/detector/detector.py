@@ -106,7 +106,7 @@ def _of_pixels(signature: Any, name: str) -> Any:
     def run(pixels: Any) -> Any:
         return signature(**{name: tf.cast(pixels[None], tf.float32) / 255})
 
-    return run
+    return run.get_concrete_function()  # one that need not look for itself by its arguments each time
 
 
 def _reason(error: Any) -> str:

@@ -22,6 +22,8 @@ def _stderr_closed() -> Iterator[None]:
 
 # 3 leaves out the "failed call to cuInit" of every machine without a GPU; failures still raise. An own value is respected.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow Hub imports Keras 2 (tf-keras); without this TensorFlow imports Keras 3 as well, a second or two for what nobody uses.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 with _stderr_closed(), warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
     import tensorflow as tf

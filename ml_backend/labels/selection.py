@@ -93,17 +93,19 @@ def _suppress(fates: Sequence[Fate], detections: Detections, limit: float) -> No
 
     Class-wise by the project's label: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays.
     """
-    kept = [fate for fate in fates if fate.kind == "kept"]
-    overlaps = iou(detections.boxes, detections.boxes) if len(kept) > 1 else None
-    winners: dict[str, list[int]] = {}
-    for fate in sorted(kept, key=lambda fate: -detections.scores[fate.row]):
+    kept = sorted((fate for fate in fates if fate.kind == "kept"), key=lambda fate: -detections.scores[fate.row])
+    boxes = detections.boxes[[fate.row for fate in kept]]
+    overlaps = iou(boxes, boxes)
+    winners: dict[str, list[int]] = {}  # places in ``kept``
+    for place, fate in enumerate(kept):
         above = winners.setdefault(fate.label, [])
-        for row in above:
-            if overlaps is not None and overlaps[fate.row, row] > limit:
-                fate.kind, fate.reason = "suppressed", f"suppressed by #{row + 1} (IoU {overlaps[fate.row, row]:.2f})"
+        for better in above:
+            if overlaps[place, better] > limit:
+                number, overlap = kept[better].row + 1, overlaps[place, better]
+                fate.kind, fate.reason = "suppressed", f"suppressed by #{number} (IoU {overlap:.2f})"
                 break
         else:
-            above.append(fate.row)
+            above.append(place)
 
 
 def _limit(fates: Sequence[Fate], scores: Sequence[float], most: int | None) -> None:
