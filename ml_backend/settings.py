@@ -7,10 +7,8 @@ Names that Label Studio users know keep their spelling (``LABEL_STUDIO_URL``, ``
 import difflib
 import os
 from collections.abc import Collection
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import (
@@ -25,95 +23,13 @@ from pydantic import (
     model_validator,
 )
 
+from ml_backend import setting_values as values
 from ml_backend.errors import SettingsError
 from ml_backend.redaction import redact
 
 PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
 REDIS_TTL = 30 * 86_400  # seconds
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-Network = IPv4Network | IPv6Network
-
-
-def base_url(value: str) -> str:
-    """Return a plain http(s) address without a slash at its end.
-
-    Raises:
-        ValueError: it is none, or has user, password, query or fragment.
-    """
-    parts = urlsplit(value)
-    _ = parts.port  # one that is no number is found out only when it is asked for
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("not a plain http(s) address")
-    return value.rstrip("/")
-
-
-def _networks(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-    return value
-
-
-def _aliases(value: object) -> object:
-    if isinstance(value, str):
-        pairs = (part.partition("=") for part in value.split(",") if part.strip())
-        return {base_url(believed.strip()): base_url(reachable.strip()) for believed, _, reachable in pairs}
-    return value
-
-
-def _user(value: str) -> str:
-    # A colon ends the user in the Authorization header, and clients disagree on how letters beyond ASCII are encoded (RFC 7617).
-    if not value.isascii() or ":" in value:
-        raise ValueError("not ASCII, or with a colon")
-    return value
-
-
-def _password(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().isascii():
-        raise ValueError("not ASCII")
-    return value
-
-
-def _stripped(value: object) -> object:
-    return (
-        value.strip() if isinstance(value, str) else value
-    )  # a line feed at the end of a token file is nobody's intention
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    from redis import ConnectionPool  # late, since it takes 0.3 s and few commands need it
-
-    try:
-        options = ConnectionPool.from_url(value.get_secret_value())
-        options.make_connection()  # connects nothing yet
-    except TypeError as error:  # an option that is none
-        raise ValueError(str(error)) from None
-    path = urlsplit(value.get_secret_value()).path.strip("/")
-    if "path" not in options.connection_kwargs and path and not path.isdigit():  # redis-py would take database 0 for it
-        raise ValueError("with a database that is no number")
-    return value
-
-
-def duration(value: object) -> object:
-    """Return the seconds in a text such as ``90s``, ``15m``, ``12h`` or ``7d``; a plain number is seconds.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(value, str):
-        return value
-    count, unit = value.strip()[:-1], value.strip()[-1:].lower()
-    if unit.isdigit():
-        count, unit = count + unit, "s"
-    if unit not in _SECONDS or not count.strip().isdigit():
-        raise ValueError("not a duration such as 12h or 30d")
-    return int(count) * _SECONDS[unit]
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
 
 
 def available_cpus() -> int:
@@ -130,33 +46,33 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
 
-    label_studio_url: Annotated[str, AfterValidator(base_url)] | None = Field(
+    label_studio_url: Annotated[str, AfterValidator(values.base_url)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_URL",
         description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",
     )
-    url_aliases: Annotated[dict[str, str], BeforeValidator(_aliases)] = Field(
+    url_aliases: Annotated[dict[str, str], BeforeValidator(values.aliases)] = Field(
         {},
         validation_alias="PRELABEL_URL_ALIASES",
         description="addresses in tasks and what to fetch instead, such as "
         "http://localhost:8080=http://label-studio:8080, separated by commas",
     )
-    label_studio_api_key: Annotated[SecretStr, BeforeValidator(_stripped)] | None = Field(
+    label_studio_api_key: Annotated[SecretStr, BeforeValidator(values.stripped)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_API_KEY",
         description="a personal access token or a legacy token of Label Studio, sent to Label Studio's own address only",
     )
-    basic_auth_user: Annotated[str, AfterValidator(_user)] | None = Field(
+    basic_auth_user: Annotated[str, AfterValidator(values.user)] | None = Field(
         None,
         validation_alias="BASIC_AUTH_USER",
         description="the user name that callers must give, in ASCII and without a colon; set together with BASIC_AUTH_PASS",
     )
-    basic_auth_pass: Annotated[SecretStr, AfterValidator(_password)] | None = Field(
+    basic_auth_pass: Annotated[SecretStr, AfterValidator(values.password)] | None = Field(
         None,
         validation_alias="BASIC_AUTH_PASS",
         description="the password that callers must give, in ASCII; set together with BASIC_AUTH_USER",
     )
-    redis_url: Annotated[SecretStr, BeforeValidator(_stripped), AfterValidator(_redis_url)] | None = Field(
+    redis_url: Annotated[SecretStr, BeforeValidator(values.stripped), AfterValidator(values.redis_url)] | None = Field(
         None,
         validation_alias="REDIS_URL",
         description="the Redis server that keeps detections, such as redis://user:password@host:6379/0, rediss://… or "
@@ -166,7 +82,7 @@ class Settings(BaseModel):
     port: int = Field(
         9090, ge=1, le=65535, validation_alias="PORT", description="the port to listen on, from 1 to 65535"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(values.lower)] = Field(
         "info", validation_alias="LOG_LEVEL", description="debug, info, warning or error"
     )
 
@@ -231,7 +147,7 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_IMAGE_MAX_PIXELS",
         description="the most pixels (width x height) a picture may have",
     )
-    blocked_networks: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+    blocked_networks: Annotated[tuple[values.Network, ...], BeforeValidator(values.networks)] = Field(
         (),
         validation_alias="PRELABEL_BLOCKED_NETWORKS",
         description="further networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8 "
@@ -256,13 +172,13 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_CACHE_MEMORY_BYTES",
         description="room for detections in memory, such as 64MB; 0 for none",
     )
-    cache: Annotated[Literal["auto", "redis", "sqlite", "memory", "none"], BeforeValidator(_lower)] = Field(
+    cache: Annotated[Literal["auto", "redis", "sqlite", "memory", "none"], BeforeValidator(values.lower)] = Field(
         "auto",
         validation_alias="PRELABEL_CACHE",
         description="where detections are kept: redis, sqlite (a file), memory (gone with a restart), none, or auto: "
         "redis where REDIS_URL is set, else sqlite",
     )
-    cache_ttl: Annotated[int, BeforeValidator(duration)] | None = Field(
+    cache_ttl: Annotated[int, BeforeValidator(values.duration)] | None = Field(
         None,
         ge=0,
         validation_alias="PRELABEL_CACHE_TTL",

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from ml_backend.cli.common import app, out, plain_errors
 from ml_backend.errors import CacheError, SettingsError
-from ml_backend.settings import duration, load_settings
+from ml_backend.setting_values import duration
+from ml_backend.settings import load_settings
 
 SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
 

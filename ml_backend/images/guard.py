@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from aiohttp import AddrInfoType
 
-from ml_backend.settings import Network
+from ml_backend.setting_values import Network
 
 # No picture lives at these: link-local (where clouds keep their metadata services), "this network", multicast, and the metadata
 # services outside link-local (AWS over IPv6, Alibaba Cloud). Private networks are allowed, since most annotation pictures live there.

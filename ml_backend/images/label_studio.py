@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from ml_backend.images.tokens import TokenHeaders
-from ml_backend.settings import Settings, base_url
+from ml_backend.setting_values import base_url
+from ml_backend.settings import Settings
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 

@@ -1,0 +1,94 @@
+"""How the texts of environment variables become values: each function returns the value, or raises ValueError."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+Network = IPv4Network | IPv6Network
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def base_url(value: str) -> str:
+    """Return a plain http(s) address without a slash at its end.
+
+    Raises:
+        ValueError: it is none, or has user, password, query or fragment.
+    """
+    parts = urlsplit(value)
+    _ = parts.port  # one that is no number is found out only when it is asked for
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("not a plain http(s) address")
+    return value.rstrip("/")
+
+
+def networks(value: object) -> object:
+    """Return the networks in a text such as ``10.0.0.0/8,127.0.0.0/8``; anything but a text as it is."""
+    if isinstance(value, str):
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def aliases(value: object) -> object:
+    """Return what stands for which address in a text such as ``http://a=http://b,http://c=http://d``; anything but a text as it is."""
+    if isinstance(value, str):
+        pairs = (part.partition("=") for part in value.split(",") if part.strip())
+        return {base_url(believed.strip()): base_url(reachable.strip()) for believed, _, reachable in pairs}
+    return value
+
+
+def user(value: str) -> str:
+    """Return a user name that every client sends the same way."""
+    # A colon ends the user in the Authorization header, and clients disagree on how letters beyond ASCII are encoded (RFC 7617).
+    if not value.isascii() or ":" in value:
+        raise ValueError("not ASCII, or with a colon")
+    return value
+
+
+def password(value: SecretStr) -> SecretStr:
+    """Return a password that every client sends the same way."""
+    if not value.get_secret_value().isascii():
+        raise ValueError("not ASCII")
+    return value
+
+
+def stripped(value: object) -> object:
+    """Return a text without white space around it: a line feed at the end of a token file is nobody's intention."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def redis_url(value: SecretStr) -> SecretStr:
+    """Return an address that redis-py can connect to; nothing is connected."""
+    from redis import ConnectionPool  # late, since it takes 0.3 s and few commands need it
+
+    try:
+        options = ConnectionPool.from_url(value.get_secret_value())
+        options.make_connection()  # connects nothing yet
+    except TypeError as error:  # an option that is none
+        raise ValueError(str(error)) from None
+    path = urlsplit(value.get_secret_value()).path.strip("/")
+    if "path" not in options.connection_kwargs and path and not path.isdigit():  # redis-py would take database 0 for it
+        raise ValueError("with a database that is no number")
+    return value
+
+
+def duration(value: object) -> object:
+    """Return the seconds in a text such as ``90s``, ``15m``, ``12h`` or ``7d``; a plain number is seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return value
+    count, unit = value.strip()[:-1], value.strip()[-1:].lower()
+    if unit.isdigit():
+        count, unit = count + unit, "s"
+    if unit not in _SECONDS or not count.strip().isdigit():
+        raise ValueError("not a duration such as 12h or 30d")
+    return int(count) * _SECONDS[unit]
+
+
+def lower(value: object) -> object:
+    """Return a text in lower case."""
+    return value.lower() if isinstance(value, str) else value
