@@ -50,7 +50,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/health_under_load.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/input_size.py
-	$(BIN)/python benchmarks/speed.py --plot
+	$(BIN)/python benchmarks/speed.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -1,7 +1,6 @@
 """Prelabel beside the peer (`peer.py`) and the limit (`model_only.py`): the same pictures, in turns, within one run.
 
-Prints ratios with their spread, and the targets beside them; draws `docs/images/benchmarks.png`. Run it with `make bench`;
-`docs/benchmarks.md` has the figures. Everything runs on this machine and shares its processors.
+Prints ratios with their spread, and the targets beside them. Run it with `make bench`; `docs/benchmarks.md` has the figures. Everything runs on this machine and shares its processors.
 """
 
 import argparse
@@ -27,7 +26,6 @@ from ml_backend.settings import available_cpus
 
 MEGABYTE = 1_000_000
 HERE = Path(__file__).parent
-PLOT = HERE.parent / "docs" / "images" / "benchmarks.png"
 
 
 @dataclass
@@ -185,7 +183,12 @@ def memory(sides: Sides, process: subprocess.Popen[bytes]) -> None:
     above = (resident(process, "VmHWM") - idle) / MEGABYTE
     measured = f"{above:.0f} MB above {idle / MEGABYTE:.0f} MB"
     sides.add(
-        Line("peak memory, 8 clients x 24 megapixels", "at most 500 MB above the idle server", measured, above <= 500)
+        Line(
+            "peak memory, 8 clients x 24-megapixel JPEGs",
+            "at most 500 MB above the idle server",
+            measured,
+            above <= 500,
+        )
     )
 
 
@@ -261,7 +264,7 @@ def watched(url: str) -> Iterator[list[float]]:
         asking.join()
 
 
-def plot(lines: Sequence[Line]) -> None:
+def plot(lines: Sequence[Line], path: Path) -> None:
     """Draw how many times faster than the peer each scene is."""
     from matplotlib import pyplot as plt
 
@@ -276,14 +279,14 @@ def plot(lines: Sequence[Line]) -> None:
     axes.minorticks_off()
     axes.set_xlabel("times as fast as a backend as tutorials write it (red line)")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(PLOT, dpi=110)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     """Measure."""
     options = argparse.ArgumentParser(description="Prelabel beside a tutorial-style backend and the model alone.")
     options.add_argument("--rounds", type=int, default=5, help="how often each scene is measured")
-    options.add_argument("--plot", action="store_true", help=f"draw {PLOT.name}")
+    options.add_argument("--plot", type=Path, help="draw the ratios to the peer there")
     options.add_argument("--json", type=Path, help="also write the lines there")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, file_server() as files:
@@ -300,12 +303,14 @@ def main() -> None:
             limit(model, files.photographs) as alone,
         ):
             sides = Sides(ours, theirs, alone, files, given.rounds)
-            for url in (ours, theirs):  # connections, threads and caches of everybody's own
-                at_once(url, files.new(16), 8)
             print(
                 f"{Path(model).name}, {available_cpus()} processors, {os.uname().machine}; median (smallest to largest) of rounds\n"
             )
             print("| scene | target | measured | reached |\n|---|---|---|---|")
+            predict(ours, files.new(1))
+            memory(sides, process)
+            for url in (ours, theirs):  # connections, threads and caches of everybody's own
+                at_once(url, files.new(16), 8)
             with watched(ours) as taken:
                 throughput(sides, "25 new 640-pixel tasks in one request", 25, predict, 0.90, 1.6)
                 throughput(
@@ -316,7 +321,6 @@ def main() -> None:
                 many_known(sides)
                 large(sides, "12mp", 3)
                 large(sides, "24mp", 4)
-                memory(sides, process)
                 growth(sides)
             p99 = statistics.quantiles(taken, n=100)[98]
             health = f"{p99:.0f} ms, longest {max(taken):.0f} ms ({len(taken)} answers)"
@@ -325,7 +329,7 @@ def main() -> None:
     if given.json:
         given.json.write_text(json.dumps([vars(line) for line in sides.lines], indent=1))
     if given.plot:
-        plot(sides.lines)
+        plot(sides.lines, given.plot)
 
 
 if __name__ == "__main__":

@@ -109,8 +109,7 @@ class Settings(BaseModel):
         ge=1,
         le=256,
         validation_alias="PRELABEL_INFERENCE_WORKERS",
-        description="how many pictures are decoded and run through the detector side by side, from 1 to 256; by default one more "
-        "than processors, so that none waits while a picture is decoded",
+        description="how many pictures are decoded and run through the detector side by side, from 1 to 256",
     )
 
     model_input_max_side: int = Field(
@@ -118,7 +117,8 @@ class Settings(BaseModel):
         ge=0,
         le=100_000,
         validation_alias="PRELABEL_MODEL_INPUT_MAX_SIDE",
-        description="the longer side to which larger pictures are shrunk before the detector, in pixels; 0 for none",
+        description="the longer side to which larger pictures are shrunk before the detector, in pixels; more for detectors with "
+        "larger inputs, 0 for none",
     )
 
     predict_deadline: float = Field(

@@ -201,7 +201,8 @@ def test_killed_holder_costs_the_others_a_wait(start: Start, redis: RedisServer,
     with ThreadPoolExecutor(8) as pool:
         lost = pool.submit(ask_alone, dying)
         while not list(redis.client.scan_iter("prelabel:locks:*")):
-            time.sleep(0.005)
+            time.sleep(0.002)
+        dying.freeze()  # so that it does not get done before it dies
         others = [pool.submit(ask_alone, server) for server in waiting for _ in range(2)]
         time.sleep(0.3)
         dying.kill()

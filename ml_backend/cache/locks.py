@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from redis.asyncio.lock import Lock
 
 from ml_backend.cache.redis import LOCK_SECONDS, RedisStore
-from ml_backend.cache.store import StoreRefusedError
 from ml_backend.errors import CacheError
 
 
@@ -43,14 +42,11 @@ class Locks:
         return lock is not None
 
     async def _keep(self, lock: Lock) -> None:
-        while True:
+        held = True
+        while held:
             await asyncio.sleep(LOCK_SECONDS / 3)
-            try:
-                await self._call("lock", lambda: self._store.extend(lock))
-            except StoreRefusedError:  # somebody else has it
-                return
-            except CacheError:  # it may be back the next time
-                pass
+            with contextlib.suppress(CacheError):  # it may answer the next time
+                held = await self._call("lock", lambda: self._store.extend(lock))
 
     async def give_back(self, key: str) -> None:
         """Give back the lock of ``key``, if there was one to be had."""

@@ -124,10 +124,13 @@ class RedisStore:
                 await self._client.unlink(name)
         return None
 
-    async def extend(self, lock: Lock) -> None:
-        """Let a lock that is still held last for another :data:`LOCK_SECONDS`."""
+    async def extend(self, lock: Lock) -> bool:
+        """Let a lock that is still held last for another :data:`LOCK_SECONDS`; tells whether it was."""
         with _translated():
-            await lock.reacquire()
+            try:
+                return bool(await lock.reacquire())
+            except LockError:
+                return False
 
     async def unlock(self, lock: Lock) -> None:
         """Give a lock back, if it is still held."""

@@ -34,8 +34,8 @@ PORTION = 1000
 class SqliteStore:
     """Entries in one SQLite file, at most ``max_bytes`` of it in use; least recently used out first.
 
-    All work is done by one thread with one connection. A file that is damaged is put aside (``….damaged``) and begun anew; another
-    program's database is left alone.
+    All work is done by one thread with one connection. A file that is damaged, or no database, is put aside (``….damaged``) and begun
+    anew; another program's database is left alone.
     """
 
     name = "sqlite"
@@ -129,7 +129,10 @@ class SqliteStore:
             if self._identity_now() is None:
                 self._remove_log()  # of a file that somebody deleted
             # For nobody else to read: what is in it tells which pictures were looked at.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+            status = os.fstat(descriptor)
+            os.close(descriptor)
+            self._identity = status.st_dev, status.st_ino
             database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             database.text_factory = lambda text: text.decode("utf-8", "replace")
             try:
@@ -138,7 +141,6 @@ class SqliteStore:
                 database.close()
                 raise
             self._connection = database
-            self._identity = self._identity_now()
         return self._connection
 
     def _identity_now(self) -> tuple[int, int] | None:
@@ -149,11 +151,11 @@ class SqliteStore:
         return status.st_dev, status.st_ino
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next count for a new file only
-        database.execute("PRAGMA auto_vacuum = incremental")
         with _transaction(database, "BEGIN"):  # one look at all three, whatever another process does meanwhile
             ours = self._is_ours(database)
         if not ours:
+            database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next have a say over a new file only
+            database.execute("PRAGMA auto_vacuum = incremental")
             with _transaction(database):
                 if not self._is_ours(database):  # another process may have been faster
                     for statement in SCHEMA.strip().split(";")[:-1]:
@@ -186,8 +188,8 @@ class SqliteStore:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-            if self._identity != self._identity_now():
-                return  # another process has done it
+        if self._identity != self._identity_now():
+            return  # another process has done it
         self._remove_log()  # first: once the file is away, one of that name belongs to whoever begins anew
         self._path.replace(self._path.with_name(self._path.name + ".damaged"))
 

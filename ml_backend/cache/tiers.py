@@ -26,6 +26,7 @@ T = TypeVar("T")
 SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
 RESULTS = ("hit", "miss", "expired", "corrupt", "failed")
 POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
+MOST_POLLS = 600  # half a minute; whoever holds the lock for longer is stuck, though alive
 
 
 def open_store(settings: Settings) -> Store | None:
@@ -128,11 +129,11 @@ class Cache:
             return known
         if self._locks is None:
             return await self._compute(key, compute)
-        waited = False
-        while not await self._locks.take(key):
+        waited = 0
+        while not await self._locks.take(key) and waited < MOST_POLLS:
             if not waited:
                 self._metrics.single_flight_waits.labels("redis").inc()
-                waited = True
+            waited += 1
             await asyncio.sleep(POLL_SECONDS)
             known, _ = await self._get_from_store(key, Detections.from_bytes)
             if known is not None:

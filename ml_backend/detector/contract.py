@@ -66,7 +66,7 @@ class Contract:
 
         Args:
             outputs: tensors by output name, as the signature returned them.
-            width: of the picture that was fed, in pixels.
+            width: of the displayed picture, in pixels.
             height: likewise.
 
         Raises:

@@ -53,7 +53,7 @@ def decode(data: bytes, *, max_pixels: int, max_side: int = 0) -> Picture:
 
     EXIF orientation is applied where browsers do (all formats but WebP), transparency is laid on white, animations give their first frame, and 16-bit pictures
     are brought to 8 bits. A picture that is larger than ``max_side`` is shrunk, keeping its proportions: a JPEG already while it is decoded, to an
-    eighth, a quarter or a half, which saves most of the work; and then to size with a triangle filter as wide as the step.
+    eighth, a quarter or a half, which saves most of the work; and then to size, smoothly.
 
     Args:
         data: the bytes of the file, in one of :data:`FORMATS`; the content decides, not a name.
@@ -70,10 +70,10 @@ def decode(data: bytes, *, max_pixels: int, max_side: int = 0) -> Picture:
             width, height = image.size
             _check_size(width, height, max_pixels)
             size = _size_within(width, height, max_side)
-            image.draft(None, size)
+            _, box = image.draft(None, size) or (None, None)
             image.load()
             orientation = _orientation(image)
-            shown = _to_rgb(image, size)
+            shown = _to_rgb(image, size, box)
             if orientation in _TURNS:
                 shown = shown.transpose(_TURNS[orientation])
             if orientation in _SIDEWAYS:
@@ -111,23 +111,25 @@ def _orientation(image: Image.Image) -> int:
     # Seen in Chromium 150: JPEG, PNG and AVIF are shown upright, WebP as it is stored. (TIFF is not shown at all.)
     if image.format == "WEBP":
         return 1
-    # Pillow takes the orientation from XMP where EXIF has none; browsers do not.
-    for xmp in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(xmp, None)
+    # Read anew, since Pillow's own reading takes the orientation from XMP where EXIF has none; browsers do not.
+    exif = Image.Exif()
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        exif.load(image.info.get("exif", b""))
+        return int(exif.get(_ORIENTATION, 1))
     except Exception:
         return 1  # broken metadata
 
 
-def _to_rgb(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _to_rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None) -> Image.Image:
+    # A JPEG that was shrunk while it was decoded has a last row and column that lie partly outside the picture: ``box`` does not.
+    whole = (0, 0, *image.size)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bit(image)
     transparent = image.has_transparency_data
     if transparent or image.mode not in {"L", "RGB"}:
         image = image.convert("RGBA" if transparent else "RGB")
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
+    if image.size != size or (box or whole) != whole:
+        image = image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2)
     if transparent:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
@@ -136,12 +138,12 @@ def _to_rgb(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 def _to_8_bit(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips at 255. Modes I;16* and I hold 16-bit samples, whose high byte is what a screen shows;
     # F (floating-point TIFF) has no agreed range, so its own is spread over the 8 bits.
-    samples = np.asarray(image, dtype=np.float64)
+    samples = np.asarray(image, dtype=np.float32)
     if image.mode == "F":
         low, high = float(np.nanmin(samples)), float(np.nanmax(samples))
-        samples = (samples - low) * (255 / (high - low) if high > low else 0)
+        samples = (samples - low) * np.float32(255 / (high - low) if high > low else 0)
     elif samples.max() > 255:
-        samples = samples / 257
+        samples = samples / np.float32(257)
     return Image.fromarray(np.nan_to_num(samples).clip(0, 255).round().astype(np.uint8))
 
 

@@ -86,6 +86,7 @@ async def test_other_programs_database_is_left_alone(tmp_path: Path) -> None:
     """PRELABEL_CACHE_FILE names a wrong file: nothing in it changes, and the setting is named."""
     path = tmp_path / "precious.sqlite3"
     with sqlite3.connect(path) as database:
+        database.execute("PRAGMA auto_vacuum = full")
         database.execute("CREATE TABLE entries (precious TEXT)")
     database.close()
     before = path.read_bytes()

@@ -212,6 +212,10 @@ class Prelabel:
         """End it."""
         stop(self._process)
 
+    def freeze(self) -> None:
+        """Let it hang."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.kill()

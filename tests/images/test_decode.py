@@ -126,6 +126,26 @@ def test_orientation_in_xmp_alone_is_passed_over() -> None:
     assert decode(data, max_pixels=100).pixels.shape == (6, 8, 3)
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_orientation_in_xmp_is_passed_over_beside_exif_without_one(file_format: str) -> None:
+    """A camera writes who it is into EXIF, and another program turns the picture in XMP."""
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+    data = encoded(solid("RGB", RED), file_format, exif=exif.tobytes(), xmp=xmp)
+    assert decode(data, max_pixels=100).pixels.shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("width", [1281, 2567, 5121, 5127])
+def test_what_is_at_the_edge_stays_there(width: int) -> None:
+    """A JPEG that is shrunk by eight is rounded up: the part that is no picture is left out, or boxes would be off by it."""
+    picture = np.zeros((64, width, 3), np.uint8)
+    picture[:, width - 100 :] = 255
+    decoded = decode(encoded(Image.fromarray(picture), "JPEG", quality=95), max_pixels=10**6, max_side=640).pixels
+    edge = 640 - (decoded[5, :, 0] > 127).sum()
+    assert edge * width / 640 == pytest.approx(width - 100, abs=width / 640)
+
+
 def test_broken_exif_is_passed_over() -> None:
     """Browsers show such a picture as it is stored."""
     assert pixel(encoded(solid("RGB", RED), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")) == RED
