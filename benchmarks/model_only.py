@@ -60,7 +60,7 @@ def _serve(connection: Connection, model: str, photographs: Path) -> None:
     from ml_backend.settings import Settings, available_cpus
 
     cpus, settings = available_cpus(), Settings()
-    detector = Detector.load(model, settings.tfhub_cache_dir, workers=settings.inference_workers)
+    detector = Detector.load(model, settings.tfhub_cache_dir, workers=cpus)
     files = [path.read_bytes() for path in sorted(photographs.iterdir())]
     pixels = [decode(file, max_pixels=10**8).pixels for file in files]
     tensors = [tf.constant(np.divide(each[None], np.float32(255), dtype=np.float32)) for each in pixels]

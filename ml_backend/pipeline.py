@@ -108,7 +108,7 @@ class Pipeline:
     def model_version(self, label_config: str) -> str:
         """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
 
-        A label config that cannot be served has a version too, which changes with the config.
+        The policy digest covers how the detector's input is made as well. A label config that cannot be served has a version too, which changes with the config.
         """
         try:
             policy = self.policy(label_config).digest
