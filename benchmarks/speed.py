@@ -275,7 +275,7 @@ def plot(lines: Sequence[Line], path: Path) -> None:
     axes.axvline(1, color="#c0392b", linewidth=1.5)
     axes.set_xscale("log")
     axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-    axes.set_xlim(0.8, 30)
+    axes.set_xlim(0.6, 30)
     axes.minorticks_off()
     axes.set_xlabel("times as fast as a backend as tutorials write it (red line)")
     axes.spines[["top", "right"]].set_visible(False)

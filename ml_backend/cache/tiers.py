@@ -68,9 +68,6 @@ class Cache:
         # SQLite has no locks that end when their holder dies, so there two processes may compute one picture at the same time.
         self._locks = Locks(self._store, self._call) if isinstance(self._store, RedisStore) else None
 
-    def __str__(self) -> str:
-        return self._memory.place + (f"; behind it {self._store.name} at {self._store.place}" if self._store else "")
-
     async def get(self, key: str, decode: Callable[[bytes], T]) -> T | None:
         """Return what is kept under ``key``, or None.
 
