@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ml_backend.cache.entry import HEADER
 from ml_backend.cache.store import Listed, StoreAwayError, StoreRefusedError, Usage
@@ -64,18 +65,16 @@ class SqliteStore:
 
     async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
         """List the entries whose keys start with ``prefix``, in the order of the keys."""
-        query = (
-            f"SELECT key, length(value), substr(value, 1, {HEADER.size}) FROM entries "  # noqa: S608 - a number of ours
-            "WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
-        )
         last, end = prefix, prefix + "\U0010ffff"
-        while True:
-            given = (last, end, PORTION)
-            rows = await self._run(lambda database, given=given: database.execute(query, given).fetchall())  # type: ignore[misc]  # mypy does not infer lambdas with defaults
-            if not rows:
-                return
+        while rows := await self._run(functools.partial(self._list, after=last, before=end)):
             yield [Listed(*row) for row in rows if isinstance(row[1], int) and isinstance(row[2], bytes)]
             last = rows[-1][0]
+
+    def _list(self, database: sqlite3.Connection, after: str, before: str) -> list[tuple[str, Any, Any]]:
+        query = (
+            "SELECT key, length(value), substr(value, 1, ?) FROM entries WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
+        )
+        return database.execute(query, (HEADER.size, after, before, PORTION)).fetchall()
 
     async def usage(self) -> Usage:
         """Return the entries and the bytes of the file that are in use."""

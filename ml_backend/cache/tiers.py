@@ -3,19 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ml_backend.cache.batched import BatchedReads
-from ml_backend.cache.breaker import Breaker
 from ml_backend.cache.entry import Entry, seal, unseal
+from ml_backend.cache.guarded import GuardedStore
 from ml_backend.cache.keys import kind_of
-from ml_backend.cache.locks import Locks
 from ml_backend.cache.memory import MemoryStore
 from ml_backend.cache.redis import RedisStore
 from ml_backend.cache.sqlite import SqliteStore
-from ml_backend.cache.store import Store, StoreAwayError, Usage
+from ml_backend.cache.store import Store, Usage
 from ml_backend.detections import Detections
 from ml_backend.errors import CacheError
 from ml_backend.metrics import Metrics
@@ -57,16 +55,10 @@ class Cache:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
         self._memory = MemoryStore(0 if settings.cache_kind == "none" else settings.memory_cache_bytes)
-        self._store = open_store(settings)
         self._ttl = settings.cache_ttl_seconds
-        if self._store is not None:
-            timeout = settings.redis_timeout if isinstance(self._store, RedisStore) else SQLITE_TIMEOUT
-            gauge = metrics.breaker_open.labels(self._store.name)
-            gauge.set(0)
-            self._breaker = Breaker(self._store, timeout=timeout, on_change=gauge.set)
-            self._reads = BatchedReads(self._read_store)
-        # SQLite has no locks that end when their holder dies, so there two processes may compute one picture at the same time.
-        self._locks = Locks(self._store, self._call) if isinstance(self._store, RedisStore) else None
+        store = open_store(settings)
+        timeout = settings.redis_timeout if settings.cache_kind == "redis" else SQLITE_TIMEOUT
+        self._behind = None if store is None else GuardedStore(store, timeout, metrics)
 
     async def get(self, key: str, decode: Callable[[bytes], T]) -> T | None:
         """Return what is kept under ``key``, or None.
@@ -78,14 +70,14 @@ class Cache:
         sealed = (await self._memory.read([key])).get(key)
         found, result = self._opened(key, sealed, decode)
         self._metrics.cache_reads.labels(self._memory.name, kind_of(key), result).inc()
-        if found is None and self._store is not None:
-            found, result = await self._get_from_store(key, decode)
-            self._metrics.cache_reads.labels(self._store.name, kind_of(key), result).inc()
+        if found is None and self._behind is not None:
+            found, result = await self._get_from(self._behind, key, decode)
+            self._metrics.cache_reads.labels(self._behind.store.name, kind_of(key), result).inc()
         return found
 
-    async def _get_from_store(self, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
+    async def _get_from(self, behind: GuardedStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
         try:
-            sealed = await self._reads.get(key)
+            sealed = await behind.get(key)
         except CacheError:
             return None, "failed"
         found, result = self._opened(key, sealed, decode)
@@ -109,10 +101,9 @@ class Cache:
         now = int(time.time())
         sealed = {key: seal(key, Entry(payload, now)) for key, payload in payloads.items()}
         await self._memory.write(sealed)
-        if self._store is not None:
-            store = self._store
+        if self._behind is not None:
             with contextlib.suppress(CacheError):
-                await self._call("write", lambda: store.write(sealed))
+                await self._behind.write(sealed)
 
     async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
         """Return the detections under ``key``, computed now by one process of all that share the store, if by none before.
@@ -124,57 +115,41 @@ class Cache:
         known = await self.get(key, Detections.from_bytes)
         if known is not None:
             return known
-        if self._locks is None:
+        behind = self._behind
+        if behind is None or behind.locks is None:
             return await self._compute(key, compute)
         waited = 0
-        while not await self._locks.take(key) and waited < MOST_POLLS:
+        while not await behind.locks.take(key) and waited < MOST_POLLS:
             if not waited:
                 self._metrics.single_flight_waits.labels("redis").inc()
             waited += 1
             await asyncio.sleep(POLL_SECONDS)
-            known, _ = await self._get_from_store(key, Detections.from_bytes)
+            known, _ = await self._get_from(behind, key, Detections.from_bytes)
             if known is not None:
                 return known
         try:
             # Whoever had the lock may be done since we looked.
-            known, _ = await self._get_from_store(key, Detections.from_bytes)
+            known, _ = await self._get_from(behind, key, Detections.from_bytes)
             return known if known is not None else await self._compute(key, compute)
         finally:
-            await self._locks.give_back(key)
+            await behind.locks.give_back(key)
 
     async def _compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
         found = await compute()
         await self.put({key: found.to_bytes()})
         return found
 
-    async def _read_store(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        store = self._store
-        assert store is not None  # noqa: S101 - only then is there anything that calls this
-        return await self._call("read", lambda: store.read(keys))
-
-    async def _call(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
-        assert self._store is not None  # noqa: S101 - as above
-        started = time.perf_counter()
-        skipped = self._breaker.is_open
-        try:
-            return await self._breaker.call(work)
-        except CacheError as error:
-            if not skipped:
-                kind = "away" if isinstance(error, StoreAwayError) else "refused"
-                self._metrics.cache_errors.labels(self._store.name, operation, kind).inc()
-            raise
-        finally:
-            if not skipped:
-                self._metrics.cache_seconds.labels(self._store.name, operation).observe(time.perf_counter() - started)
-
     async def measure(self) -> list[TierReport]:
         """Bring the metrics of room and entries up to date; gives all that matters to people, tier by tier."""
-        return [await self._measure(tier) for tier in (self._memory, self._store) if tier is not None]
+        reports = [await self._measure(self._memory, self._memory.usage)]
+        if self._behind is not None:
+            reports.append(await self._measure(self._behind.store, self._behind.usage))
+        return reports
 
-    async def _measure(self, tier: Store) -> TierReport:
+    async def _measure(self, tier: Store, ask: Callable[[], Awaitable[Usage]]) -> TierReport:
         usage = problem = None
         try:
-            usage = await (tier.usage() if tier is self._memory else self._call("usage", tier.usage))
+            usage = await ask()
         except CacheError as error:
             problem = str(error)
         if usage is not None:
@@ -191,6 +166,5 @@ class Cache:
 
     async def close(self) -> None:
         """Let go of files and connections."""
-        if self._store is not None:
-            await self._breaker.close()
-            await self._store.close()
+        if self._behind is not None:
+            await self._behind.close()
