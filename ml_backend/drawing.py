@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ml_backend.labels import Region, label_of
+from ml_backend.redaction import printable
 
 # Twelve colours that stay apart from each other and from most photographs, each dark enough for white text.
 PALETTE = (
@@ -71,6 +72,45 @@ def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.
             caption = f"{label} {region['score']:.2f}"
             boxes.append(Box(np.array(edges, np.float32) / np.float32(100), caption, colour_of(label)))
     return draw_boxes(pixels, boxes)
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image | None], tile: tuple[int, int], columns: int, captions: Sequence[str] = ()
+) -> Image.Image:
+    """Lay pictures out in rows, each shrunk or enlarged to fit its tile.
+
+    Args:
+        pictures: in order; None leaves its tile grey.
+        tile: width and height of each, in pixels.
+        columns: most pictures in a row.
+        captions: a line below each picture, if given.
+    """
+    gap = 8
+    below = 16 if captions else 0
+    step = (tile[0] + gap, tile[1] + gap + below)
+    rows = -(-len(pictures) // columns)
+    across = min(columns, len(pictures))
+    sheet = Image.new("RGB", (across * step[0] - gap, rows * step[1] - gap), "white")
+    canvas = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=11)
+    for place, picture in enumerate(pictures):
+        left, top = place % columns * step[0], place // columns * step[1]
+        if picture is None:
+            canvas.rectangle((left, top, left + tile[0], top + tile[1]), fill="#d0d0d0")
+        else:
+            fitted = ImageOps.contain(picture, tile, Image.Resampling.LANCZOS)
+            sheet.paste(fitted, (left + (tile[0] - fitted.width) // 2, top + (tile[1] - fitted.height) // 2))
+        if captions:
+            canvas.text((left, top + tile[1] + 2), _shortened(captions[place], font, tile[0]), fill="black", font=font)
+    return sheet
+
+
+def _shortened(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
+    """Return the end of a text that fits, since names in one folder begin alike."""
+    text = printable(text.replace("\n", " "), 300)
+    while font.getlength(text) > width:
+        text = "…" + text[2:]
+    return text
 
 
 def _caption(image: Image.Image, corner: tuple[float, float], text: str, colour: str) -> None:

@@ -58,6 +58,18 @@ class ImageFetchError(PrelabelError):
     retryable = True
 
 
+class ImageRefusedError(ImageFetchError):
+    """Whoever has the image says no: not there, or not for us. Asking again does not help."""
+
+    retryable = False
+
+
+class TokenRefusedError(ImageRefusedError):
+    """Label Studio refuses the token, so nothing of what it keeps can be had until somebody changes that."""
+
+    code = "token_refused"
+
+
 class ImageDecodeError(PrelabelError):
     """The bytes are not an image that can be read: another file type, truncated, or over the pixel limit."""
 
@@ -71,6 +83,12 @@ class CacheError(PrelabelError):
     status = 503
     code = "cache"
     retryable = True
+
+
+class BootstrapError(PrelabelError):
+    """A bulk job cannot begin or go on; what it has done is kept."""
+
+    code = "bootstrap"
 
 
 class DeadlineError(PrelabelError):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from ml_backend.cache import Cache, SingleFlight, address_key, detection_key, input_shaping
 from ml_backend.detections import Detections
@@ -22,12 +22,15 @@ from ml_backend.images import (
     ImageFetcher,
     ImageReference,
     LabelStudio,
+    Picture,
     PictureVersion,
+    appearance,
     decode,
 )
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
+T = TypeVar("T")
 Place = Callable[[], AbstractAsyncContextManager[object]]
 
 
@@ -40,6 +43,15 @@ class Seen:
     address: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is in a picture, its :func:`~ml_backend.images.appearance`, and whether the detector ran for it."""
+
+    detections: Detections
+    appearance: int
+    computed: bool
+
+
 class Pictures:
     """Finds what is in pictures, each once; entered as an async context manager, used from one event loop."""
 
@@ -47,7 +59,7 @@ class Pictures:
         self._settings = settings
         self._detector = detector
         self._metrics = metrics
-        self.shaping = input_shaping(settings.model_input_max_side)
+        self._shaping = input_shaping(settings.model_input_max_side)
         self.cache = Cache(settings, metrics)
         self._by_address: SingleFlight[Seen] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
@@ -146,27 +158,68 @@ class Pictures:
             await self.cache.put({address_key(address): fetched.version.to_bytes()})
         return Seen(detections, fetched.version, address)
 
-    async def _detect(self, reference: ImageReference, fetched: Fetched) -> Detections:
+    async def fetch(
+        self, reference: ImageReference, home: LabelStudio | None = None, task_id: object = None
+    ) -> Fetched:
+        """Return a picture's bytes, whatever is known about it.
+
+        Raises:
+            PrelabelError: it cannot be had.
+        """
+        fetched = await self._fetcher.fetch(reference, home, task_id)
+        assert fetched is not None  # noqa: S101 - nothing was named that it could be unchanged from
+        self._metrics.fetches.labels("transfer").inc()
+        return fetched
+
+    async def examine(self, reference: ImageReference, fetched: Fetched) -> Examined:
+        """Find what is in a fetched picture, and what it looks like.
+
+        Both come from the same pixels, so it does not matter to the result whether the detections were known.
+
+        Raises:
+            PrelabelError: the picture cannot be read, or the detector failed on it.
+        """
+        appearances: list[int] = []
+
+        def note(picture: Picture) -> None:
+            appearances.append(appearance(picture.pixels))
+
+        detections = await self._detect(reference, fetched, note)
+        computed = bool(appearances)
+        if not computed:
+            await self._in_worker(lambda: note(self._decode(fetched.data)))
+        return Examined(detections, appearances[0], computed)
+
+    async def _detect(
+        self, reference: ImageReference, fetched: Fetched, note: Callable[[Picture], None] | None = None
+    ) -> Detections:
+        """Find what is in a picture; ``note`` gets its pixels if they had to be decoded."""
         key = self._key_of(fetched.version)
+
+        def decode_and_run() -> Detections:
+            picture = self._decode(fetched.data)
+            if note is not None:
+                note(picture)
+            self._metrics.model_runs.inc()
+            return self._detector.run(picture.pixels, (picture.width, picture.height))
+
         try:
             return await self._by_content.run(
-                key, lambda: self.cache.get_or_compute(key, lambda: self._compute(fetched.data))
+                key, lambda: self.cache.get_or_compute(key, lambda: self._in_worker(decode_and_run))
             )
         except (ImageDecodeError, DetectorError) as error:
             # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
             raise type(error)(f"{reference}: {error}") from error
 
-    async def _compute(self, image: bytes) -> Detections:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, self._decode_and_run, image)
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
-    def _decode_and_run(self, image: bytes) -> Detections:
+    def _decode(self, image: bytes) -> Picture:
         limits = self._settings
-        picture = decode(image, max_pixels=limits.image_max_pixels, max_side=limits.model_input_max_side)
-        self._metrics.model_runs.inc()
-        return self._detector.run(picture.pixels, (picture.width, picture.height))
+        return decode(image, max_pixels=limits.image_max_pixels, max_side=limits.model_input_max_side)
 
     def _key_of(self, version: PictureVersion) -> str:
-        return detection_key(self._detector.fingerprint, self.shaping, version.digest)
+        return detection_key(self._detector.fingerprint, self._shaping, version.digest)
 
     async def check_label_studio(self, home: LabelStudio | None) -> Finding:
         """Tell whether a Label Studio can be reached and takes the token."""

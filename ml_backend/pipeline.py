@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import structlog
 
-from ml_backend.cache import TierReport
+from ml_backend.cache import TierReport, input_shaping
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
@@ -52,6 +52,21 @@ class _Request:
     project: str | None
     overdue: bool = False
     selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def model_version(detector: Detector, settings: Settings, policy: str) -> str:
+    """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
+
+    The last part covers the policy and how the detector's input is made.
+
+    Args:
+        detector: what finds.
+        settings: what says how its input is made.
+        policy: digest of the policy.
+    """
+    decisive = f"{policy} {input_shaping(settings.model_input_max_side)}"
+    digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
+    return f"{detector.name}@{detector.fingerprint[:8]}.{digest}"
 
 
 class Pipeline:
@@ -106,17 +121,12 @@ class Pipeline:
             return str(error)
 
     def model_version(self, label_config: str) -> str:
-        """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
-
-        The policy digest covers how the detector's input is made as well. A label config that cannot be served has a version too, which changes with the config.
-        """
+        """Return the :func:`model_version` under a label config. One that cannot be served has a version too, which changes with it."""
         try:
             policy = self.policy(label_config).digest
         except LabelConfigError:
             policy = label_config
-        decisive = f"{policy} {self._pictures.shaping}"
-        digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
-        return f"{self.detector.name}@{self.detector.fingerprint[:8]}.{digest}"
+        return model_version(self.detector, self._settings, policy)
 
     async def predict(
         self,

@@ -18,7 +18,7 @@ from PIL import Image
 from ml_backend.demo.scenes import DrawnObject, draw_scene, encode
 from ml_backend.detector.demo_model import SHAPES
 from ml_backend.detector.detector import Detector
-from ml_backend.drawing import draw_regions
+from ml_backend.drawing import contact_sheet, draw_regions
 from ml_backend.labels import Region
 from ml_backend.labels.config import label_config_for
 from ml_backend.server.app import create_app
@@ -63,15 +63,16 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
         detector: the demo detector.
         folder: where the scenes and the pictures with boxes are written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    scene_folder = folder / "scenes"
+    scene_folder.mkdir(parents=True, exist_ok=True)
     scenes = [draw_scene(seed) for seed in SEEDS]
     # The last picture is stored lying on its side, with the EXIF note that says so, as phones do.
     files = [encode(image, orientation=6 if index == len(scenes) - 1 else 1) for index, (image, _) in enumerate(scenes)]
     for number, data in enumerate(files, 1):
-        (folder / f"scene-{number}.jpg").write_bytes(data)
+        (scene_folder / f"scene-{number}.jpg").write_bytes(data)
 
     label_config = label_config_for(tuple(SHAPES))
-    with _file_server(folder) as pictures, served(create_app(settings, detector)) as server:
+    with _file_server(scene_folder) as pictures, served(create_app(settings, detector)) as server:
         inline = "data:image/jpeg;base64," + base64.b64encode(files[0]).decode()
         addresses = [inline, *(f"{pictures}/scene-{number}.jpg" for number in range(2, len(files) + 1))]
         tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
@@ -84,7 +85,7 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
         for way, (image, drawn), result in zip(ways, scenes, answer["results"], strict=True)
     ]
     sheet = folder / "boxes.png"
-    _contact_sheet([task.picture for task in done]).save(sheet)
+    contact_sheet([task.picture for task in done], TILE, columns=2).save(sheet)
     return DemoResult(done, ready["model_version"], sheet)
 
 
@@ -99,15 +100,6 @@ def overlap(region: Region, drawn: DrawnObject) -> float:
     common = max(0.0, wide) * max(0.0, high)
     both = (right - left) * (bottom - top) + (drawn.right - drawn.left) * (drawn.bottom - drawn.top)
     return common / (both - common)
-
-
-def _contact_sheet(pictures: list[Image.Image]) -> Image.Image:
-    gap = 8
-    sheet = Image.new("RGB", (2 * TILE[0] + gap, 2 * TILE[1] + gap), "white")
-    for index, picture in enumerate(pictures):
-        column, row = index % 2, index // 2
-        sheet.paste(picture.resize(TILE, Image.Resampling.LANCZOS), (column * (TILE[0] + gap), row * (TILE[1] + gap)))
-    return sheet
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):

@@ -49,6 +49,16 @@ def network_cause(error: Exception) -> str:
     return redact(str(error).strip().split("\n")[0]) or type(error).__name__
 
 
+def storage_cause(error: Exception) -> str:
+    """Return why a cloud storage gave no answer, in the words of a person."""
+    if isinstance(error, ImportError):  # fsspec's own text names its packages, not our extras
+        return f"{error}; for s3:// install the extra prelabel[s3], for gs:// prelabel[gs]"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there"
+    text = redact(str(error).strip().split("\n")[0]) or type(error).__name__
+    return f"{text}; are the storage's credentials set for this machine?"
+
+
 def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None) -> str:
     """Return what to do about an answer of Label Studio that is not the picture, as the end of a sentence, or nothing."""
     if home is None or not home.is_home(response.url):

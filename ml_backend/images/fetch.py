@@ -2,18 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import aiohttp
+import fsspec
 from yarl import URL
 
-from ml_backend.errors import ImageFetchError, ImageReferenceError
+from ml_backend.errors import ImageFetchError, ImageReferenceError, ImageRefusedError, TokenRefusedError
 from ml_backend.images.bounded import TooLargeError, read_at_most
-from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint
+from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
 from ml_backend.images.guard import guarded_socket_factory
 from ml_backend.images.label_studio import LabelStudio, readdress
 from ml_backend.images.references import (
@@ -23,11 +24,13 @@ from ml_backend.images.references import (
     ImageReference,
     InlineReference,
     LabelStudioReference,
+    StorageReference,
 )
 from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class ImageFetcher:
                 return await asyncio.to_thread(_with_digest, data)
             case FileReference():
                 return await asyncio.to_thread(self._read_file, reference)
+            case StorageReference(uri):
+                return await self._in_time(asyncio.to_thread(self._read_stored, uri, reference), reference)
             case HttpReference(url):
                 address = url
             case LabelStudioReference(path):
@@ -126,17 +131,33 @@ class ImageFetcher:
             self._check_size(reference.path.stat().st_size, reference)
             return _with_digest(reference.path.read_bytes())
         except OSError as error:
-            raise ImageFetchError(f"{reference} cannot be read: {error.strerror or error}") from None
+            raise ImageRefusedError(f"{reference} cannot be read: {error.strerror or error}") from None
+
+    def _read_stored(self, uri: str, reference: StorageReference) -> Fetched:
+        limit = self._settings.image_max_bytes
+        try:
+            with fsspec.open(uri, "rb") as file:
+                data = file.read(limit + 1)
+        except (FileNotFoundError, PermissionError, ImportError) as error:
+            raise ImageRefusedError(f"{reference} cannot be read: {storage_cause(error)}") from None
+        except Exception as error:  # each storage's client has errors of its own
+            raise ImageFetchError(f"{reference} cannot be read: {storage_cause(error)}") from None
+        self._check_size(len(data), reference)
+        return _with_digest(data)
+
+    async def _in_time(self, work: Awaitable[T], reference: ImageReference) -> T:
+        limit = self._settings.image_timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await work
+        except TimeoutError:
+            raise ImageFetchError(f"{reference} did not arrive within {limit:g} s (PRELABEL_IMAGE_TIMEOUT)") from None
 
     async def _download(
         self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
     ) -> Fetched | None:
-        limit = self._settings.image_timeout
         try:
-            async with asyncio.timeout(limit):
-                return await self._follow(address, reference, home, unless)
-        except TimeoutError:
-            raise ImageFetchError(f"{reference} did not arrive within {limit:g} s (PRELABEL_IMAGE_TIMEOUT)") from None
+            return await self._in_time(self._follow(address, reference, home, unless), reference)
         except TooLargeError:
             raise ImageFetchError(
                 f"{reference} cannot be fetched: what Label Studio says of its token is far too long"
@@ -160,8 +181,7 @@ class ImageFetcher:
                 if response.status == 304 and conditions:
                     return None
                 if response.status != 200:
-                    hint = refusal_hint(response, home)
-                    raise ImageFetchError(f"{reference} answered {response.status} {response.reason}{hint}")
+                    raise _refusal(response, reference, home)
                 data, digest = await self._read(response, reference)
                 etag, modified = validators(response.headers)
                 final = home is not None and home.everybodys and is_final(home.path_of(first))
@@ -218,6 +238,16 @@ class ImageFetcher:
 
 def _with_digest(data: bytes) -> Fetched:
     return Fetched(data, PictureVersion(hashlib.sha256(data).hexdigest()))
+
+
+def _refusal(response: aiohttp.ClientResponse, reference: ImageReference, home: LabelStudio | None) -> ImageFetchError:
+    status = response.status
+    kind: type[ImageFetchError] = ImageRefusedError
+    if status == 401 and home is not None and home.is_home(response.url):
+        kind = TokenRefusedError
+    elif status >= 500 or status in {408, 425, 429}:
+        kind = ImageFetchError
+    return kind(f"{reference} answered {status} {response.reason}{refusal_hint(response, home)}")
 
 
 def _known(home: LabelStudio | None, reference: ImageReference) -> LabelStudio:

@@ -66,7 +66,19 @@ class FileReference:
         return str(self.path)
 
 
-ImageReference = HttpReference | LabelStudioReference | CloudReference | InlineReference | FileReference
+@dataclass(frozen=True, slots=True)
+class StorageReference:
+    """A picture in a cloud storage that this machine itself has the keys of. As with files, no task over HTTP can name one."""
+
+    uri: str
+
+    def __str__(self) -> str:
+        return _shown(self.uri)
+
+
+ImageReference = (
+    HttpReference | LabelStudioReference | CloudReference | InlineReference | FileReference | StorageReference
+)
 
 
 def parse_reference(value: object) -> ImageReference:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import aiohttp
 
-from ml_backend.errors import ImageFetchError
+from ml_backend.errors import ImageFetchError, TokenRefusedError
 from ml_backend.images.bounded import SMALL_ANSWER, read_at_most
 
 TokenKind = Literal["legacy", "personal", "access"]
@@ -90,7 +90,8 @@ class TokenHeaders:
             access = _access_in(await read_at_most(response, SMALL_ANSWER)) if status == 200 else ""
         claims = jwt_claims(access)
         if claims is None:
-            raise ImageFetchError(f"Label Studio answered {status} to the personal access token: {_advice(status)}")
+            kind = TokenRefusedError if status in {400, 401, 403} else ImageFetchError
+            raise kind(f"Label Studio answered {status} to the personal access token: {_advice(status)}")
         lifetime = float(claims.get("exp", 0)) - float(claims.get("iat", claims.get("exp", 0)))
         self._access = access
         self._renew_at = time.monotonic() + max(0.0, lifetime - RENEW_BEFORE)

@@ -1,0 +1,76 @@
+"""What a destination is, and how its files come into being: beside their place, and into it when they are whole."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from ml_backend.bootstrap.items import Predicted
+from ml_backend.errors import BootstrapError
+
+
+class Predictions(Protocol):
+    """All items of a job in order, made anew each time that they are gone through."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Predicted]: ...
+
+
+class Destination(Protocol):
+    """Something that predictions are written to.
+
+    Attributes:
+        output: the file or folder that it makes, or None where it makes none.
+    """
+
+    @property
+    def output(self) -> Path | None: ...  # noqa: D102
+
+    def write(self, predictions: Predictions) -> str:
+        """Write everything; gives what was done, as a sentence without its full stop.
+
+        Raises:
+            BootstrapError: it cannot be written; what was there before is still there.
+        """
+
+
+@contextmanager
+def replaced(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
+    """Give a file to write text into, which takes the place of ``path`` at the end, or goes if there was an error."""
+    draft = path.with_name(path.name + ".part")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("w", encoding="utf-8", newline=newline) as file:
+                yield file
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder, which takes the place of ``path`` at the end, or goes if there was an error."""
+    draft = path.with_name(path.name + ".part")
+    with _explained(path):
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            shutil.rmtree(path, ignore_errors=True)
+            draft.replace(path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BootstrapError(
+            f"{path} cannot be written: {error.strerror or error}; the journal has everything that was found: "
+            "mend that and run the same command again"
+        ) from None

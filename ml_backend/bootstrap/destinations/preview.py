@@ -1,0 +1,83 @@
+"""Contact sheets: pictures with their boxes drawn, for people to look at before they start a long run, or after one."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ml_backend.bootstrap.destinations.destination import Predictions, replaced_folder
+from ml_backend.bootstrap.examine import readable
+from ml_backend.bootstrap.items import Predicted
+from ml_backend.drawing import contact_sheet, draw_regions
+from ml_backend.errors import PrelabelError
+from ml_backend.images import ImageFetcher, LabelStudios, decode, parse_reference
+from ml_backend.settings import Settings
+from ml_backend.tasks import task_id
+
+MOST = 240  # pictures
+ON_A_SHEET = 24
+COLUMNS = 6
+TILE = (320, 240)
+
+
+class Preview:
+    """Sheets of 24 pictures each, for at most 240 pictures spread evenly over the job; several fetched at once, and drawn anew."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.output = path
+        self._settings = settings
+
+    def write(self, predictions: Predictions) -> str:
+        """Draw the sheets."""
+        drawn = sheets = 0
+        with replaced_folder(self.output) as folder:
+            chosen: list[Predicted] = []
+            for place, predicted in enumerate(predictions):
+                if place * MOST // len(predictions) != (place - 1) * MOST // len(predictions) and predicted.pictures:
+                    chosen.append(predicted)
+                if len(chosen) == ON_A_SHEET:
+                    sheets += 1
+                    drawn += len(chosen)
+                    self._draw(chosen, folder / f"sheet-{sheets:02d}.jpg")
+                    chosen = []
+            if chosen:
+                sheets += 1
+                drawn += len(chosen)
+                self._draw(chosen, folder / f"sheet-{sheets:02d}.jpg")
+        return f"{drawn} pictures on {sheets} contact sheets in {self.output}"
+
+    def _draw(self, chosen: Sequence[Predicted], path: Path) -> None:
+        draw_sheet(chosen, path, self._settings)
+
+
+def draw_sheet(chosen: Sequence[Predicted], path: Path, settings: Settings) -> None:
+    """Draw one contact sheet of the first picture of each item; one that cannot be fetched again is left blank."""
+    pictures = asyncio.run(_drawn(chosen, settings))
+    captions = [f"{predicted.item.name}  {_score(predicted)}" for predicted in chosen]
+    contact_sheet(pictures, TILE, COLUMNS, captions).save(path, quality=88)
+
+
+def _score(predicted: Predicted) -> str:
+    return "" if predicted.prediction is None else f"{predicted.prediction['score']:.2f}"
+
+
+async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.Image | None]:
+    home = LabelStudios(settings).configured
+
+    async def one(fetcher: ImageFetcher, predicted: Predicted) -> Image.Image | None:
+        picture = predicted.pictures[0]
+        number = task_id(predicted.item.task)
+        try:
+            reference = readable(parse_reference(picture.file or picture.value), home, number)
+            fetched = await fetcher.fetch(reference, home, number)
+            if fetched is None:
+                return None
+            pixels = decode(fetched.data, max_pixels=settings.image_max_pixels, max_side=2 * max(TILE)).pixels
+        except PrelabelError:
+            return None
+        return draw_regions(np.asarray(pixels), picture.regions)
+
+    async with ImageFetcher(settings) as fetcher:
+        return await asyncio.gather(*(one(fetcher, predicted) for predicted in chosen))

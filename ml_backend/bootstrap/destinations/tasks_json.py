@@ -1,0 +1,63 @@
+"""``tasks.json``: Label Studio's import format, in one file or in several of N tasks each."""
+
+import json
+from collections.abc import Iterable
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from ml_backend.bootstrap.destinations.destination import Predictions, replaced
+from ml_backend.bootstrap.items import Predicted
+
+
+class TasksJson:
+    """A list of tasks with predictions. Items that were left alone stand in it as they came.
+
+    Args:
+        path: of the file; in chunks, ``tasks.json`` is ``tasks-00001.json`` and so on.
+        chunk: most tasks in a file, or 0 for one file.
+    """
+
+    def __init__(self, path: Path, chunk: int = 0) -> None:
+        self._path = path
+        self._chunk = chunk
+
+    @property
+    def output(self) -> Path:
+        """The file, or the first of them."""
+        return self._numbered(1) if self._chunk else self._path
+
+    def write(self, predictions: Predictions) -> str:
+        """Write all tasks."""
+        if not self._chunk:
+            return f"{_write(self._path, predictions)} tasks in {self._path}"
+        tasks = iter(predictions)
+        number = total = 0
+        for first in tasks:
+            number += 1
+            total += _write(self._numbered(number), chain([first], islice(tasks, self._chunk - 1)))
+        for later in self._path.parent.glob(f"{self._path.stem}-[0-9]*{self._path.suffix}"):
+            if later > self._numbered(number) and len(later.name) == len(self.output.name):
+                later.unlink()  # of an earlier run with more tasks
+        return f"{total} tasks in {number} files, {self.output} and on"
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
+
+
+def _write(path: Path, tasks: Iterable[Predicted]) -> int:
+    with replaced(path) as file:
+        number = 0
+        for task in tasks:
+            file.write(",\n" if number else "[\n")
+            file.write(json.dumps(task_of(task), separators=(",", ":")))
+            number += 1
+        file.write("\n]\n" if number else "[]\n")
+    return number
+
+
+def task_of(predicted: Predicted) -> dict[str, Any]:
+    """Return a task as Label Studio imports it, with one prediction if it has any; what it had before gives way to that."""
+    if predicted.prediction is None:
+        return predicted.item.task
+    return predicted.item.task | {"predictions": [{**predicted.prediction, "cluster": predicted.cluster}]}

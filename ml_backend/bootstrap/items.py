@@ -1,0 +1,147 @@
+"""What flows through a bulk job: the items of a source, and what was found in their pictures."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml_backend.detections import Detections
+from ml_backend.labels import Prediction, Region
+from ml_backend.redaction import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One task-to-be.
+
+    Attributes:
+        key: what names it in its source for good; two items of one key are one.
+        task: the task as it is written out: its ``data``, and whatever else the source has of it.
+        file: the picture on this machine, where the task's data names it as Label Studio will.
+        left: why it is left alone, or nothing.
+        stamp: changes when its pictures may have changed.
+    """
+
+    key: bytes
+    task: dict[str, Any]
+    file: Path | None = None
+    left: str = ""
+    stamp: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a person knows it by: its path in the folder, its number in Label Studio, or what its task says."""
+        if self.file is not None:
+            return printable(os.fsdecode(self.key), 1000)
+        if "id" in self.task:
+            return f"task {self.task['id']}"
+        return printable(", ".join(map(str, self.task.get("data", {}).values())), 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An item whose pictures have not been looked at yet, and its place in the order of the job."""
+
+    position: int
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One picture, looked at.
+
+    Attributes:
+        digest: SHA-256 of the file's bytes, 64 hex digits.
+        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); None where the journal has them.
+        appearance: perceptual hash, 64 bits.
+        computed: whether the detector ran for it.
+    """
+
+    digest: str
+    detections: bytes | None = None
+    appearance: int = 0
+    computed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is nothing to say about an item: a sentence for a person, and the error's short code."""
+
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one item.
+
+    Attributes:
+        position: its place in the order of the job.
+        looks: its pictures by the key of the task's data; of a failed item, those before the failure.
+        failure: why it failed, or None.
+    """
+
+    position: int
+    looks: Mapping[str, list[Look]] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+Keep = Callable[[Sequence[Outcome]], None]
+"""Takes a portion of outcomes into the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An item that is done, as the journal gives it back.
+
+    Attributes:
+        position: its place in the order of the job.
+        item: what it is.
+        detections: of each picture by the key of the task's data; nothing where the item was left alone.
+        appearance: perceptual hash of its first picture.
+    """
+
+    position: int
+    item: Item
+    detections: Mapping[str, list[Detections]]
+    appearance: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedPicture:
+    """One picture of an item, ready to be written.
+
+    Attributes:
+        value: what the task's data says that it is.
+        file: where it is on this machine, if it is.
+        name: its path in the folder that it comes from, or ``value``.
+        width, height: as it is displayed, in pixels.
+        regions: on it, in the project's labels.
+    """
+
+    value: str
+    file: Path | None
+    name: str
+    width: int
+    height: int
+    regions: list[Region]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """An item, ready to be written.
+
+    Attributes:
+        position: its place in the order of the job.
+        item: what it is.
+        prediction: in the project's labels; None where the item was left alone.
+        pictures: that it has; none where it was left alone.
+        cluster: a number that near-duplicates share, from 1; 0 where it was left alone.
+    """
+
+    position: int
+    item: Item
+    prediction: Prediction | None = None
+    pictures: Sequence[PredictedPicture] = ()
+    cluster: int = 0

@@ -1,0 +1,163 @@
+"""The way of a bulk job, from top to bottom: survey, examine, write."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ml_backend.bootstrap.destinations import Destination
+from ml_backend.bootstrap.items import Found, Keep, Outcome, Predicted, PredictedPicture
+from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, blocks
+from ml_backend.bootstrap.near_duplicates import NearDuplicates
+from ml_backend.bootstrap.sources import Inputs
+from ml_backend.errors import BootstrapError
+from ml_backend.labels import Policy, Region, Source
+
+
+class Engine(Protocol):
+    """What looks at pictures: on this machine, or on many."""
+
+    def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+        """Look at all pending items of a journal; their outcomes go to ``keep``, in any order.
+
+        Raises:
+            KeyboardInterrupt: somebody wants it to end; what was done is kept.
+            BootstrapError: it cannot go on; what was done is kept.
+        """
+
+
+class Reporter(Protocol):
+    """Is told how a job goes."""
+
+    def surveyed(self, counts: Counts, repeated: int) -> None:
+        """The source has been gone through; some items may have been named more than once."""
+
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
+        """Items have been looked at, and that is in the journal."""
+
+    def examining(self, pending: int) -> AbstractContextManager[object]:
+        """Return what is entered while items are looked at."""
+
+    def wrote(self, sentence: str) -> None:
+        """A destination has everything."""
+
+    def note(self, sentence: str) -> None:
+        """Something that people should know."""
+
+    def estimated(self, counts: Counts, sheet: Path) -> None:
+        """A dry run is over; what it found is drawn on a contact sheet."""
+
+    def ended(self, counts: Counts, advice: str) -> None:
+        """The run is over; there may be something to do about it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of ``prelabel bootstrap``.
+
+    Attributes:
+        inputs: where pictures come from.
+        journal: what has been done, entered and claimed.
+        policy: what the label config says.
+        version: the model version that predictions carry.
+        reporter: is told how it goes.
+    """
+
+    inputs: Inputs
+    journal: Journal
+    policy: Policy
+    version: str
+    reporter: Reporter
+
+    def survey(self) -> None:
+        """Take in the source: all of it the first time, and what is new or has changed later."""
+        repeated = self.journal.survey(self.inputs.items(), sort=self.inputs.sort)
+        self.reporter.surveyed(self.journal.counts(), repeated)
+
+    def examine(self, engine: Engine) -> None:
+        """Look at everything that has not been looked at."""
+
+        def keep(outcomes: Sequence[Outcome]) -> None:
+            if outcomes:
+                self.journal.record(outcomes)
+                self.reporter.examined(outcomes)
+
+        with self.reporter.examining(self.journal.counts().pending):
+            engine.run(self.journal, self.policy.sources, keep)
+
+    def write(self, destinations: Sequence[Destination]) -> None:
+        """Write everything that is known, to one destination after the other."""
+        predictions = JobPredictions(self.journal, self.policy, self.version)
+        for destination in destinations:
+            self.reporter.wrote(destination.write(predictions))
+
+
+@dataclass(frozen=True)
+class JobPredictions:
+    """All items of a journal, predicted, each time that they are gone through."""
+
+    journal: Journal
+    policy: Policy
+    version: str
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        counts = self.journal.counts()
+        return counts.done + counts.left
+
+    def __iter__(self) -> Iterator[Predicted]:
+        """Yield them in order."""
+        near_duplicates = NearDuplicates()
+        for block in blocks(self.journal.done(), BLOCK):
+            predicted = [found for found in block if not found.item.left]
+            appearances = np.array([found.appearance for found in predicted], np.uint64)
+            clusters = iter(near_duplicates.number_all(appearances))
+            for found in block:
+                if found.item.left:
+                    yield Predicted(found.position, found.item)
+                else:
+                    yield self._predicted(found, next(clusters))
+
+    def _predicted(self, found: Found, cluster: int) -> Predicted:
+        detections = {place: found.detections[place.key] for place in self.policy.sources}
+        # Named by the key, since tasks have no numbers before Label Studio gives them some.
+        prediction = self.policy.predict(found.item.key, detections, self.version)
+        pictures = []
+        for place, of_place in detections.items():
+            values = found.item.task["data"][place.key]
+            for number, (value, seen) in enumerate(zip(values if place.is_list else [values], of_place, strict=True)):
+                regions = [region for region in prediction["result"] if self._is_on(region, place, number)]
+                name = found.item.name if found.item.file is not None else str(value)
+                pictures.append(PredictedPicture(str(value), found.item.file, name, seen.width, seen.height, regions))
+        return Predicted(found.position, found.item, prediction, pictures, cluster)
+
+    def _is_on(self, region: Region, place: Source, number: int) -> bool:
+        return region.get("item_index", 0) == number and any(
+            control.source == place and control.to_name == region["to_name"] for control, _ in self.policy.controls
+        )
+
+
+def check_outputs(journal: Journal, destinations: Sequence[Destination], *, overwrite: bool) -> None:
+    """See that no output is there that this job has not made itself, and remember those that it is going to make.
+
+    Raises:
+        BootstrapError: one is.
+    """
+    outputs = [destination.output for destination in destinations if destination.output is not None]
+    for output in outputs:
+        ours = journal.fact(f"output {output}") is not None
+        if output.exists() and not ours and not overwrite:
+            raise BootstrapError(f"{output} exists already, and this job has not made it; --overwrite replaces it")
+    for output in outputs:
+        journal.remember(f"output {output}", "ours")
+
+
+def journal_beside(destinations: Sequence[Destination], name: str) -> Path:
+    """Return where a job's journal lies: beside the first output, or in the working folder where there is none."""
+    first = next(
+        (destination.output for destination in destinations if destination.output is not None), Path.cwd() / name
+    )
+    return first.with_name(f"{first.name}.journal")

@@ -1,0 +1,233 @@
+"""How a bulk job goes, in figures, and told in three ways: a line that changes, JSON lines, or in the end only."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ml_backend.bootstrap.items import Look, Outcome
+from ml_backend.bootstrap.journal import Counts
+from ml_backend.detections import Detections
+from ml_backend.labels import Policy, label_of
+
+EVERY = 1.0  # seconds between two reports
+RATE_OVER = 60.0  # seconds
+
+
+class Tally:
+    """What was done in this run.
+
+    Attributes:
+        items: looked at, whatever became of them.
+        failed: of those, how many failed.
+        pictures: looked at; an item can have several.
+        computed: for how many the detector ran; all others were known, here or in the cache.
+        labels: boxes by label, on pictures that were not known here.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.start()
+        self.items = self.failed = self.pictures = self.computed = 0
+        self.labels: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Take the time from now on."""
+        self._started = time.monotonic()
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes."""
+        for outcome in outcomes:
+            self.items += 1
+            self.failed += outcome.failure is not None
+            for key, looks in outcome.looks.items():
+                for look in looks:
+                    self.pictures += 1
+                    self.computed += look.computed
+                    self._count_labels(key, look)
+
+    def _count_labels(self, key: str, look: Look) -> None:
+        if look.detections is None:
+            return
+        detections = Detections.from_bytes(look.detections)
+        found = {place: [detections] if place.key == key else [] for place in self._policy.sources}
+        self.labels.update(filter(None, map(label_of, self._policy.predict(None, found, "")["result"])))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Items a second since the start, above 0."""
+        return max(self.items, 0.1) / max(self.seconds, 1e-3)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {
+            "items": self.items,
+            "failed": self.failed,
+            "pictures": self.pictures,
+            "known": self.pictures - self.computed,
+            "seconds": round(self.seconds, 1),
+            "per_second": round(self.rate, 1),
+            "labels": dict(self.labels.most_common()),
+        }
+
+
+class Quiet:
+    """Tells nothing, and is what the other two are made of.
+
+    Args:
+        tally: what is counted.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.pending = 0
+
+    def surveyed(self, counts: Counts, repeated: int) -> None:
+        """Take in how much there is in the source."""
+
+    def examining(self, pending: int) -> AbstractContextManager[object]:
+        """Begin to count and to take the time; gives what is to be entered meanwhile."""
+        self.pending = pending
+        self.tally.start()
+        return nullcontext()
+
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in what was done."""
+        self.tally.add(outcomes)
+
+    def wrote(self, sentence: str) -> None:
+        """Take in what was written."""
+
+    def note(self, sentence: str) -> None:
+        """Take in what is no error."""
+
+    def estimated(self, counts: Counts, sheet: Path) -> None:
+        """Take in that a dry run is over."""
+
+    def ended(self, counts: Counts, advice: str) -> None:
+        """Take in that the run is over."""
+
+
+class Lines(Quiet):
+    """Writes a JSON object a line to standard output, for scripts."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._told = 0.0
+
+    def surveyed(self, counts: Counts, repeated: int) -> None:  # noqa: D102
+        _tell("surveyed", **asdict(counts), repeated=repeated)
+
+    def examined(self, outcomes: Sequence[Outcome]) -> None:  # noqa: D102
+        super().examined(outcomes)
+        if time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            pending = self.pending - self.tally.items
+            _tell("progress", **self.tally.facts(), pending=pending, eta=round(pending / self.tally.rate))
+
+    def wrote(self, sentence: str) -> None:  # noqa: D102
+        _tell("wrote", text=sentence)
+
+    def note(self, sentence: str) -> None:  # noqa: D102
+        _tell("note", text=sentence)
+
+    def estimated(self, counts: Counts, sheet: Path) -> None:  # noqa: D102
+        _tell(
+            "estimated",
+            **self.tally.facts(),
+            total=counts.total,
+            eta=round(counts.total / self.tally.rate),
+            sheet=str(sheet),
+        )
+
+    def ended(self, counts: Counts, advice: str) -> None:  # noqa: D102
+        _tell("ended", **self.tally.facts(), total=asdict(counts), advice=advice)
+
+
+def _tell(event: str, **facts: Any) -> None:
+    print(json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - for whoever reads standard output
+
+
+class Watched(Quiet):
+    """Tells people: a bar while pictures are looked at, sentences for the rest."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        super().__init__(tally)
+        self._console = console
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f}/s"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[found]}"),
+            console=console,
+            speed_estimate_period=RATE_OVER,
+        )
+
+    def surveyed(self, counts: Counts, repeated: int) -> None:  # noqa: D102
+        known = {"done before": counts.done, "failed before": counts.failed, "left alone": counts.left}
+        parts = [f"{counts.total:,} in the source", *(f"{number:,} {what}" for what, number in known.items() if number)]
+        if repeated:
+            parts.append(f"{repeated:,} named more than once, which count once")
+        self.note(", ".join(parts))
+
+    def examining(self, pending: int) -> AbstractContextManager[object]:  # noqa: D102
+        super().examining(pending)
+        if not pending:
+            return nullcontext()
+        self._line = self._bar.add_task("", total=pending, rate=0.0, found="")
+        return self._bar
+
+    def examined(self, outcomes: Sequence[Outcome]) -> None:  # noqa: D102
+        super().examined(outcomes)
+        self._bar.update(self._line, completed=self.tally.items, rate=self.tally.rate, found=self._found(4))
+
+    def _found(self, most: int) -> str:
+        tally = self.tally
+        numbers = {"failed": tally.failed, "known": tally.pictures - tally.computed}
+        labels = [f"{label} {number:,}" for label, number in tally.labels.most_common(most)]
+        return " · ".join([*labels, *(f"{number:,} {what}" for what, number in numbers.items() if number)])
+
+    def wrote(self, sentence: str) -> None:  # noqa: D102
+        self.note(sentence)
+
+    def note(self, sentence: str) -> None:  # noqa: D102
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def estimated(self, counts: Counts, sheet: Path) -> None:  # noqa: D102
+        self.note(f"found: {self._found(20) or 'nothing'}")
+        seconds = counts.total / self.tally.rate
+        self.note(
+            f"{self.tally.items} looked at in {self.tally.seconds:.1f} s; all {counts.total:,} would take about {_duration(seconds)}"
+        )
+        self.note(f"drawn on {sheet}")
+
+    def ended(self, counts: Counts, advice: str) -> None:  # noqa: D102
+        tally = self.tally
+        if tally.items:
+            self.note(
+                f"{tally.items:,} looked at in {_duration(tally.seconds)} ({tally.rate:.1f} a second), "
+                f"the detector ran {tally.computed:,} times; found: {self._found(20) or 'nothing'}"
+            )
+        if counts.pending:
+            self.note(f"{counts.pending:,} are still to be looked at")
+        if advice:
+            self.note(advice)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

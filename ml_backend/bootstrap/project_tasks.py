@@ -1,0 +1,37 @@
+"""The tasks of a Label Studio project as a source."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ml_backend.bootstrap.items import Item
+from ml_backend.bootstrap.label_studio import Studio
+from ml_backend.bootstrap.rule import Rule
+from ml_backend.errors import BootstrapError
+
+
+@dataclass(frozen=True)
+class ProjectTasks:
+    """All tasks of a project, a page at a time; those that are to get no prediction are left alone."""
+
+    studio: Studio
+    number: int
+    rule: Rule
+    sort: bool = False
+
+    @property
+    def name(self) -> str:
+        """The project and where it is."""
+        return f"project {self.number} of {self.studio.url}"
+
+    def items(self) -> Iterator[Item]:
+        """Yield an item for each task."""
+        any_found = False
+        for state in self.studio.tasks(self.number):
+            any_found = True
+            stamp = hashlib.sha256(json.dumps(state.task["data"], sort_keys=True).encode()).hexdigest()
+            left = self.rule.decide(state.annotations, state.predictions).left
+            yield Item(f"{state.number:020d}".encode(), state.task, left=left, stamp=stamp)
+        if not any_found:
+            raise BootstrapError(f"{self.name} has no tasks")

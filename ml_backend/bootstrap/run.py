@@ -1,0 +1,195 @@
+"""One run of ``prelabel bootstrap``, from what a user asked for to an exit status."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ml_backend.bootstrap.destinations import Destination, open_destination
+from ml_backend.bootstrap.destinations.preview import MOST, draw_sheet
+from ml_backend.bootstrap.destinations.project import Project
+from ml_backend.bootstrap.failures import write_failures
+from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter, check_outputs, journal_beside
+from ml_backend.bootstrap.journal import Journal
+from ml_backend.bootstrap.label_studio import Studio
+from ml_backend.bootstrap.local import LocalEngine
+from ml_backend.bootstrap.project_tasks import ProjectTasks
+from ml_backend.bootstrap.rule import Rule
+from ml_backend.bootstrap.sources import LOCAL_FILES, Inputs, open_inputs
+from ml_backend.cache import input_shaping
+from ml_backend.detector.detector import Detector
+from ml_backend.errors import BootstrapError
+from ml_backend.labels import Control, Policy, parse_label_config
+from ml_backend.pipeline import model_version
+from ml_backend.settings import Settings
+
+DONE, FAILURES, INTERRUPTED = 0, 1, 130  # the last is 128 + SIGINT, as shells have it
+PROJECT = "project:"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for; the options of ``prelabel bootstrap`` say what each means.
+
+    Attributes:
+        source: a text, or the id of a Label Studio project.
+        to: destinations as texts.
+        label_config: XML.
+    """
+
+    source: str | int
+    to: Sequence[str]
+    label_config: str
+    image_prefix: str = LOCAL_FILES
+    chunk: int = 0
+    dry_run: int = 0
+    retry_failures: bool = False
+    include_annotated: bool = False
+    refresh_stale: bool = False
+    title: str = "Prelabel"
+    engine: Literal["local", "ray"] = "local"
+    workers: int = 2
+    overwrite: bool = False
+    journal: Path | None = None
+
+
+class Run:
+    """One run.
+
+    Args:
+        request: what to do.
+        settings: as for the service.
+
+    Raises:
+        PrelabelError: something is wrong with the request.
+    """
+
+    def __init__(self, request: Request, settings: Settings) -> None:
+        self._request = request
+        self._settings = settings
+        self._controls: tuple[Control, ...]
+        self._controls, _ = parse_label_config(request.label_config)
+        self._places = list(dict.fromkeys(control.source for control in self._controls))
+        self._files = [
+            open_destination(text, self._controls, settings, chunk=request.chunk)
+            for text in request.to
+            if not text.startswith(PROJECT)
+        ]
+        self._projects = [_project(text) for text in request.to if text.startswith(PROJECT)]
+        self._studio = Studio(settings) if self._projects or isinstance(request.source, int) else None
+        if isinstance(request.source, str):
+            self._inputs: Inputs | None = open_inputs(
+                request.source, self._places, request.image_prefix, include_annotated=request.include_annotated
+            )
+        else:
+            self._inputs = None
+        name = f"prelabel-project-{request.source}" if isinstance(request.source, int) else "prelabel-bootstrap"
+        self._path = request.journal or journal_beside(self._files, name)
+
+    def do(self, load: Callable[[], Detector], report_to: Callable[[Policy], Reporter]) -> int:
+        """Do it; gives the exit status.
+
+        Args:
+            load: loads the detector; called when everything else that can be wrong has been looked at.
+            report_to: makes what is told how it goes.
+
+        Raises:
+            PrelabelError: it could not begin, or not go on; what was done is kept.
+        """
+        request = self._request
+        with self._journal() as journal:
+            check_outputs(journal, self._files, overwrite=request.overwrite or bool(request.dry_run))
+            detector = load()
+            policy = Policy.from_label_config(
+                request.label_config,
+                score_threshold=self._settings.model_score_threshold,
+                class_list=detector.class_list,
+            )
+            reporter = report_to(policy)
+            rule = Rule(
+                model_version(detector, self._settings, policy.digest), request.include_annotated, request.refresh_stale
+            )
+            for sentence in policy.warnings:
+                reporter.note(sentence)
+            if self._projects:
+                reporter.note(f"the rule for tasks that exist: {rule}")
+            inputs = self._inputs or self._project_tasks(rule)
+            journal.claim(self._identity(inputs, detector))
+            job = Job(inputs, journal, policy, rule.version, reporter)
+            job.survey()
+            if request.dry_run:
+                journal.keep_only(request.dry_run)
+            elif request.retry_failures:
+                journal.try_again()
+            try:
+                job.examine(self._engine(detector))
+                if request.dry_run:
+                    return self._end_dry_run(job)
+                job.write([*self._files, *(self._open_project(number, journal, rule) for number in self._projects)])
+            except KeyboardInterrupt:
+                reporter.ended(journal.counts(), f"interrupted; the same command goes on from here ({self._path})")
+                return INTERRUPTED
+            return self._end(job)
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        if self._request.dry_run:
+            with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
+                yield journal
+        else:
+            with Journal(self._path) as journal:
+                yield journal
+
+    def _project_tasks(self, rule: Rule) -> Inputs:
+        assert self._studio is not None  # noqa: S101 - made wherever the source is a project
+        assert isinstance(self._request.source, int)  # noqa: S101 - as the text of all others has been read
+        return ProjectTasks(self._studio, self._request.source, rule)
+
+    def _identity(self, inputs: Inputs, detector: Detector) -> dict[str, str]:
+        return {
+            "source": inputs.name,
+            "image keys": ", ".join(place.key + "[]" * place.is_list for place in self._places),
+            "detector": f"{detector.name}@{detector.fingerprint}",
+            "input": input_shaping(self._settings.model_input_max_side),
+        }
+
+    def _engine(self, detector: Detector) -> Engine:
+        return LocalEngine(self._settings, detector)
+
+    def _open_project(self, number: int | None, journal: Journal, rule: Rule) -> Destination:
+        assert self._studio is not None  # noqa: S101 - made wherever a destination is a project
+        if number is None:
+            known = journal.fact("project")
+            title, config = self._request.title, self._request.label_config
+            number = int(known) if known else self._studio.create_project(title, config, journal.run)
+            journal.remember("project", str(number))
+        return Project(self._studio, number, journal, rule, own=number == self._request.source)
+
+    def _end_dry_run(self, job: Job) -> int:
+        predictions = [each for each in JobPredictions(job.journal, job.policy, job.version) if each.pictures]
+        sheet = self._path.with_suffix(".dry-run.jpg")
+        if predictions:
+            draw_sheet(predictions[:MOST], sheet, self._settings)
+        job.reporter.estimated(job.journal.counts(), sheet)
+        for item, failure in job.journal.failures():
+            job.reporter.note(f"{item.name}: {failure.reason}")
+        return DONE
+
+    def _end(self, job: Job) -> int:
+        path = self._path.with_suffix(".failures.csv")
+        failed = write_failures(job.journal, path)
+        advice = f"{failed} failed, as {path} says; --retry-failures tries them again" if failed else ""
+        job.reporter.ended(job.journal.counts(), advice)
+        return FAILURES if failed else DONE
+
+
+def _project(text: str) -> int | None:
+    """Return the id in ``project:ID``, or None for ``project:new``."""
+    number = text.removeprefix(PROJECT)
+    if number == "new":
+        return None
+    if not number.isdecimal():
+        raise BootstrapError(f"{text!r} is not a destination: expected {PROJECT}ID or {PROJECT}new")
+    return int(number)

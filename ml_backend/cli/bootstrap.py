@@ -1,0 +1,131 @@
+"""``prelabel bootstrap``: a whole source of pictures, at one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ml_backend.cli.common import Model, app, err, load_detector, plain_errors, read_label_config
+from ml_backend.errors import BootstrapError
+from ml_backend.logs import configure_logging
+from ml_backend.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ml_backend.bootstrap.progress import Quiet
+    from ml_backend.labels import Policy
+
+
+@app.command()
+def bootstrap(  # noqa: PLR0913 - an option is an argument
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="A folder, a pattern in quotes, s3://… or gs://…, a .txt file of addresses, a .csv table, or a .json export of Label Studio.",
+        ),
+    ] = None,
+    project: Annotated[
+        int | None, typer.Option(metavar="ID", help="The source is this project of Label Studio.")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DESTINATION",
+            help="Where predictions go, may be given several times: FILE.json (tasks to import), coco:FILE, yolo:DIR, csv:FILE, preview:DIR, "
+            "project:ID, project:new. [default: back to the --project]",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Label config (XML). [default: that of the --project, else every Open Images class]"),
+    ] = None,
+    model: Model = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Lowest score that is shown, 0 to 1. [default: MODEL_SCORE_THRESHOLD, else 0.3]"),
+    ] = None,
+    image_prefix: Annotated[
+        str,
+        typer.Option(
+            help="What tasks have in front of a file's path in its folder: where Label Studio finds the folder."
+        ),
+    ] = "/data/local-files/?d=",
+    chunk: Annotated[int, typer.Option(min=0, help="Most tasks in a file of tasks; 0 for one file.")] = 0,
+    dry_run: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Look at N pictures across the source, draw them, and estimate the rest."
+        ),
+    ] = 0,
+    retry_failures: Annotated[
+        bool, typer.Option("--retry-failures", help="Try those again that failed, and nothing else.")
+    ] = False,
+    include_annotated: Annotated[
+        bool,
+        typer.Option("--include-annotated", help="Predict tasks that have annotations too; those stay as they are."),
+    ] = False,
+    refresh_stale: Annotated[
+        bool,
+        typer.Option("--refresh-stale", help="In a project, replace Prelabel's predictions of another model_version."),
+    ] = False,
+    title: Annotated[str, typer.Option(help="Title of a project:new.")] = "Prelabel",
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="local: this machine. ray: a Ray cluster (extra prelabel[ray]).")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Detectors in the cluster (--engine ray).")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that this job has not made.")] = False,
+    journal: Annotated[
+        Path | None, typer.Option(help="The file that knows what is done. [default: beside the first output]")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json-lines", help="Print a JSON object a line, for scripts.")] = False,
+) -> None:
+    """Predict a whole source of pictures, without a server.
+
+    The same command again goes on where it was stopped, by whatever. Ends with status 1 if pictures failed, 2 if it could not go on,
+    and 130 if it was interrupted.
+    """
+    from ml_backend.bootstrap.progress import Lines, Quiet, Tally, Watched
+    from ml_backend.bootstrap.run import Request, Run
+
+    def reporter(policy: Policy) -> Quiet:
+        tally = Tally(policy)
+        return Quiet(tally) if quiet else Lines(tally) if json_lines else Watched(tally, err)
+
+    with plain_errors():
+        place = project if source is None else source
+        if place is None or (source is not None and project is not None):
+            raise BootstrapError("name a SOURCE or a --project, one of the two")
+        if not to and project is None and not dry_run:
+            raise BootstrapError("say where the predictions go: --to tasks.json, or another destination (--help)")
+        settings = load_settings(model=model, model_score_threshold=threshold)
+        configure_logging("error" if quiet or json_lines else "warning")
+        request = Request(
+            source=place,
+            to=to or ([] if project is None else [f"project:{project}"]),
+            label_config=_label_config(config, project, settings),
+            image_prefix=image_prefix,
+            chunk=chunk,
+            dry_run=dry_run,
+            retry_failures=retry_failures,
+            include_annotated=include_annotated,
+            refresh_stale=refresh_stale,
+            title=title,
+            engine=engine,
+            workers=workers,
+            overwrite=overwrite,
+            journal=journal,
+        )
+        status = Run(request, settings).do(lambda: load_detector(settings), reporter)
+    if status:
+        raise typer.Exit(status)
+
+
+def _label_config(config: Path | None, project: int | None, settings: Settings) -> str:
+    if config is None and project is not None:
+        from ml_backend.bootstrap.label_studio import Studio
+
+        return Studio(settings).label_config(project)
+    return read_label_config(config)

@@ -1,0 +1,17 @@
+"""What a picture looks like, as one number: near-duplicates have numbers that differ in few bits."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def appearance(pixels: NDArray[np.uint8]) -> int:
+    """Return the perceptual hash of a picture: 64 bits, the signs of its lowest frequencies about their median.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, in the displayed frame.
+    """
+    import imagehash  # with SciPy below it, half a second that a server need not wait for
+
+    bits = imagehash.phash(Image.fromarray(pixels)).hash
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
