@@ -8,6 +8,7 @@ from typing import Self
 from yarl import URL
 
 from ml_backend.bootstrap.items import Failure, Look, Outcome, Pending
+from ml_backend.bootstrap.sources import readable
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import BootstrapError, ImageFetchError, PrelabelError, TokenRefusedError
 from ml_backend.images import (
@@ -15,10 +16,8 @@ from ml_backend.images import (
     Fetched,
     HttpReference,
     ImageReference,
-    LabelStudio,
     LabelStudioReference,
     LabelStudios,
-    StorageReference,
     parse_reference,
 )
 from ml_backend.labels import Source
@@ -27,14 +26,6 @@ from ml_backend.pictures import Pictures
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 from ml_backend.tasks import images_of, task_id, task_of_file
-
-
-def readable(reference: ImageReference, home: LabelStudio | None, task: object) -> ImageReference:
-    """Return a cloud reference as one that this machine reads with its own keys, unless Label Studio can resolve it by its task."""
-    if isinstance(reference, CloudReference) and (home is None or not isinstance(task, int)):
-        return StorageReference(reference.uri)
-    return reference
-
 
 PAUSES = (1, 4)
 """Seconds before a picture that could not be fetched is asked for again."""

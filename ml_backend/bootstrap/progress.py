@@ -3,8 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ class Tally:
     def start(self) -> None:
         """Take the time from now on."""
         self._started = time.monotonic()
+        self._ended: float | None = None
+
+    def stop(self) -> None:
+        """Take the time no longer."""
+        self._ended = time.monotonic()
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes."""
@@ -62,12 +67,12 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._started
+        """Seconds from the start to the end, or to now."""
+        return (self._ended or time.monotonic()) - self._started
 
     @property
     def rate(self) -> float:
-        """Items a second since the start, above 0."""
+        """Items a second, above 0."""
         return max(self.items, 0.1) / max(self.seconds, 1e-3)
 
     def facts(self) -> dict[str, Any]:
@@ -97,11 +102,15 @@ class Quiet:
     def surveyed(self, counts: Counts, repeated: int) -> None:
         """Take in how much there is in the source."""
 
-    def examining(self, pending: int) -> AbstractContextManager[object]:
-        """Begin to count and to take the time; gives what is to be entered meanwhile."""
+    @contextmanager
+    def examining(self, pending: int) -> Iterator[None]:
+        """Take the time while items are looked at."""
         self.pending = pending
         self.tally.start()
-        return nullcontext()
+        try:
+            yield
+        finally:
+            self.tally.stop()
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:
         """Take in what was done."""
@@ -183,22 +192,24 @@ class Watched(Quiet):
             parts.append(f"{repeated:,} named more than once, which count once")
         self.note(", ".join(parts))
 
-    def examining(self, pending: int) -> AbstractContextManager[object]:  # noqa: D102
-        super().examining(pending)
-        if not pending:
-            return nullcontext()
+    @contextmanager
+    def examining(self, pending: int) -> Iterator[None]:  # noqa: D102
         self._line = self._bar.add_task("", total=pending, rate=0.0, found="")
-        return self._bar
+        with super().examining(pending), self._bar if pending else nullcontext():
+            yield
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:  # noqa: D102
         super().examined(outcomes)
-        self._bar.update(self._line, completed=self.tally.items, rate=self.tally.rate, found=self._found(4))
+        self._bar.update(
+            self._line, completed=self.tally.items, rate=self.tally.rate, found=f"{self._numbers()}  {self._labels(4)}"
+        )
 
-    def _found(self, most: int) -> str:
-        tally = self.tally
-        numbers = {"failed": tally.failed, "known": tally.pictures - tally.computed}
-        labels = [f"{label} {number:,}" for label, number in tally.labels.most_common(most)]
-        return " · ".join([*labels, *(f"{number:,} {what}" for what, number in numbers.items() if number)])
+    def _numbers(self) -> str:
+        numbers = {"failed": self.tally.failed, "known before": self.tally.pictures - self.tally.computed}
+        return ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
+
+    def _labels(self, most: int) -> str:
+        return ", ".join(f"{label} {number:,}" for label, number in self.tally.labels.most_common(most)) or "nothing"
 
     def wrote(self, sentence: str) -> None:  # noqa: D102
         self.note(sentence)
@@ -207,7 +218,7 @@ class Watched(Quiet):
         self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def estimated(self, counts: Counts, sheet: Path) -> None:  # noqa: D102
-        self.note(f"found: {self._found(20) or 'nothing'}")
+        self.note(f"found: {self._labels(20)}")
         seconds = counts.total / self.tally.rate
         self.note(
             f"{self.tally.items} looked at in {self.tally.seconds:.1f} s; all {counts.total:,} would take about {_duration(seconds)}"
@@ -219,7 +230,7 @@ class Watched(Quiet):
         if tally.items:
             self.note(
                 f"{tally.items:,} looked at in {_duration(tally.seconds)} ({tally.rate:.1f} a second), "
-                f"the detector ran {tally.computed:,} times; found: {self._found(20) or 'nothing'}"
+                f"the detector ran {tally.computed:,} times; found: {self._labels(20)}"
             )
         if counts.pending:
             self.note(f"{counts.pending:,} are still to be looked at")

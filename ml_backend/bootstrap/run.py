@@ -1,11 +1,16 @@
-"""One run of ``prelabel bootstrap``, from what a user asked for to an exit status."""
+"""One run of ``prelabel bootstrap``, from what a user asked for to an exit status.
+
+What brings TensorFlow along is imported once the request has been looked at, so that a wrong one is refused at once.
+"""
+
+from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ml_backend.bootstrap.destinations import Destination, open_destination
 from ml_backend.bootstrap.destinations.preview import MOST, draw_sheet
@@ -14,16 +19,16 @@ from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter, check_outputs, journal_beside
 from ml_backend.bootstrap.journal import Journal
 from ml_backend.bootstrap.label_studio import Studio
-from ml_backend.bootstrap.local import LocalEngine
 from ml_backend.bootstrap.project_tasks import ProjectTasks
 from ml_backend.bootstrap.rule import Rule
 from ml_backend.bootstrap.sources import LOCAL_FILES, Inputs, open_inputs
 from ml_backend.cache import input_shaping
-from ml_backend.detector.detector import Detector
 from ml_backend.errors import BootstrapError
 from ml_backend.labels import Control, Policy, parse_label_config
-from ml_backend.pipeline import model_version
 from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_backend.detector.detector import Detector
 
 DONE, FAILURES, INTERRUPTED = 0, 1, 130  # the last is 128 + SIGINT, as shells have it
 PROJECT = "project:"
@@ -68,7 +73,8 @@ class Run:
 
     def __init__(self, request: Request, settings: Settings) -> None:
         self._request = request
-        self._settings = settings
+        # What is known already would make an estimate too good.
+        self._settings = settings.model_copy(update={"cache": "none"}) if request.dry_run else settings
         self._controls: tuple[Control, ...]
         self._controls, _ = parse_label_config(request.label_config)
         self._places = list(dict.fromkeys(control.source for control in self._controls))
@@ -102,36 +108,40 @@ class Run:
         with self._journal() as journal:
             check_outputs(journal, self._files, overwrite=request.overwrite or bool(request.dry_run))
             detector = load()
-            policy = Policy.from_label_config(
-                request.label_config,
-                score_threshold=self._settings.model_score_threshold,
-                class_list=detector.class_list,
-            )
-            reporter = report_to(policy)
-            rule = Rule(
-                model_version(detector, self._settings, policy.digest), request.include_annotated, request.refresh_stale
-            )
-            for sentence in policy.warnings:
-                reporter.note(sentence)
-            if self._projects:
-                reporter.note(f"the rule for tasks that exist: {rule}")
-            inputs = self._inputs or self._project_tasks(rule)
-            journal.claim(self._identity(inputs, detector))
-            job = Job(inputs, journal, policy, rule.version, reporter)
-            job.survey()
-            if request.dry_run:
-                journal.keep_only(request.dry_run)
-            elif request.retry_failures:
-                journal.try_again()
+            job, rule = self._job(journal, detector, report_to)
             try:
+                job.survey()
+                if request.dry_run:
+                    journal.keep_only(request.dry_run)
+                elif request.retry_failures:
+                    journal.try_again()
                 job.examine(self._engine(detector))
                 if request.dry_run:
                     return self._end_dry_run(job)
                 job.write([*self._files, *(self._open_project(number, journal, rule) for number in self._projects)])
             except KeyboardInterrupt:
-                reporter.ended(journal.counts(), f"interrupted; the same command goes on from here ({self._path})")
+                job.reporter.ended(journal.counts(), f"interrupted; the same command goes on from here ({self._path})")
                 return INTERRUPTED
             return self._end(job)
+
+    def _job(self, journal: Journal, detector: Detector, report_to: Callable[[Policy], Reporter]) -> tuple[Job, Rule]:
+        from ml_backend.pipeline import model_version
+
+        request = self._request
+        threshold = self._settings.model_score_threshold
+        policy = Policy.from_label_config(
+            request.label_config, score_threshold=threshold, class_list=detector.class_list
+        )
+        version = model_version(detector, self._settings, policy.digest)
+        rule = Rule(version, request.include_annotated, request.refresh_stale)
+        inputs = self._inputs or self._project_tasks(rule)
+        journal.claim(self._identity(inputs, detector))
+        reporter = report_to(policy)
+        for sentence in policy.warnings:
+            reporter.note(sentence)
+        if self._projects:
+            reporter.note(f"the rule for tasks that exist: {rule}")
+        return Job(inputs, journal, policy, version, reporter), rule
 
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
@@ -156,6 +166,8 @@ class Run:
         }
 
     def _engine(self, detector: Detector) -> Engine:
+        from ml_backend.bootstrap.local import LocalEngine
+
         return LocalEngine(self._settings, detector)
 
     def _open_project(self, number: int | None, journal: Journal, rule: Rule) -> Destination:

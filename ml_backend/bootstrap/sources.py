@@ -19,7 +19,7 @@ import ijson
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.errors import BootstrapError
-from ml_backend.images import storage_cause
+from ml_backend.images import CloudReference, ImageReference, LabelStudio, StorageReference, storage_cause
 from ml_backend.labels import Source
 from ml_backend.redaction import printable, redact
 
@@ -291,6 +291,13 @@ class Export:
             raise BootstrapError(f"{self.name} cannot be read: {error.strerror}") from None
         if not any_found:
             raise BootstrapError(f"no tasks in {self.name}; expected a list of tasks, as Label Studio exports it")
+
+
+def readable(reference: ImageReference, home: LabelStudio | None, task: object) -> ImageReference:
+    """Return a cloud reference as one that this machine reads with its own keys, unless Label Studio can resolve it by its task."""
+    if isinstance(reference, CloudReference) and (home is None or not isinstance(task, int)):
+        return StorageReference(reference.uri)
+    return reference
 
 
 def left_alone(task: dict[str, Any], *, include_annotated: bool) -> str:

@@ -88,7 +88,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     and 130 if it was interrupted.
     """
     from ml_backend.bootstrap.progress import Lines, Quiet, Tally, Watched
-    from ml_backend.bootstrap.run import Request, Run
+    from ml_backend.bootstrap.run import INTERRUPTED, Request, Run
 
     def reporter(policy: Policy) -> Quiet:
         tally = Tally(policy)
@@ -118,7 +118,10 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             overwrite=overwrite,
             journal=journal,
         )
-        status = Run(request, settings).do(lambda: load_detector(settings), reporter)
+        try:
+            status = Run(request, settings).do(lambda: load_detector(settings), reporter)
+        except KeyboardInterrupt:  # before anything was begun
+            status = INTERRUPTED
     if status:
         raise typer.Exit(status)
 

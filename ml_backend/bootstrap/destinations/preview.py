@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from ml_backend.bootstrap.destinations.destination import Predictions, replaced_folder
-from ml_backend.bootstrap.examine import readable
 from ml_backend.bootstrap.items import Predicted
+from ml_backend.bootstrap.journal import blocks
+from ml_backend.bootstrap.sources import readable
 from ml_backend.drawing import contact_sheet, draw_regions
 from ml_backend.errors import PrelabelError
 from ml_backend.images import ImageFetcher, LabelStudios, decode, parse_reference
@@ -31,25 +32,19 @@ class Preview:
 
     def write(self, predictions: Predictions) -> str:
         """Draw the sheets."""
-        drawn = sheets = 0
+        chosen = (
+            each for place, each in enumerate(predictions) if each.pictures and _is_chosen(place, len(predictions))
+        )
+        drawn = 0
         with replaced_folder(self.output) as folder:
-            chosen: list[Predicted] = []
-            for place, predicted in enumerate(predictions):
-                if place * MOST // len(predictions) != (place - 1) * MOST // len(predictions) and predicted.pictures:
-                    chosen.append(predicted)
-                if len(chosen) == ON_A_SHEET:
-                    sheets += 1
-                    drawn += len(chosen)
-                    self._draw(chosen, folder / f"sheet-{sheets:02d}.jpg")
-                    chosen = []
-            if chosen:
-                sheets += 1
-                drawn += len(chosen)
-                self._draw(chosen, folder / f"sheet-{sheets:02d}.jpg")
-        return f"{drawn} pictures on {sheets} contact sheets in {self.output}"
+            for number, sheet in enumerate(blocks(chosen, ON_A_SHEET), 1):
+                draw_sheet(sheet, folder / f"sheet-{number:02d}.jpg", self._settings)
+                drawn += len(sheet)
+        return f"{drawn} pictures drawn on contact sheets in {self.output}"
 
-    def _draw(self, chosen: Sequence[Predicted], path: Path) -> None:
-        draw_sheet(chosen, path, self._settings)
+
+def _is_chosen(place: int, total: int) -> bool:
+    return place * MOST // total != (place - 1) * MOST // total
 
 
 def draw_sheet(chosen: Sequence[Predicted], path: Path, settings: Settings) -> None:
@@ -74,7 +69,7 @@ async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.
             fetched = await fetcher.fetch(reference, home, number)
             if fetched is None:
                 return None
-            pixels = decode(fetched.data, max_pixels=settings.image_max_pixels, max_side=2 * max(TILE)).pixels
+            pixels = decode(fetched.data, max_pixels=settings.image_max_pixels, max_side=max(TILE)).pixels
         except PrelabelError:
             return None
         return draw_regions(np.asarray(pixels), picture.regions)
