@@ -1,0 +1,40 @@
+"""Journals, and whole jobs whose detections are given rather than computed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from bootstrap.jobs import Row, looked_at
+from samples import BALLOON_CONFIG
+
+from ml_backend.bootstrap.items import Outcome
+from ml_backend.bootstrap.job import JobPredictions
+from ml_backend.bootstrap.journal import Journal
+from ml_backend.labels import Policy
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """Give an empty journal."""
+    with Journal(tmp_path / "journal") as journal:
+        yield journal
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Callable[..., JobPredictions]]:
+    """Give a function that makes a job, all done, of items with what was found in their pictures; None is to be left alone."""
+    with ExitStack() as open_journals:
+
+        def made(*rows: Row, config: str = BALLOON_CONFIG) -> JobPredictions:
+            number = len(list(tmp_path.glob("job-*.lock")))
+            journal = open_journals.enter_context(Journal(tmp_path / f"job-{number}"))
+            journal.survey((item for item, _ in rows), sort=False)
+            found = {item.key: pictures for item, pictures in rows}
+            journal.record(
+                [Outcome(each.position, looked_at(found[each.item.key] or {})) for each in journal.pending()]
+            )
+            policy = Policy.from_label_config(config, score_threshold=0.3, class_list=None)
+            return JobPredictions(journal, policy, "demo@01234567.abcdef")
+
+        yield made
