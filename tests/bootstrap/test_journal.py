@@ -207,7 +207,7 @@ def test_done_has_everything_in_order(journal: Journal) -> None:
 def test_known_picture_is_named_only(journal: Journal) -> None:
     """The same bytes in another item: the digest is enough."""
     survey(journal, "a", "b")
-    full = look(*balloon()["image"], 9)
+    full = look(balloon()["image"][0], 9)
     assert not journal.has_picture(full.digest)
     journal.record([Outcome(1, {"image": [full]})])
     assert journal.has_picture(full.digest)
@@ -218,7 +218,7 @@ def test_known_picture_is_named_only(journal: Journal) -> None:
 def test_failed_item_keeps_the_pictures_it_had(journal: Journal) -> None:
     """Of two pictures, the second was not there: the first is known when the item is tried again."""
     survey(journal, "a", "b")
-    full = look(*balloon()["image"])
+    full = look(balloon()["image"][0])
     journal.record([Outcome(1, {"image": [full]}, GONE)])
     assert journal.has_picture(full.digest)
     assert [(failed.key, failure) for failed, failure in journal.failures()] == [(b"a", GONE)]
