@@ -1,0 +1,147 @@
+"""A bulk job that is killed, interrupted or run out of disk: the same command again, and nothing is lost or done twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from bootstrap_command import draw_pictures, run, running, written
+from samples import BALLOON_CONFIG
+
+EVERYTHING = (
+    "--config",
+    "config.xml",
+    "--to",
+    "tasks.json",
+    "--to",
+    "coco:coco.json",
+    "--to",
+    "csv:boxes.csv",
+    "--to",
+    "yolo:yolo",
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(autouse=True)
+def _one_demo_model(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
+    """Let the demo detector be made once for all runs."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(models_dir))
+
+
+@pytest.fixture(scope="module")
+def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder of pictures, a quarter of them duplicates, and some files that are none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_pictures(folder, 450, duplicates=150, broken=7)
+    return folder
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder to run in, with a label config."""
+    path.mkdir()
+    (path / "config.xml").write_text(BALLOON_CONFIG)
+    return path
+
+
+def test_killed_twenty_times(pictures_folder: Path, tmp_path: Path) -> None:
+    """At random points of all its stages: what is written in the end is, byte for byte, what one run writes that nothing disturbs."""
+    undisturbed = make_folder(tmp_path / "undisturbed")
+    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=undisturbed, PRELABEL_CACHE="memory")
+    assert (status, told[-1]["total"]) == (1, {"pending": 0, "done": 600, "failed": 7, "left": 0}), complaint
+    assert told[-1]["pictures"] - told[-1]["known"] == 450
+
+    disturbed = make_folder(tmp_path / "disturbed")
+    choose = random.Random(11)
+    killed = 0
+    for _ in range(20):
+        with running(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory") as command:
+            if choose.random() < 0.85:
+                command.wait_for("surveyed")
+            time.sleep(choose.uniform(0, 0.8))  # the examining takes 5 to 10 s in all, the writing about 1 s
+            killed += command.process.poll() is None
+    assert killed >= 18
+    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory")
+    assert (status, told[-1]["total"]) == (1, {"pending": 0, "done": 600, "failed": 7, "left": 0}), complaint
+    assert written(disturbed) == written(undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """It ends within seconds, says what was done and how to go on, keeps that, and goes on from there."""
+    folder = make_folder(tmp_path / "folder")
+    with running(str(pictures_folder), *EVERYTHING, folder=folder) as command:
+        assert command.wait_for("progress")
+        command.process.send_signal(number)
+        asked = time.monotonic()
+        status, told, complaint = command.end()
+        assert time.monotonic() - asked < 10
+    assert (status, complaint) == (130, "")
+    assert told[-1]["event"] == "ended"
+    assert told[-1]["total"]["pending"] > 0
+    assert "the same command goes on" in told[-1]["advice"]
+    assert not (folder / "tasks.json").exists()
+    done = told[-1]["total"]["done"]
+    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=folder)
+    assert told[0]["done"] == done > 0
+    assert told[-1]["total"] == {"pending": 0, "done": 600, "failed": 7, "left": 0}
+
+
+def test_disk_full(pictures_folder: Path, tmp_path: Path) -> None:
+    """No room for the journal: it stops with the reason; with room again, the same command goes on from what was kept."""
+    folder = make_folder(tmp_path / "folder")
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); from ml_backend.cli import app; app()"
+    failed = subprocess.run(
+        [sys.executable, "-c", limited, "bootstrap", str(pictures_folder), *EVERYTHING, "--quiet"],
+        cwd=folder,
+        env=os.environ | {"PRELABEL_MODEL": "demo", "PRELABEL_CACHE": "memory"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 2, failed.stderr
+    assert "cannot be written" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=folder)
+    assert (status, complaint) == (1, "")
+    assert told[-1]["total"] == {"pending": 0, "done": 600, "failed": 7, "left": 0}
+
+
+def test_failures_are_tried_again_alone(tmp_path: Path) -> None:
+    """Mended pictures join the output in their place; without the option, failures stay failures and cost nothing."""
+    pictures, folder = tmp_path / "pictures", make_folder(tmp_path / "folder")
+    draw_pictures(pictures, 6, broken=2)
+    status, told, _ = run("../pictures", *EVERYTHING, folder=folder)
+    listed = (folder / "tasks.json.failures.csv").read_text().splitlines()
+    assert (status, len(listed)) == (1, 3)
+    assert listed[1].startswith("broken-00000.png,")
+    assert "not a known image format" in listed[1]
+    status, told, _ = run("../pictures", *EVERYTHING, folder=folder)
+    assert (status, told[-1]["items"]) == (1, 0)
+    broken = pictures / "broken-00000.png"
+    before = broken.stat()
+    broken.write_bytes((pictures / "picture-00003.png").read_bytes())
+    os.utime(broken, ns=(before.st_atime_ns, before.st_mtime_ns))
+    status, told, _ = run("../pictures", *EVERYTHING, "--retry-failures", folder=folder)
+    assert (status, told[-1]["items"], told[-1]["failed"]) == (1, 2, 1)
+    assert (folder / "tasks.json").read_text().count('"data"') == 7
+
+
+def test_source_that_changes(tmp_path: Path) -> None:
+    """New pictures are taken in after the others, changed ones are looked at again, and those that are gone stay as they were."""
+    pictures, folder = tmp_path / "pictures", make_folder(tmp_path / "folder")
+    draw_pictures(pictures, 5)
+    run("../pictures", *EVERYTHING, folder=folder)
+    (pictures / "a-new.png").write_bytes((pictures / "picture-00000.png").read_bytes() + b"\n")
+    (pictures / "picture-00001.png").write_bytes((pictures / "picture-00002.png").read_bytes() + b"\n\n")
+    (pictures / "picture-00004.png").unlink()
+    status, told, _ = run("../pictures", *EVERYTHING, folder=folder)
+    assert (status, told[-1]["items"]) == (0, 2)
+    names = [line.partition(",")[0] for line in (folder / "boxes.csv").read_text().splitlines()]
+    assert names[-1] == "a-new.png"
+    assert "picture-00004.png" in names
