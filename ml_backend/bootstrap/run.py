@@ -166,6 +166,10 @@ class Run:
         }
 
     def _engine(self, detector: Detector) -> Engine:
+        if self._request.engine == "ray":
+            from ml_backend.bootstrap.ray_engine import RayEngine
+
+            return RayEngine(self._settings, detector.fingerprint, self._request.workers)
         from ml_backend.bootstrap.local import LocalEngine
 
         return LocalEngine(self._settings, detector)
