@@ -1,15 +1,19 @@
 """Parts of bulk jobs: items, looks at pictures, and what was found in them."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+from label_studio_sdk.converter import Converter
 from samples import detections_of
 
 from ml_backend.bootstrap.items import Item, Look
+from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.detections import Detections
 from ml_backend.labels import Source
 
@@ -50,3 +54,51 @@ def balloon(score: float = 0.9, width: int = 200, height: int = 100) -> dict[str
 def nothing() -> dict[str, list[Detections]]:
     """Return an empty picture."""
     return {"image": [detections_of(width=64, height=48)]}
+
+
+PAIR_CONFIG = (
+    '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
+    '<Labels name="label" toName="image"><Label value="Balloon"/><Label value="Kite"/></Labels></View>'
+)
+LIST_CONFIG = (
+    '<View><Image name="pages" valueList="$pages"/><RectangleLabels name="label" toName="pages">'
+    '<Label value="Kite"/><Label value="Balloon"/></RectangleLabels></View>'
+)
+
+
+def scattered(number: int, width: int, height: int, seed: int = 3) -> dict[str, list[Detections]]:
+    """Return small balloons and kites all over one picture."""
+    draw = np.random.default_rng(seed)
+    rows: list[tuple[str, float, tuple[float, float, float, float]]] = []
+    for n in range(number):
+        top, left = draw.uniform(0, 0.95, 2)
+        corner = (float(top), float(left), float(top + draw.uniform(0.01, 0.2)), float(left + draw.uniform(0.01, 0.2)))
+        rows.append((("Balloon", "Kite")[n % 2], float(draw.uniform(0.31, 1)), corner))
+    return {"image": [detections_of(*rows, width=width, height=height)]}
+
+
+def albums() -> list[Row]:
+    """Return two tasks with lists of images: a kite and a balloon on pages of their own, an empty page, an empty list."""
+    pages = [*balloon(0.8)["image"], *nothing()["image"], detections_of(("Kite", 0.6, (0, 0, 0.5, 0.5)))]
+    return [
+        (
+            Item(b"a", {"data": {"pages": ["http://host/1.jpg", "http://host/2.jpg", "http://host/3.jpg"]}}),
+            {"pages": pages},
+        ),
+        (Item(b"b", {"data": {"pages": []}}), {"pages": []}),
+    ]
+
+
+def converted(predictions: JobPredictions, config: str, file_format: str, folder: Path) -> Path:
+    """Let Label Studio's own converter write the predictions, as if people had drawn them; gives the folder."""
+    tasks = []
+    for number, each in enumerate(predictions, 1):
+        assert each.prediction is not None
+        value = str(each.item.file) if each.item.file is not None else each.item.task["data"]["image"]
+        annotation = {"id": number, "result": each.prediction["result"]}
+        tasks.append({"id": number, "data": {"image": value}, "annotations": [annotation]})
+    folder.mkdir()
+    (folder / "export.json").write_text(json.dumps(tasks))
+    converter = Converter(config, str(folder), download_resources=False)
+    converter.convert(str(folder / "export.json"), str(folder / "out"), file_format, is_dir=False)
+    return folder / "out"
