@@ -5,7 +5,7 @@
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
-#   make bench      measurements; about fifteen minutes
+#   make bench      measurements; about half an hour
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
@@ -51,6 +51,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/input_size.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/bootstrap.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -57,7 +57,7 @@ def test_killed_twenty_times(pictures_folder: Path, tmp_path: Path) -> None:
     assert told[-1]["pictures"] - told[-1]["known"] == 450
 
     disturbed = make_folder(tmp_path / "disturbed")
-    choose = random.Random(11)
+    choose = random.Random(11)  # noqa: S311 - decides when to kill
     killed = 0
     for _ in range(20):
         with running(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory") as command:

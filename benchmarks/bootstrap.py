@@ -1,0 +1,155 @@
+"""The bulk job: pictures a second beside the model alone, memory as the job grows, model runs with duplicates, and average precision.
+
+Run it with `make bench`; `docs/bootstrap.md` has the figures. Takes the shared detector where there is one, else the demo detector.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+from average_precision import Box, average_precision
+from input_size import TRUTH, found
+from model_only import limit
+from PIL import Image
+from servers import MODEL, SHARED
+
+from ml_backend.demo.scenes import draw_scene
+from ml_backend.detector.detector import Detector
+from ml_backend.labels.config import label_config_for
+from ml_backend.open_images import open_images_classes
+from ml_backend.settings import Settings
+
+HANDLE = str(MODEL) if MODEL.exists() else "demo"
+ROUNDS = 5
+SIZE = (640, 427)
+
+
+class Result(NamedTuple):
+    """What a run told at its end, and its peak memory in MB."""
+
+    told: dict[str, Any]
+    peak: float
+
+
+def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3) -> Result:
+    """Run the command in a process of its own, with a cache of its own."""
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ml_backend", "bootstrap", str(source), "--to", "tasks.json", "--json-lines", *options],
+        cwd=folder,
+        env=os.environ
+        | {
+            "PRELABEL_MODEL": HANDLE,
+            "PRELABEL_CACHE_FILE": str(folder / "cache.sqlite3"),
+            "MODEL_SCORE_THRESHOLD": str(threshold),
+        },
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None  # noqa: S101 - asked for above
+    told = [json.loads(line) for line in process.stdout]
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(told)
+    return Result(told[-1], usage.ru_maxrss / 1024)
+
+
+def draw(folder: Path, unique: int, duplicates: int = 0) -> None:
+    """Fill a folder with drawn scenes, each moved and tinted in a way of its own, and copies of the first of them."""
+    folder.mkdir()
+    scenes = [np.asarray(draw_scene(seed)[0].resize(SIZE)) for seed in range(40)]
+    choose = np.random.default_rng(5)
+    for number in range(unique):
+        pixels = np.roll(scenes[number % len(scenes)], choose.integers(0, SIZE[0]), axis=1)
+        tinted = np.clip(pixels * choose.uniform(0.8, 1.2, 3), 0, 255).astype(np.uint8)
+        Image.fromarray(tinted).save(folder / f"{number:05d}.jpg", quality=90)
+    for number in range(duplicates):
+        (folder / f"{number:05d}-again.jpg").write_bytes((folder / f"{number:05d}.jpg").read_bytes())
+
+
+def measure_rate(root: Path) -> None:
+    """Print pictures a second beside the model alone on the same pictures, decoded already, and beside decoding and the model."""
+    draw(root / "sixty", 60)
+    draw(root / "unique", 500)
+    ratios, floors, rates = [], [], []
+    with limit(HANDLE, root / "sixty") as alone:
+        for number in range(ROUNDS):
+            model = 500 / alone.seconds(500)
+            decoded = 500 / alone.seconds_with_decoding(500)
+            told = bootstrap(root / "unique", root / f"rate-{number}").told
+            rates.append(told["pictures"] / told["seconds"])
+            ratios.append(rates[-1] / model)
+            floors.append(decoded / model)
+    print(
+        f"{median(rates):.1f} pictures a second, {median(ratios):.2f} of the model alone (runs: {_list(ratios)}); "
+        f"decoding and the model without anything else {median(floors):.2f} ({_list(floors)})"
+    )
+
+
+def _list(numbers: list[float]) -> str:
+    return ", ".join(f"{number:.2f}" for number in numbers)
+
+
+def measure_growth(root: Path) -> None:
+    """Print peak memory, model runs and sizes of the files at 200, 2,000 and 8,000 pictures, a quarter of them duplicates."""
+    print("| pictures | peak memory | model ran | journal | cache |")
+    print("|---|---|---|---|---|")
+    for total in (200, 2000, 8000):
+        draw(root / str(total), total * 3 // 4, total // 4)
+        folder = root / f"growth-{total}"
+        result = bootstrap(root / str(total), folder)
+        ran = result.told["pictures"] - result.told["known"]
+        journal, cache = (
+            sum(path.stat().st_size for path in folder.glob(f"{name}*")) for name in ("tasks.json.journal", "cache")
+        )
+        print(
+            f"| {total:,} | {result.peak:.0f} MB | {ran:,} | {journal / total:.0f} B a picture | {cache / total:.0f} B |"
+        )
+
+
+def measure_precision(root: Path) -> None:
+    """Print average precision of the written COCO file, and of the detector called directly."""
+    if not TRUTH.exists():
+        return
+    config = root / "every-class.xml"
+    config.write_text(label_config_for(open_images_classes().names))
+    options = ("--config", str(config), "--to", "coco:coco.json")
+    bootstrap(SHARED / "photos" / "images", root / "precision", *options, threshold=0)
+    written = json.loads((root / "precision" / "coco.json").read_text())
+    ids = {each["file_name"]: each["id"] for each in json.loads(TRUTH.read_text())["images"]}
+    files = {each["id"]: each["file_name"] for each in written["images"]}
+    labels = {each["id"]: each["name"] for each in written["categories"]}
+    boxes: dict[int, list[Box]] = defaultdict(list)
+    for each in written["annotations"]:
+        left, top, width, height = each["bbox"]
+        edges = [left, top, left + width, top + height]
+        box = {"label": labels[each["category_id"]], "score": each["score"], "edges": edges}
+        boxes[ids[files[each["image_id"]]]].append(box)
+    detector = Detector.load(HANDLE, Settings().tfhub_cache_dir, workers=2)
+    direct = {
+        ids[path.name]: found(detector, path.read_bytes(), 0, 1)
+        for path in sorted((SHARED / "photos" / "images").glob("*.jpg"))
+    }
+    print(
+        f"AP of the COCO file {average_precision(TRUTH, boxes):.4f}, of the detector {average_precision(TRUTH, direct):.4f}"
+    )
+
+
+def main() -> None:
+    """Measure all of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        measure_rate(root)
+        measure_growth(root)
+        measure_precision(root)
+
+
+if __name__ == "__main__":
+    main()
