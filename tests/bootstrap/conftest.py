@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from bootstrap.jobs import Row, looked_at
+from bootstrap_jobs import Row, looked_at
 from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.items import Outcome

@@ -2,7 +2,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from bootstrap.jobs import item, looked_at, nothing
+from bootstrap_jobs import item, looked_at, nothing
 
 from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.items import Failure, Item, Outcome

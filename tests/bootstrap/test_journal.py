@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bootstrap.jobs import balloon, item, look, looked_at, nothing
+from bootstrap_jobs import balloon, item, look, looked_at, nothing
 from samples import detections_of
 
 from ml_backend.bootstrap.items import Failure, Item, Look, Outcome
@@ -317,7 +317,7 @@ def test_two_processes_at_once(tmp_path: Path, journal: Journal) -> None:
 RECORD_UNTIL_FULL = """
 import resource, signal, sys
 from pathlib import Path
-from bootstrap.jobs import item, look, detections_of
+from bootstrap_jobs import item, look, detections_of
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.journal import Journal
 from ml_backend.errors import BootstrapError

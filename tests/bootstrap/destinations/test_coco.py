@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bootstrap.jobs import LIST_CONFIG, PAIR_CONFIG, albums, balloon, converted, item, item_of_file, nothing, scattered
+from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, albums, balloon, converted, item, item_of_file, nothing, scattered
 from PIL import Image
 from pycocotools.coco import COCO
 from samples import BALLOON_CONFIG, ORIENTATION

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bootstrap.jobs import balloon, item
+from bootstrap_jobs import balloon, item
 from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.destinations import Destination, open_destination

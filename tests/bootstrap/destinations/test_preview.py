@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bootstrap.jobs import LIST_CONFIG, Row, albums, balloon, item, item_of_file, nothing
+from bootstrap_jobs import LIST_CONFIG, Row, albums, balloon, item, item_of_file, nothing
 from picture_server import PictureServer
 from PIL import Image
 from samples import balloon_file

@@ -2,7 +2,7 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap.jobs import PAIR_CONFIG, balloon, item, item_of_file, nothing
+from bootstrap_jobs import PAIR_CONFIG, balloon, item, item_of_file, nothing
 
 from ml_backend.bootstrap.destinations.table import HEADER, Table
 from ml_backend.bootstrap.items import Item

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrap.jobs import LIST_CONFIG, PAIR_CONFIG, Row, albums, balloon, item, nothing
+from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, Row, albums, balloon, item, nothing
 from label_studio_sdk.label_interface import LabelInterface
 from samples import BALLOON_CONFIG
 
