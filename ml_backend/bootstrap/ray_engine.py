@@ -7,6 +7,7 @@ anything is recorded: a page that Ray reads again after a failure has the same p
 """
 
 import asyncio
+import importlib
 import logging
 import os
 import pickle
@@ -57,7 +58,6 @@ THREADS = 2  # of a worker, where the settings do not say: one decodes while the
 AT_ONCE = 2  # pages in a worker, so that a slow picture holds up nobody but itself
 STALLED_SECONDS = 3600  # without any page done; Ray waits for ever for nodes, and for a page whose worker dies over it
 STORE_BYTES = 200_000_000  # of a cluster of our own; a page has about 300 KB
-LOAD_AGAIN_SECONDS = 5.0
 
 
 class RayEngine:
@@ -73,6 +73,7 @@ class RayEngine:
         self._settings = _for_workers(settings)
         self._fingerprint = fingerprint
         self._workers = workers
+        self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
 
     def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
         """Look at all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM ends it as Ctrl-C does.
@@ -81,24 +82,24 @@ class RayEngine:
             KeyboardInterrupt: somebody wants it to end; what was done is kept.
             BootstrapError: it cannot go on; what was done is kept.
         """
-        pages = _Pages(journal.path, journal.counts().pending, self._workers)
+        pages = Pages(journal.path, journal.counts().pending, self._workers)
         if not pages.number:
             return
         with _ended_by_sigterm(), self._connected(), _ended_by_sigterm():  # Ray has a handler of its own
+            _configure_data()
             try:
                 for row in self._outcomes(pages, places).iter_rows():
                     keep(pickle.loads(row["outcomes"]))  # noqa: S301 - our own workers'
                     if row["problem"]:
                         raise BootstrapError(row["problem"])
             except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
-                raise BootstrapError(
-                    f"Ray cannot go on: {_last_line(error)}; what is done is kept: run the same command again"
-                ) from None
+                reason = f"Ray cannot go on: {_last_line(error)}; what is done is kept: run the same command again"
+                raise BootstrapError(reason) from None
         left = journal.counts().pending
         if left:
             raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to look at them")
 
-    def _outcomes(self, pages: "_Pages", places: Sequence[Source]) -> Any:
+    def _outcomes(self, pages: "Pages", places: Sequence[Source]) -> Any:
         # By reference, since Ray logs what a worker is made of.
         settings = ray.put(self._settings)
         reads = len(pages.reads)
@@ -109,23 +110,15 @@ class RayEngine:
             enable_true_multi_threading=True,
         )
         return read.map_batches(
-            _Worker,
+            Worker,
             batch_size=None,
             compute=workers,
             num_cpus=self._processors,
             fn_constructor_kwargs={"settings": settings, "fingerprint": self._fingerprint, "places": list(places)},
         )
 
-    @property
-    def _processors(self) -> int:
-        """Of a worker: one fewer than it has threads, since those decode and wait as well."""
-        return max(1, self._settings.inference_workers - 1)
-
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        if ray.is_initialized():
-            yield
-            return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do by itself, and warns of
@@ -150,13 +143,12 @@ class RayEngine:
             where = f"RAY_ADDRESS={address} cannot be used" if address else "Ray cannot be started"
             raise BootstrapError(f"{where}: {_last_line(error)}") from None
         try:
-            _quiet()
             yield
         finally:
             ray.shutdown()
 
 
-class _Pages(Datasource):  # type: ignore[misc]  # Ray has no types
+class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
     """The pending items of a journal, read a page at a time, on the driver's node, where the journal is."""
 
     supports_distributed_reads = False
@@ -178,8 +170,7 @@ class _Pages(Datasource):  # type: ignore[misc]  # Ray has no types
 
     def get_read_tasks(self, *_: object, **__: object) -> list[ReadTask]:
         """Return what reads all pages, in order."""
-        unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-        return [ReadTask(read, unknown) for read in self.reads]
+        return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)) for read in self.reads]
 
 
 def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
@@ -191,13 +182,11 @@ def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
         yield pa.table({"items": [pickle.dumps(items)]})
 
 
-@contextmanager
-def _opened(journal: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
-        yield database
+def _opened(journal: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=60))
 
 
-class _Worker:
+class Worker:
     """One detector in a process of its own, and the event loop in which it looks at pictures."""
 
     def __init__(self, settings: Any, fingerprint: str, places: Sequence[Source]) -> None:
@@ -224,6 +213,7 @@ class _Worker:
         self._examiner = self._wait_for(Examiner(settings, detector, places, known=lambda _: False).__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
+        """Look at the items of a page; gives their outcomes, and why it cannot go on, or nothing."""
         outcomes: list[Outcome] = []
         problem = self._problem or self._wait_for(self._examine(pickle.loads(page["items"][0]), outcomes))  # noqa: S301 - the driver's
         return {"outcomes": [pickle.dumps(outcomes)], "problem": [problem]}
@@ -257,8 +247,7 @@ def _load(settings: Settings) -> "Detector":
     try:
         return load()
     except DetectorLoadError:
-        # Another worker of this node may be unpacking the very same.
-        time.sleep(LOAD_AGAIN_SECONDS)
+        time.sleep(5)  # another worker of this node may be unpacking the very same
         return load()
 
 
@@ -266,9 +255,8 @@ def _for_workers(settings: Settings) -> Settings:
     """Return settings that mean the same in another folder, on other nodes, and hold no secret that is not needed there."""
     from ml_backend.detector import demo_model
 
-    model = settings.model
-    if "://" not in model and model != demo_model.HANDLE:
-        model = str(Path(model).expanduser().absolute())
+    is_path = "://" not in settings.model and settings.model != demo_model.HANDLE
+    model = str(Path(settings.model).expanduser().absolute()) if is_path else settings.model
     threads = settings.inference_workers if "inference_workers" in settings.model_fields_set else THREADS
     return settings.model_copy(
         update={
@@ -294,18 +282,18 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _quiet() -> None:
-    """Leave what Ray Data says to its own log files."""
+def _configure_data() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = STALLED_SECONDS
     context.target_max_block_size = 1  # byte: each row is a block
+    # What Ray has to say stands in its own log files; some of it would go to our standard output.
+    vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False  # as its debugger does
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL + 1)
 
 
 def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(redact(lines[-1]) if lines else type(error).__name__, 300)
+    lines = str(error).split("\n")
+    return printable(redact(next(filter(str.strip, reversed(lines)), type(error).__name__).strip()), 300)
