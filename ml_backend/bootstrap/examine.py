@@ -8,7 +8,6 @@ from typing import Self
 from yarl import URL
 
 from ml_backend.bootstrap.items import Failure, Look, Outcome, Pending
-from ml_backend.bootstrap.sources import readable
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import BootstrapError, ImageFetchError, PrelabelError, TokenRefusedError
 from ml_backend.images import (
@@ -19,6 +18,7 @@ from ml_backend.images import (
     LabelStudioReference,
     LabelStudios,
     parse_reference,
+    readable,
 )
 from ml_backend.labels import Source
 from ml_backend.metrics import Metrics

@@ -131,6 +131,8 @@ class JobPredictions:
             for number, (value, seen) in enumerate(zip(values if place.is_list else [values], of_place, strict=True)):
                 regions = [region for region in prediction["result"] if self._is_on(region, place, number)]
                 name = found.item.name if found.item.file is not None else str(value)
+                if name.startswith("data:"):
+                    name = f"inline-{found.position}-{number}"
                 pictures.append(PredictedPicture(str(value), found.item.file, name, seen.width, seen.height, regions))
         return Predicted(found.position, found.item, prediction, pictures, cluster)
 

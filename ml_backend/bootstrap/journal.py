@@ -9,7 +9,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,10 +19,13 @@ from typing import Any, Self, TypeVar
 from filelock import FileLock, Timeout
 
 from ml_backend.bootstrap.items import Failure, Found, Item, Outcome, Pending
+from ml_backend.bootstrap.rule import ANNOTATED
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
+from ml_backend.redaction import printable
 
 FORMAT = "1"  # raise when the tables change
+APPLICATION = 0x50724C62  # in SQLite's file header: ours (PrLb)
 T = TypeVar("T")
 BLOCK = 500  # items that are read at once
 
@@ -70,28 +73,36 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise BootstrapError(f"another run works on {self.path}; wait for it, or name another --journal") from None
+            raise BootstrapError(f"another run works on {self._name}; wait for it, or name another --journal") from None
         except OSError as error:
-            raise BootstrapError(f"the journal {self.path} cannot be made: {error.strerror or error}") from None
-        try:
-            self._db = sqlite3.connect(self.path, isolation_level=None)
+            raise BootstrapError(f"the journal {self._name} cannot be made: {error.strerror or error}") from None
+        with ExitStack() as opened:
+            opened.callback(self._lock.release)
             with self._explained():
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut costs the latest records, never the file
-                self._db.executescript(_TABLES)
-            self._claim({"format": FORMAT})
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+                self._db = opened.enter_context(closing(sqlite3.connect(self.path, isolation_level=None)))
+                self._prepare()
+            self.claim({"format": FORMAT})
+            self._opened = opened.pop_all()
         return self
+
+    def _prepare(self) -> None:
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+        if tables and application != APPLICATION:
+            raise BootstrapError(f"{self._name} is another program's database; name another --journal")
+        self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # a power cut costs the latest records, never the file
+        self._db.executescript(_TABLES)
+
+    @property
+    def _name(self) -> str:
+        return printable(str(self.path), 4096)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._db.close()
-        finally:
-            self._lock.release()
+        self._opened.close()
 
     def claim(self, identity: Mapping[str, str]) -> None:
         """Make the journal that of one job.
@@ -102,15 +113,12 @@ class Journal:
         Raises:
             BootstrapError: it is another job's; the message says in what they differ.
         """
-        self._claim(identity)
-
-    def _claim(self, identity: Mapping[str, str]) -> None:
         with self._transaction():
             for name, value in identity.items():
                 before = self.fact(name)
                 if before is not None and before != value:
                     raise BootstrapError(
-                        f"{self.path} is the journal of another job: its {name} was {before}, now it is {value}; "
+                        f"{self._name} is the journal of another job: its {name} was {before}, now it is {value}; "
                         "name another --journal (or another output, beside which the journal lies)"
                     )
                 self._remember(name, value)
@@ -126,8 +134,8 @@ class Journal:
 
     def fact(self, name: str) -> str | None:
         """Return what was remembered under a name, or None."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._read("SELECT value FROM facts WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
 
     def remember(self, name: str, value: str) -> None:
         """Keep a fact about the job, at once and for good."""
@@ -160,18 +168,21 @@ class Journal:
                 "INSERT INTO items (key, task, file, remains, stamp) SELECT key, task, file, remains, stamp FROM found WHERE true "  # noqa: S608 - one of two words
                 f"ORDER BY {'key' if sort else 'number'} "
                 "ON CONFLICT (key) DO UPDATE SET task = excluded.task, file = excluded.file, remains = excluded.remains, "
-                "stamp = excluded.stamp, looks = iif(stamp = excluded.stamp, looks, NULL), "
-                "reason = iif(stamp = excluded.stamp, reason, NULL), code = iif(stamp = excluded.stamp, code, NULL)"
+                "stamp = excluded.stamp, "
+                "looks = iif(stamp = excluded.stamp AND excluded.remains <> ?, looks, NULL), "
+                "reason = iif(stamp = excluded.stamp AND excluded.remains = '', reason, NULL), "
+                "code = iif(stamp = excluded.stamp AND excluded.remains = '', code, NULL)",
+                (ANNOTATED,),
             )
             self._db.execute("DELETE FROM found")
         return repeated
 
     def counts(self) -> Counts:
         """Return how many items there are, by what became of them."""
-        done, failed, left, pending = self._db.execute(
+        ((done, failed, left, pending),) = self._read(
             "SELECT TOTAL(looks IS NOT NULL), TOTAL(reason IS NOT NULL), TOTAL(remains <> '' AND looks IS NULL AND reason IS NULL), "  # noqa: S608 - our own words
             f"TOTAL({_PENDING}) FROM items"
-        ).fetchone()
+        )
         return Counts(int(pending), int(done), int(failed), int(left))
 
     def pending(self) -> Iterator[Pending]:
@@ -200,9 +211,7 @@ class Journal:
 
     def has_picture(self, digest: str) -> bool:
         """Tell whether a picture of these bytes has been looked at."""
-        return (
-            self._db.execute("SELECT 1 FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)).fetchone() is not None
-        )
+        return bool(self._read("SELECT 1 FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)))
 
     def record(self, results: Sequence[Outcome]) -> None:
         """Keep what became of items: all of it, or where that fails, nothing."""
@@ -237,14 +246,14 @@ class Journal:
             )
 
     def _picture(self, digest: str) -> tuple[int, Detections]:
-        appearance, detections = self._db.execute(
+        ((appearance, detections),) = self._read(
             "SELECT appearance, detections FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)
-        ).fetchone()
+        )
         return int.from_bytes(appearance, "big"), Detections.from_bytes(detections)
 
     def pictures(self) -> int:
         """Return how many different pictures have been looked at."""
-        return int(self._db.execute("SELECT COUNT(*) FROM pictures").fetchone()[0])
+        return int(self._read("SELECT COUNT(*) FROM pictures")[0][0])
 
     def failures(self) -> Iterator[tuple[Item, Failure]]:
         """Yield the items that failed, in order."""
@@ -258,13 +267,17 @@ class Journal:
     def _pages(self, select: str) -> Iterator[tuple[Any, ...]]:
         # A page at a time, so that nothing is held open while others write, and nothing is read that is not wanted.
         last = 0
-        while page := self._db.execute(select, (last, BLOCK)).fetchall():
+        while page := self._read(select, (last, BLOCK)):
             yield from page
             last = page[-1][0]
 
+    def _read(self, select: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._explained():
+            return self._db.execute(select, values).fetchall()
+
     def sent(self, project: int) -> dict[int, tuple[int, str | None]]:
         """Return what a Label Studio project has of this job: by position, the task's id and the version of its prediction."""
-        rows = self._db.execute("SELECT position, task, version FROM sent WHERE project = ?", (project,))
+        rows = self._read("SELECT position, task, version FROM sent WHERE project = ?", (project,))
         return {position: (task, version) for position, task, version in rows}
 
     def record_sent(self, project: int, rows: Iterable[tuple[int, int, str | None]]) -> None:
@@ -289,8 +302,12 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+                raise BootstrapError(
+                    f"the journal {self._name} is damaged or no journal: {error}; delete it to begin anew, or name another --journal"
+                ) from None
             raise BootstrapError(
-                f"the journal {self.path} cannot be written: {error}; what it holds is kept: "
+                f"the journal {self._name} cannot be written or read: {error}; what it holds is kept: "
                 "make room or mend the disk, and run the same command again"
             ) from None
 

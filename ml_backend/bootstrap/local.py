@@ -83,10 +83,10 @@ class _Kept:
             self.flush()
 
     def flush(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
+        self._keep(self._outcomes)
+        self._outcomes = []
         self.digests.clear()
         self._flushed = time.monotonic()
-        self._keep(outcomes)
 
 
 def _first(group: BaseExceptionGroup[BootstrapError]) -> BootstrapError:

@@ -180,7 +180,7 @@ class Watched(Quiet):
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:.1f}/s"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[found]}"),
+            TextColumn("{task.fields[found]}", markup=False),
             console=console,
             speed_estimate_period=RATE_OVER,
         )
@@ -215,7 +215,7 @@ class Watched(Quiet):
         self.note(sentence)
 
     def note(self, sentence: str) -> None:  # noqa: D102
-        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(sentence, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def estimated(self, counts: Counts, sheet: Path) -> None:  # noqa: D102
         self.note(f"found: {self._labels(20)}")

@@ -1,13 +1,12 @@
 """The tasks of a Label Studio project as a source."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.label_studio import Studio
 from ml_backend.bootstrap.rule import Rule
+from ml_backend.bootstrap.sources import key_of_data
 from ml_backend.errors import BootstrapError
 
 
@@ -30,8 +29,9 @@ class ProjectTasks:
         any_found = False
         for state in self.studio.tasks(self.number):
             any_found = True
-            stamp = hashlib.sha256(json.dumps(state.task["data"], sort_keys=True).encode()).hexdigest()
             left = self.rule.decide(state.annotations, state.predictions).left
-            yield Item(f"{state.number:020d}".encode(), state.task, left=left, stamp=stamp)
+            yield Item(
+                f"{state.number:020d}".encode(), state.task, left=left, stamp=key_of_data(state.task["data"]).hex()
+            )
         if not any_found:
             raise BootstrapError(f"{self.name} has no tasks")

@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ANNOTATED = "it has annotations"
+"""Why a task is left alone whose work is done by people, also where it has been looked at before."""
+
 _OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as ml_backend.pipeline.model_version writes it
 
 
@@ -42,7 +45,7 @@ class Rule:
             predictions: model version of each that it has, by id.
         """
         if annotations and not self.include_annotated:
-            return Decision("it has annotations")
+            return Decision(ANNOTATED)
         stale = tuple(
             number for number, version in predictions.items() if version != self.version and _OURS.fullmatch(version)
         )

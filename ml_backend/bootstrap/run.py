@@ -85,6 +85,9 @@ class Run:
         ]
         self._projects = [_project(text) for text in request.to if text.startswith(PROJECT)]
         self._studio = Studio(settings) if self._projects or isinstance(request.source, int) else None
+        for number in self._projects:
+            if self._studio is not None and number is not None:
+                self._studio.label_config(number)  # that it is there is better known now than after hours
         if isinstance(request.source, str):
             self._inputs: Inputs | None = open_inputs(
                 request.source, self._places, request.image_prefix, include_annotated=request.include_annotated

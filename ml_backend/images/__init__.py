@@ -4,7 +4,7 @@ from ml_backend.images.appearance import appearance
 from ml_backend.images.decode import Picture, decode
 from ml_backend.images.diagnosis import Finding, storage_cause
 from ml_backend.images.fetch import Fetched, ImageFetcher
-from ml_backend.images.label_studio import LabelStudio, LabelStudios
+from ml_backend.images.label_studio import LabelStudio, LabelStudios, readable
 from ml_backend.images.references import (
     CloudReference,
     HttpReference,
@@ -31,5 +31,6 @@ __all__ = [
     "appearance",
     "decode",
     "parse_reference",
+    "readable",
     "storage_cause",
 ]

@@ -15,7 +15,7 @@ from yarl import URL
 from ml_backend.errors import ImageFetchError, ImageReferenceError, ImageRefusedError, TokenRefusedError
 from ml_backend.images.bounded import TooLargeError, read_at_most
 from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
-from ml_backend.images.guard import guarded_socket_factory
+from ml_backend.images.guard import BlockedAddressError, guarded_socket_factory
 from ml_backend.images.label_studio import LabelStudio, readdress
 from ml_backend.images.references import (
     CloudReference,
@@ -163,7 +163,12 @@ class ImageFetcher:
                 f"{reference} cannot be fetched: what Label Studio says of its token is far too long"
             ) from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise ImageFetchError(f"{reference} cannot be fetched: {network_cause(error)}") from None
+            # What the address guard refuses, it refuses each time.
+            blocked = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+                error.os_error, BlockedAddressError
+            )
+            kind = ImageRefusedError if blocked else ImageFetchError
+            raise kind(f"{reference} cannot be fetched: {network_cause(error)}") from None
 
     async def _follow(
         self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
@@ -176,7 +181,7 @@ class ImageFetcher:
                 if response.status in {301, 302, 303, 307, 308} and "Location" in response.headers:
                     url = self._reachable(url.join(_url(response.headers["Location"])), home)
                     if url.scheme not in {"http", "https"} or not url.host:
-                        raise ImageFetchError(f"{reference} redirects to something that is not http(s)")
+                        raise ImageRefusedError(f"{reference} redirects to something that is not http(s)")
                     continue
                 if response.status == 304 and conditions:
                     return None
@@ -186,7 +191,7 @@ class ImageFetcher:
                 etag, modified = validators(response.headers)
                 final = home is not None and home.everybodys and is_final(home.path_of(first))
                 return Fetched(data, PictureVersion(digest, final, named(url), etag, modified))
-        raise ImageFetchError(f"{reference} redirects more than {MAX_REDIRECTS} times")
+        raise ImageRefusedError(f"{reference} redirects more than {MAX_REDIRECTS} times")
 
     def _reachable(self, url: URL, home: LabelStudio | None) -> URL:
         text = readdress(str(url), self._settings.url_aliases)
@@ -226,9 +231,9 @@ class ImageFetcher:
         if size > self._settings.image_max_bytes:
             raise self._too_large(reference)
 
-    def _too_large(self, reference: ImageReference) -> ImageFetchError:
+    def _too_large(self, reference: ImageReference) -> ImageRefusedError:
         limit = self._settings.image_max_bytes
-        return ImageFetchError(f"{reference} is over the limit of {limit:,} bytes (PRELABEL_IMAGE_MAX_BYTES)")
+        return ImageRefusedError(f"{reference} is over the limit of {limit:,} bytes (PRELABEL_IMAGE_MAX_BYTES)")
 
     async def check(self, home: LabelStudio | None) -> Finding:
         """Tell whether Label Studio can be reached and takes the token; never raises, and takes five seconds at most."""

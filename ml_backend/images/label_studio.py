@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
+from ml_backend.images.references import CloudReference, ImageReference, StorageReference
 from ml_backend.images.tokens import TokenHeaders
 from ml_backend.setting_values import base_url
 from ml_backend.settings import Settings
@@ -79,6 +80,13 @@ def readdress(url: str, aliases: Mapping[str, str]) -> str:
         if below and same_host(URL(url, encoded=True), URL(believed)):
             return reachable + rest[len(prefix) :]
     return url
+
+
+def readable(reference: ImageReference, home: LabelStudio | None, task: object) -> ImageReference:
+    """Return a cloud reference as one that this machine reads with its own keys, unless Label Studio can resolve it by its task."""
+    if isinstance(reference, CloudReference) and (home is None or not isinstance(task, int)):
+        return StorageReference(reference.uri)
+    return reference
 
 
 class LabelStudios:

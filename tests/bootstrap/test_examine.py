@@ -201,15 +201,11 @@ class Restarting:
             Answer(b"x", announced=10**12),
             1,
             "it will be as large again",
-            marks=pytest.mark.xfail(
-                strict=True, reason="asked for three times, 5 s apart; nine times in 2 minutes at home"
-            ),
         ),
         pytest.param(
             Answer(status=302, headers={"Location": "http://169.254.169.254/a.png"}),
             1,
             "it will lead there again",
-            marks=pytest.mark.xfail(strict=True, reason="the same"),
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -235,7 +231,6 @@ async def test_bad_moment_passes(examining: Examining, pictures: PictureServer) 
         assert server.asked == times + 1
 
 
-@pytest.mark.xfail(strict=True, reason="ImageFetchError for being too large: 5 s of a place for each such file")
 async def test_file_that_is_too_large_is_not_waited_for(
     examining: Examining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,7 +123,6 @@ def test_what_is_done_stays_predicted_where_it_is_to_be_left_alone_now(journal: 
     assert journal.counts() == Counts(pending=0, done=1, failed=0, left=0)
 
 
-@pytest.mark.xfail(strict=True, reason="counted as failed, and yet given out by done() as left alone")
 def test_what_failed_and_is_to_be_left_alone_now_has_not_failed(journal: Journal) -> None:
     """Somebody annotated it by hand because it had no prediction."""
     survey(journal, "a")
@@ -371,7 +370,6 @@ def test_file_that_is_no_journal(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="AttributeError: __exit__ closes a connection that was never made")
 def test_folder_in_the_journals_place(tmp_path: Path) -> None:
     """The same, and the lock is free again."""
     (tmp_path / "journal").mkdir()
@@ -379,7 +377,6 @@ def test_folder_in_the_journals_place(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.xfail(strict=True, reason="makes its tables in the database of another program")
 def test_other_programs_database_is_left_alone(tmp_path: Path) -> None:
     """A wrong --journal again, such as the file of the cache."""
     path = tmp_path / "precious.sqlite3"
@@ -392,7 +389,6 @@ def test_other_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="what reads is not explained: sqlite3.DatabaseError")
 def test_torn_journal(tmp_path: Path) -> None:
     """A file with damaged pages in its middle is said to be damaged, wherever that is found out."""
     path = tmp_path / "journal"

@@ -183,9 +183,6 @@ def test_nothing_found() -> None:
     assert "found: nothing\n" in written.getvalue()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the column with the labels reads them as markup: MarkupError, or letters are lost"
-)
 @pytest.mark.parametrize("label", ["[/x]", "[red]"])
 def test_brackets_in_labels_are_text(label: str) -> None:
     """They mean something to the library that draws the bar."""
@@ -197,7 +194,6 @@ def test_brackets_in_labels_are_text(label: str) -> None:
     assert f"{label} 1" in written.getvalue()
 
 
-@pytest.mark.xfail(strict=True, reason="the console turns names of pictograms between colons into them")
 def test_colons_in_names_are_text() -> None:
     """A file may be called like that."""
     reporter, written = watched()

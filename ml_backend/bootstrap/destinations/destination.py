@@ -1,5 +1,6 @@
 """What a destination is, and how its files come into being: beside their place, and into it when they are whole."""
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import IO, Protocol
 
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.errors import BootstrapError
+from ml_backend.redaction import printable
 
 
 class Predictions(Protocol):
@@ -59,8 +61,15 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         draft.mkdir(parents=True)
         try:
             yield draft
-            shutil.rmtree(path, ignore_errors=True)
+            # Aside first, so that a kill in between leaves one of the two.
+            before = path.with_name(path.name + ".before")
+            shutil.rmtree(before, ignore_errors=True)
+            if path.exists():
+                if not path.is_dir():
+                    raise NotADirectoryError(errno.ENOTDIR, "a file is in its place")
+                path.replace(before)
             draft.replace(path)
+            shutil.rmtree(before, ignore_errors=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -71,6 +80,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BootstrapError(
-            f"{path} cannot be written: {error.strerror or error}; the journal has everything that was found: "
+            f"{printable(str(path), 4096)} cannot be written: {error.strerror or error}; the journal has everything that was found: "
             "mend that and run the same command again"
         ) from None

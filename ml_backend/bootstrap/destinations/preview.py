@@ -10,10 +10,9 @@ from PIL import Image
 from ml_backend.bootstrap.destinations.destination import Predictions, replaced_folder
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.journal import blocks
-from ml_backend.bootstrap.sources import readable
 from ml_backend.drawing import contact_sheet, draw_regions
 from ml_backend.errors import PrelabelError
-from ml_backend.images import ImageFetcher, LabelStudios, decode, parse_reference
+from ml_backend.images import ImageFetcher, LabelStudios, decode, parse_reference, readable
 from ml_backend.settings import Settings
 from ml_backend.tasks import task_id
 
@@ -32,9 +31,8 @@ class Preview:
 
     def write(self, predictions: Predictions) -> str:
         """Draw the sheets."""
-        chosen = (
-            each for place, each in enumerate(predictions) if each.pictures and _is_chosen(place, len(predictions))
-        )
+        total = len(predictions)
+        chosen = (each for place, each in enumerate(predictions) if each.pictures and _is_chosen(place, total))
         drawn = 0
         with replaced_folder(self.output) as folder:
             for number, sheet in enumerate(blocks(chosen, ON_A_SHEET), 1):

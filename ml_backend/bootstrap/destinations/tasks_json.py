@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ class TasksJson:
         for first in tasks:
             number += 1
             total += _write(self._numbered(number), chain([first], islice(tasks, self._chunk - 1)))
-        for later in self._path.parent.glob(f"{self._path.stem}-[0-9]*{self._path.suffix}"):
-            if later > self._numbered(number) and len(later.name) == len(self.output.name):
-                later.unlink()  # of an earlier run with more tasks
+        for later in count(number + 1):  # of an earlier run with more tasks
+            try:
+                self._numbered(later).unlink()
+            except FileNotFoundError:
+                break
         return f"{total} tasks in {number} files, {self.output} and on"
 
     def _numbered(self, number: int) -> Path:

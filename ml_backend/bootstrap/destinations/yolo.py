@@ -5,6 +5,7 @@ of one name in two folders share one, and has to have all files. The tests compa
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,6 +14,7 @@ from ml_backend.bootstrap.destinations.destination import Predictions, replaced_
 from ml_backend.bootstrap.destinations.geometry import boxes_of, label_names
 from ml_backend.bootstrap.items import PredictedPicture
 from ml_backend.labels import Control
+from ml_backend.redaction import printable
 
 LONGEST_NAME = 200  # of a file, in bytes; file systems take 255
 
@@ -31,6 +33,7 @@ class Yolo:
         with replaced_folder(self.output) as folder:
             (folder / "labels").mkdir()
             (folder / "images").mkdir()
+            names = _Names(folder)
             for predicted in predictions:
                 for picture in predicted.pictures:
                     lines = [
@@ -39,7 +42,14 @@ class Yolo:
                         f"{box.width / picture.width:.6f} {box.height / picture.height:.6f}\n"
                         for box in boxes_of(picture)
                     ]
-                    _write_one(folder, picture, lines)
+                    name = names.name_for(picture)
+                    labels = folder / "labels" / name.with_suffix(".txt")
+                    labels.parent.mkdir(parents=True, exist_ok=True)
+                    labels.write_text("".join(lines), encoding="utf-8")
+                    if picture.file is not None:
+                        link = folder / "images" / name
+                        link.parent.mkdir(parents=True, exist_ok=True)
+                        link.symlink_to(picture.file)
                     images += 1
                     boxes += len(lines)
             self._write_classes(folder)
@@ -54,30 +64,53 @@ class Yolo:
         (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
 
 
-def _write_one(folder: Path, picture: PredictedPicture, lines: list[str]) -> None:
-    name = _name_of(picture)
-    number = 1
-    labels = folder / "labels" / name.with_suffix(".txt")
-    while labels.exists():  # a.jpg and a.png, or two addresses that end alike
-        number += 1
-        name = name.with_stem(f"{name.stem.removesuffix(f'-{number - 1}')}-{number}")
-        labels = folder / "labels" / name.with_suffix(".txt")
-    labels.parent.mkdir(parents=True, exist_ok=True)
-    labels.write_text("".join(lines), encoding="utf-8")
-    if picture.file is not None:
-        link = folder / "images" / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(picture.file)
+class _Names:
+    """Gives each picture a name of its own below ``labels/`` and ``images/``, whatever its source calls it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._labels = folder / "labels"
+        self._numbers: Counter[PurePosixPath] = Counter()  # of names that have been given more than once
+
+    def name_for(self, picture: PredictedPicture) -> PurePosixPath:
+        """Return its path in its folder, or the last part of its address, with a number where that is taken."""
+        wanted = self._beside_files(_shortened(_name_of(picture)))
+        name = wanted
+        while self._is_taken(name):  # a.jpg and a.png, or two addresses that end alike
+            self._numbers[wanted] += 1
+            name = wanted.with_stem(f"{wanted.stem}-{self._numbers[wanted] + 1}")
+        return name
+
+    def _is_taken(self, name: PurePosixPath) -> bool:
+        return (self._labels / name.with_suffix(".txt")).exists()
+
+    def _beside_files(self, name: PurePosixPath) -> PurePosixPath:
+        """Return a name none of whose folders is a file: a picture ``d.jpg`` and a folder ``d.txt`` want one name too."""
+        folder = PurePosixPath()
+        for part in name.parent.parts:
+            folder /= part
+            while (self._labels / folder).is_file():
+                folder = folder.with_name(folder.name + "_")
+        return folder / name.name
 
 
 def _name_of(picture: PredictedPicture) -> PurePosixPath:
-    """Return the path below ``labels/``, with the picture's suffix: its path in its folder, or the last part of its address."""
     if picture.file is not None:
-        return PurePosixPath(picture.name)
+        return PurePosixPath(printable(picture.name, len(picture.name)))
     if picture.value.startswith("data:"):
-        return PurePosixPath("inline.png")
+        return PurePosixPath(f"{picture.name}.png")
     parts = urlsplit(picture.value)
     local = parse_qs(parts.query).get("d", [""])[0]
-    last = PurePosixPath(local or unquote(parts.path)).name or "picture"
-    name = PurePosixPath(last.encode()[-LONGEST_NAME:].decode(errors="ignore").replace("\0", ""))
+    last = PurePosixPath((local or unquote(parts.path)).replace("\0", "")).name
+    name = PurePosixPath(last or "picture")
     return name if name.suffix else name.with_suffix(".jpg")
+
+
+def _shortened(name: PurePosixPath) -> PurePosixPath:
+    """Return a name no part of which is too long for a file system, with room for a number."""
+    suffix = name.suffix[:10]
+    folders = [_first_bytes(part) for part in name.parent.parts]
+    return PurePosixPath(*folders, _first_bytes(name.stem) + suffix)
+
+
+def _first_bytes(text: str) -> str:
+    return text.encode()[:LONGEST_NAME].decode(errors="ignore")

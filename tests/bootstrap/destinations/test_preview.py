@@ -113,9 +113,6 @@ def test_no_pictures(job: JobOf, write: Callable[..., list[Path]]) -> None:
     assert write(job()) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="counts the whole journal for each item: minutes for 100,000 items, hours for a million"
-)
 def test_items_are_counted_once(job: JobOf, tmp_path: Path) -> None:
     """Counting goes through the whole journal."""
     counted = 0

@@ -126,7 +126,6 @@ def test_chunks_of_an_earlier_run_go(job: JobOf, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="deleted: whatever begins with a digit and is five letters long")
 def test_files_of_others_stay(job: JobOf, tmp_path: Path) -> None:
     """Though they are called nearly as chunks are."""
     (tmp_path / "tasks-2-old.json").touch()
@@ -134,7 +133,6 @@ def test_files_of_others_stay(job: JobOf, tmp_path: Path) -> None:
     assert (tmp_path / "tasks-2-old.json").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="the name is used as a pattern as it is")
 def test_chunks_of_an_earlier_run_go_whatever_they_are_called(job: JobOf, tmp_path: Path) -> None:
     """Brackets mean something in patterns."""
     destination = TasksJson(tmp_path / "tasks[1].json", 2)

@@ -1,0 +1,34 @@
+"""What a source is."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from ml_backend.bootstrap.items import Item
+from ml_backend.labels import Source
+
+
+class Inputs(Protocol):
+    """A source of items.
+
+    Attributes:
+        name: what it is, for the journal and for people; equal names are one source.
+        sort: whether its items come in no order of their own.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def sort(self) -> bool: ...  # noqa: D102
+
+    def items(self) -> Iterator[Item]:
+        """Yield the items, each time anew.
+
+        Raises:
+            BootstrapError: it cannot be read, or holds no pictures.
+        """
+
+
+def data_of_image(places: Sequence[Source], image: str) -> dict[str, Any]:
+    """Return the data of a task with one image, at each place where the label config wants one."""
+    return {place.key: [image] if place.is_list else image for place in places}

@@ -1,0 +1,159 @@
+"""Pictures that a file names: a list of addresses, a table, an export."""
+
+import codecs
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import ijson
+
+from ml_backend.bootstrap.items import Item
+from ml_backend.bootstrap.rule import ANNOTATED
+from ml_backend.bootstrap.sources.inputs import data_of_image
+from ml_backend.errors import BootstrapError
+from ml_backend.labels import Source
+from ml_backend.redaction import printable
+
+
+@dataclass(frozen=True)
+class UrlList:
+    """A text file with an address in each line; empty lines and those that start with # are passed over."""
+
+    path: Path
+    places: Sequence[Source]
+    sort: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return printable(str(self.path), 4096)
+
+    def items(self) -> Iterator[Item]:
+        """Yield a task for each line."""
+        any_found = False
+        with _opened(self.path) as file:
+            for line in file:
+                address = line.strip()
+                if address and not address.startswith("#"):
+                    any_found = True
+                    yield Item(address.encode(), {"data": data_of_image(self.places, address)})
+        if not any_found:
+            raise BootstrapError(f"no addresses in {self.name}")
+
+
+@dataclass(frozen=True)
+class UrlTable:
+    """A CSV file with a header; each row is a task, each column a key of its data, as Label Studio reads it."""
+
+    path: Path
+    places: Sequence[Source]
+    sort: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return printable(str(self.path), 4096)
+
+    def items(self) -> Iterator[Item]:
+        """Yield a task for each row."""
+        any_found = False
+        with _opened(self.path) as file:
+            rows = csv.DictReader(file, strict=True)
+            try:
+                header = list(rows.fieldnames or [])
+                for place in self.places:
+                    if place.is_list:
+                        raise BootstrapError(
+                            f"{self.name}: the label config wants a list of images under {place.key!r}, which a table cannot hold; use a .json file"
+                        )
+                    if place.key not in header:
+                        shown = printable(", ".join(header), 200) or "nothing"
+                        raise BootstrapError(
+                            f"{self.name} has no column {place.key!r}, where the label config says the image is (it has {shown})"
+                        )
+                for row in rows:
+                    if None in row or None in row.values():
+                        raise BootstrapError(
+                            f"{self.name}, line {rows.line_num}: not as many columns as the header has"
+                        )
+                    any_found = True
+                    yield Item(key_of_data(row), {"data": row})
+            except csv.Error as error:
+                raise BootstrapError(f"{self.name}, line {rows.reader.line_num}: {error}") from None
+        if not any_found:
+            raise BootstrapError(f"no rows in {self.name}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """A JSON export of Label Studio, or any list of tasks in its import format, read one task at a time."""
+
+    path: Path
+    places: Sequence[Source]
+    include_annotated: bool = False
+    sort: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return printable(str(self.path), 4096)
+
+    def items(self) -> Iterator[Item]:
+        """Yield the tasks as they are, the annotated ones to be left alone."""
+        any_found = False
+        try:
+            with self.path.open("rb") as file:
+                if not file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+                    raise BootstrapError(
+                        f"{self.name} is not JSON as it should be: expected a list of tasks, as Label Studio exports it"
+                    )
+                file.seek(0)
+                for number, task in enumerate(ijson.items(file, "item", use_float=True), 1):
+                    any_found = True
+                    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+                        raise BootstrapError(
+                            f"{self.name}, task {number}: no object under 'data'; export as JSON (not JSON-MIN) from Label Studio"
+                        )
+                    json.dumps(task)  # the journal does that too, but could not say where it is nested too deeply
+                    identity = task.get("id")
+                    key = f"{identity:020d}".encode() if isinstance(identity, int) else key_of_data(task["data"])
+                    left = left_alone(task, include_annotated=self.include_annotated)
+                    yield Item(key, task, left=left, stamp=key_of_data(task["data"]).hex())
+        except ijson.JSONError as error:
+            cause = printable(" ".join(str(error).split()), 200)
+            raise BootstrapError(f"{self.name} is not JSON as it should be: {cause}") from None
+        except RecursionError:
+            raise BootstrapError(f"{self.name} is nested too deeply to be an export") from None
+        except OSError as error:
+            raise BootstrapError(f"{self.name} cannot be read: {error.strerror}") from None
+        if not any_found:
+            raise BootstrapError(f"no tasks in {self.name}; expected a list of tasks, as Label Studio exports it")
+
+
+def left_alone(task: dict[str, Any], *, include_annotated: bool) -> str:
+    """Return why a task is not to be predicted, or nothing. What people have drawn is never asked about again."""
+    annotations = task.get("total_annotations") or len(task.get("annotations") or [])
+    return ANNOTATED if annotations and not include_annotated else ""
+
+
+def key_of_data(data: dict[str, Any]) -> bytes:
+    """Return what tells a task's data from all others, 32 bytes."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).digest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise BootstrapError(
+            f"{printable(str(path), 4096)} is not UTF-8 text: {error.reason} ({error.object[error.start]:#04x})"
+        ) from None
+    except OSError as error:
+        raise BootstrapError(f"{printable(str(path), 4096)} cannot be read: {error.strerror}") from None
