@@ -13,5 +13,7 @@ def appearance(pixels: NDArray[np.uint8]) -> int:
     """
     import imagehash  # with SciPy below it, half a second that a server need not wait for
 
-    bits = imagehash.phash(Image.fromarray(pixels)).hash
+    image = Image.fromarray(pixels)
+    # To about twice what the hash looks at, by averaging: three times as fast as letting it shrink the whole picture.
+    bits = imagehash.phash(image.reduce(max(1, min(image.size) // 64))).hash
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
