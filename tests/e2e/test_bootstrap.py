@@ -66,6 +66,11 @@ def into_project(source: Path, folder: Path, to: str = "project:new", *more: str
     return int(wrote.partition("in project ")[2].split()[0]), told
 
 
+def sending(source: Path, folder: Path) -> tuple[str, ...]:
+    """Return what makes a project of a folder; ``tasks.json`` is written before anything is sent."""
+    return (str(source), "--config", "config.xml", "--to", "tasks.json", "--to", "project:new", "--title", folder.name)
+
+
 def annotate(label_studio: LabelStudio, task: int, result: list[dict[str, Any]] | None = None) -> None:
     """Submit an annotation."""
     label_studio.api("POST", f"/api/tasks/{task}/annotations/", json={"result": result or []})
@@ -184,17 +189,7 @@ def test_existing_tasks(label_studio: LabelStudio, folder: Path, served_folder: 
 def test_killed_while_it_sends(label_studio: LabelStudio, folder: Path, served_folder: Path, duplicates: int) -> None:
     """At six random moments: in the end each picture is one task with one prediction."""
     draw_pictures(served_folder, 250, duplicates=duplicates)
-    arguments = (
-        str(served_folder),
-        "--config",
-        "config.xml",
-        "--to",
-        "tasks.json",
-        "--to",
-        "project:new",
-        "--title",
-        folder.name,
-    )
+    arguments = sending(served_folder, folder)
     choose = random.Random(3)  # noqa: S311 - decides when to kill
     with running(*arguments, folder=folder) as command:
         command.wait_for("wrote")
@@ -224,17 +219,7 @@ def test_label_studio_restarts_in_the_middle(label_studio: LabelStudio, folder: 
         time.sleep(3)
         label_studio.start()
 
-    arguments = (
-        str(served_folder),
-        "--config",
-        "config.xml",
-        "--to",
-        "tasks.json",
-        "--to",
-        "project:new",
-        "--title",
-        folder.name,
-    )
+    arguments = sending(served_folder, folder)
     with running(*arguments, folder=folder) as command:
         assert command.wait_for("wrote")
         accident = threading.Thread(target=restart)
@@ -253,17 +238,7 @@ def test_token_that_is_revoked_in_the_middle(label_studio: LabelStudio, folder: 
     """It says which setting to change and keeps what is done; with another token the same command goes on."""
     draw_pictures(served_folder, 300, duplicates=100)
     token = label_studio.api("POST", "/api/token/")["token"]
-    arguments = (
-        str(served_folder),
-        "--config",
-        "config.xml",
-        "--to",
-        "tasks.json",
-        "--to",
-        "project:new",
-        "--title",
-        folder.name,
-    )
+    arguments = sending(served_folder, folder)
     with running(*arguments, folder=folder, LABEL_STUDIO_API_KEY=token) as command:
         assert command.wait_for("wrote")
         time.sleep(1.0)

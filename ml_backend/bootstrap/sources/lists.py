@@ -21,17 +21,24 @@ from ml_backend.redaction import printable
 
 
 @dataclass(frozen=True)
-class UrlList:
-    """A text file with an address in each line; empty lines and those that start with # are passed over."""
-
+class _InFile:
     path: Path
     places: Sequence[Source]
-    sort: bool = False
 
     @property
     def name(self) -> str:
         """The file."""
         return printable(str(self.path), 4096)
+
+    @property
+    def sort(self) -> bool:
+        """The file has an order."""
+        return False
+
+
+@dataclass(frozen=True)
+class UrlList(_InFile):
+    """A text file with an address in each line; empty lines and those that start with # are passed over."""
 
     def items(self) -> Iterator[Item]:
         """Yield a task for each line."""
@@ -47,17 +54,8 @@ class UrlList:
 
 
 @dataclass(frozen=True)
-class UrlTable:
+class UrlTable(_InFile):
     """A CSV file with a header; each row is a task, each column a key of its data, as Label Studio reads it."""
-
-    path: Path
-    places: Sequence[Source]
-    sort: bool = False
-
-    @property
-    def name(self) -> str:
-        """The file."""
-        return printable(str(self.path), 4096)
 
     def items(self) -> Iterator[Item]:
         """Yield a task for each row."""
@@ -90,18 +88,10 @@ class UrlTable:
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(_InFile):
     """A JSON export of Label Studio, or any list of tasks in its import format, read one task at a time."""
 
-    path: Path
-    places: Sequence[Source]
     include_annotated: bool = False
-    sort: bool = False
-
-    @property
-    def name(self) -> str:
-        """The file."""
-        return printable(str(self.path), 4096)
 
     def items(self) -> Iterator[Item]:
         """Yield the tasks as they are, the annotated ones to be left alone."""
