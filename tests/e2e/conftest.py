@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel
+from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, free_port, stop, wait_for
 from PIL import Image
 from samples import stored_as
 
@@ -52,6 +52,26 @@ def label_studio(environment: Path, tmp_path_factory: pytest.TempPathFactory) ->
         yield studio
     finally:
         studio.close()
+
+
+@pytest.fixture(scope="session")
+def s3(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a real server of the S3 protocol, which lets everybody in."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("s3") / "moto.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [environment / "bin" / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/moto-api/", process, log, 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop(process)
 
 
 def _config(*labels: str) -> str:

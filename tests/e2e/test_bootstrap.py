@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -299,6 +300,28 @@ def test_round_trip(label_studio: LabelStudio, folder: Path, served_folder: Path
         assert [label for label, _ in lines] == [label for label, _ in theirs[name]]
         for (_, one), (_, other) in zip(lines, theirs[name], strict=True):
             assert one == pytest.approx(other, abs=1 / 960)
+
+
+def test_cloud_prefix(folder: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed and read with this machine's own keys; tasks hold the objects' URIs. What is not there is said in a sentence."""
+    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    httpx.put(f"{s3}/pictures").raise_for_status()
+    names = ["dir/a.jpg", "dir/deep/k ey.jpg", "dir/deep/ü#.jpg", "elsewhere.jpg", "dir/notes.txt"]
+    for number, name in enumerate(names):
+        httpx.put(f"{s3}/pictures/{quote(name)}", content=frame(11, number)).raise_for_status()
+    options = ("--config", "config.xml", "--to", "tasks.json", "--to", "yolo:out", "--to", "preview:sheets")
+    status, _, complaint = run("s3://pictures/dir", *options, folder=folder)
+    assert (status, complaint) == (0, "")
+    tasks = json.loads((folder / "tasks.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == [f"s3://pictures/{name}" for name in names[:3]]
+    assert all(task["predictions"][0]["result"] for task in tasks)
+    assert sorted(path.name for path in (folder / "out" / "labels").iterdir()) == ["a.txt", "k ey.txt", "ü#.txt"]
+    status, _, complaint = run("s3://nobodys/dir", "--to", "other.json", folder=folder)
+    assert status == 2
+    assert "s3://nobodys/dir" in complaint
+    assert "Traceback" not in complaint
 
 
 def export(label_studio: LabelStudio, project: int, kind: str) -> zipfile.ZipFile:

@@ -1,13 +1,10 @@
 """What an engineer sees who connects Prelabel to Label Studio 1.23.2: each test is one scene, up to what is stored."""
 
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from e2e.servers import LabelStudio, Material, Prelabel, StartPrelabel, free_port, stop, wait_for
+from e2e.servers import LabelStudio, Material, Prelabel, StartPrelabel
 from label_studio_sdk.label_interface import LabelInterface
 from picture_server import Answer, PictureServer
 from PIL import Image
@@ -193,26 +190,6 @@ def test_local_files_storage(label_studio: LabelStudio, material: Material, prel
     label_studio.connect(project, prelabel.url)
     label_studio.retrieve(project)
     assert boxes(one_each(label_studio.predictions(project))[0])
-
-
-@pytest.fixture(scope="module")
-def s3(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a real server of the S3 protocol, which lets everybody in."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("s3") / "moto.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [environment / "bin" / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/moto-api/", process, log, 60)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        stop(process)
 
 
 @pytest.mark.parametrize("presign", [True, False], ids=["redirect to a signed address", "proxied"])

@@ -98,10 +98,11 @@ def _name_of(picture: PredictedPicture) -> PurePosixPath:
         return PurePosixPath(printable(picture.name, len(picture.name)))
     if picture.value.startswith("data:"):
         return PurePosixPath(f"{picture.name}.png")
-    parts = urlsplit(picture.value)
-    local = parse_qs(parts.query).get("d", [""])[0]
-    last = PurePosixPath((local or unquote(parts.path)).replace("\0", "")).name
-    name = PurePosixPath(last or "picture")
+    path = picture.value
+    if path.startswith(("http://", "https://", "/")):
+        parts = urlsplit(path)
+        path = parse_qs(parts.query).get("d", [""])[0] or unquote(parts.path)
+    name = PurePosixPath(PurePosixPath(path.replace("\0", "")).name or "picture")
     return name if name.suffix else name.with_suffix(".jpg")
 
 
