@@ -58,6 +58,10 @@ class ImageFetchError(PrelabelError):
     retryable = True
 
 
+class ImageUnreachableError(ImageFetchError):
+    """Whoever has the image does not answer at all."""
+
+
 class ImageRefusedError(ImageFetchError):
     """Whoever has the image says no: not there, or not for us. Asking again does not help."""
 

@@ -9,7 +9,7 @@ from yarl import URL
 
 from ml_backend.bootstrap.items import Failure, Look, Outcome, Pending
 from ml_backend.detector.detector import Detector
-from ml_backend.errors import BootstrapError, ImageFetchError, PrelabelError, TokenRefusedError
+from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
 from ml_backend.images import (
     CloudReference,
     Fetched,
@@ -31,7 +31,7 @@ PAUSES = (1, 4)
 """Seconds before a picture that could not be fetched is asked for again."""
 
 PAUSES_AT_HOME = (1, 2, 4, 8, 15, 30, 30, 30)
-"""The same for pictures that Label Studio has: two minutes, in which it can start again (it takes 10 to 60 seconds)."""
+"""The same while Label Studio, which has the picture, does not answer: two minutes, in which it can start again (it takes 10 to 60 s)."""
 
 
 class Examiner:
@@ -77,6 +77,8 @@ class Examiner:
                 looks[place.key] = []
                 for value in values:
                     looks[place.key].append(await self._look(value, task_id(task)))
+        except BootstrapError:
+            raise
         except TokenRefusedError as error:
             raise BootstrapError(
                 f"{error}; what is done is kept: set LABEL_STUDIO_API_KEY to a token that is good, and run the same command again"
@@ -95,14 +97,25 @@ class Examiner:
         return Look(digest, examined.detections.to_bytes(), examined.appearance, examined.computed)
 
     async def _fetch(self, reference: ImageReference, task: object) -> Fetched:
-        for pause in PAUSES_AT_HOME if self._is_at_home(reference) else PAUSES:
+        for pause in PAUSES:
             try:
-                return await self._pictures.fetch(reference, self._home, task)
+                return await self._fetch_when_home_is_up(reference, task)
             except ImageFetchError as error:
                 if not error.retryable:
                     raise
                 await asyncio.sleep(pause)
-        return await self._pictures.fetch(reference, self._home, task)
+        return await self._fetch_when_home_is_up(reference, task)
+
+    async def _fetch_when_home_is_up(self, reference: ImageReference, task: object) -> Fetched:
+        for pause in PAUSES_AT_HOME:
+            try:
+                return await self._pictures.fetch(reference, self._home, task)
+            except ImageUnreachableError as error:
+                if not self._is_at_home(reference):
+                    raise
+                gone = error
+                await asyncio.sleep(pause)
+        raise BootstrapError(f"Label Studio does not answer: {gone}; what is done is kept: run the same command again")
 
     def _is_at_home(self, reference: ImageReference) -> bool:
         match reference:

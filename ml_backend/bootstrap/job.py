@@ -12,8 +12,8 @@ from ml_backend.bootstrap.destinations import Destination
 from ml_backend.bootstrap.items import Found, Keep, Outcome, Predicted, PredictedPicture
 from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, blocks
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
+from ml_backend.bootstrap.outputs import recorded
 from ml_backend.bootstrap.sources import Inputs
-from ml_backend.errors import BootstrapError
 from ml_backend.labels import Policy, Region, Source
 
 
@@ -47,8 +47,8 @@ class Reporter(Protocol):
     def note(self, sentence: str) -> None:
         """Something that people should know."""
 
-    def estimated(self, counts: Counts, sheet: Path) -> None:
-        """A dry run is over; what it found is drawn on a contact sheet."""
+    def estimated(self, pending: int, sheet: Path) -> None:
+        """A dry run is over, of so many items that there are to be looked at; what it found is drawn on a contact sheet."""
 
     def ended(self, counts: Counts, advice: str) -> None:
         """The run is over; there may be something to do about it."""
@@ -92,7 +92,8 @@ class Job:
         """Write everything that is known, to one destination after the other."""
         predictions = JobPredictions(self.journal, self.policy, self.version)
         for destination in destinations:
-            self.reporter.wrote(destination.write(predictions))
+            with recorded(self.journal, destination):
+                self.reporter.wrote(destination.write(predictions))
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,8 @@ class JobPredictions:
     version: str
 
     def __len__(self) -> int:
-        """Return how many there are."""
-        counts = self.journal.counts()
-        return counts.done + counts.left
+        """Return how many have pictures."""
+        return self.journal.counts().done
 
     def __iter__(self) -> Iterator[Predicted]:
         """Yield them in order."""
@@ -140,26 +140,3 @@ class JobPredictions:
         return region.get("item_index", 0) == number and any(
             control.source == place and control.to_name == region["to_name"] for control, _ in self.policy.controls
         )
-
-
-def check_outputs(journal: Journal, destinations: Sequence[Destination], *, overwrite: bool) -> None:
-    """See that no output is there that this job has not made itself, and remember those that it is going to make.
-
-    Raises:
-        BootstrapError: one is.
-    """
-    outputs = [destination.output for destination in destinations if destination.output is not None]
-    for output in outputs:
-        ours = journal.fact(f"output {output}") is not None
-        if output.exists() and not ours and not overwrite:
-            raise BootstrapError(f"{output} exists already, and this job has not made it; --overwrite replaces it")
-    for output in outputs:
-        journal.remember(f"output {output}", "ours")
-
-
-def journal_beside(destinations: Sequence[Destination], name: str) -> Path:
-    """Return where a job's journal lies: beside the first output, or in the working folder where there is none."""
-    first = next(
-        (destination.output for destination in destinations if destination.output is not None), Path.cwd() / name
-    )
-    return first.with_name(f"{first.name}.journal")

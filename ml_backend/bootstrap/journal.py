@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS found (
     number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, remains TEXT NOT NULL,
     stamp TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
-    position INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, remains TEXT NOT NULL,
+    position INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, remains TEXT NOT NULL,
     stamp TEXT NOT NULL, looks TEXT, reason TEXT, code TEXT);
 CREATE INDEX IF NOT EXISTS pending ON items (position) WHERE looks IS NULL AND reason IS NULL AND remains = '';
 CREATE INDEX IF NOT EXISTS failed ON items (position) WHERE reason IS NOT NULL;
@@ -174,6 +174,8 @@ class Journal:
                 "code = iif(stamp = excluded.stamp AND excluded.remains = '', code, NULL)",
                 (ANNOTATED,),
             )
+            # What never gave anything and is not there any more cannot be mended either.
+            self._db.execute("DELETE FROM items WHERE looks IS NULL AND key NOT IN (SELECT key FROM found)")
             self._db.execute("DELETE FROM found")
         return repeated
 
@@ -228,9 +230,13 @@ class Journal:
                 )
 
     def done(self) -> Iterator[Found]:
-        """Yield the items that are done or left alone, in order, with what was found."""
+        """Yield the items that are done or left alone, in order, with what was found; and as left alone, the tasks that failed.
+
+        A picture that failed is no task yet, but a task of an export whose picture failed may hold people's work.
+        """
         select = (
-            "SELECT position, key, task, file, remains, looks FROM items WHERE (looks IS NOT NULL OR remains <> '') "
+            "SELECT position, key, task, file, iif(reason IS NULL, remains, 'it failed'), looks FROM items "
+            "WHERE (looks IS NOT NULL OR remains <> '' OR json_extract(task, '$.id') IS NOT NULL AND reason IS NOT NULL) "
             "AND position > ? ORDER BY position LIMIT ?"
         )
         for position, key, task, file, remains, looks in self._pages(select):
@@ -304,7 +310,7 @@ class Journal:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
                 raise BootstrapError(
-                    f"the journal {self._name} is damaged or no journal: {error}; delete it to begin anew, or name another --journal"
+                    f"the journal {self._name} is damaged or no journal: {error}; delete it to begin anew (a project would get its tasks once more), or name another --journal"
                 ) from None
             raise BootstrapError(
                 f"the journal {self._name} cannot be written or read: {error}; what it holds is kept: "

@@ -12,6 +12,7 @@ import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
+from ml_backend.bootstrap.rule import Rule, is_ours
 from ml_backend.errors import BootstrapError
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
@@ -74,28 +75,34 @@ class Studio:
             label_config: of the project.
             marker: stands in the description, by which the project is known again.
         """
-        for found in self._ask("the list of projects", lambda: list(self._client.projects.list(title=title))):
-            if marker in (found.description or ""):
-                return int(found.id)
-        created = self._ask(
-            "creating a project",
-            lambda: self._client.projects.create(
-                title=title,
-                label_config=label_config,
-                description=f"Pre-annotated by prelabel bootstrap, {marker}",
-                sampling="Uncertainty sampling",
-                request_options=_ONCE,
-            ),
-        )
-        return int(created.id)
+        for pause in PAUSES:
+            for found in self._ask("the list of projects", lambda: list(self._client.projects.list(title=title))):
+                if marker in (found.description or ""):
+                    return int(found.id)
+            try:
+                created = self._change(
+                    "creating a project",
+                    lambda: self._client.projects.create(
+                        title=title,
+                        label_config=label_config,
+                        description=f"Pre-annotated by prelabel bootstrap, {marker}",
+                        sampling="Uncertainty sampling",
+                        request_options=_ONCE,
+                    ),
+                )
+                return int(created.id)
+            except UncertainError:
+                time.sleep(pause)  # it may still be at it
+        raise BootstrapError(f"Label Studio at {self.url} does not answer when it is to create a project")
 
-    def show_version(self, project: int, version: str) -> str:
-        """Let a project that shows no predictions yet show those of a version; gives the version that it shows."""
+    def show_version(self, project: int, rule: Rule) -> str:
+        """Let a project show the predictions of a version if it shows none, or stale ones that are replaced; gives what it shows."""
         found = self._ask(f"project {project}", lambda: self._client.projects.get(project))
-        if found.model_version:
-            return str(found.model_version)
-        self._ask(f"project {project}", lambda: self._client.projects.update(project, model_version=version))
-        return version
+        shown = str(found.model_version or "")
+        if shown and not (rule.refresh_stale and is_ours(shown)):
+            return shown
+        self._ask(f"project {project}", lambda: self._client.projects.update(project, model_version=rule.version))
+        return rule.version
 
     def tasks(self, project: int, *, first: int = 0, last: int | None = None) -> Iterator[TaskState]:
         """Yield the tasks of a project in the order of their ids, a page at a time.
@@ -134,7 +141,13 @@ class Studio:
                 project, request=tasks, return_task_ids=True, request_options=_ONCE
             ),
         )
-        return [int(number) for number in answer.task_ids]
+        numbers = [int(number) for number in getattr(answer, "task_ids", None) or []]
+        if len(numbers) != len(tasks):
+            raise BootstrapError(
+                f"Label Studio at {self.url} took {len(tasks)} tasks for project {project} and named {len(numbers)} of them; editions that "
+                "import in the background are not supported: import tasks.json instead"
+            )
+        return numbers
 
     def predict(self, task: int, prediction: dict[str, Any]) -> None:
         """Add a prediction to a task.
@@ -191,6 +204,9 @@ class Studio:
             return call()
         except httpx.TransportError as error:
             raise UncertainError(str(error) or type(error).__name__) from None
+        except (httpx.RequestError, ValueError) as error:  # such as redirects in circles, or a page of a proxy
+            cause = printable(str(error), 300)
+            raise BootstrapError(f"what answers at {self.url} is not Label Studio as it should be: {cause}") from None
         except ApiError as error:
             status = error.status_code or 0
             if status >= 500 or status == 429:
@@ -218,9 +234,10 @@ class GoneError(BootstrapError):
 
 def _state(task: dict[str, Any]) -> TaskState:
     kept = {"id": task["id"], "data": task["data"]}
-    annotations = task.get("annotations") or []
-    if annotations:
-        kept["annotations"] = annotations
-    number = int(task.get("total_annotations") or 0) + int(task.get("cancelled_annotations") or 0)
+    kept |= {name: task[name] for name in ("meta", "annotations", "predictions") if task.get(name)}
+    # Skipped tasks and drafts are people's work too.
+    counted = sum(int(task.get(name) or 0) for name in ("total_annotations", "cancelled_annotations"))
+    annotations = max(counted, len(task.get("annotations") or [])) + len(task.get("drafts") or [])
     predictions = {int(each["id"]): str(each.get("model_version") or "") for each in task.get("predictions") or []}
-    return TaskState(int(task["id"]), kept, max(number, len(annotations)), predictions, task.get("meta") or {})
+    meta = task.get("meta")
+    return TaskState(int(task["id"]), kept, annotations, predictions, meta if isinstance(meta, dict) else {})

@@ -122,7 +122,7 @@ class Quiet:
     def note(self, sentence: str) -> None:
         """Take in what is no error."""
 
-    def estimated(self, counts: Counts, sheet: Path) -> None:
+    def estimated(self, pending: int, sheet: Path) -> None:
         """Take in that a dry run is over."""
 
     def ended(self, counts: Counts, advice: str) -> None:
@@ -152,12 +152,12 @@ class Lines(Quiet):
     def note(self, sentence: str) -> None:  # noqa: D102
         _tell("note", text=sentence)
 
-    def estimated(self, counts: Counts, sheet: Path) -> None:  # noqa: D102
+    def estimated(self, pending: int, sheet: Path) -> None:  # noqa: D102
         _tell(
             "estimated",
             **self.tally.facts(),
-            total=counts.total,
-            eta=round(counts.total / self.tally.rate),
+            pending=pending,
+            eta=round(pending / self.tally.rate),
             sheet=str(sheet),
         )
 
@@ -217,11 +217,11 @@ class Watched(Quiet):
     def note(self, sentence: str) -> None:  # noqa: D102
         self._console.print(sentence, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    def estimated(self, counts: Counts, sheet: Path) -> None:  # noqa: D102
+    def estimated(self, pending: int, sheet: Path) -> None:  # noqa: D102
         self.note(f"found: {self._labels(20)}")
-        seconds = counts.total / self.tally.rate
+        seconds = pending / self.tally.rate
         self.note(
-            f"{self.tally.items} looked at in {self.tally.seconds:.1f} s; all {counts.total:,} would take about {_duration(seconds)}"
+            f"{self.tally.items} looked at in {self.tally.seconds:.1f} s; all {pending:,} would take about {_duration(seconds)}"
         )
         self.note(f"drawn on {sheet}")
 

@@ -12,11 +12,16 @@ from ml_backend.errors import BootstrapError
 
 @dataclass(frozen=True)
 class ProjectTasks:
-    """All tasks of a project, a page at a time; those that are to get no prediction are left alone."""
+    """All tasks of a project, a page at a time; those that are to get no prediction are left alone.
+
+    Attributes:
+        own: whether the predictions go back to the project, so that those that it has matter.
+    """
 
     studio: Studio
     number: int
     rule: Rule
+    own: bool
     sort: bool = False
 
     @property
@@ -29,7 +34,8 @@ class ProjectTasks:
         any_found = False
         for state in self.studio.tasks(self.number):
             any_found = True
-            left = self.rule.decide(state.annotations, state.predictions).left
+            decision = self.rule.decide(state.annotations, state.predictions if self.own else {})
+            left = "" if decision.stale else decision.left
             yield Item(
                 f"{state.number:020d}".encode(), state.task, left=left, stamp=key_of_data(state.task["data"]).hex()
             )

@@ -10,6 +10,11 @@ ANNOTATED = "it has annotations"
 _OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as ml_backend.pipeline.model_version writes it
 
 
+def is_ours(version: str) -> bool:
+    """Tell whether a model version is one of Prelabel's."""
+    return _OURS.fullmatch(version) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What is to be done with a task.
@@ -46,9 +51,9 @@ class Rule:
         """
         if annotations and not self.include_annotated:
             return Decision(ANNOTATED)
-        stale = tuple(
-            number for number, version in predictions.items() if version != self.version and _OURS.fullmatch(version)
-        )
+        stale = tuple(number for number, version in predictions.items() if version != self.version and is_ours(version))
+        if annotations:
+            return Decision("it has this prediction already" if self.version in predictions.values() else "")
         if self.version in predictions.values():
             return Decision("it has this prediction already", stale if self.refresh_stale else ())
         if stale and not self.refresh_stale:
@@ -59,6 +64,6 @@ class Rule:
         annotated = "get a prediction too" if self.include_annotated else "are left alone"
         stale = "are replaced" if self.refresh_stale else "stay, and their tasks are left alone"
         return (
-            f"annotations are never touched; tasks that have some {annotated}; predictions of other versions of Prelabel {stale}; "
+            f"annotations are never touched; tasks that have some {annotated}; predictions of other versions of Prelabel {stale}, where there are no annotations; "
             f"predictions of others stay; the new ones are {self.version}"
         )

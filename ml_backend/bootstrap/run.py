@@ -16,12 +16,14 @@ from ml_backend.bootstrap.destinations import Destination, open_destination
 from ml_backend.bootstrap.destinations.preview import MOST, draw_sheet
 from ml_backend.bootstrap.destinations.project import Project
 from ml_backend.bootstrap.failures import write_failures
-from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter, check_outputs, journal_beside
+from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter
 from ml_backend.bootstrap.journal import Journal
 from ml_backend.bootstrap.label_studio import Studio
+from ml_backend.bootstrap.outputs import check_outputs, journal_beside
 from ml_backend.bootstrap.project_tasks import ProjectTasks
 from ml_backend.bootstrap.rule import Rule
 from ml_backend.bootstrap.sources import LOCAL_FILES, Inputs, open_inputs
+from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.cache import input_shaping
 from ml_backend.errors import BootstrapError
 from ml_backend.labels import Control, Policy, parse_label_config
@@ -94,7 +96,8 @@ class Run:
             )
         else:
             self._inputs = None
-        name = f"prelabel-project-{request.source}" if isinstance(request.source, int) else "prelabel-bootstrap"
+        number = request.source if isinstance(request.source, int) else next(iter(self._projects), None)
+        name = "prelabel-bootstrap" if number is None else f"prelabel-project-{number}"
         self._path = request.journal or journal_beside(self._files, name)
 
     def do(self, load: Callable[[], Detector], report_to: Callable[[Policy], Reporter]) -> int:
@@ -109,18 +112,21 @@ class Run:
         """
         request = self._request
         with self._journal() as journal:
-            check_outputs(journal, self._files, overwrite=request.overwrite or bool(request.dry_run))
+            if not request.dry_run:
+                check_outputs(journal, self._files, self._inputs, overwrite=request.overwrite)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             detector = load()
             job, rule = self._job(journal, detector, report_to)
             try:
                 job.survey()
+                pending = journal.counts().pending
                 if request.dry_run:
                     journal.keep_only(request.dry_run)
                 elif request.retry_failures:
                     journal.try_again()
                 job.examine(self._engine(detector))
                 if request.dry_run:
-                    return self._end_dry_run(job)
+                    return self._end_dry_run(job, pending)
                 job.write([*self._files, *(self._open_project(number, journal, rule) for number in self._projects)])
             except KeyboardInterrupt:
                 job.reporter.ended(journal.counts(), f"interrupted; the same command goes on from here ({self._path})")
@@ -158,7 +164,8 @@ class Run:
     def _project_tasks(self, rule: Rule) -> Inputs:
         assert self._studio is not None  # noqa: S101 - made wherever the source is a project
         assert isinstance(self._request.source, int)  # noqa: S101 - as the text of all others has been read
-        return ProjectTasks(self._studio, self._request.source, rule)
+        own = self._request.source in self._projects
+        return ProjectTasks(self._studio, self._request.source, rule, own)
 
     def _identity(self, inputs: Inputs, detector: Detector) -> dict[str, str]:
         return {
@@ -186,18 +193,21 @@ class Run:
             journal.remember("project", str(number))
         return Project(self._studio, number, journal, rule, own=number == self._request.source)
 
-    def _end_dry_run(self, job: Job) -> int:
+    def _end_dry_run(self, job: Job, pending: int) -> int:
         predictions = [each for each in JobPredictions(job.journal, job.policy, job.version) if each.pictures]
-        sheet = self._path.with_suffix(".dry-run.jpg")
+        sheet = self._beside(DRY_RUN)
         if predictions:
             draw_sheet(predictions[:MOST], sheet, self._settings)
-        job.reporter.estimated(job.journal.counts(), sheet)
+        job.reporter.estimated(pending, sheet)
         for item, failure in job.journal.failures():
             job.reporter.note(f"{item.name}: {failure.reason}")
         return DONE
 
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name.removesuffix(".journal") + suffix)
+
     def _end(self, job: Job) -> int:
-        path = self._path.with_suffix(".failures.csv")
+        path = self._beside(".failures.csv")
         failed = write_failures(job.journal, path)
         advice = f"{failed} failed, as {path} says; --retry-failures tries them again" if failed else ""
         job.reporter.ended(job.journal.counts(), advice)

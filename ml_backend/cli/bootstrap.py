@@ -39,7 +39,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Label config (XML). [default: that of the --project, else every Open Images class]"),
+        typer.Option(help="Label config (XML). [default: that of the project, else every Open Images class]"),
     ] = None,
     model: Model = None,
     threshold: Annotated[
@@ -60,7 +60,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         ),
     ] = 0,
     retry_failures: Annotated[
-        bool, typer.Option("--retry-failures", help="Try those again that failed, and nothing else.")
+        bool, typer.Option("--retry-failures", help="Try those again, too, that failed before.")
     ] = False,
     include_annotated: Annotated[
         bool,
@@ -105,7 +105,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         request = Request(
             source=place,
             to=to or ([] if project is None else [f"project:{project}"]),
-            label_config=_label_config(config, project, settings),
+            label_config=_label_config(config, project, to or [], settings),
             image_prefix=image_prefix,
             chunk=chunk,
             dry_run=dry_run,
@@ -126,7 +126,10 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         raise typer.Exit(status)
 
 
-def _label_config(config: Path | None, project: int | None, settings: Settings) -> str:
+def _label_config(config: Path | None, project: int | None, to: list[str], settings: Settings) -> str:
+    if config is None and project is None:
+        numbers = [text.removeprefix("project:") for text in to if text.startswith("project:")]
+        project = next((int(number) for number in numbers if number.isdecimal()), None)
     if config is None and project is not None:
         from ml_backend.bootstrap.label_studio import Studio
 

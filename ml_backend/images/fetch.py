@@ -12,7 +12,13 @@ import aiohttp
 import fsspec
 from yarl import URL
 
-from ml_backend.errors import ImageFetchError, ImageReferenceError, ImageRefusedError, TokenRefusedError
+from ml_backend.errors import (
+    ImageFetchError,
+    ImageReferenceError,
+    ImageRefusedError,
+    ImageUnreachableError,
+    TokenRefusedError,
+)
 from ml_backend.images.bounded import TooLargeError, read_at_most
 from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
 from ml_backend.images.guard import BlockedAddressError, guarded_socket_factory
@@ -167,7 +173,8 @@ class ImageFetcher:
             blocked = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
                 error.os_error, BlockedAddressError
             )
-            kind = ImageRefusedError if blocked else ImageFetchError
+            away = isinstance(error, aiohttp.ClientConnectionError)
+            kind = ImageRefusedError if blocked else ImageUnreachableError if away else ImageFetchError
             raise kind(f"{reference} cannot be fetched: {network_cause(error)}") from None
 
     async def _follow(

@@ -77,11 +77,15 @@ def test_new_items_come_after_those_that_are_known(journal: Journal, sort: bool)
     assert pending(journal) == ["b", "d", "a", "c"]
 
 
-def test_what_the_source_has_no_more_stays(journal: Journal) -> None:
-    """It was a part of the job."""
-    survey(journal, "a", "b")
-    survey(journal, "b")
-    assert pending(journal) == ["a", "b"]
+def test_what_the_source_has_no_more(journal: Journal) -> None:
+    """What was found in it stays; where nothing was, it is forgotten, and nothing takes its place in the order."""
+    survey(journal, "a", "b", "c", "d")
+    journal.record([Outcome(1, {"image": [look(balloon()["image"][0])]}), Outcome(2, {}, GONE)])
+    survey(journal, "c")
+    assert pending(journal) == ["c"]
+    assert journal.counts() == Counts(pending=1, done=1, failed=0, left=0)
+    survey(journal, "c", "e")
+    assert [each.position for each in journal.pending()] == [3, 5]
 
 
 def test_what_is_done_stays_done(journal: Journal) -> None:

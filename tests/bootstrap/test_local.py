@@ -131,6 +131,7 @@ def test_refused_token_ends_it_and_what_was_done_is_kept(
 ) -> None:
     """One sentence, though many pictures are refused at the same time."""
     fill(journal, tmp_path / "in", 5, 5)
+    run()
     for n in range(40):
         pictures.add(f"/data/upload/1/{n}.png", Answer(status=401, delay=0.3))
     refused = (Item(b"x%d" % n, {"data": {"image": f"/data/upload/1/{n}.png"}}) for n in range(40))

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_backend.bootstrap.destinations.destination import Predictions, replaced
+from ml_backend.bootstrap.destinations.destination import OneOutput, Predictions, replaced
 from ml_backend.bootstrap.destinations.geometry import boxes_of, label_names
 from ml_backend.labels import Control
 
 
-class Coco:
+class Coco(OneOutput):
     """One file of images, categories and annotations with scores.
 
     Category numbers start at 1, since many tools keep 0 for the background; Label Studio's start at 0.
     """
 
     def __init__(self, path: Path, controls: Sequence[Control]) -> None:
-        self.output = path
+        super().__init__(path)
         self._labels = label_names(controls)
 
     def write(self, predictions: Predictions) -> str:

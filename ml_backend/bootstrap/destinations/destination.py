@@ -13,11 +13,27 @@ from ml_backend.redaction import printable
 
 
 class Predictions(Protocol):
-    """All items of a job in order, made anew each time that they are gone through."""
+    """All items of a job in order, made anew each time that they are gone through; their length is how many have pictures."""
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Predicted]: ...
+
+
+class OneOutput:
+    """What makes one file or folder.
+
+    Args:
+        output: which.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The one."""
+        return [self.output]
 
 
 class Destination(Protocol):
@@ -25,10 +41,14 @@ class Destination(Protocol):
 
     Attributes:
         output: the file or folder that it makes, or None where it makes none.
+        outputs: that, or the several files that it makes.
     """
 
     @property
     def output(self) -> Path | None: ...  # noqa: D102
+
+    @property
+    def outputs(self) -> list[Path]: ...  # noqa: D102
 
     def write(self, predictions: Predictions) -> str:
         """Write everything; gives what was done, as a sentence without its full stop.

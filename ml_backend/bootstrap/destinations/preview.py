@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ml_backend.bootstrap.destinations.destination import Predictions, replaced_folder
+from ml_backend.bootstrap.destinations.destination import OneOutput, Predictions, replaced_folder
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.journal import blocks
 from ml_backend.drawing import contact_sheet, draw_regions
@@ -22,23 +22,27 @@ COLUMNS = 6
 TILE = (320, 240)
 
 
-class Preview:
+class Preview(OneOutput):
     """Sheets of 24 pictures each, for at most 240 pictures spread evenly over the job; several fetched at once, and drawn anew."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        self.output = path
+        super().__init__(path)
         self._settings = settings
 
     def write(self, predictions: Predictions) -> str:
         """Draw the sheets."""
-        total = len(predictions)
-        chosen = (each for place, each in enumerate(predictions) if each.pictures and _is_chosen(place, total))
+        total = max(1, len(predictions))
+        chosen = (each for place, each in enumerate(filter(_has_pictures, predictions)) if _is_chosen(place, total))
         drawn = 0
         with replaced_folder(self.output) as folder:
             for number, sheet in enumerate(blocks(chosen, ON_A_SHEET), 1):
                 draw_sheet(sheet, folder / f"sheet-{number:02d}.jpg", self._settings)
                 drawn += len(sheet)
         return f"{drawn} pictures drawn on contact sheets in {self.output}"
+
+
+def _has_pictures(predicted: Predicted) -> bool:
+    return bool(predicted.pictures)
 
 
 def _is_chosen(place: int, total: int) -> bool:

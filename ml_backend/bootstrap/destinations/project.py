@@ -3,14 +3,16 @@
 Whatever is done twice is found again: an import that got no answer, by what each task carries in its ``meta``; a prediction, by its version.
 """
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from ml_backend.bootstrap.destinations.destination import Predictions
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.journal import Journal, blocks
-from ml_backend.bootstrap.label_studio import Studio, UncertainError
+from ml_backend.bootstrap.label_studio import PAUSES, Studio, UncertainError
 from ml_backend.bootstrap.rule import Rule
 from ml_backend.errors import BootstrapError
 
@@ -18,7 +20,6 @@ AT_ONCE = 100  # tasks in a request
 POSTED_AT_ONCE = 4
 """Predictions that are posted side by side: Label Studio 1.23.2 on SQLite took 16 a second one by one, and 49 so."""
 
-TRIES = 10
 META = "prelabel"  # the key under which a task says in its ``meta`` which job it is of, and its place there
 
 
@@ -37,6 +38,7 @@ class Project:
     """
 
     output = None
+    outputs: list[Path] = []  # noqa: RUF012 - it makes none
 
     def __init__(self, studio: Studio, number: int, journal: Journal, rule: Rule, *, own: bool) -> None:
         self._studio = studio
@@ -53,26 +55,31 @@ class Project:
         if not self._own:
             self._find_again(sent)
         new = 0
-        for block in blocks((each for each in predictions if each.prediction is not None), AT_ONCE):
+        # What people have annotated elsewhere is not imported without that, nor is it work to be done once more.
+        wanted = (
+            each for each in predictions if each.prediction and (self._own or not each.item.task.get("annotations"))
+        )
+        for block in blocks(wanted, AT_ONCE):
             if self._own:
                 new += self._predict({int(each.item.task["id"]): each for each in block}, alike=alike)
                 continue
             new += self._import([each for each in block if each.position not in sent], sent, alike=alike)
             unlike = {sent[each.position][0]: each for each in block if sent[each.position][1] != self._rule.version}
             new += self._predict(unlike, alike=alike)
-        shown = self._studio.show_version(self._number, self._rule.version)
+        shown = self._studio.show_version(self._number, self._rule)
         others = "" if shown == self._rule.version else f"; the project shows those of {shown} (Settings, Predictions)"
         return f"{new} new predictions in project {self._number} of {self._studio.url}{others}"
 
     def _import(self, block: list[Predicted], sent: dict[int, tuple[int, str | None]], *, alike: bool) -> int:
         """Import tasks, with their predictions unless those have to be posted; gives how many predictions."""
-        for _ in range(TRIES):
+        for pause in PAUSES:
             missing = [each for each in block if each.position not in sent]
             if not missing:
                 return 0 if alike else len(block)
             try:
                 numbers = self._studio.import_tasks(self._number, [self._new_task(each, alike) for each in missing])
             except UncertainError:
+                time.sleep(pause)  # it may still be at it
                 self._find_again(sent)
                 continue
             version = None if alike else self._rule.version
@@ -82,7 +89,8 @@ class Project:
         raise self._given_up()
 
     def _new_task(self, each: Predicted, alike: bool) -> dict[str, Any]:
-        meta = (each.item.task.get("meta") or {}) | {META: f"{self._run}/{each.position}"}
+        before = each.item.task.get("meta")
+        meta = (before if isinstance(before, dict) else {}) | {META: f"{self._run}/{each.position}"}
         task = {"data": each.item.task["data"], "meta": meta}
         return task if alike else task | {"predictions": [each.prediction]}
 
@@ -92,7 +100,7 @@ class Project:
         rows = []
         for state in self._studio.tasks(self._number, first=begin):
             run, _, position = str(state.meta.get(META, "")).partition("/")
-            if run == self._run:
+            if run == self._run and position.isdecimal():
                 version = self._rule.version if self._rule.version in state.predictions.values() else None
                 rows.append((int(position), state.number, version))
         self._journal.record_sent(self._number, rows)
@@ -104,7 +112,7 @@ class Project:
         The project is asked now, since people go on working: what they have annotated since the survey is left alone too.
         """
         new: set[int] = set()
-        for _ in range(TRIES):
+        for pause in PAUSES:
             if not wanted:
                 return 0
             states = self._studio.tasks(self._number, first=min(wanted), last=max(wanted))
@@ -118,12 +126,13 @@ class Project:
             try:
                 self._post({number: wanted[number] for number in missing}, alike=alike)
             except UncertainError:
+                time.sleep(pause)
                 continue
             for decision in decisions.values():
                 for stale in decision.stale:
                     self._studio.forget_prediction(stale)
             if not self._own:
-                rows = ((each.position, number, self._rule.version) for number, each in wanted.items())
+                rows = ((wanted[number].position, number, self._rule.version) for number in missing)
                 self._journal.record_sent(self._number, rows)
             return len(new)
         raise self._given_up()
@@ -141,7 +150,7 @@ class Project:
 
     def _given_up(self) -> BootstrapError:
         return BootstrapError(
-            f"Label Studio at {self._studio.url} breaks off what is sent to project {self._number}, {TRIES} times in a row; "
+            f"Label Studio at {self._studio.url} breaks off what is sent to project {self._number}, {len(PAUSES)} times in a row; "
             "its log says why; what is done is kept: run the same command again"
         )
 

@@ -1,20 +1,16 @@
 """A CSV table with a row for each box."""
 
 import csv
-from pathlib import Path
 
-from ml_backend.bootstrap.destinations.destination import Predictions, replaced
+from ml_backend.bootstrap.destinations.destination import OneOutput, Predictions, replaced
 from ml_backend.bootstrap.destinations.geometry import boxes_of
 from ml_backend.redaction import printable
 
 HEADER = ("image", "label", "score", "left", "top", "width", "height", "image_width", "image_height")
 
 
-class Table:
+class Table(OneOutput):
     """Boxes in pixels of the displayed picture; a picture without any has a row with the image alone."""
-
-    def __init__(self, path: Path) -> None:
-        self.output = path
 
     def write(self, predictions: Predictions) -> str:
         """Write all pictures; those that were left alone are not in it."""

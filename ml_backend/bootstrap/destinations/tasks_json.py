@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from itertools import chain, count, islice
+from itertools import chain, count, islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from ml_backend.bootstrap.destinations.destination import Predictions, replaced
 from ml_backend.bootstrap.items import Predicted
+from ml_backend.bootstrap.rule import is_ours
 
 
 class TasksJson:
@@ -24,8 +25,15 @@ class TasksJson:
 
     @property
     def output(self) -> Path:
-        """The file, or the first of them."""
-        return self._numbered(1) if self._chunk else self._path
+        """The file, or what the names of the files are made of."""
+        return self._path
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The file, or those files that there are."""
+        if not self._chunk:
+            return [self._path]
+        return list(takewhile(Path.exists, map(self._numbered, count(1)))) or [self._numbered(1)]
 
     def write(self, predictions: Predictions) -> str:
         """Write all tasks."""
@@ -41,7 +49,7 @@ class TasksJson:
                 self._numbered(later).unlink()
             except FileNotFoundError:
                 break
-        return f"{total} tasks in {number} files, {self.output} and on"
+        return f"{total} tasks in {number} files, {self._numbered(1)} and on"
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
@@ -59,7 +67,14 @@ def _write(path: Path, tasks: Iterable[Predicted]) -> int:
 
 
 def task_of(predicted: Predicted) -> dict[str, Any]:
-    """Return a task as Label Studio imports it, with one prediction if it has any; what it had before gives way to that."""
+    """Return a task as Label Studio imports it. Of the predictions that it had, those of Prelabel give way to the new one."""
+    task = predicted.item.task
     if predicted.prediction is None:
-        return predicted.item.task
-    return predicted.item.task | {"predictions": [{**predicted.prediction, "cluster": predicted.cluster}]}
+        return task
+    before = task.get("predictions")
+    others = [
+        each
+        for each in (before if isinstance(before, list) else [])
+        if not (isinstance(each, dict) and is_ours(str(each.get("model_version"))))
+    ]
+    return task | {"predictions": [*others, {**predicted.prediction, "cluster": predicted.cluster}]}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ml_backend.bootstrap.destinations.destination import Predictions, replaced_folder
+from ml_backend.bootstrap.destinations.destination import OneOutput, Predictions, replaced_folder
 from ml_backend.bootstrap.destinations.geometry import boxes_of, label_names
 from ml_backend.bootstrap.items import PredictedPicture
 from ml_backend.labels import Control
@@ -19,11 +19,11 @@ from ml_backend.redaction import printable
 LONGEST_NAME = 200  # of a file, in bytes; file systems take 255
 
 
-class Yolo:
+class Yolo(OneOutput):
     """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``."""
 
     def __init__(self, path: Path, controls: Sequence[Control]) -> None:
-        self.output = path
+        super().__init__(path)
         self._labels = label_names(controls)
 
     def write(self, predictions: Predictions) -> str:

@@ -18,6 +18,7 @@ from ml_backend.images import storage_cause
 from ml_backend.labels import Source
 from ml_backend.redaction import printable
 
+DRY_RUN = ".dry-run.jpg"  # how the contact sheets of dry runs end, which are no part of a source
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 )  # of the formats that are decoded; the content decides later
@@ -117,7 +118,7 @@ def _files(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name.endswith(DRY_RUN):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     yield from _files(Path(entry.path))

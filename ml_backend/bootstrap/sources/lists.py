@@ -21,7 +21,9 @@ from ml_backend.redaction import printable
 
 
 @dataclass(frozen=True)
-class _InFile:
+class InFile:
+    """A source that is one file."""
+
     path: Path
     places: Sequence[Source]
 
@@ -37,7 +39,7 @@ class _InFile:
 
 
 @dataclass(frozen=True)
-class UrlList(_InFile):
+class UrlList(InFile):
     """A text file with an address in each line; empty lines and those that start with # are passed over."""
 
     def items(self) -> Iterator[Item]:
@@ -54,7 +56,7 @@ class UrlList(_InFile):
 
 
 @dataclass(frozen=True)
-class UrlTable(_InFile):
+class UrlTable(InFile):
     """A CSV file with a header; each row is a task, each column a key of its data, as Label Studio reads it."""
 
     def items(self) -> Iterator[Item]:
@@ -88,7 +90,7 @@ class UrlTable(_InFile):
 
 
 @dataclass(frozen=True)
-class Export(_InFile):
+class Export(InFile):
     """A JSON export of Label Studio, or any list of tasks in its import format, read one task at a time."""
 
     include_annotated: bool = False
@@ -127,7 +129,7 @@ class Export(_InFile):
 
 def left_alone(task: dict[str, Any], *, include_annotated: bool) -> str:
     """Return why a task is not to be predicted, or nothing. What people have drawn is never asked about again."""
-    annotations = task.get("total_annotations") or len(task.get("annotations") or [])
+    annotations = task.get("total_annotations") or task.get("annotations") or task.get("drafts")
     return ANNOTATED if annotations and not include_annotated else ""
 
 

@@ -36,10 +36,14 @@ def test_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind:
     assert destination.output == tmp_path / output
 
 
-def test_first_chunk_is_the_output(tmp_path: Path) -> None:
-    """By which the journal is called and an older output is known."""
+def test_outputs_in_chunks(tmp_path: Path) -> None:
+    """The journal is called as without chunks; an older output is known by each of its files."""
     destination = open_destination(str(tmp_path / "tasks.json"), CONTROLS, Settings(), chunk=5)
-    assert destination.output == tmp_path / "tasks-00001.json"
+    assert destination.output == tmp_path / "tasks.json"
+    assert destination.outputs == [tmp_path / "tasks-00001.json"]
+    for number in (1, 2, 4):
+        (tmp_path / f"tasks-0000{number}.json").touch()
+    assert destination.outputs == [tmp_path / "tasks-00001.json", tmp_path / "tasks-00002.json"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Sees that a job writes over nothing but what it has made itself and nobody has changed since."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ml_backend.bootstrap.destinations import Destination
+from ml_backend.bootstrap.destinations.preview import Preview
+from ml_backend.bootstrap.destinations.yolo import Yolo
+from ml_backend.bootstrap.journal import Journal
+from ml_backend.bootstrap.sources import Inputs
+from ml_backend.bootstrap.sources.files import Folder
+from ml_backend.bootstrap.sources.lists import InFile
+from ml_backend.errors import BootstrapError
+
+WRITING = "being written"
+
+
+def check_outputs(
+    journal: Journal, destinations: Sequence[Destination], inputs: Inputs | None, *, overwrite: bool
+) -> None:
+    """Look at everything that would be written over.
+
+    Args:
+        journal: of the job, which knows what it has written.
+        destinations: what is to be written.
+        inputs: the source.
+        overwrite: whether files that are not the job's may go.
+
+    Raises:
+        BootstrapError: something is not to be written over.
+    """
+    root = inputs.root if isinstance(inputs, Folder) else inputs.path if isinstance(inputs, InFile) else None
+    seen: set[Path] = set()
+    for destination in destinations:
+        output = destination.output
+        if output is None:
+            continue
+        if output in seen:
+            raise BootstrapError(f"{output} is named twice as a destination")
+        seen.add(output)
+        for path in (root, journal.path.absolute()):
+            if path is not None and path.is_relative_to(output):
+                raise BootstrapError(f"{output} is, or holds, {path}; name another destination")
+        if isinstance(destination, Yolo | Preview) and root is not None and output.is_relative_to(root):
+            raise BootstrapError(f"{output} is in the source, which would grow by its pictures; name a folder elsewhere")
+        for path in destination.outputs:
+            _check(journal, path, overwrite=overwrite)
+
+
+def _check(journal: Journal, path: Path, *, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if path.is_dir() and _holds_others(path):
+        raise BootstrapError(
+            f"{path} is a folder with other things in it, and is not replaced, not even with --overwrite"
+        )
+    made = journal.fact(_name(path))
+    if overwrite or made in {WRITING, _state_of(path)}:
+        return
+    if made is None:
+        raise BootstrapError(f"{path} exists already, and this job has not made it; --overwrite replaces it")
+    raise BootstrapError(f"{path} has been changed since this job wrote it; --overwrite writes it anew")
+
+
+@contextmanager
+def recorded(journal: Journal, destination: Destination) -> Iterator[None]:
+    """Remember what is written meanwhile, so that it is known again. After a kill, what is half done is the job's own as well."""
+    for path in destination.outputs:
+        journal.remember(_name(path), WRITING)
+    yield
+    for path in destination.outputs:
+        journal.remember(_name(path), _state_of(path))
+
+
+def _name(path: Path) -> str:
+    return f"output {path}"
+
+
+def _state_of(path: Path) -> str:
+    """Return what tells whether a file, or anything in a folder, has been changed."""
+    files = [path] if path.is_file() else (each for each in path.rglob("*") if not each.is_dir())
+    number = size = latest = 0
+    for each in files:
+        status = each.lstat()
+        number, size, latest = number + 1, size + status.st_size, max(latest, status.st_mtime_ns)
+    return f"{number} {size} {latest}"
+
+
+def _holds_others(folder: Path) -> bool:
+    ours = {"labels", "images", "classes.txt", "notes.json", "data.yaml"}
+    return any(each.name not in ours and not fnmatch(each.name, "sheet-*.jpg") for each in folder.iterdir())
+
+
+def journal_beside(destinations: Sequence[Destination], name: str) -> Path:
+    """Return where a job's journal lies: beside the first output, or in the working folder where there is none."""
+    first = next(
+        (destination.output for destination in destinations if destination.output is not None), Path.cwd() / name
+    )
+    return first.with_name(f"{first.name}.journal")
