@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, appearance BLOB NO
 CREATE TABLE IF NOT EXISTS sent (
     project INTEGER, position INTEGER, task INTEGER, version TEXT, PRIMARY KEY (project, position)) WITHOUT ROWID;
 """
-_PENDING = "looks IS NULL AND reason IS NULL AND remains = ''"
+PENDING = "looks IS NULL AND reason IS NULL AND remains = ''"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,17 +183,17 @@ class Journal:
         """Return how many items there are, by what became of them."""
         ((done, failed, left, pending),) = self._read(
             "SELECT TOTAL(looks IS NOT NULL), TOTAL(reason IS NOT NULL), TOTAL(remains <> '' AND looks IS NULL AND reason IS NULL), "  # noqa: S608 - our own words
-            f"TOTAL({_PENDING}) FROM items"
+            f"TOTAL({PENDING}) FROM items"
         )
         return Counts(int(pending), int(done), int(failed), int(left))
 
     def pending(self) -> Iterator[Pending]:
         """Yield the items that have not been looked at, in order; may be used while results are recorded."""
         select = (
-            f"SELECT position, key, task, file FROM items WHERE {_PENDING} AND position > ? ORDER BY position LIMIT ?"  # noqa: S608 - our own words
+            f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position > ? ORDER BY position LIMIT ?"  # noqa: S608 - our own words
         )
         for position, key, task, file in self._pages(select):
-            yield Pending(position, _item(key, task, file, ""))
+            yield Pending(position, item_of_row(key, task, file, ""))
 
     def keep_only(self, number: int) -> None:
         """Leave alone all pending items but ``number`` of them, spread evenly."""
@@ -201,7 +201,7 @@ class Journal:
         with self._transaction():
             self._db.execute(
                 "UPDATE items SET remains = 'not part of the dry run' WHERE position IN (SELECT position FROM ("  # noqa: S608 - our own words
-                f"SELECT position, ROW_NUMBER() OVER (ORDER BY position) - 1 AS place FROM items WHERE {_PENDING}) "
+                f"SELECT position, ROW_NUMBER() OVER (ORDER BY position) - 1 AS place FROM items WHERE {PENDING}) "
                 "WHERE (place * :number) / :pending = ((place - 1) * :number) / :pending AND place > 0)",
                 {"number": min(number, pending), "pending": pending},
             )
@@ -246,7 +246,7 @@ class Journal:
             }
             yield Found(
                 position,
-                _item(key, task, file, remains if looks is None else ""),
+                item_of_row(key, task, file, remains if looks is None else ""),
                 {name: [detections for _, detections in of_key] for name, of_key in pictures.items()},
                 next((appearance for of_key in pictures.values() for appearance, _ in of_key), 0),
             )
@@ -268,7 +268,7 @@ class Journal:
             "ORDER BY position LIMIT ?"
         )
         for _, key, task, file, reason, code in self._pages(select):
-            yield _item(key, task, file, ""), Failure(reason, code)
+            yield item_of_row(key, task, file, ""), Failure(reason, code)
 
     def _pages(self, select: str) -> Iterator[tuple[Any, ...]]:
         # A page at a time, so that nothing is held open while others write, and nothing is read that is not wanted.
@@ -318,7 +318,8 @@ class Journal:
             ) from None
 
 
-def _item(key: bytes, task: str, file: bytes | None, left: str) -> Item:
+def item_of_row(key: bytes, task: str, file: bytes | None, left: str) -> Item:
+    """Return the item of a row of the journal."""
     return Item(key, json.loads(task), None if file is None else Path(os.fsdecode(file)), left)
 
 

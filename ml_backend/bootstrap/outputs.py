@@ -44,7 +44,9 @@ def check_outputs(
             if path is not None and path.is_relative_to(output):
                 raise BootstrapError(f"{output} is, or holds, {path}; name another destination")
         if isinstance(destination, Yolo | Preview) and root is not None and output.is_relative_to(root):
-            raise BootstrapError(f"{output} is in the source, which would grow by its pictures; name a folder elsewhere")
+            raise BootstrapError(
+                f"{output} is in the source, which would grow by its pictures; name a folder elsewhere"
+            )
         for path in destination.outputs:
             _check(journal, path, overwrite=overwrite)
 

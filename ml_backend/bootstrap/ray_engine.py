@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_backend.bootstrap.items import Keep, Outcome, Pending
-from ml_backend.bootstrap.journal import _PENDING, Journal, _item
+from ml_backend.bootstrap.journal import PENDING, Journal, item_of_row
 from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
 from ml_backend.labels import Source
 from ml_backend.logs import configure_logging
@@ -134,10 +134,10 @@ class RayEngine:
             "object_store_memory": STORE_BYTES,
             "include_dashboard": False,
         }
-        from ml_backend.detector.tensorflow_runtime import _stderr_closed
+        from ml_backend.detector.tensorflow_runtime import stderr_closed
 
         try:
-            with _stderr_closed():  # Ray's C++ side tells there that it will be quiet
+            with stderr_closed():  # Ray's C++ side tells there that it will be quiet
                 ray.init(**({} if address else own), log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError, …
             where = f"RAY_ADDRESS={address} cannot be used" if address else "Ray cannot be started"
@@ -156,7 +156,7 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
     def __init__(self, journal: Path, pending: int, workers: int) -> None:
         super().__init__()
         size = max(1, min(MOST_ON_PAGE, pending // (workers * PAGES_EACH)))
-        select = f"SELECT position FROM items WHERE {_PENDING} ORDER BY position"  # noqa: S608 - our own words
+        select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - our own words
         with _opened(journal) as database:
             starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
         self.number = len(starts)
@@ -174,11 +174,11 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
 
 
 def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
-    select = f"SELECT position, key, task, file FROM items WHERE {_PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - our own words
+    select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - our own words
     for bounds in pairwise(starts):
         with _opened(journal) as database:  # for a page only, so that the journal's log does not grow meanwhile
             rows = database.execute(select, bounds).fetchall()
-        items = [Pending(position, _item(key, task, file, "")) for position, key, task, file in rows]
+        items = [Pending(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
         yield pa.table({"items": [pickle.dumps(items)]})
 
 

@@ -26,6 +26,7 @@ from ml_backend.bootstrap.sources import LOCAL_FILES, Inputs, open_inputs
 from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.cache import input_shaping
 from ml_backend.errors import BootstrapError
+from ml_backend.images import APPEARANCE
 from ml_backend.labels import Control, Policy, parse_label_config
 from ml_backend.settings import Settings
 
@@ -173,6 +174,7 @@ class Run:
             "image keys": ", ".join(place.key + "[]" * place.is_list for place in self._places),
             "detector": f"{detector.name}@{detector.fingerprint}",
             "input": input_shaping(self._settings.model_input_max_side),
+            "appearance": APPEARANCE,
         }
 
     def _engine(self, detector: Detector) -> Engine:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def _stderr_closed() -> Iterator[None]:
+def stderr_closed() -> Iterator[None]:
     # On import, TensorFlow's C++ side writes notes on oneDNN and CUDA straight to file descriptor 2, before any log level applies.
     kept = os.dup(2)
     try:
@@ -24,7 +24,7 @@ def _stderr_closed() -> Iterator[None]:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow Hub imports Keras 2 (tf-keras); without this TensorFlow imports Keras 3 as well, a second or two for what nobody uses.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-with _stderr_closed(), warnings.catch_warnings():
+with stderr_closed(), warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
     import tensorflow as tf
     import tensorflow_hub as hub

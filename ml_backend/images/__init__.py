@@ -1,6 +1,6 @@
 """From what a task says about its picture to RGB pixels: the reference, the bytes, the picture."""
 
-from ml_backend.images.appearance import appearance
+from ml_backend.images.appearance import APPEARANCE, appearance
 from ml_backend.images.decode import Picture, decode
 from ml_backend.images.diagnosis import Finding, storage_cause
 from ml_backend.images.fetch import Fetched, ImageFetcher
@@ -16,6 +16,7 @@ from ml_backend.images.references import (
 from ml_backend.images.versions import PictureVersion
 
 __all__ = [
+    "APPEARANCE",
     "CloudReference",
     "Fetched",
     "Finding",
