@@ -127,7 +127,7 @@ class Studio:
             )
         query = {"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]}
         found = self._client.tasks.list(project=project, fields="all", page_size=PAGE, query=json.dumps(query))
-        return [_state(task.dict()) for task in islice(found, PAGE)]
+        return [_state(json.loads(task.json())) for task in islice(found, PAGE)]
 
     def import_tasks(self, project: int, tasks: list[dict[str, Any]]) -> list[int]:
         """Import tasks; gives their ids.

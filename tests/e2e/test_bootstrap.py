@@ -166,7 +166,8 @@ def test_existing_tasks(label_studio: LabelStudio, folder: Path, served_folder: 
             label_studio.api("POST", "/api/predictions", json={"task": task, "result": [], "model_version": version})
     annotate(label_studio, fourth)
 
-    status, told, _ = run("--project", str(project), folder=folder)
+    status, told, complaint = run("--project", str(project), folder=folder)
+    assert complaint == ""
     assert (status, next(each for each in told if each["event"] == "surveyed")["left"]) == (0, 2)
     assert "annotations are never touched" in told[0]["text"]
     assert versions(label_studio, project) == {
