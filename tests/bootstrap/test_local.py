@@ -70,8 +70,9 @@ def runs(portions: list[list[Outcome]]) -> int:
     )
 
 
-def test_everything_is_looked_at(run: Run, journal: Journal, tmp_path: Path) -> None:
+def test_everything_is_looked_at(run: Run, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And kept in portions, the last of what is left."""
+    monkeypatch.setattr(local, "KEPT_EVERY", 3600)
     fill(journal, tmp_path / "in", 2 * KEPT_AT_ONCE + 10, 3)
     assert [len(portion) for portion in run()] == [KEPT_AT_ONCE, KEPT_AT_ONCE, 10]
     assert journal.counts() == Counts(pending=0, done=2 * KEPT_AT_ONCE + 10, failed=0, left=0)
