@@ -98,8 +98,8 @@ def processes_of(command: Bootstrap) -> dict[int, str]:
 
 
 def assert_nothing_left(command: Bootstrap) -> None:
-    """See that no process of a command's session is left after ten seconds."""
-    end = time.monotonic() + 10
+    """See that no process of a command's session is left after a minute."""
+    end = time.monotonic() + 60
     while processes_of(command) and time.monotonic() < end:
         time.sleep(0.1)
     assert processes_of(command) == {}
@@ -158,7 +158,7 @@ class TestOnACluster:
                 command.process.send_signal(number)
                 asked = time.monotonic()
                 status, told, complaint = command.end()
-                assert time.monotonic() - asked < 20
+                assert time.monotonic() - asked < 60
                 assert_nothing_left(command)
             assert (status, complaint) == (130, "")
             assert told[-1]["total"]["pending"] > 0
