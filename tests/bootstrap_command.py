@@ -44,6 +44,8 @@ class Bootstrap:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # What runs the tests in the background may ignore Ctrl-C, which is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing but that
         )
 
     def events(self) -> Iterator[dict[str, Any]]:

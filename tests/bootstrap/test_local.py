@@ -179,8 +179,12 @@ def test_nothing_is_kept_that_refers_to_what_was_not(
 
 
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt(run: Run, journal: Journal, tmp_path: Path, interrupt: signal.Signals) -> None:
+def test_interrupt(
+    run: Run, journal: Journal, tmp_path: Path, interrupt: signal.Signals, request: pytest.FixtureRequest
+) -> None:
     """Ctrl-C and what supervisors send end it alike: what was done is kept, and the rest can go on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     fill(journal, tmp_path / "in", 6 * KEPT_AT_ONCE, 2)
     with pytest.raises(KeyboardInterrupt):
         run(lambda _: os.kill(os.getpid(), interrupt), pictures_in_flight=2)
