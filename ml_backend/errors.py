@@ -89,6 +89,22 @@ class CacheError(PrelabelError):
     retryable = True
 
 
+class LabelStudioError(PrelabelError):
+    """Label Studio's API refuses a request, or does not answer for long."""
+
+    status = 502
+    code = "label_studio"
+    retryable = True
+
+
+class FeedbackError(PrelabelError):
+    """What people corrected cannot be kept, read or learned from just now; predictions go on."""
+
+    status = 503
+    code = "feedback"
+    retryable = True
+
+
 class BootstrapError(PrelabelError):
     """A bulk job cannot begin or go on; what it has done is kept."""
 

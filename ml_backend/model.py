@@ -82,7 +82,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
 
     def setup(self) -> None:
         """Tell the runner (2.x) the version that predictions carry."""
-        self.set("model_version", engine().pipeline.model_version(self._label_config))
+        self.set("model_version", engine().pipeline.policies.version_for(self._label_config, self._project))
 
     def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_: Any) -> list[Any]:
         """Return one entry for each task, in order, as the service does: a prediction, or ``[]`` where the task failed.

@@ -5,7 +5,6 @@ task -> image reference -> (pictures.py) -> detections -> label map -> selection
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any, Self
 
 import structlog
 
-from ml_backend.cache import TierReport, input_shaping
+from ml_backend.cache import TierReport
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
@@ -23,14 +22,11 @@ from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_ge
 from ml_backend.late import LateWork
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures, Place, Seen
+from ml_backend.policies import Learning, Policies, nothing_learned, withheld
 from ml_backend.settings import Settings
 from ml_backend.tasks import data_of, images_of, task_id
 
 log = structlog.get_logger(__name__)
-
-KNOWN_CONFIGS = (
-    256  # label configs whose policy is remembered; a config of 600 labels takes about 10 ms to read and map
-)
 
 Answer = Prediction | PrelabelError
 
@@ -54,29 +50,28 @@ class _Request:
     selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def model_version(detector: Detector, settings: Settings, policy: str) -> str:
-    """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
+class Pipeline:
+    """Predicts tasks; entered as an async context manager, used from one event loop.
 
-    The last part covers the policy and how the detector's input is made.
+    Attributes:
+        policies: what label configs decide.
 
     Args:
+        settings: as for the service.
         detector: what finds.
-        settings: what says how its input is made.
-        policy: digest of the policy.
+        learned: tells what corrections have taught about a project; called for each request.
     """
-    decisive = f"{policy} {input_shaping(settings.model_input_max_side)}"
-    digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
-    return f"{detector.name}@{detector.fingerprint[:8]}.{digest}"
 
-
-class Pipeline:
-    """Predicts tasks; entered as an async context manager, used from one event loop."""
-
-    def __init__(self, settings: Settings, detector: Detector) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        detector: Detector,
+        learned: Learning = nothing_learned,
+    ) -> None:
         self.detector = detector
+        self.policies = Policies(settings, detector, learned)
         self.label_studios = LabelStudios(settings)
         self._settings = settings
-        self._policies: OrderedDict[bytes, Policy | str] = OrderedDict()
         self.metrics = Metrics()
         self._pictures = Pictures(settings, detector, self.metrics)
         self._late: LateWork[Answer] = LateWork(places=max(1, settings.pictures_in_flight // 4))
@@ -93,40 +88,9 @@ class Pipeline:
     ) -> None:
         await self._stack.aclose()
 
-    def policy(self, label_config: str) -> Policy:
-        """Return what a label config decides; a broken one is remembered as well, since it is asked about as often.
-
-        Raises:
-            LabelConfigError: it cannot be served.
-        """
-        key = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).digest()
-        if key not in self._policies:
-            self._policies[key] = self._decide(label_config)
-            if len(self._policies) > KNOWN_CONFIGS:
-                self._policies.popitem(last=False)
-        self._policies.move_to_end(key)
-        decided = self._policies[key]
-        if isinstance(decided, str):
-            raise LabelConfigError(decided)
-        return decided
-
-    def _decide(self, label_config: str) -> Policy | str:
-        try:
-            return Policy.from_label_config(
-                label_config,
-                score_threshold=self._settings.model_score_threshold,
-                class_list=self.detector.class_list,
-            )
-        except LabelConfigError as error:
-            return str(error)
-
-    def model_version(self, label_config: str) -> str:
-        """Return the :func:`model_version` under a label config. One that cannot be served has a version too, which changes with it."""
-        try:
-            policy = self.policy(label_config).digest
-        except LabelConfigError:
-            policy = label_config
-        return model_version(self.detector, self._settings, policy)
+    def _request(self, label_config: str, project: str | None) -> _Request:
+        policy = self.policies.of(label_config, project)
+        return _Request(policy, self.policies.version_of(policy), project)
 
     async def predict(
         self,
@@ -150,10 +114,9 @@ class Pipeline:
             that cannot be served is the reason of every task.
         """
         try:
-            policy = self.policy(label_config)
+            request = self._request(label_config, project)
         except LabelConfigError as error:
             return [error for _ in tasks]
-        request = _Request(policy, self.model_version(label_config), project)
         # One request gets half of the places at most, so that a single task never waits behind all of a large selection.
         share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
         names = [_name_of_job(task, request) for task in tasks]
@@ -183,15 +146,13 @@ class Pipeline:
             async with share, self._late.place(late=request.overdue):
                 yield
 
-        found: dict[Source, list[Detections]] = {}
-        digests: dict[str, str] = {}
-        for source, values in images_of(task, request.policy.sources).items():
-            found[source] = []
-            for value in values:
-                seen = await self._look(value, task, request, place)
-                found[source].append(seen.detections)
-                if seen.address is not None:
-                    digests[_where(seen.address, task, request)] = seen.version.digest
+        seen = await self.look(task, request.policy.sources, request.project, place=place)
+        pictures = [each for of_source in seen.values() for each in of_source]
+        digests = {
+            _where(each.address, task, request.project): each.version.digest
+            for each in pictures
+            if each.address is not None
+        }
         # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
         if request.overdue:
             self._late.remember(digests)
@@ -200,7 +161,10 @@ class Pipeline:
         async with request.selecting:
             # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
             await asyncio.sleep(0)
-            return request.policy.predict(task_id(task), found, request.version)
+            prediction = request.policy.predict(task_id(task), _detections(seen), request.version)
+        if any(withheld(each.version.digest, self._settings.audit_fraction) for each in pictures):
+            prediction["result"] = []  # the score stays, so that the order of the tasks says nothing
+        return prediction
 
     async def snap(self, task: object, label_config: str, context: object, *, project: str | None = None) -> Answer:
         """Answer what an annotator drew in interactive mode: the detection that fits it best, under the drawn label.
@@ -214,14 +178,14 @@ class Pipeline:
         return await _explained(self._snap(task, label_config, context, project))
 
     async def _snap(self, task: object, label_config: str, context: object, project: str | None) -> Prediction:
-        request = _Request(self.policy(label_config), self.model_version(label_config), project)
+        request = self._request(label_config, project)
         drawn = read_gesture(context, (control for control, _ in request.policy.controls))
         if drawn is None:
             return {"result": [], "score": 1.0, "model_version": request.version}
         (values,) = images_of(task, [drawn.control.source]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        seen = await self._look(values[drawn.item], task, request)
+        seen = await self._look(values[drawn.item], task, project)
         return request.policy.snap(drawn, seen.detections, task_id(task), request.version)
 
     async def explain(
@@ -237,18 +201,34 @@ class Pipeline:
         Raises:
             PrelabelError: the config cannot be served, or an image cannot be had.
         """
-        request = _Request(self.policy(label_config), self.model_version(label_config), project)
-        found = {
-            source: [(await self._look(value, task, request)).detections for value in values]
-            for source, values in images_of(task, request.policy.sources).items()
-        }
-        return list(request.policy.explain(found))
+        request = self._request(label_config, project)
+        seen = await self.look(task, request.policy.sources, project)
+        return list(request.policy.explain(_detections(seen)))
 
-    async def _look(self, value: object, task: object, request: _Request, place: Place = nullcontext) -> Seen:
+    async def look(
+        self, task: object, sources: Sequence[Source], project: str | None = None, *, place: Place = nullcontext
+    ) -> dict[Source, list[Seen]]:
+        """Return everything that the detector finds in a task's pictures, by where the task has them.
+
+        Args:
+            task: the Label Studio task.
+            sources: where tasks have pictures.
+            project: the project.
+            place: is entered before a picture is fetched.
+
+        Raises:
+            PrelabelError: the task does not hold them, or one cannot be had or read.
+        """
+        return {
+            source: [await self._look(value, task, project, place) for value in values]
+            for source, values in images_of(task, sources).items()
+        }
+
+    async def _look(self, value: object, task: object, project: str | None, place: Place = nullcontext) -> Seen:
         reference = parse_reference(value)
-        home = self.label_studios.of(request.project)
+        home = self.label_studios.of(project)
         address = self._pictures.address(reference, home)
-        trusted = None if address is None else self._late.recall(_where(address, task, request))
+        trusted = None if address is None else self._late.recall(_where(address, task, project))
         return await self._pictures.look(reference, home, task_id(task), place=place, trusted=trusted)
 
     async def check_cache(self) -> list[TierReport]:
@@ -277,9 +257,13 @@ def _too_late(deadline: float | None) -> DeadlineError:
     )
 
 
-def _where(address: str, task: object, request: _Request) -> str:
+def _detections(seen: dict[Source, list[Seen]]) -> dict[Source, list[Detections]]:
+    return {source: [each.detections for each in of_source] for source, of_source in seen.items()}
+
+
+def _where(address: str, task: object, project: str | None) -> str:
     """Return what names a picture to those who may see it without asking: the same task of the same project."""
-    return repr((request.project, task_id(task), address))
+    return repr((project, task_id(task), address))
 
 
 def _name_of_job(task: object, request: _Request) -> str:

@@ -73,6 +73,22 @@ def redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def database_url(value: SecretStr) -> SecretStr:
+    """Return the address of an SQLite file or a Postgres database; nothing is connected."""
+    from sqlalchemy import make_url  # late, since few commands need it
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(value.get_secret_value())
+    except ArgumentError as error:
+        raise ValueError(str(error)) from None
+    if url.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+        raise ValueError("neither SQLite nor Postgres")
+    if not url.database or url.database == ":memory:":  # SQLite's is gone with the connection
+        raise ValueError("without the name of a database or file")
+    return value
+
+
 def duration(value: object) -> object:
     """Return the seconds in a text such as ``90s``, ``15m``, ``12h`` or ``7d``; a plain number is seconds.
 

@@ -208,6 +208,36 @@ class Settings(BaseModel):
         description="whether a picture that is asked for again under the same address is fetched only if it has changed: true or false",
     )
 
+    database_url: Annotated[SecretStr, BeforeValidator(values.stripped), AfterValidator(values.database_url)] | None = (
+        Field(
+            None,
+            validation_alias="PRELABEL_DATABASE_URL",
+            description="the database that keeps what people corrected: postgresql://user:password@host/name or sqlite:////path/of/file; "
+            "by default a file of SQLite",
+        )
+    )
+    trust_webhooks: bool = Field(
+        False,
+        validation_alias="PRELABEL_TRUST_WEBHOOKS",
+        description="whether events count as they come where there is no LABEL_STUDIO_API_KEY to read annotations back with: true or false; "
+        "anybody who reaches the port can send them",
+    )
+    target_precision: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        validation_alias="PRELABEL_TARGET_PRECISION",
+        description="the share of shown boxes that should be right, between 0 and 1, to which Start Training sets thresholds where the label "
+        "config says nothing (model_target_precision)",
+    )
+    audit_fraction: float = Field(
+        0,
+        ge=0,
+        le=1,
+        validation_alias="PRELABEL_AUDIT_FRACTION",
+        description="the share of pictures, from 0 to 1, that are answered without boxes, so that `prelabel report` can tell whether boxes bias people",
+    )
+
     @model_validator(mode="after")
     def _credentials_come_in_pairs(self) -> Self:
         if (self.basic_auth_user is None) != (self.basic_auth_pass is None):

@@ -26,10 +26,11 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Let no setting of the machine change what a test sees, and give each test a cache folder of its own."""
+    """Let no setting of the machine change what a test sees, and give each test folders of its own for cache and corrections."""
     for variable in VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture(autouse=True)

@@ -346,7 +346,7 @@ async def test_size_of_the_input_is_part_of_what_is_found(
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:
     """<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>, the same in every replica."""
-    versions = {Pipeline(Settings(), demo_detector).model_version(BALLOON_CONFIG) for _ in range(2)}
+    versions = {Pipeline(Settings(), demo_detector).policies.version_for(BALLOON_CONFIG) for _ in range(2)}
     (version,) = versions
     name, _, rest = version.partition("@")
     fingerprint, _, digest = rest.partition(".")

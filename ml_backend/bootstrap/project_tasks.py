@@ -32,7 +32,7 @@ class ProjectTasks:
     def items(self) -> Iterator[Item]:
         """Yield an item for each task."""
         any_found = False
-        for state in self.studio.tasks(self.number):
+        for state in self.studio.states(self.number):
             any_found = True
             decision = self.rule.decide(state.annotations, state.predictions if self.own else {})
             left = "" if decision.stale else decision.left

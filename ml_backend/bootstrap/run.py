@@ -135,7 +135,7 @@ class Run:
             return self._end(job)
 
     def _job(self, journal: Journal, detector: Detector, report_to: Callable[[Policy], Reporter]) -> tuple[Job, Rule]:
-        from ml_backend.pipeline import model_version
+        from ml_backend.policies import model_version
 
         request = self._request
         threshold = self._settings.model_score_threshold

@@ -127,7 +127,7 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
     boxes: Counter[tuple[str, str]] = Counter()
     pictures: Counter[tuple[str, str]] = Counter()
     async with Pipeline(settings, detector) as pipeline:
-        sources = pipeline.policy(label_config).sources
+        sources = pipeline.policies.of(label_config).sources
         with err.status("looking at pictures") as status:
             for number, path in enumerate(files, 1):
                 status.update(f"looking at pictures ({number} of {len(files)})")

@@ -79,9 +79,9 @@ async def _predict_files(
     from ml_backend.pipeline import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
-        for warning in pipeline.policy(label_config).warnings:
+        for warning in pipeline.policies.of(label_config).warnings:
             complain(warning, style="yellow")
-        sources = pipeline.policy(label_config).sources
+        sources = pipeline.policies.of(label_config).sources
         tasks = [task_of_file(number, path, sources) for number, path in enumerate(paths, 1)]
         with err.status(f"predicting {len(tasks)} pictures"):
             return tasks, await pipeline.predict(tasks, label_config)
@@ -189,7 +189,7 @@ async def _explain_file(
     from ml_backend.pipeline import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
-        task = task_of_file(1, path, pipeline.policy(label_config).sources)
+        task = task_of_file(1, path, pipeline.policies.of(label_config).sources)
         return await pipeline.explain(task, label_config)
 
 

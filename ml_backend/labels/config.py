@@ -108,6 +108,7 @@ def _control(rectangle: ControlTag, labelling: ControlTag, objects: Mapping[str 
         max_regions=None if most is None else int(most),
         hierarchy=attributes.flag("model_hierarchy", default=True),
         skip=attributes.flag("model_skip", default=False),
+        target_precision=attributes.share("model_target_precision"),
     )
 
 

@@ -56,6 +56,8 @@ class Control:
         max_regions: most boxes that are shown in a picture; None for no limit.
         hierarchy: whether classes come to labels above them in the hierarchy.
         skip: whether the control gets no boxes at all.
+        target_precision: share of shown boxes that should be right, 0 to 1, to which thresholds are learned; None leaves it to the
+            settings.
     """
 
     from_name: str
@@ -70,6 +72,7 @@ class Control:
     max_regions: int | None = None
     hierarchy: bool = True
     skip: bool = False
+    target_precision: float | None = None
 
     @property
     def source(self) -> Source:

@@ -1,5 +1,6 @@
 """From a detector's class to the project's label, decided once per control. Pure: the label config alone decides."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,7 @@ from ml_backend.labels.controls import Control, Label
 from ml_backend.labels.synonyms import CLASS_NAME_BY_SYNONYM
 from ml_backend.open_images import ClassList, fold, open_images_classes
 
-Rule = Literal["predicted_values", "name", "synonym", "hierarchy"]
+Rule = Literal["predicted_values", "corrections", "name", "synonym", "hierarchy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,23 @@ class LabelMap:
     """Which label of one control a class goes to, by the first rule that fits.
 
     1. ``predicted_values`` of a label list the class's name or MID;
-    2. a label is called like the class, or like its MID: exactly, else as :func:`fold` compares, else by a synonym;
-    3. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
+    2. people have corrected the class to a label again and again (:class:`~ml_backend.labels.learned.Learned`);
+    3. a label is called like the class, or like its MID: exactly, else as :func:`fold` compares, else by a synonym;
+    4. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
        by ``model_hierarchy="false"`` on the control, or on a label, which then takes only what is called like it.
 
     Raises:
         LabelConfigError: two labels list the same class in ``predicted_values``.
     """
 
-    def __init__(self, control: Control, classes: ClassList | None = None) -> None:
+    def __init__(
+        self, control: Control, classes: ClassList | None = None, learned: Mapping[str, str] | None = None
+    ) -> None:
         self._classes = classes or open_images_classes()
         self._by_mid: dict[str, Assignment] = {}
         self._foreign: dict[str, Assignment] = {}  # names of no Open Images class, folded: a detector may have its own
         self._claim_predicted(control)
+        self._claim_learned(control, learned or {})
         self._claim_named(control)
         if control.hierarchy:
             self._inherit(control)
@@ -55,6 +60,12 @@ class LabelMap:
                     raise LabelConfigError(
                         f"the labels {taken.label.value!r} and {label.value!r} both list {text!r} in their predicted_values"
                     )
+
+    def _claim_learned(self, control: Control, learned: Mapping[str, str]) -> None:
+        by_value = {label.value: label for label in control.labels}
+        for text, value in learned.items():
+            if value in by_value:
+                self._claim(text, Assignment(by_value[value], "corrections"))
 
     def _claim_named(self, control: Control) -> None:
         named = [(label, name) for label in control.labels for name in label.names]

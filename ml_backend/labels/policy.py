@@ -11,6 +11,7 @@ from ml_backend.errors import LabelConfigError
 from ml_backend.labels.config import parse_label_config
 from ml_backend.labels.controls import Control, Source
 from ml_backend.labels.gesture import Gesture, best_fit
+from ml_backend.labels.learned import NOTHING_LEARNED, Learned
 from ml_backend.labels.mapping import LabelMap
 from ml_backend.labels.regions import Prediction, Region, task_score, write
 from ml_backend.labels.selection import Fate, select
@@ -37,19 +38,23 @@ class Policy:
     warnings: tuple[str, ...]
 
     @classmethod
-    def from_label_config(cls, xml: str, *, score_threshold: float, class_list: ClassList | None) -> Self:
+    def from_label_config(
+        cls, xml: str, *, score_threshold: float, class_list: ClassList | None, learned: Learned = NOTHING_LEARNED
+    ) -> Self:
         """Decide the policy.
 
         Args:
             xml: the project's label config.
             score_threshold: lowest score that is shown, 0 to 1.
             class_list: the classes that the detector knows, to find labels that can never appear; None where that is unknown.
+            learned: what corrections have taught about the project.
 
         Raises:
             LabelConfigError: the config cannot be served; the message says what it lacks.
         """
-        controls, warnings = parse_label_config(xml)
-        mapped = tuple((control, LabelMap(control)) for control in controls)
+        parsed, warnings = parse_label_config(xml)
+        controls = [learned.applied_to(control) for control in parsed]
+        mapped = tuple((control, LabelMap(control, learned=learned.classes_of(control))) for control in controls)
         if class_list is not None:
             warnings += _unreachable_labels(mapped)
         # What each class goes to counts beside the config's words: synonyms and hierarchy may differ between releases.
@@ -57,7 +62,11 @@ class Policy:
             sorted((mid, assignment.label.value) for mid, assignment in label_map.captured().items())
             for _, label_map in mapped
         ]
-        decided = json.dumps([RULES, [asdict(control) for control in controls], goes_to, score_threshold])
+        # What is only a wish for later decides nothing now.
+        read = [
+            {name: value for name, value in asdict(each).items() if name != "target_precision"} for each in controls
+        ]
+        decided = json.dumps([RULES, read, goes_to, score_threshold])
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 

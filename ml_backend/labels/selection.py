@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ml_backend.detections import Detections, areas, iou
-from ml_backend.labels.controls import Control
+from ml_backend.labels.controls import Control, Label
 from ml_backend.labels.mapping import Assignment, LabelMap
 
 FateKind = Literal[
@@ -44,14 +44,18 @@ class Fate:
         return self.assignment.label.value if self.assignment else ""
 
 
-def select(detections: Detections, control: Control, label_map: LabelMap, default_threshold: float) -> list[Fate]:
+def select(
+    detections: Detections, control: Control, label_map: LabelMap, default_threshold: float | None
+) -> list[Fate]:
     """Give each detection exactly one fate.
 
     Args:
         detections: everything that was found in one image.
         control: the control tag.
         label_map: which label of it a class goes to.
-        default_threshold: lowest score that is shown where neither label nor control say otherwise, 0 to 1.
+        default_threshold: lowest score that is shown where neither label nor control say otherwise, 0 to 1. None is for those who
+            choose a threshold afterwards: no score is too low, and there is no limit on the number. Since a box is only ever suppressed
+            by a better one, what is kept then at or above a threshold is what that threshold would show.
 
     Returns:
         One fate for each detection, in their order.
@@ -63,12 +67,18 @@ def select(detections: Detections, control: Control, label_map: LabelMap, defaul
         score, area = float(detections.scores[row]), float(visible[row])
         fates.append(Fate(row, assignment, *_alone(name, assignment, control, score, area, default_threshold)))
     _suppress(fates, detections, control.nms_iou)
-    _limit(fates, detections.scores.tolist(), control.max_regions)
+    if default_threshold is not None:
+        _limit(fates, detections.scores.tolist(), control.max_regions)
     return fates
 
 
 def _alone(
-    name: str, assignment: Assignment | None, control: Control, score: float, area: float, default_threshold: float
+    name: str,
+    assignment: Assignment | None,
+    control: Control,
+    score: float,
+    area: float,
+    default_threshold: float | None,
 ) -> tuple[FateKind, str]:
     """Decide what can be decided without looking at the other detections."""
     if assignment is None:
@@ -78,14 +88,21 @@ def _alone(
         return "skipped", 'model_skip="true"'
     if area <= 0:
         return "outside the picture", "no part of the box is inside the picture"
-    threshold = next(
-        each for each in (label.score_threshold, control.score_threshold, default_threshold) if each is not None
-    )
+    threshold = threshold_of(label, control, default_threshold)
     if score < threshold:
         return "below the threshold", f"below {threshold:.2f} ({score:.2f})"
     if area < control.min_area:
         return "too small", f"smaller than {control.min_area:g} % of the picture ({area:.3f} %)"
     return "kept", f"kept as {label.value} {score:.2f}"
+
+
+def threshold_of(label: Label, control: Control, default_threshold: float | None) -> float:
+    """Return the lowest score that is shown: the label's, else the control's, else the default's; where that is None, 0."""
+    if default_threshold is None:
+        return 0.0
+    return next(
+        each for each in (label.score_threshold, control.score_threshold, default_threshold) if each is not None
+    )
 
 
 def _suppress(fates: Sequence[Fate], detections: Detections, limit: float) -> None:

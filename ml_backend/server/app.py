@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -16,10 +16,14 @@ from starlette.exceptions import HTTPException
 from ml_backend import __version__
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError, RequestError
+from ml_backend.feedback.listening import Listener
+from ml_backend.feedback.revisions import CurrentRevisions
+from ml_backend.feedback.training import Trainer
 from ml_backend.pipeline import Pipeline
 from ml_backend.server.limits import BodyLimit
-from ml_backend.server.routes import Service, router
+from ml_backend.server.routes import router
 from ml_backend.server.schemas import ErrorResponse
+from ml_backend.server.service import Service
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -30,9 +34,9 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Pipeline(settings, detector) as pipeline:
-            app.state.service = Service(settings, pipeline, start_warnings=settings.warnings())
-            probe = asyncio.create_task(_probe(pipeline))
+        async with _service(settings, detector) as service:
+            app.state.service = service
+            probe = asyncio.create_task(_probe(service.pipeline))
             yield
             probe.cancel()
 
@@ -50,6 +54,20 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
     app.add_exception_handler(PrelabelError, _failed)
     app.add_exception_handler(Exception, _unexpected)
     return app
+
+
+@asynccontextmanager
+async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Service]:
+    async with AsyncExitStack() as stack:
+        revisions = CurrentRevisions(settings)
+        stack.callback(revisions.close)
+        await asyncio.to_thread(revisions.start)
+        pipeline = await stack.enter_async_context(Pipeline(settings, detector, revisions.learned))
+        listener = Listener(settings, pipeline)
+        await stack.enter_async_context(listener.listening())
+        trainer = Trainer(settings, listener, revisions)
+        stack.push_async_callback(trainer.close)
+        yield Service(settings, pipeline, revisions, listener, trainer, start_warnings=settings.warnings())
 
 
 async def _probe(pipeline: Pipeline) -> None:

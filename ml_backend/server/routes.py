@@ -1,8 +1,8 @@
 """The routes that Label Studio calls, and the diagnosis page for people."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Depends, Request
@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
-from ml_backend.pipeline import Pipeline
+from ml_backend.server import webhook
 from ml_backend.server.auth import authenticate
 from ml_backend.server.explain import explain_image
 from ml_backend.server.schemas import (
@@ -24,10 +24,9 @@ from ml_backend.server.schemas import (
     SetupRequest,
     SetupResponse,
     VersionsResponse,
-    WebhookResponse,
 )
-from ml_backend.server.status import EventCounts, ProjectStatuses, project_id
-from ml_backend.settings import Settings
+from ml_backend.server.service import Service, ServiceOf
+from ml_backend.server.status import project_id
 from ml_backend.tasks import task_id
 
 log = structlog.get_logger(__name__)
@@ -36,24 +35,6 @@ FAILED_TASK: list[Any] = []  # in a task's place: Label Studio keeps the task un
 
 _templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
 
-
-@dataclass
-class Service:
-    """What the routes work with, for as long as the application runs."""
-
-    settings: Settings
-    pipeline: Pipeline
-    start_warnings: list[str]
-    statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
-    events: EventCounts = field(default_factory=EventCounts)
-
-
-async def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-ServiceOf = Annotated[Service, Depends(_service)]
 
 router = APIRouter()
 for_users = APIRouter(dependencies=[Depends(authenticate)])
@@ -72,9 +53,9 @@ async def setup(body: SetupRequest, service: ServiceOf) -> SetupResponse:
     service.pipeline.label_studios.learn(str(body.project), body.hostname, body.access_token)
     project = project_id(body.project)
     status = service.statuses.of(project)
-    status.model_version = service.pipeline.model_version(body.label_config)
+    status.model_version = service.pipeline.policies.version_for(body.label_config, str(body.project))
     try:
-        status.config_warnings = service.pipeline.policy(body.label_config).warnings
+        status.config_warnings = service.pipeline.policies.of(body.label_config, str(body.project)).warnings
         status.config_problem = ""
     except LabelConfigError as error:
         # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
@@ -129,13 +110,6 @@ async def versions(service: ServiceOf) -> VersionsResponse:
     return VersionsResponse(versions=service.statuses.model_versions())
 
 
-@router.post("/webhook", status_code=201)
-async def webhook(request: Request, service: ServiceOf) -> WebhookResponse:
-    """Count an event by its kind. Label Studio sends no authentication here, so nothing in it is trusted or acted on."""
-    service.events.count(await request.body())
-    return WebhookResponse(status="counted")
-
-
 @for_users.get("/metrics", response_class=Response)
 async def metrics(service: ServiceOf) -> Response:
     """Give the figures of this process in Prometheus' text format."""
@@ -162,11 +136,20 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
         "events": service.events.to_json(),
-        "projects": service.statuses.to_json(),
+        "learning": await service.listener.state(),
+        "projects": {
+            name: status | {"revision": _revision(service, name)} for name, status in service.statuses.to_json().items()
+        },
     }
     if "text/html" in request.headers.get("Accept", ""):
         return HTMLResponse(_templates.get_template("status.html").render(report))
     return JSONResponse(report)
 
 
+def _revision(service: Service, project: str) -> int:
+    revision = service.revisions.of(int(project)) if project.isdecimal() else None
+    return revision.number if revision else 0
+
+
 router.include_router(for_users)
+router.include_router(webhook.router)

@@ -90,9 +90,15 @@ class VersionsResponse(BaseModel):
 
 
 class WebhookResponse(BaseModel):
-    """Answer of ``POST /webhook``, whatever came."""
+    """Answer of ``POST /webhook``."""
 
-    status: str = Field(examples=["counted"])
+    status: str = Field(
+        description="kept (on the disk), counted (nothing to learn from), or of Start Training: trained, unchanged, training",
+        examples=["kept"],
+    )
+    job: str | None = Field(None, description="of Start Training", examples=["prelabel-3-revision-2"])
+    revision: int | None = Field(None, description="that is in force after Start Training; 0 for none", examples=[2])
+    message: str | None = Field(None, description="what Start Training changed", examples=["Person: 0.3 -> 0.42"])
 
 
 class RectangleValueModel(BaseModel):

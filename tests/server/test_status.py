@@ -1,7 +1,7 @@
 import pytest
 
 from ml_backend.errors import TaskError
-from ml_backend.server.status import FAILURES, PROJECTS, EventCounts, ProjectStatuses, project_id
+from ml_backend.server.status import FAILURES, PROJECTS, ProjectStatuses, project_id
 
 
 @pytest.mark.parametrize(("sent", "name"), [("7.1795326029", "7"), ("7", "7"), (7, "7"), (None, "unnamed")])
@@ -26,29 +26,6 @@ def test_versions_are_listed_once() -> None:
     for project, version in (("1", "a"), ("2", "b"), ("3", "a"), ("4", "")):
         statuses.of(project).model_version = version
     assert statuses.model_versions() == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        (b'{"action": "ANNOTATION_CREATED", "annotation": {}}', "ANNOTATION_CREATED"),
-        (b'{"action": "START_TRAINING"}', "START_TRAINING"),
-        (b'{"action": "<script>"}', "unknown"),
-        (b'{"action": ["x"]}', "unknown"),
-        (b"{}", "malformed"),
-        (b"[]", "malformed"),
-        (b"5", "malformed"),
-        (b"\xff", "malformed"),
-        (b"", "malformed"),
-        (b"[" * 100_000, "malformed"),
-    ],
-    ids=["known", "training", "unknown", "no text", "empty", "a list", "a number", "not text", "nothing", "deep"],
-)
-def test_events_are_counted_by_kind(body: bytes, kind: str) -> None:
-    """Whatever comes, since anybody can send it."""
-    events = EventCounts()
-    events.count(body)
-    assert events.to_json() == {kind: 1}
 
 
 def test_memory_is_bounded() -> None:

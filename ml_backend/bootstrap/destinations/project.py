@@ -12,9 +12,10 @@ from typing import Any
 from ml_backend.bootstrap.destinations.destination import Predictions
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.journal import Journal, blocks
-from ml_backend.bootstrap.label_studio import PAUSES, Studio, UncertainError
+from ml_backend.bootstrap.label_studio import Studio
 from ml_backend.bootstrap.rule import Rule
 from ml_backend.errors import BootstrapError
+from ml_backend.studio_client import PAUSES, UncertainError
 
 AT_ONCE = 100  # tasks in a request
 POSTED_AT_ONCE = 4
@@ -98,7 +99,7 @@ class Project:
         """Take in the tasks that were imported without our knowing: the answer got lost, or we did."""
         begin = max((number for number, _ in sent.values()), default=0) + 1
         rows = []
-        for state in self._studio.tasks(self._number, first=begin):
+        for state in self._studio.states(self._number, first=begin):
             run, _, position = str(state.meta.get(META, "")).partition("/")
             if run == self._run and position.isdecimal():
                 version = self._rule.version if self._rule.version in state.predictions.values() else None
@@ -115,7 +116,7 @@ class Project:
         for pause in PAUSES:
             if not wanted:
                 return 0
-            states = self._studio.tasks(self._number, first=min(wanted), last=max(wanted))
+            states = self._studio.states(self._number, first=min(wanted), last=max(wanted))
             decisions = {
                 state.number: self._rule.decide(state.annotations, state.predictions)
                 for state in states

@@ -1,0 +1,269 @@
+"""``prelabel feedback``, ``prelabel report`` and ``prelabel calibrate``: what people correct, and what it teaches."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors
+from ml_backend.errors import SettingsError
+from ml_backend.logs import configure_logging
+from ml_backend.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ml_backend.detector.detector import Detector
+    from ml_backend.feedback.calibration import Proposal
+    from ml_backend.feedback.learning import Lesson
+    from ml_backend.feedback.report import Outcomes, Report
+    from ml_backend.feedback.statistics import Share
+
+feedback_app = typer.Typer(help="What people corrected in Label Studio.", no_args_is_help=True)
+app.add_typer(feedback_app, name="feedback")
+
+ProjectId = Annotated[int, typer.Option("--project", metavar="ID", help="Project of Label Studio.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@feedback_app.command()
+def sync(project: ProjectId, model: Model = None) -> None:
+    """Read the annotations of a project from Label Studio: where webhooks are blocked, or after a time without the service.
+
+    As often as you like: only what changed is judged. Ends with status 1 if some could not be judged.
+    """
+    with plain_errors():
+        settings = load_settings(model=model)
+        configure_logging("warning")
+        from ml_backend.studio_client import StudioClient
+
+        with err.status(f"asking for project {project}"):
+            StudioClient(settings).project(project)  # a wrong token should not cost the wait for TensorFlow
+        there, judged, problems = asyncio.run(_sync(settings, load_detector(settings), project))
+        out.print(f"project {project}: {there} annotations, {judged} of them judged now", highlight=False)
+        for problem in problems[:20]:
+            complain(problem)
+        if len(problems) > 20:
+            complain(f"and {len(problems) - 20} more")
+    if problems:
+        raise typer.Exit(1)
+
+
+async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[int, int, list[str]]:
+    from ml_backend.feedback.listening import Listener
+    from ml_backend.feedback.revisions import CurrentRevisions
+    from ml_backend.pipeline import Pipeline
+
+    revisions = CurrentRevisions(settings)
+    revisions.refresh()
+    async with Pipeline(settings, detector, revisions.learned) as pipeline:
+        listener = Listener(settings, pipeline)
+        with err.status("reading tasks") as status:
+            try:
+                return await listener.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
+            finally:
+                await listener.close()
+
+
+@app.command()
+def report(
+    project: ProjectId,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with curves and pictures, all in one file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what pre-annotation is worth in a project: what people kept, changed, deleted and added, by label and model version."""
+    with plain_errors():
+        settings = load_settings()
+        configure_logging("warning")
+        from ml_backend.feedback.database import Database
+        from ml_backend.feedback.facts import annotations_of, get_project
+        from ml_backend.feedback.journal import pending
+        from ml_backend.feedback.report import make_report
+        from ml_backend.feedback.revisions import history
+        from ml_backend.labels import NOTHING_LEARNED, Policy
+
+        database = Database(settings)
+        with database.reading() as connection, err.status("judging"):
+            about = get_project(connection, project)
+            past = history(connection, project)
+            policy = Policy.from_label_config(
+                about.label_config,
+                score_threshold=settings.model_score_threshold,
+                class_list=None,
+                learned=past[-1].learned if past else NOTHING_LEARNED,
+            )
+            figures = make_report(annotations_of(connection, project), policy)
+        waiting, problem = pending(database, project)
+        if html is not None:
+            from ml_backend.feedback.report_page import draw_worst, render
+
+            with err.status("fetching the pictures that took the most edits"):
+                pictures = asyncio.run(draw_worst(settings, project, figures.worst))
+            page = render(figures, about, past[-1] if past else None, waiting, pictures)
+            html.write_text(page, encoding="utf-8")
+        if as_json:
+            out.out(json.dumps({"project": project, "waiting": waiting} | figures.to_json(), indent=2), highlight=False)
+            return
+        _print_report(figures)
+        if waiting:
+            complain(f"{waiting} events are not judged yet" + (f": {problem}" if problem else ""), style="yellow")
+        if html is not None:
+            err.print(f"the page is {html}", highlight=False, soft_wrap=True)
+
+
+def _print_report(figures: Report) -> None:
+    from ml_backend.feedback.calibration import LEAST_BOXES
+    from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+
+    for title, rows in (
+        ("By label", {where.label or "(no label)": each for where, each in figures.labels.items()}),
+        ("By model version", figures.versions),
+    ):
+        table = Table(title, *SHOWN_OUTCOMES, "Right", *DRAWN_OUTCOMES, "Had been shown")
+        for name, outcomes in [*rows.items(), *([("All", figures.total)] if title == "By label" else [])]:
+            small = " (small)" if outcomes.shown.total() < LEAST_BOXES else ""
+            table.add_row(escape(name) + small, *_cells(outcomes))
+        out.print(table)
+    seen, unseen = figures.seen, figures.unseen
+    if seen.annotations:
+        edits = seen.edits.total() / seen.annotations
+        out.print(
+            f"{edits:.1f} edits a picture, {figures.annotations} annotations, {figures.skipped} skipped",
+            highlight=False,
+        )
+    if unseen.annotations:
+        (now, _), (then, _) = figures.group(biased=False), figures.group(biased=True)
+        out.print(
+            f"right where no boxes were seen: {_percent(now)}; where they were: {_percent(then)}", highlight=False
+        )
+    if figures.twice:
+        out.print(f"{figures.twice} tasks have more than one annotation; all of them count", highlight=False)
+    for why, count in figures.unjudged.items():
+        complain(f"{count} annotations are left out: {why}", style="yellow")
+    out.print(figures.basis(), highlight=False, markup=False)
+
+
+def _cells(outcomes: Outcomes) -> list[str]:
+    from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+
+    return [
+        *(str(outcomes.shown[each]) for each in SHOWN_OUTCOMES),
+        _percent(outcomes.precision),
+        *(str(outcomes.drawn[each]) for each in DRAWN_OUTCOMES),
+        _percent(outcomes.recall),
+    ]
+
+
+def _percent(share: Share) -> str:
+    if share.value is None:
+        return "-"
+    low, high = share.interval
+    return f"{100 * share.value:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+@app.command()
+def calibrate(
+    project: ProjectId,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            "--target-precision",
+            help="Share of shown boxes that should be right, between 0 and 1. [default: model_target_precision of the label config, else "
+            "PRELABEL_TARGET_PRECISION, else 0.9]",
+        ),
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Put it into force, as the project's next revision.")] = False,
+    revert: Annotated[bool, typer.Option("--revert", help="Go back to what was in force before.")] = False,
+    author: Annotated[str | None, typer.Option(help="Who applies it. [default: the user of this machine]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set thresholds and labels of classes from what people corrected; shows what would change, and changes nothing without --apply.
+
+    Running services take a revision over within seconds. Label Studio then asks for new predictions, which run no model.
+    """
+    with plain_errors():
+        if apply and revert:
+            raise SettingsError("--apply and --revert: choose one")
+        if target is not None and not 0 < target < 1:
+            raise SettingsError(f"--target-precision {target}: expected a number between 0 and 1, such as 0.9")
+        settings = load_settings()
+        configure_logging("warning")
+        from ml_backend.feedback import revisions
+        from ml_backend.feedback.database import Database
+        from ml_backend.feedback.learning import learn
+
+        database = Database(settings)
+        who = author or _user()
+        if revert:
+            told = str(revisions.revert(database, project, author=who))
+            out.print(f"in force: {told}", highlight=False, markup=False)
+            return
+        with err.status("judging"):
+            lesson = learn(database, settings, project, target)
+        revision = lesson.apply(database, who) if apply else None
+        number = revision.number if revision else lesson.current.number if lesson.current else 0
+        if as_json:
+            values: dict[str, Any] = {"project": project, "revision": number, "applied": revision is not None}
+            changes = {"anything": lesson.proposal.anything, "learned": lesson.proposal.learned.to_json()}
+            out.out(json.dumps(values | changes | lesson.proposal.to_json(), indent=2), highlight=False)
+            return
+        _print_proposal(lesson.proposal)
+        out.print(_outcome(lesson, applied=revision is not None, number=number), highlight=False, soft_wrap=True)
+
+
+def _outcome(lesson: Lesson, *, applied: bool, number: int) -> str:
+    if applied:
+        return f"in force: revision {number} of project {lesson.project.id}"
+    if not lesson.proposal.anything:
+        return "nothing would change" + (f"; revision {number} stays in force" if number else "")
+    return "nothing has changed yet: --apply puts this into force"
+
+
+def _print_proposal(proposal: Proposal) -> None:
+    if proposal.relabelings:
+        table = Table(
+            "Class", "Goes to", "Would go to", "Called so", "Boxes", title="Labels that people gave to classes"
+        )
+        for each in proposal.relabelings:
+            called = f"{each.agreeing.hits} of {each.agreeing.total}"
+            table.add_row(
+                escape(each.class_name), escape(each.before) or "-", escape(each.label), called, str(each.boxes)
+            )
+        out.print(table)
+    table = Table(
+        "Label",
+        "Threshold",
+        "Shown",
+        "Right",
+        "Wrong spared",
+        "Right lost",
+        title=f"from {proposal.annotations} annotations",
+    )
+    for label in proposal.labels:
+        before, after = label.precision_before, label.precision_after
+        threshold = f"{label.threshold_before:.2f}"
+        if label.threshold_after != label.threshold_before:
+            threshold += f" -> {label.threshold_after:.2f}"
+        table.add_row(
+            escape(label.where.label) + (f"\n[dim]{escape(label.reason)}[/dim]" if label.reason else ""),
+            threshold,
+            f"{before.total} -> {after.total}",
+            f"{_percent(before)} -> {_percent(after)}",
+            str(label.wrong_spared),
+            str(label.right_lost),
+        )
+    out.print(table)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # containers run under numbers that have no name
+        return "unknown"

@@ -1,0 +1,153 @@
+"""What annotations say about the policy at every threshold, and about the labels of classes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.detections import iou
+from ml_backend.feedback.facts import Annotation
+from ml_backend.feedback.matching import assign, right_in_order
+from ml_backend.feedback.statistics import Share
+from ml_backend.feedback.verdicts import Look, edges_of, looks
+from ml_backend.labels import Policy, select
+from ml_backend.labels.selection import threshold_of
+
+GRID = np.round(np.arange(1, 100) / 100, 2)
+"""The thresholds that are looked at: two digits are what people write into a label config, and a finer grid fits noise."""
+
+
+class Where(NamedTuple):
+    """A label of a control."""
+
+    control: str
+    label: str
+
+
+@dataclass
+class LabelEvidence:
+    """Everything that is known about one label: each box that could be shown under it, and how many people drew.
+
+    Attributes:
+        scores: of boxes, best overlapping ones only (after suppression), 0 to 1.
+        right: of each, whether it is right when it is shown; see :func:`~ml_backend.feedback.matching.right_in_order`.
+        biased: of each, whether the annotator had seen boxes.
+        drawn: boxes that people drew, by whether they had seen boxes.
+    """
+
+    scores: list[float] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
+    biased: list[bool] = field(default_factory=list)
+    drawn: Counter[bool] = field(default_factory=Counter)
+
+    def precision(self, threshold: float, *, biased: bool | None = None) -> Share:
+        """Return the share of right boxes among those shown at a threshold.
+
+        Args:
+            threshold: lowest score that is shown, 0 to 1.
+            biased: only annotations whose annotators had seen boxes, or had not; None for all.
+        """
+        shown = np.array(self.scores, float) >= threshold
+        if biased is not None:
+            shown &= np.array(self.biased, bool) == biased
+        return Share(int(np.array(self.right, bool)[shown].sum()), int(shown.sum()))
+
+    def recall(self, threshold: float, *, biased: bool | None = None) -> Share:
+        """Return the share of drawn boxes that are found at a threshold; arguments as for :meth:`precision`."""
+        drawn = self.drawn.total() if biased is None else self.drawn[biased]
+        return Share(self.precision(threshold, biased=biased).hits, drawn)
+
+    def at_every_threshold(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return, for each threshold of :data:`GRID`, how many boxes are shown and how many of those are right: int64 [99] each."""
+        order = np.argsort(self.scores)
+        scores = np.array(self.scores, float)[order]
+        begin = np.searchsorted(scores, GRID, side="left")
+        right = np.concatenate([[0], np.cumsum(np.array(self.right, np.int64)[order])])
+        return len(scores) - begin, right[-1] - right[begin]
+
+
+@dataclass
+class Evidence:
+    """What a set of annotations says about a policy.
+
+    Attributes:
+        policy: whose label map and suppression count; its thresholds do not.
+        labels: by control and label, those of the config first.
+        classes: by control and class (its MID, else its name): what people called boxes of that class with at least the policy's
+            threshold; empty where they drew nothing there.
+        annotations: how many there are, skipped ones not counted.
+    """
+
+    policy: Policy
+    labels: dict[Where, LabelEvidence]
+    classes: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    annotations: int = 0
+
+    def add(self, look: Look) -> None:
+        """Take one picture of an annotation in."""
+        self._add_boxes(look)
+        self._add_classes(look)
+
+    def _add_boxes(self, look: Look) -> None:
+        control = look.control
+        fates = select(look.detections, control, look.label_map, None)
+        best_first = sorted(
+            (fate for fate in fates if fate.kind == "kept"), key=lambda fate: -look.detections.scores[fate.row]
+        )
+        for box in look.drawn:
+            self.of(Where(control.from_name, box.label)).drawn[look.biased] += 1
+        for label in dict.fromkeys(fate.label for fate in best_first):
+            rows = [fate.row for fate in best_first if fate.label == label]
+            truth = edges_of([box for box in look.drawn if box.label == label])
+            evidence = self.of(Where(control.from_name, label))
+            evidence.scores += look.detections.scores[rows].tolist()
+            evidence.right += right_in_order(look.detections.boxes[rows], truth).tolist()
+            evidence.biased += [look.biased] * len(rows)
+
+    def _add_classes(self, look: Look) -> None:
+        detections = look.detections
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row in np.flatnonzero(detections.scores >= self.policy.score_threshold).tolist():
+            rows_of[detections.class_mids[row] or detections.class_names[row]].append(row)
+        drawn = edges_of(look.drawn)
+        for name, rows in rows_of.items():
+            counts = self.classes[look.control.from_name, name]
+            pairs = assign(iou(detections.boxes[rows], drawn))
+            counts.update(look.drawn[column].label for _, column in pairs)
+            counts[""] += len(rows) - len(pairs)
+
+    def of(self, where: Where) -> LabelEvidence:
+        """Return what is known about a label, which may be one that the config does not have any more."""
+        return self.labels.setdefault(where, LabelEvidence())
+
+
+def gather(annotations: Iterable[Annotation], policy: Policy) -> Evidence:
+    """Return what annotations say about a policy."""
+    evidence = begin(policy)
+    for annotation in annotations:
+        evidence.annotations += not annotation.skipped
+        for look in looks(annotation, policy):
+            evidence.add(look)
+    return evidence
+
+
+def begin(policy: Policy) -> Evidence:
+    """Return that nothing is known yet about a policy's labels."""
+    return Evidence(policy, {where: LabelEvidence() for where in labels_of(policy)})
+
+
+def labels_of(policy: Policy) -> list[Where]:
+    """Return the labels of a policy's controls, in the order of the label config."""
+    return [Where(control.from_name, label.value) for control, _ in policy.controls for label in control.labels]
+
+
+def threshold_in(policy: Policy, where: Where) -> float:
+    """Return the threshold of a label under a policy; that of all others where the config does not have it."""
+    for control, _ in policy.controls:
+        for label in control.labels:
+            if (control.from_name, label.value) == where:
+                return threshold_of(label, control, policy.score_threshold)
+    return policy.score_threshold

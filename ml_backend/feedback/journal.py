@@ -1,0 +1,181 @@
+"""Events that have come and are not judged yet: durable before they are answered, and together where many come at once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import and_, delete, func, insert, select, update
+
+from ml_backend.errors import FeedbackError
+from ml_backend.feedback.database import Database, events
+from ml_backend.feedback.events import Hint, Kind
+
+T = TypeVar("T")
+InThread = Callable[[Callable[[], T]], Awaitable[T]]
+
+MOST_WAITING = 20_000  # hints in memory that are not on the disk
+PATIENCE = 0.04  # seconds; Label Studio saves an annotation while it waits for the answer
+LONGEST_PAUSE = 3600  # seconds between tries
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An object that events are about.
+
+    Attributes:
+        kind, project, object: as in a :class:`~ml_backend.feedback.events.Hint`.
+        payload: of the latest event.
+        last: id of the latest event; those that come while it is judged have higher ones, and stay.
+        tries: how often it was tried before.
+    """
+
+    kind: Kind
+    project: int
+    object: int
+    payload: bytes
+    last: int
+    tries: int
+
+
+class Journal:
+    """The events of a database.
+
+    Args:
+        database: where they are kept.
+        in_thread: runs a function in the one thread that writes.
+    """
+
+    def __init__(self, database: Database, in_thread: "InThread[None]") -> None:
+        self._database = database
+        self._in_thread = in_thread
+        self._waiting: list[tuple[Sequence[Hint], asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def append(self, hints: Sequence[Hint]) -> None:
+        """Write hints; when this returns they are on the disk.
+
+        Raises:
+            FeedbackError: they could not be written in time. They may be, later.
+        """
+        if not hints:
+            return
+        if sum(len(each) for each, _ in self._waiting) + len(hints) > MOST_WAITING:
+            raise FeedbackError(
+                f"more than {MOST_WAITING} events wait for the database; `prelabel feedback sync` catches up"
+            )
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written.add_done_callback(_seen)
+        self._waiting.append((hints, written))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+        try:
+            await asyncio.wait_for(asyncio.shield(written), PATIENCE)
+        except TimeoutError:
+            raise FeedbackError(
+                "the database did not take the event in time; `prelabel feedback sync` catches up"
+            ) from None
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                try:
+                    await self._in_thread(lambda batch=batch: self._insert(batch))  # type: ignore[misc]
+                except Exception as error:
+                    for _, written in batch:
+                        written.set_exception(error)
+                else:
+                    for _, written in batch:
+                        written.set_result(None)
+        finally:
+            self._writing = None
+
+    def _insert(self, batch: Sequence[tuple[Sequence[Hint], object]]) -> None:
+        now = time.time()
+        rows = [
+            {
+                "kind": hint.kind,
+                "project": hint.project,
+                "object": hint.object,
+                "payload": hint.payload or None,
+                "received_at": now,
+                "due_at": now,
+                "tries": 0,
+                "problem": "",
+            }
+            for hints, _ in batch
+            for hint in hints
+        ]
+        with self._database.writing() as connection:
+            connection.execute(insert(events), rows)
+
+    async def drain(self) -> None:
+        """Wait until everything that was appended is written or refused."""
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+
+
+def due(database: Database, most: int) -> list[Due]:
+    """Return what is to be looked at now, the longest waiting first, each object once."""
+    with database.reading() as connection:
+        if connection is None:
+            return []
+        what = (events.c.kind, events.c.project, events.c.object)
+        latest = (
+            select(*what, func.max(events.c.id).label("last"), func.max(events.c.tries).label("tries"))
+            .where(events.c.due_at <= time.time())
+            .group_by(*what)
+            .order_by(func.min(events.c.id))
+            .limit(most)
+            .subquery()
+        )
+        query = select(latest, events.c.payload).join(events, events.c.id == latest.c.last).order_by(latest.c.last)
+        return [
+            Due(row.kind, row.project, row.object, row.payload or b"", row.last, row.tries)
+            for row in connection.execute(query)
+        ]
+
+
+def pending(database: Database, project: int | None = None) -> tuple[int, str]:
+    """Return how many events wait to be judged, and why the latest that failed did, or nothing."""
+    with database.reading() as connection:
+        if connection is None:
+            return 0, ""
+        whose = events.c.project == project if project is not None else events.c.id > 0
+        count = connection.execute(select(func.count()).select_from(events).where(whose)).scalar_one()
+        problem = connection.execute(
+            select(events.c.problem).where(whose, events.c.problem != "").order_by(events.c.id.desc()).limit(1)
+        ).scalar()
+        return count, problem or ""
+
+
+def settle(done: Due) -> "delete":  # type: ignore[valid-type]
+    """Return the statement that takes an object's events out of the journal; run it in the transaction that keeps the facts."""
+    return delete(events).where(_about(done))
+
+
+def postpone(database: Database, failed: Due, problem: str) -> None:
+    """Let an object be tried again later, each time after twice as long."""
+    pause = min(LONGEST_PAUSE, 2.0 ** min(failed.tries, 20))
+    with database.writing() as connection:
+        connection.execute(
+            update(events)
+            .where(_about(failed))
+            .values(due_at=time.time() + pause, tries=failed.tries + 1, problem=problem)
+        )
+
+
+def _about(what: Due) -> "and_":  # type: ignore[valid-type]
+    return and_(
+        events.c.kind == what.kind,
+        events.c.project == what.project,
+        events.c.object == what.object,
+        events.c.id <= what.last,
+    )
+
+
+def _seen(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()  # whoever waited may have gone

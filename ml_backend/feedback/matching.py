@@ -1,0 +1,77 @@
+"""Which box is which: one to one, by overlap. Boxes are float32 [N, 4], ``ymin, xmin, ymax, xmax``, normalized."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from ml_backend.detections import iou
+
+SAME_OBJECT = 0.5  # IoU from which two boxes can mean one object, as in PASCAL VOC and in COCO's AP50
+
+Boxes = NDArray[np.float32]
+Overlaps = NDArray[np.float32]
+
+
+def assign(overlaps: Overlaps) -> list[tuple[int, int]]:
+    """Pair rows with columns, one to one: as many pairs as there can be, among those the ones that overlap most.
+
+    The Hungarian method over ``1 + IoU`` where the IoU is at least :data:`SAME_OBJECT`, so that no pair is given up for a better
+    overlap of others.
+
+    Args:
+        overlaps: float32 [N, M], 0 to 1.
+
+    Returns:
+        Pairs of row and column, each with at least :data:`SAME_OBJECT`.
+    """
+    allowed = overlaps >= SAME_OBJECT
+    if not allowed.any():
+        return []
+    rows, columns = linear_sum_assignment(np.where(allowed, 1 + overlaps.astype(np.float64), 0), maximize=True)
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]
+
+
+def match(overlaps: Overlaps, labels: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
+    """Pair boxes with others: first those of the same label, then whatever is left.
+
+    People draw a Person and its Clothing in nearly the same place; without the first round the two could change places.
+
+    Args:
+        overlaps: float32 [N, M] of boxes with others.
+        labels: N labels of the boxes.
+        others: M labels of the others.
+    """
+    same = np.array([[label == other for other in others] for label in labels], bool).reshape(overlaps.shape)
+    pairs = assign(np.where(same, overlaps, 0))
+    left = overlaps.copy()
+    for row, column in pairs:
+        left[row, :] = left[:, column] = 0
+    return pairs + assign(left)
+
+
+def right_in_order(boxes: Boxes, truth: Boxes) -> NDArray[np.bool_]:
+    """Tell which boxes are right when they are shown one after the other, the best first.
+
+    A box is right if it makes the assignment of all boxes so far to ``truth`` larger by one. So the number of right ones among the
+    first k is the size of the largest assignment of those k, for every k: precision is known at every threshold at once.
+
+    Args:
+        boxes: float32 [N, 4], by falling score.
+        truth: float32 [M, 4].
+
+    Returns:
+        bool [N].
+    """
+    right = np.zeros(len(boxes), bool)
+    if not len(boxes) or not len(truth):
+        return right
+    overlaps = iou(boxes, truth)
+    candidates = np.flatnonzero((overlaps >= SAME_OBJECT).any(axis=1))  # nothing else can ever be right
+    size = 0
+    for number, place in enumerate(candidates, 1):
+        grown = len(assign(overlaps[candidates[:number]]))
+        right[place] = grown > size
+        size = grown
+    return right

@@ -1,0 +1,153 @@
+"""Reads Label Studio's rectangle regions, whoever drew them, as labelled boxes. Regions come from outside and may be anything."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ml_backend.labels import Control
+from ml_backend.redaction import printable
+
+RECTANGLES = {"rectanglelabels", "rectangle"}
+LONGEST_LABEL = 200  # characters
+
+
+class LabelledBox(NamedTuple):
+    """One rectangle under one label.
+
+    Attributes:
+        control: ``from_name`` of the control that draws it.
+        item: which image of the control's list it is on; 0 where there is one image.
+        label: of the project; empty where nobody gave it one.
+        edges: ``ymin, xmin, ymax, xmax``, 0 to 1 of the displayed picture.
+        score: of the detection that it was, 0 to 1; 0 for what people drew.
+    """
+
+    control: str
+    item: int
+    label: str
+    edges: tuple[float, float, float, float]
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRegions:
+    """What could be read of a list of regions.
+
+    Attributes:
+        boxes: rectangles on pictures, clipped to them; one with several labels is there under each.
+        odd: how many regions were something else, by kind: ``rotated`` (taken as the upright box around it), ``beyond the picture``
+            (clipped), ``outside the picture``, ``other control``, ``unreadable`` (all three left out).
+    """
+
+    boxes: list[LabelledBox] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
+
+
+def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
+    """Read the ``result`` of an annotation or a prediction.
+
+    Args:
+        regions: the list that it should be.
+        controls: the rectangle controls of the project.
+    """
+    read = ReadRegions()
+    if not isinstance(regions, list):
+        read.odd["unreadable"] += regions is not None
+        return read
+    names = {control.from_name for control in controls}
+    labels_of_pairs = {control.labels_name for control in controls if control.labels_name}
+    usable = [region for region in regions if isinstance(region, dict)]
+    read.odd["unreadable"] += len(regions) - len(usable)
+    words = _labels_by_id(usable)
+    for region in usable:
+        if region.get("type") == "labels" and region.get("from_name") in labels_of_pairs:
+            continue  # the other half of a rectangle
+        if region.get("type") not in RECTANGLES or region.get("from_name") not in names:
+            read.odd["other control"] += 1
+            continue
+        _read_rectangle(region, words, read)
+    return read
+
+
+def _read_rectangle(region: Mapping[str, Any], words: Mapping[str, list[str]], read: ReadRegions) -> None:
+    value = region.get("value")
+    numbers = (
+        [_number(value.get(name)) for name in ("x", "y", "width", "height")] if isinstance(value, dict) else [math.nan]
+    )
+    if not isinstance(value, dict) or not all(map(math.isfinite, numbers)):
+        read.odd["unreadable"] += 1
+        return
+    left, top, width, height = numbers
+    rotation = _number(value.get("rotation") or 0)
+    if rotation % 360:
+        read.odd["rotated"] += 1
+        shape = (_number(region.get("original_width") or 1), _number(region.get("original_height") or 1))
+        left, top, width, height = upright((left, top, width, height), rotation, shape)
+    edges = (top / 100, left / 100, (top + height) / 100, (left + width) / 100)
+    clipped = tuple(min(1.0, max(0.0, edge)) for edge in edges)
+    ymin, xmin, ymax, xmax = clipped
+    if not (ymax > ymin and xmax > xmin):  # NaN fails both
+        read.odd["outside the picture"] += 1
+        return
+    if any(abs(edge - inside) > 1e-4 for edge, inside in zip(edges, clipped, strict=True)):
+        read.odd["beyond the picture"] += 1
+    item = region.get("item_index")
+    own = value.get("rectanglelabels")
+    labels = _texts(own) if own else words.get(str(region.get("id")), [])
+    for label in labels or [""]:
+        read.boxes.append(
+            LabelledBox(
+                str(region["from_name"]),
+                item if isinstance(item, int) and item >= 0 else 0,
+                label,
+                (ymin, xmin, ymax, xmax),
+                min(1.0, max(0.0, _number(region.get("score") or 0))),
+            )
+        )
+
+
+def upright(
+    rectangle: tuple[float, float, float, float], rotation: float, shape: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Return the upright rectangle around one that is turned.
+
+    Label Studio turns clockwise about the top left corner, in pixels, while its numbers are percent of width and of height.
+
+    Args:
+        rectangle: left, top, width, height, in percent of the picture.
+        rotation: degrees, clockwise.
+        shape: width and height of the picture, in pixels.
+
+    Returns:
+        Left, top, width, height, in percent.
+    """
+    left, top, width, height = rectangle
+    across, down = shape
+    sine, cosine = math.sin(math.radians(rotation)), math.cos(math.radians(rotation))
+    corners = [
+        (x * cosine - y * sine, x * sine + y * cosine)
+        for x in (0, width * across / 100)
+        for y in (0, height * down / 100)
+    ]
+    xs, ys = [x / across * 100 for x, _ in corners], [y / down * 100 for _, y in corners]
+    return left + min(xs), top + min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _labels_by_id(regions: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for region in regions:
+        value = region.get("value")
+        if region.get("type") == "labels" and isinstance(value, dict):
+            found.setdefault(str(region.get("id")), []).extend(_texts(value.get("labels")))
+    return found
+
+
+def _texts(values: object) -> list[str]:
+    texts = [values] if isinstance(values, str) else values if isinstance(values, list) else []
+    return list(dict.fromkeys(printable(text, LONGEST_LABEL) for text in texts if isinstance(text, str) and text))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

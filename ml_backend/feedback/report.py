@@ -1,0 +1,291 @@
+"""What pre-annotation is worth in a project: figures from facts, for people and for scripts."""
+
+import heapq
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_backend.feedback.calibration import LEAST_BOXES
+from ml_backend.feedback.evidence import GRID, Evidence, Where, begin, threshold_in
+from ml_backend.feedback.facts import Annotation
+from ml_backend.feedback.statistics import Share
+from ml_backend.feedback.verdicts import (
+    DRAWN_OUTCOMES,
+    SHOWN_OUTCOMES,
+    DrawnOutcome,
+    Look,
+    ShownOutcome,
+    count_edits,
+    judge_drawn,
+    judge_shown,
+    looks,
+)
+from ml_backend.labels import Policy
+
+WORST = 12
+
+
+@dataclass
+class Outcomes:
+    """How many shown and drawn boxes came to what."""
+
+    shown: Counter[str] = field(default_factory=Counter)
+    drawn: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def precision(self) -> Share:
+        """Shown boxes that people left on their object under their label."""
+        return Share(self.shown["kept"] + self.shown["nudged"], self.shown.total())
+
+    @property
+    def recall(self) -> Share:
+        """Drawn boxes that had been shown under their label."""
+        return Share(self.drawn["found"], self.drawn.total())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "shown": {name: self.shown[name] for name in SHOWN_OUTCOMES},
+            "drawn": {name: self.drawn[name] for name in DRAWN_OUTCOMES},
+            "precision": share_to_json(self.precision),
+            "recall": share_to_json(self.recall),
+        }
+
+
+@dataclass
+class Effort:
+    """What annotations cost, by edit and in seconds."""
+
+    annotations: int = 0
+    edits: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values; the median of the seconds, since somebody always goes for a coffee."""
+        return {
+            "annotations": self.annotations,
+            "edits": {name: self.edits[name] for name in ("nudged", "relabeled", "deleted", "added")},
+            "edits_per_picture": self.edits.total() / self.annotations if self.annotations else None,
+            "median_seconds": statistics.median(self.seconds) if self.seconds else None,
+            "timed": len(self.seconds),
+        }
+
+
+@dataclass(frozen=True)
+class JudgedBox:
+    """A box to show: what became of it, in the frame of its picture."""
+
+    edges: tuple[float, float, float, float]
+    label: str
+    outcome: ShownOutcome | DrawnOutcome
+
+
+@dataclass(frozen=True)
+class WorstPicture:
+    """A picture that took many edits.
+
+    Attributes:
+        task, annotation: ids of Label Studio.
+        edits: how many of each kind.
+        reference: where the picture is, as the task says.
+        boxes: shown ones that were not kept, and drawn ones that were not shown.
+    """
+
+    task: int
+    annotation: int
+    edits: Counter[str]
+    reference: str
+    boxes: list[JudgedBox]
+
+
+@dataclass
+class Report:
+    """The figures of a project.
+
+    Attributes:
+        evidence: what the annotations say about the policy that is in force now, at every threshold.
+        labels: outcomes by label.
+        versions: outcomes by the model version of the prediction that was shown.
+        seen, unseen: effort where boxes were seen, and where there were none to see.
+        annotations, skipped: how many there are.
+        audited: annotations of pictures whose boxes were withheld.
+        twice: tasks with more than one annotation.
+        unjudged: why annotations are left out, with how many.
+        odd: regions that are no plain rectangles, by kind.
+        worst: most edits first.
+    """
+
+    evidence: Evidence
+    labels: dict[Where, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
+    versions: dict[str, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
+    seen: Effort = field(default_factory=Effort)
+    unseen: Effort = field(default_factory=Effort)
+    annotations: int = 0
+    skipped: int = 0
+    audited: int = 0
+    twice: int = 0
+    unjudged: Counter[str] = field(default_factory=Counter)
+    odd: Counter[str] = field(default_factory=Counter)
+    worst: list[WorstPicture] = field(default_factory=list)
+
+    @property
+    def total(self) -> Outcomes:
+        """Outcomes of all boxes that were seen."""
+        whole = Outcomes()
+        for outcomes in self.versions.values():
+            whole.shown += outcomes.shown
+            whole.drawn += outcomes.drawn
+        return whole
+
+    def group(self, *, biased: bool) -> tuple[Share, Share]:
+        """Return precision and recall of what the policy would show now, where boxes were seen or were not."""
+        shares = [
+            (evidence.precision(threshold, biased=biased), evidence.recall(threshold, biased=biased))
+            for where, evidence in self.evidence.labels.items()
+            for threshold in [threshold_in(self.evidence.policy, where)]
+        ]
+        precisions, recalls = [each for each, _ in shares], [each for _, each in shares]
+        return _sum(precisions), _sum(recalls)
+
+    def basis(self) -> str:
+        """Return in a sentence what the figures rest on."""
+        seen, unseen = self.seen.annotations, self.unseen.annotations
+        if not seen and not unseen:
+            return "There is no annotation to judge yet."
+        if not self.audited:
+            others = f" {unseen} began without boxes for other reasons." if unseen else ""
+            return (
+                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people who see a box "
+                f"tend to keep it, so precision is probably a little too high. PRELABEL_AUDIT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
+            )
+        return (
+            f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no boxes were shown. Where the two groups differ by more "
+            "than their intervals, people kept boxes because they were there, or found objects that they would have missed."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "annotations": self.annotations,
+            "skipped": self.skipped,
+            "audited": self.audited,
+            "tasks_with_several_annotations": self.twice,
+            "not_judged": dict(self.unjudged),
+            "odd_regions": dict(self.odd),
+            "basis": self.basis(),
+            "total": self.total.to_json(),
+            "labels": [
+                {
+                    "control": where.control,
+                    "label": where.label,
+                    "in_config": where in labels_in_config,
+                    "small_sample": outcomes.shown.total() < LEAST_BOXES,
+                    "threshold": threshold_in(self.evidence.policy, where),
+                    **outcomes.to_json(),
+                    "curve": self.curve(where),
+                }
+                for labels_in_config in [set(begin(self.evidence.policy).labels)]
+                for where, outcomes in self.labels.items()
+            ],
+            "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
+            "seen": self.seen.to_json() | self._group_to_json(biased=True),
+            "unseen": self.unseen.to_json() | self._group_to_json(biased=False),
+            "worst": [
+                {"task": each.task, "annotation": each.annotation, "edits": dict(each.edits)} for each in self.worst
+            ],
+        }
+
+    def _group_to_json(self, *, biased: bool) -> dict[str, Any]:
+        precision, recall = self.group(biased=biased)
+        return {"precision_now": share_to_json(precision), "recall_now": share_to_json(recall)}
+
+    def curve(self, where: Where) -> list[dict[str, float | int]]:
+        """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
+        evidence = self.evidence.of(where)
+        shown, right = evidence.at_every_threshold()
+        return [
+            {"threshold": threshold, "shown": total, "right": hits, "drawn": evidence.drawn.total()}
+            for threshold, total, hits in zip(GRID.tolist(), shown.tolist(), right.tolist(), strict=True)
+            if total
+        ]
+
+
+def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
+    """Judge annotations.
+
+    Args:
+        annotations: of one project.
+        policy: what is in force there now; what people were shown is in the annotations.
+    """
+    report = Report(begin(policy))
+    report.labels.update({where: Outcomes() for where in report.evidence.labels})
+    tasks: Counter[int] = Counter()
+    worst: list[tuple[int, int, WorstPicture]] = []
+    for annotation in annotations:
+        if annotation.skipped:
+            report.skipped += 1
+            continue
+        report.annotations += 1
+        tasks[annotation.task] += 1
+        report.odd.update(annotation.odd)
+        if annotation.problem:
+            report.unjudged[annotation.problem.partition(": ")[2] or annotation.problem] += 1
+            continue
+        report.audited += annotation.audited
+        picture = _judge(annotation, policy, report)
+        if picture is not None:
+            # The id keeps equal ones in order, since pictures cannot be compared.
+            heapq.heappush(worst, (picture.edits.total(), -annotation.id, picture))
+            if len(worst) > WORST:
+                heapq.heappop(worst)
+    report.twice = sum(count > 1 for count in tasks.values())
+    report.worst = [picture for _, _, picture in sorted(worst, key=lambda each: each[:2], reverse=True)]
+    return report
+
+
+def _judge(annotation: Annotation, policy: Policy, report: Report) -> WorstPicture | None:
+    """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
+    effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
+    effort.annotations += 1
+    if annotation.seconds is not None:
+        effort.seconds.append(annotation.seconds)
+    edits: Counter[str] = Counter()
+    boxes: list[JudgedBox] = []
+    for look in looks(annotation, policy):
+        report.evidence.add(look)
+        shown, drawn = judge_shown(look), judge_drawn(look)
+        if not look.biased:
+            continue
+        report.versions[annotation.version].shown.update(shown)
+        report.versions[annotation.version].drawn.update(drawn)
+        for box, outcome in zip(look.shown, shown, strict=True):
+            report.labels[Where(box.control, box.label)].shown[outcome] += 1
+        for box, found in zip(look.drawn, drawn, strict=True):
+            report.labels[Where(box.control, box.label)].drawn[found] += 1
+        edits += count_edits(look, shown)
+        boxes += _corrected(look, shown, drawn)
+    effort.edits += edits
+    if not edits:
+        return None
+    reference = annotation.pictures[0].reference if len(annotation.pictures) == 1 else ""
+    return WorstPicture(annotation.task, annotation.id, edits, reference, boxes)
+
+
+def _corrected(look: Look, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:
+    return [
+        JudgedBox(box.edges, box.label, outcome)
+        for box, outcome in zip([*look.shown, *look.drawn], [*shown, *drawn], strict=True)
+    ]
+
+
+def _sum(shares: Iterable[Share]) -> Share:
+    shares = list(shares)
+    return Share(sum(each.hits for each in shares), sum(each.total for each in shares))
+
+
+def share_to_json(share: Share) -> dict[str, Any]:
+    """Return a share and its interval as plain JSON values."""
+    low, high = share.interval
+    return {"hits": share.hits, "total": share.total, "value": share.value, "low": low, "high": high}

@@ -1,0 +1,43 @@
+"""How sure a share is."""
+
+from typing import NamedTuple
+
+Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+
+
+class Share(NamedTuple):
+    """A share with its 95 % interval: ``hits`` of ``total``; of nothing it is None, and could be anything."""
+
+    hits: int
+    total: int
+
+    @property
+    def value(self) -> float | None:
+        """The share itself."""
+        return self.hits / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of its 95 % interval."""
+        return wilson(self.hits, self.total)
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927).
+
+    It assumes that cases are independent, which boxes of one picture are not quite.
+
+    Args:
+        count: cases that are so, at least 0.
+        total: all cases.
+
+    Returns:
+        Lower and upper end, 0 to 1; of no cases, 0 and 1.
+    """
+    if not total:
+        return 0.0, 1.0
+    share = count / total
+    scale = 1 + Z95**2 / total
+    middle = (share + Z95**2 / (2 * total)) / scale
+    half = Z95 / scale * (share * (1 - share) / total + Z95**2 / (4 * total**2)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)

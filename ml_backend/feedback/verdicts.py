@@ -1,0 +1,142 @@
+"""What became of each box: of those that were shown, and of those that people drew."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.detections import Detections, iou
+from ml_backend.feedback.facts import Annotation
+from ml_backend.feedback.matching import Boxes, assign, match
+from ml_backend.feedback.regions import LabelledBox
+from ml_backend.labels import Control, Fate, LabelMap, Policy
+
+UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is nobody's correction
+SUSPECTED = 0.05  # lowest score at which a detection under another label counts as the same object
+IDENTICAL = 0.99  # IoU from which a shown box and a detection are one and the same
+
+Flags = NDArray[np.bool_]
+ShownOutcome = Literal["kept", "nudged", "relabeled", "deleted"]
+DrawnOutcome = Literal["found", "hidden", "other label", "not found"]
+SHOWN_OUTCOMES: tuple[ShownOutcome, ...] = ("kept", "nudged", "relabeled", "deleted")
+DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "not found")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture of one annotation, under one control.
+
+    Attributes:
+        control, label_map: as the policy has them now.
+        detections: everything that the detector found.
+        fates: what the policy makes of each.
+        drawn: what was submitted.
+        shown: what the annotator was shown; where that was nothing, what the policy would show now.
+        biased: whether the annotator saw ``shown``.
+    """
+
+    control: Control
+    label_map: LabelMap
+    detections: Detections
+    fates: list[Fate]
+    drawn: list[LabelledBox]
+    shown: list[LabelledBox]
+    biased: bool
+
+
+def looks(annotation: Annotation, policy: Policy) -> Iterator[Look]:
+    """Yield what there is to judge in an annotation, under a policy."""
+    found: dict[object, list[Detections]] = {source: [] for source in policy.sources}
+    places = {(source.key, source.is_list): source for source in policy.sources}
+    for picture in annotation.pictures:
+        # The label config may have changed since: other keys are not looked at.
+        for is_list in (False, True):
+            source = places.get((picture.key, is_list))
+            if source is not None and (is_list or picture.item == 0):
+                found[source].append(picture.detections)
+    biased = annotation.shown is not None and not annotation.audited
+    label_maps = {control.from_name: label_map for control, label_map in policy.controls}
+    for control, item, detections, fates in policy.explain(found):  # type: ignore[arg-type]
+        here = (control.from_name, item)
+        drawn = [box for box in annotation.drawn if (box.control, box.item) == here]
+        if biased:
+            shown = [box for box in annotation.shown or () if (box.control, box.item) == here]
+        else:
+            kept = [fate for fate in fates if fate.kind == "kept"]
+            shown = [_as_shown(fate, detections, *here) for fate in kept]
+        yield Look(control, label_maps[control.from_name], detections, fates, drawn, shown, biased)
+
+
+def _as_shown(fate: Fate, detections: Detections, control: str, item: int) -> LabelledBox:
+    ymin, xmin, ymax, xmax = np.clip(detections.boxes[fate.row].astype(np.float64), 0, 1).tolist()
+    return LabelledBox(control, item, fate.label, (ymin, xmin, ymax, xmax), float(detections.scores[fate.row]))
+
+
+def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
+    """Return boxes as float32 [N, 4], ``ymin, xmin, ymax, xmax``."""
+    return np.array([box.edges for box in boxes], np.float32).reshape(-1, 4)
+
+
+def judge_shown(look: Look) -> list[ShownOutcome]:
+    """Tell what became of each shown box."""
+    overlaps = iou(edges_of(look.shown), edges_of(look.drawn))
+    outcomes: list[ShownOutcome] = ["deleted"] * len(look.shown)
+    for row, column in match(overlaps, _labels(look.shown), _labels(look.drawn)):
+        if look.shown[row].label != look.drawn[column].label:
+            outcomes[row] = "relabeled"
+        else:
+            outcomes[row] = "kept" if overlaps[row, column] >= UNTOUCHED else "nudged"
+    return outcomes
+
+
+def judge_drawn(look: Look) -> list[DrawnOutcome]:
+    """Tell of each drawn box whether the detector had found it, and why it was not shown.
+
+    In this order, each one to one: shown under its label; found under its label, but not shown; shown, or found with a score of at
+    least :data:`SUSPECTED`, under another label or none of the project; not found.
+    """
+    outcomes: list[DrawnOutcome] = ["not found"] * len(look.drawn)
+    drawn, shown, raw = edges_of(look.drawn), edges_of(look.shown), look.detections.boxes
+    with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
+    same_shown = _equal(_labels(look.drawn), _labels(look.shown))
+    raw_labels = [fate.label for fate in look.fates]
+    same_raw = _equal(_labels(look.drawn), raw_labels)
+    free_shown, free_raw = np.ones(len(shown), bool), np.ones(len(raw), bool)
+
+    def settle(overlaps: Boxes, allowed: Flags, free: Flags, outcome: DrawnOutcome) -> None:
+        open_rows = np.array([each == "not found" for each in outcomes], bool)
+        for row, column in assign(np.where(allowed & open_rows[:, None] & free[None, :], overlaps, 0)):
+            outcomes[row] = outcome
+            free[column] = False
+
+    settle(with_shown, same_shown, free_shown, "found")
+    taken = iou(raw, shown[~free_shown]) >= IDENTICAL
+    free_raw &= ~taken.any(axis=1)
+    settle(with_raw, same_raw, free_raw, "hidden")
+    settle(with_shown, ~same_shown, free_shown, "other label")
+    settle(with_raw, ~same_raw & (look.detections.scores >= SUSPECTED)[None, :], free_raw, "other label")
+    return outcomes
+
+
+def count_edits(look: Look, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
+    """Return what an annotator had to do: ``nudged``, ``relabeled``, ``deleted``, and ``added`` boxes.
+
+    Args:
+        look: one picture of an annotation.
+        outcomes: of its shown boxes, by :func:`judge_shown`.
+    """
+    edits: Counter[str] = Counter(outcome for outcome in outcomes if outcome != "kept")
+    edits["added"] = len(look.drawn) - (len(outcomes) - edits["deleted"])
+    return edits
+
+
+def _labels(boxes: Sequence[LabelledBox]) -> list[str]:
+    return [box.label for box in boxes]
+
+
+def _equal(ours: Sequence[str], theirs: Sequence[str]) -> Flags:
+    same: Flags = np.array([[one == other for other in theirs] for one in ours], bool).reshape(len(ours), len(theirs))
+    return same

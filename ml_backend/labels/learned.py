@@ -1,0 +1,60 @@
+"""What corrections have taught about a project, as a label config could say it: thresholds, and labels for classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from ml_backend.labels.controls import Control
+
+
+@dataclass(frozen=True)
+class Learned:
+    """One revision of what was learned. The label config's own attributes win over all of it.
+
+    Attributes:
+        thresholds: lowest score that is shown, 0 to 1, by ``from_name`` of the control and label.
+        classes: the label that a class goes to, by ``from_name`` of the control and the class's MID (its name where it has none).
+    """
+
+    thresholds: tuple[tuple[str, str, float], ...] = ()
+    classes: tuple[tuple[str, str, str], ...] = ()
+
+    @classmethod
+    def of(
+        cls, thresholds: Mapping[tuple[str, str], float], classes: Mapping[tuple[str, str], str] | None = None
+    ) -> Self:
+        """Return the same whatever the order in which it was found out."""
+        return cls(
+            tuple(sorted((*where, value) for where, value in thresholds.items())),
+            tuple(sorted((*which, label) for which, label in (classes or {}).items())),
+        )
+
+    def applied_to(self, control: Control) -> Control:
+        """Return the control with learned thresholds, where neither it nor the label says one itself."""
+        thresholds = {label: value for name, label, value in self.thresholds if name == control.from_name}
+        if control.score_threshold is not None or not thresholds:
+            return control
+        labels = tuple(
+            replace(label, score_threshold=thresholds.get(label.value)) if label.score_threshold is None else label
+            for label in control.labels
+        )
+        return replace(control, labels=labels)
+
+    def classes_of(self, control: Control) -> dict[str, str]:
+        """Return the labels that classes go to under a control, by MID or name."""
+        return {known: label for name, known, label in self.classes if name == control.from_name}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {"thresholds": self.thresholds, "classes": self.classes}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        return cls(
+            tuple((str(control), str(label), float(value)) for control, label, value in values["thresholds"]),
+            tuple((str(control), str(known), str(label)) for control, known, label in values["classes"]),
+        )
+
+
+NOTHING_LEARNED = Learned()

@@ -1,0 +1,35 @@
+"""What the routes work with."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from ml_backend.feedback.listening import Listener
+from ml_backend.feedback.revisions import CurrentRevisions
+from ml_backend.feedback.training import Trainer
+from ml_backend.pipeline import Pipeline
+from ml_backend.server.status import EventCounts, ProjectStatuses
+from ml_backend.settings import Settings
+
+
+@dataclass
+class Service:
+    """What the routes work with, for as long as the application runs."""
+
+    settings: Settings
+    pipeline: Pipeline
+    revisions: CurrentRevisions
+    listener: Listener
+    trainer: Trainer
+    start_warnings: list[str]
+    statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
+    events: EventCounts = field(default_factory=EventCounts)
+
+
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service)]

@@ -1,0 +1,58 @@
+"""The route that Label Studio posts events to, and its Start Training button."""
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import JSONResponse
+
+from ml_backend.feedback.events import START_TRAINING
+from ml_backend.feedback.training import Trained
+from ml_backend.server.auth import Credentials, authenticate
+from ml_backend.server.schemas import WebhookResponse
+from ml_backend.server.service import ServiceOf
+
+LARGEST_EVENT = 50_000_000  # bytes; an annotation of 10,000 boxes has 4 MB
+
+router = APIRouter()
+
+
+@router.post("/webhook", status_code=201, response_model=WebhookResponse, response_model_exclude_none=True)
+async def webhook(request: Request, given: Credentials, service: ServiceOf) -> Any:
+    """Take an event. Label Studio sends no authentication with them, so they are hints, and what they are about is read back.
+
+    Only the Start Training button comes with user and password where those are set, and must.
+    """
+    body = await request.body()
+    if len(body) > LARGEST_EVENT:
+        raise HTTPException(
+            413, f"over the limit of {LARGEST_EVENT:,} bytes for events; `prelabel feedback sync` catches up"
+        )
+    event = await service.listener.take(body)
+    service.events.count(event.action)
+    if event.action == START_TRAINING:
+        await authenticate(request, given)
+        if not event.project:
+            raise HTTPException(422, "the event names no project")
+        return _told(event.project, await service.trainer.train(event.project))
+    return WebhookResponse(status="kept" if service.listener.listens and event.hints else "counted")
+
+
+def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:
+    if trained is None:
+        answer = WebhookResponse(
+            status="training", job=f"prelabel-{project}", message="it goes on; /status shows the revision"
+        )
+        return JSONResponse(answer.model_dump(exclude_none=True), 202)
+    revision = trained.revision or trained.lesson.current
+    changes = [
+        f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"
+        for each in trained.lesson.proposal.labels
+        if each.threshold_before != each.threshold_after
+    ] + [f"{each.class_name} -> {each.label}" for each in trained.lesson.proposal.relabelings]
+    number = revision.number if revision else 0
+    return WebhookResponse(
+        status="trained" if trained.revision else "unchanged",
+        job=f"prelabel-{project}-revision-{number}",
+        revision=number,
+        message="; ".join([*changes, *trained.problems]) or "nothing to change",
+    )

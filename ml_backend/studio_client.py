@@ -1,0 +1,142 @@
+"""Label Studio's API through its SDK: with patience while it restarts, and errors that say what to do."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import httpx
+from label_studio_sdk import LabelStudio
+from label_studio_sdk.core.api_error import ApiError
+
+from ml_backend.errors import LabelStudioError
+from ml_backend.redaction import printable
+from ml_backend.settings import Settings
+
+T = TypeVar("T")
+
+PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can start again
+PAGE = 100  # tasks
+
+
+class UncertainError(Exception):
+    """A request got no answer: if it changes something, it may or may not have been done."""
+
+
+class GoneError(LabelStudioError):
+    """What was asked for is not there."""
+
+
+class StudioClient:
+    """The Label Studio of the settings.
+
+    Args:
+        settings: where it is, and the token.
+        pauses: seconds between tries of what may be asked again.
+
+    Raises:
+        LabelStudioError: none is set.
+    """
+
+    def __init__(self, settings: Settings, pauses: tuple[float, ...] = PAUSES) -> None:
+        if settings.label_studio_url is None or settings.label_studio_api_key is None:
+            raise LabelStudioError("projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)")
+        self.url = settings.label_studio_url
+        self._pauses = pauses
+        self.sdk = LabelStudio(base_url=self.url, api_key=settings.label_studio_api_key.get_secret_value(), timeout=60)
+
+    def project(self, number: int) -> Any:
+        """Return a project, as the SDK gives it."""
+        return self.ask(f"project {number}", lambda: self.sdk.projects.get(number))
+
+    def label_config(self, project: int) -> str:
+        """Return the label config of a project."""
+        return str(self.project(project).label_config)
+
+    def tasks(
+        self, project: int, *, first: int = 0, last: int | None = None, annotated: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yield tasks of a project in the order of their ids, whole (data, annotations, predictions), a page at a time.
+
+        Args:
+            project: its id.
+            first: lowest id.
+            last: highest id, or None for no end.
+            annotated: only those that have annotations, skipped ones not counted.
+        """
+        while True:
+            conditions = [_condition("id", "greater_or_equal", first)]
+            conditions += [] if last is None else [_condition("id", "less_or_equal", last)]
+            conditions += [_condition("total_annotations", "greater", 0)] if annotated else []
+            page = self._page(project, "and", conditions)
+            yield from page
+            if len(page) < PAGE:
+                return
+            first = page[-1]["id"] + 1
+
+    def tasks_by_id(self, project: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Return those of at most :data:`PAGE` tasks that there are, whole."""
+        return self._page(project, "or", [_condition("id", "equal", number) for number in numbers]) if numbers else []
+
+    def _page(self, project: int, conjunction: str, conditions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        query = {"filters": {"conjunction": conjunction, "items": conditions}, "ordering": ["tasks:id"]}
+        # The data manager's list rather than the task itself, which Label Studio would ask predictions for.
+        list_page = partial(self.sdk.tasks.list, project=project, fields="all", page_size=PAGE, query=json.dumps(query))
+        return self.ask(
+            f"the tasks of project {project}",
+            lambda: [json.loads(task.json()) for task in islice(list_page(), PAGE)],
+        )
+
+    def ask(self, what: str, call: Callable[[], T]) -> T:
+        """Call what may be called again, until Label Studio answers or the pauses are used up."""
+        for pause in (*self._pauses, None):
+            try:
+                return self.change(what, call)
+            except UncertainError as error:
+                if pause is None:
+                    raise LabelStudioError(
+                        f"Label Studio at {self.url} does not answer ({error}); what is done is kept: run the same command again"
+                    ) from None
+                time.sleep(pause)
+        raise AssertionError
+
+    def change(self, what: str, call: Callable[[], T]) -> T:
+        """Call what changes something, once.
+
+        Raises:
+            UncertainError: no answer came.
+            LabelStudioError: Label Studio refuses it.
+        """
+        try:
+            return call()
+        except httpx.TransportError as error:
+            raise UncertainError(str(error) or type(error).__name__) from None
+        except (httpx.RequestError, ValueError) as error:  # such as redirects in circles, or a page of a proxy
+            cause = printable(str(error), 300)
+            raise LabelStudioError(f"what answers at {self.url} is not Label Studio as it should be: {cause}") from None
+        except ApiError as error:
+            status = error.status_code or 0
+            if status >= 500 or status == 429:
+                raise UncertainError(f"{what}: status {status}") from None
+            raise self._refusal(what, status, error.body) from None
+
+    def _refusal(self, what: str, status: int, body: object) -> LabelStudioError:
+        if status == 401:
+            return LabelStudioError(
+                f"Label Studio at {self.url} refuses the token; what is done is kept: set LABEL_STUDIO_API_KEY to one that is good, "
+                "and run the same command again"
+            )
+        if status == 404:
+            return GoneError(
+                f"Label Studio at {self.url} has no such thing as {what}, or the user of the token may not see it"
+            )
+        return LabelStudioError(
+            f"Label Studio at {self.url} refused {what}: status {status}, {printable(str(body), 500)}"
+        )
+
+
+def _condition(name: str, operator: str, value: int) -> dict[str, Any]:
+    """Return a filter of Label Studio's data manager."""
+    return {"filter": f"filter:tasks:{name}", "operator": operator, "value": value, "type": "Number"}

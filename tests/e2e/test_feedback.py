@@ -1,0 +1,258 @@
+"""The whole loop on a real Label Studio and photographs: predicted, corrected, reported, trained, predicted again."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import httpx
+import labels as ground_truth
+import numpy as np
+import pytest
+from annotator import Annotator
+from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from ml_backend.detections import iou
+from ml_backend.feedback.statistics import wilson
+
+TARGET = 0.8
+CONFIG = ground_truth.config(model_target_precision=str(TARGET))
+
+
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not become so"
+        time.sleep(0.1)
+
+
+@dataclass
+class Loop:
+    """A project of photographs whose predictions have been corrected.
+
+    Attributes:
+        label_studio, server: what runs.
+        project: its id.
+        settings: environment of the server, for commands beside it.
+        annotator: knows what it did.
+        tasks: name of the photograph by task id.
+    """
+
+    label_studio: LabelStudio
+    server: Prelabel
+    project: int
+    settings: dict[str, str]
+    annotator: Annotator
+    tasks: dict[int, str]
+
+    def prelabel(self, *arguments: str) -> Any:
+        """Run a command of Prelabel; gives what it printed."""
+        command = [sys.executable, "-m", "ml_backend", *arguments]
+        done = subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if "--json" in arguments else done.stdout
+
+    def report(self) -> Any:
+        """Return the report."""
+        return self.prelabel("report", "--project", str(self.project), "--json")
+
+
+@pytest.fixture(scope="module")
+def loop(
+    shared: Path, label_studio: LabelStudio, start_prelabel: StartPrelabel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Loop]:
+    """Import 80 photographs, predict them, correct them all through the API as the interface does, and wait for the events."""
+    settings = {
+        "PRELABEL_DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('feedback') / 'feedback.sqlite3'}",
+        "PRELABEL_CACHE_FILE": str(tmp_path_factory.mktemp("cache") / "cache.sqlite3"),
+        "LABEL_STUDIO_URL": label_studio.url,
+        "LABEL_STUDIO_API_KEY": TOKEN,
+    }
+    settings |= {"PRELABEL_MODEL": str(shared / "models" / "openimages-subset-detector-hub")}
+    server = start_prelabel(**settings)
+    project = label_studio.create_project(CONFIG, title="Photographs")
+    folder = label_studio.files / "photos"
+    folder.mkdir()
+    label_studio.api(
+        "POST",
+        "/api/storages/localfiles",
+        json={"project": project, "path": str(folder), "use_blob_urls": True, "title": "photos"},
+    )
+    files = sorted((shared / "photos" / "images").glob("*.jpg"))
+    for file in files:
+        (folder / file.name).write_bytes(file.read_bytes())
+    label_studio.import_tasks(
+        project, [{"data": {"image": f"/data/local-files/?d=photos/{file.name}"}} for file in files]
+    )
+    label_studio.connect(project, server.url)
+    label_studio.retrieve(project)
+    truth = ground_truth.truth()
+    annotator = Annotator()
+    names: dict[int, str] = {}
+    predictions = label_studio.predictions(project)
+    sizes = {each["file_name"]: (each["width"], each["height"]) for each in instances(shared)["images"]}
+    for task in label_studio.tasks(project):
+        number = int(task["id"])
+        names[number] = task["data"]["image"].rpartition("/")[2]
+        (prediction,) = predictions[number]
+        annotation = annotator.correct(prediction, truth[names[number]], sizes[names[number]])
+        label_studio.api("POST", f"/api/tasks/{number}/annotations", json=annotation)
+    done = Loop(label_studio, server, project, settings, annotator, names)
+    wait_until(lambda: server.status()["learning"]["waiting"] == 0 and done.report()["annotations"] == len(names))
+    yield done
+    server.stop()
+
+
+def instances(shared: Path) -> Any:
+    """Return the ground truth as it is stored."""
+    return json.loads((shared / "photos" / "instances.json").read_text())
+
+
+def test_outcomes_are_what_the_annotator_did(loop: Loop) -> None:
+    """Box by box: nobody tells Prelabel what was kept, moved, renamed, deleted or added."""
+    report = loop.report()
+    shown, done = report["total"]["shown"], loop.annotator.done
+    assert {
+        "kept": done["kept"],
+        "nudged": done["moved"],
+        "relabeled": done["relabeled"],
+        "deleted": done["deleted"],
+    } == shown
+    assert report["seen"]["edits"]["added"] == done["added"]
+    assert report["annotations"] == report["seen"]["annotations"] == len(loop.tasks)
+    assert report["seen"]["median_seconds"] > 5
+
+
+def test_figures_equal_those_computed_from_detections_and_annotations(loop: Loop) -> None:
+    """At several thresholds, from what Label Studio has stored and what `/explain` says, by another method of matching."""
+    thresholds = (0.1, 0.3, 0.5, 0.75)
+    shown: Counter[tuple[str, float]] = Counter()
+    right: Counter[tuple[str, float]] = Counter()
+    everything = ground_truth.config(model_score_threshold="0")
+    for number in loop.tasks:
+        task = loop.label_studio.api("GET", f"/api/tasks/{number}")
+        body = {"task": task, "label_config": everything, "project": f"{loop.project}.1"}
+        answer = httpx.post(f"{loop.server.url}/explain", json=body, timeout=60).json()
+        kept = [each for each in answer["images"][0]["detections"] if each["fate"] == "kept"]
+        values = [region["value"] for region in task["annotations"][0]["result"]]
+        for label, threshold in product(ground_truth.LABELS, thresholds):
+            boxes = [each["box"] for each in kept if each["label"] == label and each["score"] >= threshold]
+            drawn = [
+                [v["y"] / 100, v["x"] / 100, (v["y"] + v["height"]) / 100, (v["x"] + v["width"]) / 100]
+                for v in values
+                if v["rectanglelabels"] == [label]
+            ]
+            shown[label, threshold] += len(boxes)
+            right[label, threshold] += largest_matching(boxes, drawn)
+    curves = {
+        (label["label"], point["threshold"]): (point["shown"], point["right"])
+        for label in loop.report()["labels"]
+        for point in label["curve"]
+    }
+    direct = {where: (shown[where], right[where]) for where in product(ground_truth.LABELS, thresholds) if shown[where]}
+    assert direct == {where: counts for where, counts in curves.items() if where[1] in thresholds}
+    assert sum(count for count, _ in direct.values()) > 500
+
+
+def largest_matching(boxes: list[Any], drawn: list[Any]) -> int:
+    """Return how many boxes can have a drawn one each, with an IoU of at least one half."""
+    if not boxes or not drawn:
+        return 0
+    overlaps = iou(np.array(boxes, np.float32), np.array(drawn, np.float32)) >= 0.5
+    return int((maximum_bipartite_matching(csr_matrix(overlaps), perm_type="column") >= 0).sum())
+
+
+def test_start_training_sets_thresholds_and_runs_no_model(loop: Loop) -> None:
+    """The button answers with the revision; Label Studio is told another version, asks again, and the cache answers."""
+    (backend,) = loop.label_studio.api("GET", f"/api/ml?project={loop.project}")
+    before = loop.label_studio.predictions(loop.project)
+    runs = loop.server.status()["model_runs"]
+    proposed = loop.prelabel("calibrate", "--project", str(loop.project), "--json")
+    assert (proposed["revision"], proposed["applied"], proposed["anything"]) == (0, False, True)
+
+    loop.label_studio.api("POST", f"/api/ml/{backend['id']}/train")
+    assert loop.server.status(loop.project)["revision"] == 1
+    (person,) = [each for each in proposed["labels"] if each["label"] == "Person"]
+    assert person["threshold_after"] != person["threshold_before"] == 0.3
+    assert wilson(person["right_after"], person["shown_after"])[0] >= TARGET
+    lower = round(person["threshold_after"] - 0.01, 2)
+    points = {
+        point["threshold"]: point
+        for label in loop.report()["labels"]
+        if label["label"] == "Person"
+        for point in label["curve"]
+    }
+    assert all(wilson(points[t]["right"], points[t]["shown"])[0] < TARGET for t in points if t <= lower)
+
+    loop.label_studio.retrieve(loop.project)
+    after = loop.label_studio.predictions(loop.project)
+    newest = {number: max(stored, key=lambda each: int(each["id"])) for number, stored in after.items()}
+    assert {len(stored) for stored in after.values()} == {2}
+    (old,) = {each["model_version"] for stored in before.values() for each in stored}
+    (new,) = {each["model_version"] for each in newest.values()}
+    assert new != old
+    people = [
+        region["score"]
+        for each in newest.values()
+        for region in each["result"]
+        if region["value"]["rectanglelabels"] == ["Person"]
+    ]
+    assert len(people) == person["shown_after"]
+    assert min(people) >= person["threshold_after"]
+    assert loop.server.status()["model_runs"] == runs
+
+
+def test_training_again_changes_nothing_and_going_back_does(loop: Loop) -> None:
+    """What is in force is the outcome of the same corrections; `--revert` restores the version from before, letter by letter."""
+    url, project = loop.server.url, loop.project
+    answer = httpx.post(f"{url}/webhook", json={"action": "START_TRAINING", "project": {"id": project}}, timeout=90)
+    assert (answer.status_code, answer.json()["status"], answer.json()["revision"]) == (201, "unchanged", 1)
+    versions = {each["model_version"] for stored in loop.label_studio.predictions(project).values() for each in stored}
+    assert "goes back to the beginning" in loop.prelabel("calibrate", "--project", str(project), "--revert")
+    setup = {"project": f"{project}.1", "schema": CONFIG, "hostname": loop.label_studio.url, "access_token": TOKEN}
+
+    def told() -> str:
+        return str(httpx.post(f"{url}/setup", json=setup, timeout=10).json()["model_version"])
+
+    first = min(loop.label_studio.api("GET", f"/api/predictions?project={project}"), key=lambda each: int(each["id"]))
+    wait_until(lambda: told() == first["model_version"], 10)
+    assert first["model_version"] in versions
+    loop.prelabel("calibrate", "--project", str(project), "--apply", "--author", "Ada")
+    wait_until(lambda: loop.server.status(project)["revision"] == 3, 10)
+    assert told() in versions - {first["model_version"]}
+
+
+def test_sync_changes_nothing_after_events_and_sees_what_they_did_not_say(loop: Loop) -> None:
+    """The same facts whether told or looked up; a deleted annotation, a skipped task and a deleted task leave the report."""
+    before = loop.report()
+    said = loop.prelabel("feedback", "sync", "--project", str(loop.project))
+    assert f"{len(loop.tasks)} annotations, 0 of them judged now" in said
+    assert loop.report() == before
+
+    deleted, skipped, gone = list(loop.tasks)[:3]
+    annotations = {
+        number: loop.label_studio.api("GET", f"/api/tasks/{number}/annotations")[0]["id"]
+        for number in (deleted, skipped)
+    }
+    loop.label_studio.api("DELETE", f"/api/annotations/{annotations[deleted]}/")
+    loop.label_studio.api(
+        "PATCH", f"/api/annotations/{annotations[skipped]}/", json={"was_cancelled": True, "result": []}
+    )
+    loop.label_studio.api("DELETE", f"/api/tasks/{gone}/")
+    wait_until(lambda: loop.report()["annotations"] == len(loop.tasks) - 3)
+    assert loop.report()["skipped"] == 1
+    page = loop.server.log.parent / "report.html"
+    loop.prelabel("report", "--project", str(loop.project), "--html", str(page))
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == 12
+    assert "http://" not in text.replace("http://www.w3.org", "")
