@@ -56,7 +56,7 @@ async def test_task_becomes_a_prediction(pipeline: Callable[..., Any], pictures:
         assert (region["original_width"], region["original_height"]) == (320, 200)
         assert region["value"]["x"] == pytest.approx(12.5, abs=0.5)
         assert region["value"]["width"] == pytest.approx(18.75, abs=0.7)
-        assert answer["model_version"] == pipe.model_version(BALLOON_CONFIG)
+        assert answer["model_version"] == pipe.policies.version_for(BALLOON_CONFIG)
 
 
 async def test_answers_stand_in_the_order_of_the_tasks(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
@@ -139,7 +139,7 @@ async def test_config_that_cannot_be_served_is_the_reason_of_every_task(pipeline
     async with pipeline() as (pipe, _):
         answers = await pipe.predict([task("http://x/a.png"), task("http://x/b.png")], "<View/>")
         assert [answer.code for answer in answers] == ["bad_label_config"] * 2
-        assert pipe.model_version("<View/>") != pipe.model_version("<View></View>")
+        assert pipe.policies.version_for("<View/>") != pipe.policies.version_for("<View></View>")
 
 
 async def test_failure_that_nobody_thought_of_fails_one_task(
