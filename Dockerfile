@@ -11,10 +11,11 @@ RUN uv pip install --python /opt/prelabel --no-cache --no-deps .
 FROM python:3.12-slim
 COPY --from=build /opt/prelabel /opt/prelabel
 # Folders that the service may write to even where fresh volumes are mounted over them.
-RUN useradd --uid 10001 --create-home prelabel && mkdir /models /cache && chown prelabel /models /cache
+RUN useradd --uid 10001 --create-home prelabel && mkdir /models /cache /data && chown prelabel /models /cache /data
 USER prelabel
-ENV PATH=/opt/prelabel/bin:$PATH TFHUB_CACHE_DIR=/models PRELABEL_CACHE_FILE=/cache/cache.sqlite3 PYTHONUNBUFFERED=1
-VOLUME ["/models", "/cache"]
+ENV PATH=/opt/prelabel/bin:$PATH TFHUB_CACHE_DIR=/models PRELABEL_CACHE_FILE=/cache/cache.sqlite3 \
+    PRELABEL_DATABASE_URL=sqlite:////data/feedback.sqlite3 PYTHONUNBUFFERED=1
+VOLUME ["/models", "/cache", "/data"]
 EXPOSE 9090
 # The port opens only when the detector is loaded and warm; the first start may have to download it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10m --retries=3 \

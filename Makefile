@@ -9,7 +9,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor test test-fast chromium bench serve lint format lock clean
+.PHONY: help demo doctor test test-fast chromium postgres bench serve lint format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -19,6 +19,8 @@ export UV
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
 export PRELABEL_CACHE_FILE ?= $(CURDIR)/.cache/cache.sqlite3
+# Not below .cache: what people corrected cannot be computed again, and `make clean` leaves it.
+export PRELABEL_DATABASE_URL ?= sqlite:///$(CURDIR)/data/feedback.sqlite3
 
 help:
 	@sed -n '3,9s/^#   //p' Makefile
@@ -32,7 +34,7 @@ serve: .venv/ready
 doctor: .venv/ready
 	$(BIN)/prelabel doctor
 
-test: .venv/ready chromium
+test: .venv/ready chromium postgres
 	$(BIN)/pytest
 
 # The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
@@ -41,6 +43,13 @@ chromium:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 		then echo "installing Debian's chromium for the browser test"; apt-get update -qq && apt-get install -qq -y chromium >/dev/null; \
 		else echo "Chromium is missing: the browser test will be skipped (install the package chromium)"; fi
+
+# Corrections are tested on both databases that they can be kept in.
+postgres:
+	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+		then echo "installing Debian's postgresql for the tests of it"; apt-get update -qq && apt-get install -qq -y postgresql >/dev/null; \
+		else echo "Postgres is missing: its tests will be skipped (install the package postgresql)"; fi
 
 test-fast: .venv/ready
 	$(BIN)/pytest -m "not slow"

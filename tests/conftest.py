@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from picture_server import PictureServer, picture_server
+from postgres_server import PostgresServer, postgres_server
 from redis_server import RedisServer, redis_server
 
 from ml_backend.logs import configure_logging
@@ -90,6 +91,22 @@ def redis(_redis_of_the_session: RedisServer) -> RedisServer:
     """Give a real Redis server, empty; for tests that leave it running."""
     _redis_of_the_session.client.flushall()
     return _redis_of_the_session
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give a real Postgres server."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty database for corrections, of both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'feedback.sqlite3'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import importlib.util
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from redis import AuthenticationError, Redis, RedisError, ResponseError
 
 
@@ -29,8 +29,7 @@ class RedisServer:
     """One server on a port of its own, with its data in memory only."""
 
     def __init__(self, folder: str, *arguments: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = Redis.from_url(self.url)
         self._arguments = arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,15 +60,15 @@ async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[i
     from ml_backend.feedback.revisions import CurrentRevisions
     from ml_backend.pipeline import Pipeline
 
-    revisions = CurrentRevisions(settings)
-    revisions.refresh()
-    async with Pipeline(settings, detector, revisions.learned) as pipeline:
-        listener = Listener(settings, pipeline)
-        with err.status("reading tasks") as status:
-            try:
-                return await listener.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
-            finally:
-                await listener.close()
+    with closing(CurrentRevisions(settings)) as revisions:
+        revisions.refresh()
+        async with Pipeline(settings, detector, revisions.learned) as pipeline:
+            listener = Listener(settings, pipeline)
+            with err.status("reading tasks") as status:
+                try:
+                    return await listener.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
+                finally:
+                    await listener.close()
 
 
 @app.command()
@@ -89,8 +90,7 @@ def report(
         from ml_backend.feedback.revisions import history
         from ml_backend.labels import NOTHING_LEARNED, Policy
 
-        database = Database(settings)
-        with database.reading() as connection, err.status("judging"):
+        with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
             about = get_project(connection, project)
             past = history(connection, project)
             policy = Policy.from_label_config(
@@ -100,7 +100,7 @@ def report(
                 learned=past[-1].learned if past else NOTHING_LEARNED,
             )
             figures = make_report(annotations_of(connection, project), policy)
-        waiting, problem = pending(database, project)
+            waiting, problem = pending(database, project)
         if html is not None:
             from ml_backend.feedback.report_page import draw_worst, render
 
@@ -199,15 +199,15 @@ def calibrate(
         from ml_backend.feedback.database import Database
         from ml_backend.feedback.learning import learn
 
-        database = Database(settings)
         who = author or _user()
-        if revert:
-            told = str(revisions.revert(database, project, author=who))
-            out.print(f"in force: {told}", highlight=False, markup=False)
-            return
-        with err.status("judging"):
-            lesson = learn(database, settings, project, target)
-        revision = lesson.apply(database, who) if apply else None
+        with closing(Database(settings)) as database:
+            if revert:
+                told = str(revisions.revert(database, project, author=who))
+                out.print(f"in force: {told}", highlight=False, markup=False)
+                return
+            with err.status("judging"):
+                lesson = learn(database, settings, project, target)
+            revision = lesson.apply(database, who) if apply else None
         number = revision.number if revision else lesson.current.number if lesson.current else 0
         if as_json:
             values: dict[str, Any] = {"project": project, "revision": number, "applied": revision is not None}

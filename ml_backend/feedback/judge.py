@@ -133,9 +133,9 @@ class Judge:
         if not all(annotation.skipped for annotation in changed):
             controls = controls_of(project.label_config)
             seen, problem = await self._look(task, project, controls)
-            shown = self._reconstructed(number, project, seen) if shown_is_unknown else _shown(task)
             fraction = self._settings.audit_fraction
             withholds = any(withheld(each.version.digest, fraction) for found in seen.values() for each in found)
+            shown = self._reconstructed(number, project, seen, withholds) if shown_is_unknown else _shown(task)
             pictures = tuple(_pictures(task, seen))
             for place, (each, annotation) in enumerate(zip(new, changed, strict=True)):
                 if not annotation.skipped:
@@ -171,7 +171,7 @@ class Judge:
             return {}, printable(f"task {task['id']}: {error}", 500)
 
     def _reconstructed(
-        self, task: int, project: Project, seen: Mapping[Source, Sequence[Seen]]
+        self, task: int, project: Project, seen: Mapping[Source, Sequence[Seen]], withholds: bool
     ) -> dict[object, tuple[str, Any]]:
         """Return what would be shown now: an event does not say what was."""
         if not seen:
@@ -182,7 +182,7 @@ class Judge:
             return {}
         version = self._pipeline.policies.version_of(policy)
         found = {source: [each.detections for each in of_source] for source, of_source in seen.items()}
-        return {0: (version, policy.predict(task, found, version)["result"])}
+        return {0: (version, [] if withholds else policy.predict(task, found, version)["result"])}
 
     async def keep(self, project: int, judged: Sequence[Judged], settle: Iterable[Any] = ()) -> None:
         """Keep facts and run further statements, in one transaction.

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, free_port, stop, wait_for
+from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, stop, wait_for
 from PIL import Image
+from ports import free_port
 from samples import stored_as
 
 from ml_backend.demo.scenes import draw_scene, encode

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from ports import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 EMAIL, PASSWORD = "a@b.co", "passw0rd1234"
@@ -30,12 +30,6 @@ ENVIRONMENT = {
     "FEATURE_FLAGS_OFFLINE": "true",
     "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
 }
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

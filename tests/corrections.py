@@ -1,0 +1,54 @@
+"""Annotations that tests make themselves."""
+
+from typing import Any
+
+from samples import BALLOON_CONFIG
+
+from ml_backend.detections import Detections
+from ml_backend.feedback.facts import Annotation, SeenPicture
+from ml_backend.feedback.regions import LabelledBox
+from ml_backend.labels import NOTHING_LEARNED, Learned, Policy
+
+Edges = tuple[float, float, float, float]
+
+BOX = (0.1, 0.1, 0.5, 0.5)
+NEARLY = (0.1, 0.1, 0.5, 0.49)  # IoU 0.975 with BOX
+MOVED = (0.1, 0.1, 0.5, 0.4)  # IoU 0.75
+LESS = (0.1, 0.1, 0.5, 0.28)  # IoU 0.45
+AWAY = (0.6, 0.6, 0.9, 0.9)
+
+PAIR_CONFIG = (
+    '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
+    '<Labels name="what" toName="image"><Label value="Balloon"/><Label value="Kite"/></Labels></View>'
+)
+PEOPLE_CONFIG = (
+    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+    '<Label value="Person"/><Label value="Clothing"/><Label value="Worker"/></RectangleLabels></View>'
+)
+
+
+def policy_of(xml: str = BALLOON_CONFIG, *, score_threshold: float = 0.3, learned: Learned = NOTHING_LEARNED) -> Policy:
+    """Decide a policy for whatever detector."""
+    return Policy.from_label_config(xml, score_threshold=score_threshold, class_list=None, learned=learned)
+
+
+def box(label: str, edges: Edges = BOX, *, control: str = "label", item: int = 0) -> LabelledBox:
+    """Return a box that somebody drew, or was shown."""
+    return LabelledBox(control, item, label, edges)
+
+
+def cell(number: int) -> Edges:
+    """Return one of a hundred places that lie apart from each other."""
+    row, column = divmod(number, 10)
+    return (row / 10, column / 10, row / 10 + 0.08, column / 10 + 0.08)
+
+
+def seen(*found: Detections, key: str = "image") -> tuple[SeenPicture, ...]:
+    """Return the pictures of a task, one for each set of detections."""
+    return tuple(SeenPicture(key, item, f"{item}.jpg", each) for item, each in enumerate(found))
+
+
+def annotation(*drawn: LabelledBox, number: int = 1, **more: Any) -> Annotation:
+    """Return an annotation of project 3 with some boxes; what nobody says is not there."""
+    facts = {"project": 3, "task": number, "annotator": 1, "updated_at": "2026-01-01T00:00:00Z", "skipped": False}
+    return Annotation(id=number, drawn=drawn, **(facts | more))

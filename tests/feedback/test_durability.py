@@ -1,0 +1,135 @@
+"""The service is killed while events come: what was answered 2xx is judged, once."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from picture_server import PictureServer
+from ports import free_port
+from samples import BALLOON_CONFIG, balloon_file
+
+from ml_backend.feedback.database import Database
+from ml_backend.feedback.facts import annotations_of
+from ml_backend.feedback.journal import pending
+from ml_backend.settings import Settings
+
+EVENTS = 500
+KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "4"))  # twenty take about four minutes a database
+
+
+def _event(number: int, image: str) -> bytes:
+    width = 1 + number % 90  # tells one annotation from the next
+    value = {"x": 1, "y": 1, "width": width, "height": 5, "rotation": 0, "rectanglelabels": ["Balloon"]}
+    region = {"id": "r", "type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
+    annotation = {"id": number, "task": number, "result": [region], "updated_at": "2026-01-01"}
+    body = {
+        "action": "ANNOTATION_CREATED",
+        "project": {"id": 3, "label_config": BALLOON_CONFIG},
+        "annotation": annotation,
+        "task": {"id": number, "data": {"image": image}},
+    }
+    return json.dumps(body).encode()
+
+
+class Sender(threading.Thread):
+    """Sends an event a moment until all of them were answered 2xx. Label Studio would not send again; this one does, to have 500."""
+
+    def __init__(self, port: int, image: str) -> None:
+        super().__init__(daemon=True)
+        self.left = list(range(1, EVENTS + 1))
+        random.Random(5).shuffle(self.left)  # noqa: S311 - decides an order
+        self.answered: set[int] = set()
+        self._url = f"http://127.0.0.1:{port}/webhook"
+        self._image = image
+
+    def run(self) -> None:
+        """Send."""
+        with httpx.Client(timeout=5) as client:
+            while self.left:
+                number = self.left.pop()
+                try:
+                    status = client.post(self._url, content=_event(number, self._image)).status_code
+                except httpx.TransportError:
+                    status = 0
+                if status == 201:
+                    self.answered.add(number)
+                else:
+                    self.left.insert(0, number)
+                time.sleep(0.004 * KILLS)  # so that there is something left to send after each kill
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_event_that_was_answered_is_judged_once(
+    database_url: str, pictures: PictureServer, models_dir: Path, tmp_path: Path
+) -> None:
+    """500 events, SIGKILL at random moments of receiving and judging; what was refused or broken off may count or not."""
+    image = pictures.add("/balloon.png", balloon_file())
+    port = free_port()
+    settings = {
+        "PRELABEL_DATABASE_URL": database_url,
+        "PRELABEL_TRUST_WEBHOOKS": "true",
+        "PRELABEL_MODEL": "demo",
+        "TFHUB_CACHE_DIR": str(models_dir),
+        "PRELABEL_CACHE_FILE": str(tmp_path / "cache.sqlite3"),
+    }
+    sender = Sender(port, image)
+    choose = random.Random(6)  # noqa: S311 - decides when to kill
+    killed = 0
+    for run in range(KILLS + 1):
+        command = [sys.executable, "-m", "ml_backend", "serve", "--host", "127.0.0.1", "--port", str(port)]
+        with (tmp_path / f"serve-{run}.log").open("wb") as log:
+            process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
+        try:
+            _wait_for_health(port, process)
+            if not sender.is_alive():
+                sender.start()
+            if run < KILLS:
+                time.sleep(choose.uniform(0.05, 1.2))
+                process.send_signal(signal.SIGKILL)
+                killed += process.wait() == -signal.SIGKILL
+            else:
+                sender.join(120)
+                assert not sender.left
+                _wait_until_judged(database_url)
+        finally:
+            process.kill()
+            process.wait()
+    assert killed == KILLS
+    assert sender.answered == set(range(1, EVENTS + 1))
+    with closing(Database(Settings(database_url=database_url))) as database, database.reading() as connection:
+        kept = list(annotations_of(connection, 3))
+    assert [each.id for each in kept] == list(range(1, EVENTS + 1))
+    for each in kept:
+        (box,) = each.drawn
+        assert round((box.edges[3] - box.edges[1]) * 100) == 1 + each.id % 90
+        assert len(each.pictures) == 1
+
+
+def _wait_for_health(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert process.poll() is None
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    pytest.fail("the service did not start")
+
+
+def _wait_until_judged(database_url: str) -> None:
+    with closing(Database(Settings(database_url=database_url))) as database:
+        end = time.monotonic() + 120
+        while pending(database)[0]:
+            assert time.monotonic() < end, pending(database)
+            time.sleep(0.2)

@@ -1,0 +1,86 @@
+"""What Label Studio is answered when it posts events, and when somebody presses Start Training."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+Serve = Callable[..., str]
+
+ANNOTATED = {
+    "action": "ANNOTATION_CREATED",
+    "project": {"id": 3},
+    "annotation": {"id": 1, "task": 2},
+    "task": {"id": 2},
+}
+TRAINING = {"action": "START_TRAINING", "project": {"id": 3}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, "counted"),
+        ({"label_studio_url": "http://127.0.0.1:9", "label_studio_api_key": "t" * 40}, "kept"),
+        ({"trust_webhooks": True}, "kept"),
+    ],
+    ids=["nobody to ask", "read back with the token", "trusted"],
+)
+def test_events_are_kept_where_they_can_be_used(serve: Serve, settings: dict[str, Any], status: str) -> None:
+    """The answer says which; Label Studio does not look at it."""
+    answer = httpx.post(f"{serve(**settings)}/webhook", json=ANNOTATED)
+    assert (answer.status_code, answer.json()) == (201, {"status": status})
+
+
+def test_label_studio_that_is_away_makes_events_wait(serve: Serve) -> None:
+    """The status page says how many, and why."""
+    url = serve(label_studio_url="http://127.0.0.1:9", label_studio_api_key="t" * 40)
+    httpx.post(f"{url}/webhook", json=ANNOTATED)
+    end = time.monotonic() + 20
+    while not (state := httpx.get(f"{url}/status").json()["learning"])["problem"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert (state["listens"], state["waiting"]) == (True, 1)
+    page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
+    assert "1 events wait to be judged" in page
+
+
+def test_events_that_cannot_be_stored_are_refused(serve: Serve, tmp_path: Path) -> None:
+    """503 with the reason and what to do, within 50 ms of work, and everything else goes on."""
+    (tmp_path / "file").write_text("in the way of the folder")
+    url = serve(trust_webhooks=True, database_url=f"sqlite:///{tmp_path / 'file' / 'feedback.sqlite3'}")
+    answer = httpx.post(f"{url}/webhook", json=ANNOTATED)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "feedback")
+    assert "cannot be used" in answer.json()["error"]["message"]
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert httpx.get(f"{url}/status").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [(None, 401), (("me", "wrong"), 401), (("me", "pw"), 503)],
+    ids=["nothing", "wrong password", "right"],
+)
+def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None, status: int) -> None:
+    """It changes what is shown, and Label Studio sends user and password with it; with them it says that there is nothing to learn from."""
+    url = serve(basic_auth_user="me", basic_auth_pass="pw")
+    answer = httpx.post(f"{url}/webhook", json=TRAINING, auth=given)
+    assert answer.status_code == status
+    if status == 503:
+        assert "feedback sync --project 3" in answer.json()["error"]["message"]
+
+
+def test_training_of_no_project_is_refused(serve: Serve) -> None:
+    """With a reason."""
+    answer = httpx.post(f"{serve()}/webhook", content=json.dumps({"action": "START_TRAINING"}))
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, "the event names no project")
+
+
+def test_events_beyond_the_limit_are_refused(serve: Serve) -> None:
+    """413, and how to catch up."""
+    answer = httpx.post(f"{serve()}/webhook", content=b" " * 50_000_001, timeout=30)
+    assert answer.status_code == 413
+    assert "feedback sync" in answer.json()["error"]["message"]
