@@ -23,6 +23,7 @@ from label_studio_ml.model import LabelStudioMLBase
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
+from ml_backend.feedback.revisions import CurrentRevisions
 from ml_backend.pipeline import Answer, Pipeline
 from ml_backend.settings import load_settings
 
@@ -38,9 +39,12 @@ class _Engine:
             self._settings.model, self._settings.tfhub_cache_dir, workers=self._settings.inference_workers
         )
         self._loop = asyncio.new_event_loop()
+        revisions = CurrentRevisions(self._settings)
+        revisions.start()
         # A daemon, since the runner never tells when it is done: the process must be able to end.
         threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()
-        self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector).__aenter__())
+        self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector, revisions.learned).__aenter__())
+        atexit.register(revisions.close)
         atexit.register(lambda: self._run(self.pipeline.__aexit__(None, None, None)))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -95,5 +99,8 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
         return [[] if isinstance(answer, PrelabelError) else answer for answer in answers]
 
     def fit(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """Take an event and learn nothing from it. 1.0.9 calls it with tasks first, 2.x with ``event`` and ``data``."""
+        """Take an event and learn nothing from it. 1.0.9 calls it with tasks first, 2.x with ``event`` and ``data``.
+
+        What ``prelabel feedback sync`` and ``prelabel calibrate`` put into force counts here too.
+        """
         return {}

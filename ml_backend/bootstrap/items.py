@@ -100,12 +100,14 @@ class Found:
         item: what it is.
         detections: of each picture by the key of the task's data; nothing where the item was left alone.
         appearance: perceptual hash of its first picture.
+        digests: of the bytes of its pictures, in hex.
     """
 
     position: int
     item: Item
     detections: Mapping[str, list[Detections]]
     appearance: int
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import recorded
 from ml_backend.bootstrap.sources import Inputs
 from ml_backend.labels import Policy, Region, Source
+from ml_backend.policies import withheld
 
 
 class Engine(Protocol):
@@ -64,6 +65,7 @@ class Job:
         policy: what the label config says.
         version: the model version that predictions carry.
         reporter: is told how it goes.
+        audit_fraction: share of pictures whose boxes annotators do not get, 0 to 1.
     """
 
     inputs: Inputs
@@ -71,6 +73,7 @@ class Job:
     policy: Policy
     version: str
     reporter: Reporter
+    audit_fraction: float = 0
 
     def survey(self) -> None:
         """Take in the source: all of it the first time, and what is new or has changed later."""
@@ -90,8 +93,9 @@ class Job:
 
     def write(self, destinations: Sequence[Destination]) -> None:
         """Write everything that is known, to one destination after the other."""
-        predictions = JobPredictions(self.journal, self.policy, self.version)
         for destination in destinations:
+            fraction = self.audit_fraction if destination.for_annotators else 0
+            predictions = JobPredictions(self.journal, self.policy, self.version, fraction)
             with recorded(self.journal, destination):
                 self.reporter.wrote(destination.write(predictions))
 
@@ -103,6 +107,7 @@ class JobPredictions:
     journal: Journal
     policy: Policy
     version: str
+    audit_fraction: float = 0
 
     def __len__(self) -> int:
         """Return how many have pictures."""
@@ -125,6 +130,8 @@ class JobPredictions:
         detections = {place: found.detections[place.key] for place in self.policy.sources}
         # Named by the key, since tasks have no numbers before Label Studio gives them some.
         prediction = self.policy.predict(found.item.key, detections, self.version)
+        if any(withheld(digest, self.audit_fraction) for digest in found.digests):
+            prediction["result"] = []
         pictures = []
         for place, of_place in detections.items():
             values = found.item.task["data"][place.key]

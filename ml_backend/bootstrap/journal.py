@@ -240,15 +240,14 @@ class Journal:
             "AND position > ? ORDER BY position LIMIT ?"
         )
         for position, key, task, file, remains, looks in self._pages(select):
-            pictures = {
-                name: [self._picture(digest) for digest in digests]
-                for name, digests in json.loads(looks or "{}").items()
-            }
+            digests: dict[str, list[str]] = json.loads(looks or "{}")
+            pictures = {name: [self._picture(digest) for digest in of_key] for name, of_key in digests.items()}
             yield Found(
                 position,
                 item_of_row(key, task, file, remains if looks is None else ""),
                 {name: [detections for _, detections in of_key] for name, of_key in pictures.items()},
                 next((appearance for of_key in pictures.values() for appearance, _ in of_key), 0),
+                tuple(digest for of_key in digests.values() for digest in of_key),
             )
 
     def _picture(self, digest: str) -> tuple[int, Detections]:

@@ -52,7 +52,10 @@ class LocalEngine:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
         kept = _Kept(keep)
         pending = journal.pending()
-        known = lambda digest: digest in kept.digests or journal.has_picture(digest)  # noqa: E731 - two words
+
+        def known(digest: str) -> bool:
+            return digest in kept.digests or journal.has_picture(digest)
+
         async with Examiner(self._settings, self._detector, places, known) as examiner:
             try:
                 async with asyncio.TaskGroup() as group:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import override
 
 from ml_backend.bootstrap.items import Look, Outcome
 from ml_backend.bootstrap.journal import Counts
@@ -136,23 +137,28 @@ class Lines(Quiet):
         super().__init__(tally)
         self._told = 0.0
 
-    def surveyed(self, counts: Counts, repeated: int) -> None:  # noqa: D102
+    @override
+    def surveyed(self, counts: Counts, repeated: int) -> None:
         _tell("surveyed", **asdict(counts), repeated=repeated)
 
-    def examined(self, outcomes: Sequence[Outcome]) -> None:  # noqa: D102
+    @override
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
         super().examined(outcomes)
         if time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
             pending = self.pending - self.tally.items
             _tell("progress", **self.tally.facts(), pending=pending, eta=round(pending / self.tally.rate))
 
-    def wrote(self, sentence: str) -> None:  # noqa: D102
+    @override
+    def wrote(self, sentence: str) -> None:
         _tell("wrote", text=sentence)
 
-    def note(self, sentence: str) -> None:  # noqa: D102
+    @override
+    def note(self, sentence: str) -> None:
         _tell("note", text=sentence)
 
-    def estimated(self, pending: int, sheet: Path) -> None:  # noqa: D102
+    @override
+    def estimated(self, pending: int, sheet: Path) -> None:
         _tell(
             "estimated",
             **self.tally.facts(),
@@ -161,7 +167,8 @@ class Lines(Quiet):
             sheet=str(sheet),
         )
 
-    def ended(self, counts: Counts, advice: str) -> None:  # noqa: D102
+    @override
+    def ended(self, counts: Counts, advice: str) -> None:
         _tell("ended", **self.tally.facts(), total=asdict(counts), advice=advice)
 
 
@@ -185,20 +192,23 @@ class Watched(Quiet):
             speed_estimate_period=RATE_OVER,
         )
 
-    def surveyed(self, counts: Counts, repeated: int) -> None:  # noqa: D102
+    @override
+    def surveyed(self, counts: Counts, repeated: int) -> None:
         known = {"done before": counts.done, "failed before": counts.failed, "left alone": counts.left}
         parts = [f"{counts.total:,} in the source", *(f"{number:,} {what}" for what, number in known.items() if number)]
         if repeated:
             parts.append(f"{repeated:,} named more than once, which count once")
         self.note(", ".join(parts))
 
+    @override
     @contextmanager
-    def examining(self, pending: int) -> Iterator[None]:  # noqa: D102
+    def examining(self, pending: int) -> Iterator[None]:
         self._line = self._bar.add_task("", total=pending, rate=0.0, found="")
         with super().examining(pending), self._bar if pending else nullcontext():
             yield
 
-    def examined(self, outcomes: Sequence[Outcome]) -> None:  # noqa: D102
+    @override
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
         super().examined(outcomes)
         self._bar.update(
             self._line, completed=self.tally.items, rate=self.tally.rate, found=f"{self._numbers()}  {self._labels(4)}"
@@ -211,13 +221,16 @@ class Watched(Quiet):
     def _labels(self, most: int) -> str:
         return ", ".join(f"{label} {number:,}" for label, number in self.tally.labels.most_common(most)) or "nothing"
 
-    def wrote(self, sentence: str) -> None:  # noqa: D102
+    @override
+    def wrote(self, sentence: str) -> None:
         self.note(sentence)
 
-    def note(self, sentence: str) -> None:  # noqa: D102
+    @override
+    def note(self, sentence: str) -> None:
         self._console.print(sentence, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    def estimated(self, pending: int, sheet: Path) -> None:  # noqa: D102
+    @override
+    def estimated(self, pending: int, sheet: Path) -> None:
         self.note(f"found: {self._labels(20)}")
         seconds = pending / self.tally.rate
         self.note(
@@ -225,7 +238,8 @@ class Watched(Quiet):
         )
         self.note(f"drawn on {sheet}")
 
-    def ended(self, counts: Counts, advice: str) -> None:  # noqa: D102
+    @override
+    def ended(self, counts: Counts, advice: str) -> None:
         tally = self.tally
         if tally.items:
             self.note(

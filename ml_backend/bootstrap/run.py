@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,8 +26,9 @@ from ml_backend.bootstrap.sources import LOCAL_FILES, Inputs, open_inputs
 from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.cache import input_shaping
 from ml_backend.errors import BootstrapError
+from ml_backend.feedback.revisions import CurrentRevisions
 from ml_backend.images import APPEARANCE
-from ml_backend.labels import Control, Policy, parse_label_config
+from ml_backend.labels import NOTHING_LEARNED, Control, Learned, Policy, parse_label_config
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Run:
         else:
             self._inputs = None
         number = request.source if isinstance(request.source, int) else next(iter(self._projects), None)
+        self._project_number = number
         name = "prelabel-bootstrap" if number is None else f"prelabel-project-{number}"
         self._path = request.journal or journal_beside(self._files, name)
 
@@ -140,7 +142,7 @@ class Run:
         request = self._request
         threshold = self._settings.model_score_threshold
         policy = Policy.from_label_config(
-            request.label_config, score_threshold=threshold, class_list=detector.class_list
+            request.label_config, score_threshold=threshold, class_list=detector.class_list, learned=self._learned()
         )
         version = model_version(detector, self._settings, policy.digest)
         rule = Rule(version, request.include_annotated, request.refresh_stale)
@@ -151,7 +153,15 @@ class Run:
             reporter.note(sentence)
         if self._projects:
             reporter.note(f"the rule for tasks that exist: {rule}")
-        return Job(inputs, journal, policy, version, reporter), rule
+        return Job(inputs, journal, policy, version, reporter, self._settings.audit_fraction), rule
+
+    def _learned(self) -> Learned:
+        """Return what is in force in the project that predictions come from or go to, as the service would use it."""
+        if self._project_number is None:
+            return NOTHING_LEARNED
+        with closing(CurrentRevisions(self._settings)) as revisions:
+            revisions.refresh()
+            return revisions.learned(str(self._project_number))
 
     @contextmanager
     def _journal(self) -> Iterator[Journal]:

@@ -233,8 +233,9 @@ def _print_proposal(proposal: Proposal) -> None:
         )
         for each in proposal.relabelings:
             called = f"{each.agreeing.hits} of {each.agreeing.total}"
+            kinds = f" ({', '.join(each.kinds[:4])} and other kinds)" if each.kinds else ""
             table.add_row(
-                escape(each.class_name), escape(each.before) or "-", escape(each.label), called, str(each.boxes)
+                escape(each.class_name + kinds), escape(each.before) or "-", escape(each.label), called, str(each.boxes)
             )
         out.print(table)
     table = Table(

@@ -1,47 +1,18 @@
 """Sets thresholds and the label map from corrections, to a precision that somebody states. No network is trained, no model runs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.feedback.evidence import GRID, Evidence, LabelEvidence, Where, gather, labels_of, threshold_in
+from ml_backend.feedback.evidence import GRID, LabelEvidence, Where, gather, labels_of, threshold_in
 from ml_backend.feedback.facts import Annotation
+from ml_backend.feedback.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.statistics import Share, wilson
 from ml_backend.labels import Control, Learned, Policy
-from ml_backend.labels.mapping import LabelMap
-from ml_backend.open_images import open_images_classes
 
 LEAST_BOXES = 30  # judged boxes on which a threshold may rest
-LEAST_CASES = 10  # corrections on which a label for a class may rest
-CONSISTENT = 0.8  # lower end of the 95 % interval of the share of those corrections that agree
-WORTHWHILE = (
-    0.5  # share of a class's boxes that must be somebody's: else the label would get more wrong boxes than right ones
-)
 
 Load = Callable[[], Iterable[Annotation]]
-
-
-@dataclass(frozen=True)
-class Relabeling:
-    """A class that people call by one label again and again.
-
-    Attributes:
-        control: ``from_name`` of the control.
-        known: the class's MID, its name where it has none.
-        class_name: the class's name.
-        before: the label that it goes to now, or empty.
-        label: what people call it.
-        agreeing: how many of the corrected boxes of the class got that label.
-        boxes: all judged boxes of the class, those without an object too.
-    """
-
-    control: str
-    known: str
-    class_name: str
-    before: str
-    label: str
-    agreeing: Share
-    boxes: int
 
 
 @dataclass(frozen=True)
@@ -118,9 +89,7 @@ class Proposal:
         return {
             "annotations": self.annotations,
             "labels": [each.to_json() for each in self.labels],
-            "relabelings": [
-                vars(each) | {"agreeing": [each.agreeing.hits, each.agreeing.total]} for each in self.relabelings
-            ],
+            "relabelings": [each.to_json() for each in self.relabelings],
         }
 
 
@@ -130,7 +99,8 @@ def propose(
     """Work out what annotations teach.
 
     For each label the lowest threshold of :data:`GRID` at which at least :data:`LEAST_BOXES` judged boxes are shown and the lower end of
-    the 95 % Wilson interval of their precision reaches the target. For each class that people call by one label, that label.
+    the 95 % Wilson interval of their precision reaches the target. For each class that people call by one label, that label
+    (:mod:`~ml_backend.feedback.relabeling`).
 
     Args:
         load: gives the annotations, each time that it is called.
@@ -149,7 +119,7 @@ def propose(
     # Without what was learned, a threshold that a label has is the label config's own.
     own = {control.from_name: control for control, _ in policy_of(Learned()).controls}
     before = gather(load(), policy_of(current))
-    relabelings = list(_relabelings(before))
+    relabelings = relabelings_of(before)
     classes = {(control, known): label for control, known, label in current.classes}
     classes |= {(each.control, each.known): each.label for each in relabelings}
     thresholds: dict[tuple[str, str], float] = {(control, label): value for control, label, value in current.thresholds}
@@ -202,32 +172,3 @@ def _threshold(evidence: LabelEvidence, control: Control, where: Where, target: 
             return threshold, ""
     best = max(range(len(ends)), key=ends.__getitem__)
     return None, f"precision is surely above {ends[best]:.2f} at most (at {GRID[best]:.2f}), {target:g} is wanted"
-
-
-def _relabelings(evidence: Evidence) -> Iterable[Relabeling]:
-    label_maps = {control.from_name: (control, label_map) for control, label_map in evidence.policy.controls}
-    for (name, known), counts in sorted(evidence.classes.items()):
-        control, label_map = label_maps[name]
-        called = {label: count for label, count in counts.items() if label}
-        if not called:
-            continue
-        label = max(sorted(called), key=called.__getitem__)
-        agreeing = Share(called[label], sum(called.values()))
-        if (
-            agreeing.hits >= LEAST_CASES
-            and agreeing.interval[0] >= CONSISTENT
-            and agreeing.hits >= WORTHWHILE * counts.total()
-            and _may_go(control, label_map, known, label)
-        ):
-            class_name = open_images_classes().name_by_mid.get(known, known)
-            before = label_map.label_for(class_name, known) or ""
-            yield Relabeling(name, known, class_name, before, label, agreeing, counts.total())
-
-
-def _may_go(control: Control, label_map: LabelMap, known: str, label: str) -> bool:
-    """Tell whether a class may be given to a label: not if it goes there already, or if the label config says where it goes."""
-    now = label_map.assignment(open_images_classes().name_by_mid.get(known, known), known)
-    target: Sequence[bool] = [each.skip for each in control.labels if each.value == label]
-    if not target or target[0] or control.skip:
-        return False
-    return now is None or (now.label.value != label and now.rule != "predicted_values")

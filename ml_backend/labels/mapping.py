@@ -36,6 +36,9 @@ class LabelMap:
     4. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
        by ``model_hierarchy="false"`` on the control, or on a label, which then takes only what is called like it.
 
+    Attributes:
+        learned: what was given of the second, by the class's MID or name.
+
     Raises:
         LabelConfigError: two labels list the same class in ``predicted_values``.
     """
@@ -44,10 +47,11 @@ class LabelMap:
         self, control: Control, classes: ClassList | None = None, learned: Mapping[str, str] | None = None
     ) -> None:
         self._classes = classes or open_images_classes()
+        self.learned = dict(learned or {})
         self._by_mid: dict[str, Assignment] = {}
         self._foreign: dict[str, Assignment] = {}  # names of no Open Images class, folded: a detector may have its own
         self._claim_predicted(control)
-        self._claim_learned(control, learned or {})
+        self._claim_learned(control)
         self._claim_named(control)
         if control.hierarchy:
             self._inherit(control)
@@ -61,9 +65,9 @@ class LabelMap:
                         f"the labels {taken.label.value!r} and {label.value!r} both list {text!r} in their predicted_values"
                     )
 
-    def _claim_learned(self, control: Control, learned: Mapping[str, str]) -> None:
+    def _claim_learned(self, control: Control) -> None:
         by_value = {label.value: label for label in control.labels}
-        for text, value in learned.items():
+        for text, value in self.learned.items():
             if value in by_value:
                 self._claim(text, Assignment(by_value[value], "corrections"))
 

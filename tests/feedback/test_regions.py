@@ -347,7 +347,7 @@ _json = st.recursive(
 _number = st.floats(-200, 200) | _json
 _rotation = st.floats(allow_infinity=False) | st.booleans() | st.none() | st.text(max_size=2)
 _value = st.fixed_dictionaries(
-    {name: _number for name in ("x", "y", "width", "height")},
+    dict.fromkeys(("x", "y", "width", "height"), _number),
     optional={"rotation": _rotation, "rectanglelabels": _json, "labels": _json},
 )
 _region = st.fixed_dictionaries(
@@ -356,7 +356,7 @@ _region = st.fixed_dictionaries(
         "from_name": st.sampled_from(["label", "box", "what", "", None, 5]),
         "value": _value | _json,
     },
-    optional={name: _json for name in ("id", "score", "item_index", "original_width", "original_height")},
+    optional=dict.fromkeys(("id", "score", "item_index", "original_width", "original_height"), _json),
 )
 _regions = st.lists(_region | _plain | st.lists(_json, max_size=2), max_size=5)
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, ClassVar, Protocol
 
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.errors import BootstrapError
@@ -27,6 +27,8 @@ class OneOutput:
         output: which.
     """
 
+    for_annotators: ClassVar[bool] = False
+
     def __init__(self, output: Path) -> None:
         self.output = output
 
@@ -37,18 +39,18 @@ class OneOutput:
 
 
 class Destination(Protocol):
-    """Something that predictions are written to.
+    """Something that predictions are written to."""
 
-    Attributes:
-        output: the file or folder that it makes, or None where it makes none.
-        outputs: that, or the several files that it makes.
-    """
+    for_annotators: ClassVar[bool]
+    """Whether people correct what is written there, so that boxes may be withheld from them (``PRELABEL_AUDIT_FRACTION``)."""
 
     @property
-    def output(self) -> Path | None: ...  # noqa: D102
+    def output(self) -> Path | None:
+        """The file or folder that it makes, or None where it makes none."""
 
     @property
-    def outputs(self) -> list[Path]: ...  # noqa: D102
+    def outputs(self) -> list[Path]:
+        """That, or the several files that it makes."""
 
     def write(self, predictions: Predictions) -> str:
         """Write everything; gives what was done, as a sentence without its full stop.

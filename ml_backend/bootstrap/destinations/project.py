@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ml_backend.bootstrap.destinations.destination import Predictions
 from ml_backend.bootstrap.items import Predicted
@@ -38,8 +38,13 @@ class Project:
         own: whether the items of the job are the project's own tasks.
     """
 
+    for_annotators: ClassVar[bool] = True
     output = None
-    outputs: list[Path] = []  # noqa: RUF012 - it makes none
+
+    @property
+    def outputs(self) -> list[Path]:
+        """None: it makes no files."""
+        return []
 
     def __init__(self, studio: Studio, number: int, journal: Journal, rule: Rule, *, own: bool) -> None:
         self._studio = studio

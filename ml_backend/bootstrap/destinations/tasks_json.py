@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from itertools import chain, count, islice, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ml_backend.bootstrap.destinations.destination import Predictions, replaced
 from ml_backend.bootstrap.items import Predicted
@@ -18,6 +18,8 @@ class TasksJson:
         path: of the file; in chunks, ``tasks.json`` is ``tasks-00001.json`` and so on.
         chunk: most tasks in a file, or 0 for one file.
     """
+
+    for_annotators: ClassVar[bool] = True
 
     def __init__(self, path: Path, chunk: int = 0) -> None:
         self._path = path

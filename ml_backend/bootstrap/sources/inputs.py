@@ -8,18 +8,15 @@ from ml_backend.labels import Source
 
 
 class Inputs(Protocol):
-    """A source of items.
-
-    Attributes:
-        name: what it is, for the journal and for people; equal names are one source.
-        sort: whether its items come in no order of their own.
-    """
+    """A source of items."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """What it is, for the journal and for people; equal names are one source."""
 
     @property
-    def sort(self) -> bool: ...  # noqa: D102
+    def sort(self) -> bool:
+        """Whether its items come in no order of their own."""
 
     def items(self) -> Iterator[Item]:
         """Yield the items, each time anew.

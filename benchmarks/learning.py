@@ -1,0 +1,285 @@
+"""What learning from corrections is worth: on photographs that were not learned from.
+
+The shared photographs with their ground truth are split at random, twenty times: people correct one part, thresholds and labels are
+learned from that, and the other part is judged. Run it with `make bench`; `docs/human-in-the-loop.md` has the figures.
+Needs the shared folder.
+"""
+
+import asyncio
+import json
+import random
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from labels import LABELS, SHARED, config, truth
+
+from ml_backend.detector.detector import Detector
+from ml_backend.feedback.calibration import propose
+from ml_backend.feedback.evidence import gather, labels_of, threshold_in
+from ml_backend.feedback.facts import Annotation, SeenPicture
+from ml_backend.feedback.regions import LabelledBox
+from ml_backend.labels import NOTHING_LEARNED, Learned, Policy, Source
+from ml_backend.pipeline import Pipeline
+from ml_backend.settings import Settings
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+
+SPLITS = 20
+TARGETS = (0.7, 0.8, 0.9)
+THRESHOLD = 0.3
+CORRECTIONS = (0, 10, 50, 200)
+INVENTED = {"Person": "Two-legged", "Vehicle": "Goes places", "Animal": "Four-legged"}
+PLOT = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a policy shows on some photographs."""
+
+    shown: int
+    right: int
+    drawn: int
+    pictures: int
+
+    @property
+    def precision(self) -> float:
+        """Share of right boxes; 1 where none is shown."""
+        return self.right / self.shown if self.shown else 1.0
+
+    @property
+    def wrong(self) -> float:
+        """Wrong boxes a picture."""
+        return (self.shown - self.right) / self.pictures
+
+
+def policy_of(xml: str, learned: Learned = NOTHING_LEARNED) -> Policy:
+    """Return the policy of a label config."""
+    return Policy.from_label_config(xml, score_threshold=THRESHOLD, class_list=None, learned=learned)
+
+
+def judge(annotations: Sequence[Annotation], policy: Policy) -> dict[str, Judged]:
+    """Judge a policy by label, and all labels together under an empty name."""
+    evidence = gather(annotations, policy)
+    found = {}
+    for where in labels_of(policy):
+        share = evidence.of(where).precision(threshold_in(policy, where))
+        found[where.label] = Judged(share.total, share.hits, evidence.of(where).drawn.total(), len(annotations))
+    every = list(found.values())
+    shown, right, drawn = sum(e.shown for e in every), sum(e.right for e in every), sum(e.drawn for e in every)
+    return found | {"": Judged(shown, right, drawn, len(annotations))}
+
+
+async def photographs(detector: Detector) -> dict[str, Annotation]:
+    """Return an annotation for each photograph, by file name: what is on it, drawn by somebody who makes no mistakes."""
+    source = Source("image", is_list=False)
+    annotations = {}
+    async with Pipeline(Settings(cache="memory"), detector) as pipeline:
+        for number, (name, boxes) in enumerate(sorted(truth().items()), 1):
+            task = {"id": number, "data": {"image": SHARED / "photos" / "images" / name}}
+            (seen,) = (await pipeline.look(task, [source]))[source]
+            drawn = tuple(
+                LabelledBox("label", 0, label, (edges[0], edges[1], edges[2], edges[3]))
+                for label, rows in boxes.items()
+                for edges in rows.tolist()
+            )
+            picture = SeenPicture("image", 0, name, seen.detections)
+            annotations[name] = Annotation(
+                number, 1, number, 1, "2026", skipped=False, drawn=drawn, pictures=(picture,)
+            )
+    return annotations
+
+
+def thresholds(annotations: Sequence[Annotation]) -> dict[str, dict[str, list[float]]]:
+    """Learn thresholds on one half, judge on the other; print and return what came of it."""
+    xml = config()
+    figures: dict[str, dict[str, list[float]]] = {}
+    print(f"\n### Thresholds: {len(annotations)} photographs, {SPLITS} random halves, threshold before {THRESHOLD}\n")
+    print(
+        "| target | label | set in | precision before | after | target held | wrong boxes a picture before | after | right boxes lost |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for target in TARGETS:
+        rows: dict[str, list[tuple[Judged, Judged]]] = defaultdict(list)
+        for split in range(SPLITS):
+            learned_from, others = halves(annotations, split)
+            proposal = propose(
+                lambda half=learned_from: half,  # type: ignore[misc]
+                xml,
+                NOTHING_LEARNED,
+                score_threshold=THRESHOLD,
+                targets=lambda _, wanted=target: wanted,  # type: ignore[misc]
+            )
+            before, after = judge(others, policy_of(xml)), judge(others, policy_of(xml, proposal.learned))
+            for change in proposal.labels:
+                if not change.reason:
+                    rows[change.where.label].append((before[change.where.label], after[change.where.label]))
+            rows["all labels"].append((before[""], after[""]))
+        for label in (*LABELS, "all labels"):
+            if label in rows:
+                figures[f"{label} {target}"] = _print_row(target, label, rows[label])
+            else:
+                print(f"| {target} | {label} | 0 of {SPLITS} | | | | | | |")
+    return figures
+
+
+def _print_row(target: float, label: str, pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, list[float]]:
+    befores, afters = [each for each, _ in pairs], [each for _, each in pairs]
+    held = sum(each.precision >= target for each in afters)
+    right = sum(each.right for each in befores)
+    lost = right - sum(each.right for each in afters)
+    figures = {"before": [each.precision for each in befores], "after": [each.precision for each in afters]}
+    print(
+        f"| {target} | {label} | {len(pairs)} of {SPLITS} | {_spread(figures['before'])} | {_spread(figures['after'])} | {held} of {len(pairs)} "
+        f"| {statistics.mean(each.wrong for each in befores):.2f} | {statistics.mean(each.wrong for each in afters):.2f} "
+        f"| {100 * lost / right:.0f} % |"
+    )
+    return figures
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def halves(annotations: Sequence[Annotation], split: int) -> tuple[list[Annotation], list[Annotation]]:
+    """Return two random halves of the photographs."""
+    shuffled = shuffle(annotations, split)
+    return shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]
+
+
+def shuffle(annotations: Sequence[Annotation], split: int) -> list[Annotation]:
+    """Return the photographs in a random order, the same for the same number."""
+    return random.Random(split).sample(list(annotations), len(annotations))  # noqa: S311 - decides who goes where
+
+
+def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
+    """Teach three invented labels by more and more corrections; print and return the share of drawn boxes under the right one."""
+    xml = invented_config()
+    renamed = [rename(each) for each in annotations]
+    found: dict[int, list[float]] = defaultdict(list)
+    precision: dict[int, list[float]] = defaultdict(list)
+    taught: dict[int, Counter[str]] = defaultdict(Counter)
+    ceiling = []
+    for split in range(SPLITS):
+        order = shuffle(renamed, split)
+        pool = until(order, max(CORRECTIONS))
+        rest = order[len(pool) :]
+        told = judge(rest, policy_of(invented_config(taught=True)))[""]
+        ceiling.append(told.right / told.drawn)
+        for count in CORRECTIONS:
+            corrected = until(pool, count)
+            proposal = propose(
+                lambda half=corrected: half,  # type: ignore[misc]
+                xml,
+                NOTHING_LEARNED,
+                score_threshold=THRESHOLD,
+                targets=lambda _: 0.7,
+            )
+            after = judge(rest, policy_of(xml, Learned.of({}, classes_of(proposal.learned))))[""]
+            found[count].append(after.right / after.drawn)
+            precision[count].append(after.precision)
+            taught[count].update({each.label for each in proposal.relabelings})
+    print(
+        f"\n### Three invented labels ({', '.join(f'{new} for {old}' for old, new in INVENTED.items())}), {SPLITS} random orders\n"
+    )
+    print(
+        "| corrections | drawn boxes shown under the right label | precision of what is shown | labels that had been taught something |"
+    )
+    print("|---|---|---|---|")
+    for count in CORRECTIONS:
+        labels = ", ".join(f"{label} in {taught[count][label]}" for label in INVENTED.values()) if count else "none"
+        shown = _spread(precision[count]) if any(found[count]) else "nothing is shown"
+        print(f"| {count} | {_spread(found[count])} | {shown} | {labels} |")
+    print(f"| told by predicted_values | {_spread(ceiling)} | | |")
+    return dict(found) | {-1: ceiling}
+
+
+def classes_of(learned: Learned) -> dict[tuple[str, str], str]:
+    """Return what was learned about classes alone."""
+    return {(control, known): label for control, known, label in learned.classes}
+
+
+def invented_config(*, taught: bool = False) -> str:
+    """Return a label config with the invented labels; ``taught`` has them say what they mean."""
+    meaning = {new: f' predicted_values="{old}"' if taught else "" for old, new in INVENTED.items()}
+    labels = "".join(f'<Label value="{new}"{meaning[new]}/>' for new in INVENTED.values())
+    return (
+        '<View><Image name="image" value="$image"/>'
+        f'<RectangleLabels name="label" toName="image">{labels}</RectangleLabels></View>'
+    )
+
+
+def rename(annotation: Annotation) -> Annotation:
+    """Return an annotation as people who use the invented labels draw it."""
+    drawn = tuple(box._replace(label=INVENTED[box.label]) for box in annotation.drawn if box.label in INVENTED)
+    values: Mapping[str, Any] = {name: getattr(annotation, name) for name in ("id", "project", "task", "annotator")}
+    return Annotation(**values, updated_at="2026", skipped=False, drawn=drawn, pictures=annotation.pictures)
+
+
+def until(annotations: Sequence[Annotation], boxes: int) -> list[Annotation]:
+    """Return the first photographs that have so many drawn boxes together; the last may bring a few more."""
+    taken: list[Annotation] = []
+    for annotation in annotations:
+        if sum(len(each.drawn) for each in taken) >= boxes:
+            break
+        taken.append(annotation)
+    return taken
+
+
+def draw(figures: Mapping[str, dict[str, list[float]]], found: Mapping[int, list[float]]) -> None:
+    """Draw both into one picture."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    for place, target in enumerate(TARGETS):
+        row = figures.get(f"Person {target}")
+        if row is None:
+            continue
+        for offset, name, colour in ((-0.12, "before", "#999999"), (0.12, "after", "#1b8a3d")):
+            first = place == 0
+            left.scatter(
+                [place + offset] * len(row[name]),
+                row[name],
+                s=18,
+                alpha=0.5,
+                color=colour,
+                label=name if first else None,
+            )
+        left.hlines(target, place - 0.35, place + 0.35, color="#d62839", label="target" if place == 0 else None)
+    left.set_xticks(range(len(TARGETS)), [str(target) for target in TARGETS])
+    left.set(title="Person: precision on the other half", xlabel="target precision", ylim=(0.4, 1.02), xlim=(-0.5, 2.5))
+    left.legend(loc="lower right")
+    counts = list(CORRECTIONS)
+    right.boxplot([found[count] for count in counts], tick_labels=[str(count) for count in counts])
+    right.axhline(statistics.mean(found[-1]), color="#1d6fd1", linestyle="--", label="told by predicted_values")
+    right.set(
+        title="Invented labels: drawn boxes that were shown right",
+        xlabel="corrected boxes",
+        ylabel="share",
+        ylim=(-0.02, 0.7),
+    )
+    right.legend(loc="upper left")
+    figure.tight_layout()
+    figure.savefig(PLOT, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    """Measure."""
+    model = SHARED / "models" / "openimages-subset-detector-hub"
+    if not model.exists():
+        print(f"{model} is needed")
+        return
+    annotations = list(
+        asyncio.run(photographs(Detector.load(str(model), Settings().tfhub_cache_dir, workers=2))).values()
+    )
+    figures = thresholds(annotations)
+    found = invented(annotations)
+    draw(figures, found)
+    print(json.dumps({"boxes drawn": sum(len(each.drawn) for each in annotations)}))
+
+
+if __name__ == "__main__":
+    main()

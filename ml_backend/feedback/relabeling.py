@@ -1,0 +1,121 @@
+"""What people call the classes of the detector, where they agree: so a project with labels of its own invention teaches them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ml_backend.feedback.evidence import Evidence
+from ml_backend.feedback.statistics import Share
+from ml_backend.labels import Control, LabelMap
+from ml_backend.open_images import open_images_classes
+
+LEAST_CASES = 10  # corrections on which a label for a class may rest
+CONSISTENT = 0.8  # lower end of the 95 % interval of the share of those corrections that agree
+WORTHWHILE = (
+    0.5  # share of a class's boxes that must be somebody's: else the label would get more wrong boxes than right ones
+)
+LEAST_KINDS = 2  # classes below one that must agree before it speaks for all its kinds, each in LEAST_OF_A_KIND cases
+LEAST_OF_A_KIND = 3
+
+
+@dataclass(frozen=True)
+class Relabeling:
+    """A class that people call by one label again and again.
+
+    Attributes:
+        control: ``from_name`` of the control.
+        known: the class's MID, its name where it has none.
+        class_name: the class's name.
+        before: the label that it goes to now, or empty.
+        label: what people call it.
+        agreeing: how many of the corrected boxes of the class got that label.
+        boxes: all judged boxes of the class, those without an object too.
+        kinds: names of the classes that speak for it, where it stands for a whole branch of the hierarchy.
+    """
+
+    control: str
+    known: str
+    class_name: str
+    before: str
+    label: str
+    agreeing: Share
+    boxes: int
+    kinds: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return vars(self) | {"agreeing": [self.agreeing.hits, self.agreeing.total]}
+
+
+def relabelings_of(evidence: Evidence) -> list[Relabeling]:
+    """Return the classes that people call by one label, and that do not go there yet.
+
+    At least :data:`LEAST_CASES` of the corrected boxes of the class have the label, the lower end of the 95 % Wilson interval of their
+    share reaches :data:`CONSISTENT`, and at least :data:`WORTHWHILE` of all its boxes do. The label config's ``predicted_values`` win.
+
+    Few pictures hold ten cats, while dogs, cows and horses are called the same: a class above several that agree is judged by the boxes
+    of all of them together, the most general first, and then brings kinds along that nobody has corrected yet.
+    """
+    found: list[Relabeling] = []
+    for control, label_map in evidence.policy.controls:
+        counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
+        learned = label_map.learned
+        for known, pooled, kinds in [
+            *_branches(counts),
+            *((known, each, ()) for known, each in sorted(counts.items())),
+        ]:
+            relabeling = _judge(control, label_map, known, pooled, kinds)
+            # What a class above has just been given to needs not be said of each below.
+            if relabeling and _goes_to(LabelMap(control, learned=learned), relabeling) != relabeling.label:
+                learned = {**learned, known: relabeling.label}
+                found.append(relabeling)
+    return found
+
+
+def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[str], tuple[str, ...]]]:
+    """Yield each class above several that agree, with the counts of all below, the most general first."""
+    classes = open_images_classes()
+    below: dict[str, list[str]] = defaultdict(list)
+    for known in counts:
+        for level in classes.ancestors(known):
+            for up in level:
+                below[up].append(known)
+    for up in sorted(below, key=lambda mid: (sum(1 for _ in classes.ancestors(mid)), mid)):
+        members = below[up] + ([up] if up in counts else [])
+        pooled: Counter[str] = Counter()
+        for known in members:
+            pooled += counts[known]
+        label = _commonest(pooled)
+        kinds = tuple(
+            sorted(classes.name_by_mid[known] for known in below[up] if counts[known][label] >= LEAST_OF_A_KIND)
+        )
+        if label and len(kinds) >= LEAST_KINDS:
+            yield up, pooled, kinds
+
+
+def _judge(
+    control: Control, label_map: LabelMap, known: str, counts: Counter[str], kinds: tuple[str, ...]
+) -> Relabeling | None:
+    label = _commonest(counts)
+    skipped = [each.skip for each in control.labels if each.value == label]
+    if control.skip or not skipped or skipped[0]:
+        return None
+    name = open_images_classes().name_by_mid.get(known, known)
+    now = label_map.assignment(name, known)
+    if now is not None and (now.label.value == label or now.rule == "predicted_values"):
+        return None
+    agreeing = Share(counts[label], counts.total() - counts[""])
+    if agreeing.hits < LEAST_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():
+        return None
+    before = now.label.value if now else ""
+    return Relabeling(control.from_name, known, name, before, label, agreeing, counts.total(), kinds)
+
+
+def _commonest(counts: Counter[str]) -> str:
+    """Return the label that most boxes got, the first in the alphabet among equals; empty where nobody drew anything."""
+    return max(sorted(label for label in counts if label), key=counts.__getitem__, default="")
+
+
+def _goes_to(label_map: LabelMap, relabeling: Relabeling) -> str | None:
+    return label_map.label_for(relabeling.class_name, relabeling.known)
