@@ -61,6 +61,8 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/input_size.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/bootstrap.py
+	$(BIN)/python benchmarks/learning.py
+	$(BIN)/python benchmarks/webhook.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -11,9 +11,8 @@ import random
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from labels import LABELS, SHARED, config, truth
@@ -35,6 +34,10 @@ TARGETS = (0.7, 0.8, 0.9)
 THRESHOLD = 0.3
 CORRECTIONS = (0, 10, 50, 200)
 INVENTED = {"Person": "Two-legged", "Vehicle": "Goes places", "Animal": "Four-legged"}
+ONE_LABEL = (
+    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+    f'<Label value="Object" predicted_values="{",".join(LABELS)}"/></RectangleLabels></View>'
+)
 PLOT = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 
 
@@ -95,11 +98,12 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
     return annotations
 
 
-def thresholds(annotations: Sequence[Annotation]) -> dict[str, dict[str, list[float]]]:
+def thresholds(annotations: Sequence[Annotation], xml: str, labels: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     """Learn thresholds on one half, judge on the other; print and return what came of it."""
-    xml = config()
     figures: dict[str, dict[str, list[float]]] = {}
-    print(f"\n### Thresholds: {len(annotations)} photographs, {SPLITS} random halves, threshold before {THRESHOLD}\n")
+    print(
+        f"\n### {len(annotations)} photographs, {SPLITS} random halves, {', '.join(labels)}, threshold before {THRESHOLD}\n"
+    )
     print(
         "| target | label | set in | precision before | after | target held | wrong boxes a picture before | after | right boxes lost |"
     )
@@ -120,7 +124,7 @@ def thresholds(annotations: Sequence[Annotation]) -> dict[str, dict[str, list[fl
                 if not change.reason:
                     rows[change.where.label].append((before[change.where.label], after[change.where.label]))
             rows["all labels"].append((before[""], after[""]))
-        for label in (*LABELS, "all labels"):
+        for label in (*labels, "all labels"):
             if label in rows:
                 figures[f"{label} {target}"] = _print_row(target, label, rows[label])
             else:
@@ -214,11 +218,15 @@ def invented_config(*, taught: bool = False) -> str:
     )
 
 
+def as_one(annotation: Annotation) -> Annotation:
+    """Return an annotation as people draw it who tell no labels apart."""
+    return replace(annotation, drawn=tuple(box._replace(label="Object") for box in annotation.drawn))
+
+
 def rename(annotation: Annotation) -> Annotation:
     """Return an annotation as people who use the invented labels draw it."""
     drawn = tuple(box._replace(label=INVENTED[box.label]) for box in annotation.drawn if box.label in INVENTED)
-    values: Mapping[str, Any] = {name: getattr(annotation, name) for name in ("id", "project", "task", "annotator")}
-    return Annotation(**values, updated_at="2026", skipped=False, drawn=drawn, pictures=annotation.pictures)
+    return replace(annotation, drawn=drawn)
 
 
 def until(annotations: Sequence[Annotation], boxes: int) -> list[Annotation]:
@@ -235,7 +243,7 @@ def draw(figures: Mapping[str, dict[str, list[float]]], found: Mapping[int, list
     """Draw both into one picture."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     for place, target in enumerate(TARGETS):
-        row = figures.get(f"Person {target}")
+        row = figures.get(f"Object {target}")
         if row is None:
             continue
         for offset, name, colour in ((-0.12, "before", "#999999"), (0.12, "after", "#1b8a3d")):
@@ -250,7 +258,12 @@ def draw(figures: Mapping[str, dict[str, list[float]]], found: Mapping[int, list
             )
         left.hlines(target, place - 0.35, place + 0.35, color="#d62839", label="target" if place == 0 else None)
     left.set_xticks(range(len(TARGETS)), [str(target) for target in TARGETS])
-    left.set(title="Person: precision on the other half", xlabel="target precision", ylim=(0.4, 1.02), xlim=(-0.5, 2.5))
+    left.set(
+        title="One label for everything: precision on the other half",
+        xlabel="target precision",
+        ylim=(0.4, 1.02),
+        xlim=(-0.5, 2.5),
+    )
     left.legend(loc="lower right")
     counts = list(CORRECTIONS)
     right.boxplot([found[count] for count in counts], tick_labels=[str(count) for count in counts])
@@ -275,7 +288,8 @@ def main() -> None:
     annotations = list(
         asyncio.run(photographs(Detector.load(str(model), Settings().tfhub_cache_dir, workers=2))).values()
     )
-    figures = thresholds(annotations)
+    figures = thresholds(annotations, config(), LABELS)
+    figures |= thresholds([as_one(each) for each in annotations], ONE_LABEL, ["Object"])
     found = invented(annotations)
     draw(figures, found)
     print(json.dumps({"boxes drawn": sum(len(each.drawn) for each in annotations)}))

@@ -50,5 +50,11 @@ def seen(*found: Detections, key: str = "image") -> tuple[SeenPicture, ...]:
 
 def annotation(*drawn: LabelledBox, number: int = 1, **more: Any) -> Annotation:
     """Return an annotation of project 3 with some boxes; what nobody says is not there."""
-    facts = {"project": 3, "task": number, "annotator": 1, "updated_at": "2026-01-01T00:00:00Z", "skipped": False}
+    facts: dict[str, Any] = {
+        "project": 3,
+        "task": number,
+        "annotator": 1,
+        "updated_at": "2026-01-01T00:00:00Z",
+        "skipped": False,
+    }
     return Annotation(id=number, drawn=drawn, **(facts | more))

@@ -10,7 +10,7 @@ from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.feedback.calibration import LEAST_BOXES, LabelChange, Proposal, Relabeling, propose
+from ml_backend.feedback.calibration import LEAST_BOXES, LabelChange, Proposal, propose
 from ml_backend.feedback.evidence import GRID, Where, gather
 from ml_backend.feedback.facts import Annotation
 from ml_backend.feedback.statistics import Share, wilson
@@ -263,8 +263,9 @@ def persons(count: int, label: str = "Person") -> list[Annotation]:
 def test_class_goes_where_people_put_it_again_and_again(facts: list[Annotation], agreeing: Share | None) -> None:
     """Often enough, consistently, and where most of its boxes are somebody's."""
     proposal = taught(facts, PEOPLE_CONFIG, target=0.999)
-    expected = [] if agreeing is None else [Relabeling("label", "Person", "Person", "Person", "Worker", agreeing, 0)]
-    assert [Relabeling(**{**vars(each), "boxes": 0}) for each in proposal.relabelings] == expected
+    assert [(each.class_name, each.label, each.agreeing) for each in proposal.relabelings] == (
+        [("Person", "Worker", agreeing)] if agreeing else []
+    )
     assert proposal.learned.classes == ((("label", "Person", "Worker"),) if agreeing else ())
     assert proposal.anything == bool(agreeing)
 
@@ -300,18 +301,23 @@ def test_class_may_go_only_where_the_label_config_leaves_it_open(xml: str, learn
     assert [each.label for each in proposal.relabelings] == (["Worker"] if learns else [])
 
 
+@pytest.mark.xfail(
+    strict=True, reason="it is learned, and then takes along every class that a detector gives without a MID"
+)
+def test_class_without_a_name_is_never_relabeled() -> None:
+    """Detectors give the empty name to whatever their class list lacks; nobody knows what that is."""
+    unnamed = detections_of(("", 0.9, BOX))
+    assert taught(workers(40, found=unnamed), PEOPLE_CONFIG, target=0.999).relabelings == []
+
+
 def test_relabeling_says_where_the_class_went_before() -> None:
     """By its readable name, also where it is known by its MID; nowhere is empty."""
-    found = Detections(*_arrays(), class_names=("Person",), class_mids=("/m/01g317",), width=640, height=480)
+    named = detections_of(("Person", 0.9, BOX))
+    found = Detections(named.boxes, named.scores, ("Person",), ("/m/01g317",), named.width, named.height)
     xml = PEOPLE_CONFIG.replace('<Label value="Person"/>', "")
     (each,) = taught(workers(20, found=found), xml).relabelings
     assert (each.known, each.class_name, each.before, each.label) == ("/m/01g317", "Person", "", "Worker")
     assert (each.agreeing, each.boxes) == (Share(20, 20), 20)
-
-
-def _arrays() -> tuple[object, object]:
-    whole = detections_of(("Person", 0.9, BOX))
-    return whole.boxes, whole.scores
 
 
 def test_people_may_change_their_minds() -> None:
