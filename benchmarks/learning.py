@@ -184,7 +184,7 @@ def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
                 score_threshold=THRESHOLD,
                 targets=lambda _: 0.7,
             )
-            after = judge(rest, policy_of(xml, Learned.of({}, classes_of(proposal.learned))))[""]
+            after = judge(rest, policy_of(xml, replace(proposal.learned, thresholds=())))[""]
             found[count].append(after.right / after.drawn)
             precision[count].append(after.precision)
             taught[count].update({each.label for each in proposal.relabelings})
@@ -201,11 +201,6 @@ def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
         print(f"| {count} | {_spread(found[count])} | {shown} | {labels} |")
     print(f"| told by predicted_values | {_spread(ceiling)} | | |")
     return dict(found) | {-1: ceiling}
-
-
-def classes_of(learned: Learned) -> dict[tuple[str, str], str]:
-    """Return what was learned about classes alone."""
-    return {(control, known): label for control, known, label in learned.classes}
 
 
 def invented_config(*, taught: bool = False) -> str:

@@ -67,7 +67,8 @@ def test_the_models_folder_persists() -> None:
     (folder,) = re.findall(r"TFHUB_CACHE_DIR=(\S+)", DOCKERFILE)
     assert f"models:{folder}" in COMPOSE["services"]["prelabel"]["volumes"]
     assert "models" in COMPOSE["volumes"]
-    kept = {folder, str(Path(*re.findall(r"PRELABEL_CACHE_FILE=(\S+)", DOCKERFILE)).parent)}
+    files = re.findall(r"PRELABEL_CACHE_FILE=(\S+)|PRELABEL_DATABASE_URL=sqlite:///(\S+)", DOCKERFILE)
+    kept = {folder, *(str(Path(cache or corrections).parent) for cache, corrections in files)}
     assert kept == set(json.loads(*re.findall(r"^VOLUME (.*)$", DOCKERFILE, re.MULTILINE)))
 
 

@@ -121,9 +121,11 @@ def propose(
     before = gather(load(), policy_of(current))
     relabelings = relabelings_of(before)
     classes = {(control, known): label for control, known, label in current.classes}
-    classes |= {(each.control, each.known): each.label for each in relabelings}
+    classes |= {(each.control, each.known): each.label for each in relabelings if not each.kinds}
+    branches = {(control, known): label for control, known, label in current.branches}
+    branches |= {(each.control, each.known): each.label for each in relabelings if each.kinds}
     thresholds: dict[tuple[str, str], float] = {(control, label): value for control, label, value in current.thresholds}
-    mapped = Learned.of(thresholds, classes)
+    mapped = Learned.of(thresholds, classes, branches)
     after = gather(load(), policy_of(mapped)) if relabelings else before
     changes = []
     for where in labels_of(after.policy):
@@ -147,7 +149,7 @@ def propose(
             )
         )
     there = set(labels_of(after.policy))
-    learned = Learned.of({where: value for where, value in thresholds.items() if where in there}, classes)
+    learned = Learned.of({where: value for where, value in thresholds.items() if where in there}, classes, branches)
     changed = policy_of(learned).digest != before.policy.digest
     return Proposal(learned, changed, before.annotations, changes, relabelings)
 
@@ -161,7 +163,7 @@ def _threshold(evidence: LabelEvidence, control: Control, where: Where, target: 
     if control.skip or label.skip:
         return None, "the label config shows none (model_skip)"
     shown, right = evidence.at_every_threshold()
-    if not len(evidence.scores) or shown[0] < LEAST_BOXES:
+    if shown[0] < LEAST_BOXES:
         return None, f"{shown[0]} boxes could be judged, {LEAST_BOXES} are needed"
     ends = [
         wilson(int(hits), int(total))[0] if total >= LEAST_BOXES else 0.0

@@ -78,7 +78,7 @@ class Evidence:
         labels: by control and label, those of the config first.
         classes: by control and class (its MID, else its name): what people called boxes of that class with at least the policy's
             threshold; empty where they drew nothing there.
-        annotations: how many there are, skipped ones not counted.
+        annotations: how many there are, skipped ones not counted, those without pictures included.
     """
 
     policy: Policy
@@ -111,7 +111,10 @@ class Evidence:
         detections = look.detections
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row in np.flatnonzero(detections.scores >= self.policy.score_threshold).tolist():
-            rows_of[detections.class_mids[row] or detections.class_names[row]].append(row)
+            if (
+                name := detections.class_mids[row] or detections.class_names[row]
+            ):  # detectors number classes beyond their list
+                rows_of[name].append(row)
         drawn = edges_of(look.drawn)
         for name, rows in rows_of.items():
             counts = self.classes[look.control.from_name, name]
@@ -128,7 +131,9 @@ def gather(annotations: Iterable[Annotation], policy: Policy) -> Evidence:
     """Return what annotations say about a policy."""
     evidence = begin(policy)
     for annotation in annotations:
-        evidence.annotations += not annotation.skipped
+        if annotation.skipped:
+            continue
+        evidence.annotations += 1
         for look in looks(annotation, policy):
             evidence.add(look)
     return evidence
@@ -141,7 +146,8 @@ def begin(policy: Policy) -> Evidence:
 
 def labels_of(policy: Policy) -> list[Where]:
     """Return the labels of a policy's controls, in the order of the label config."""
-    return [Where(control.from_name, label.value) for control, _ in policy.controls for label in control.labels]
+    each = (Where(control.from_name, label.value) for control, _ in policy.controls for label in control.labels)
+    return list(dict.fromkeys(each))  # two labels may share an alias
 
 
 def threshold_in(policy: Policy, where: Where) -> float:

@@ -6,6 +6,7 @@ All figures are computed from these facts when somebody asks, so a change of lab
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
@@ -100,7 +101,7 @@ class Annotation:
         """Read a row of the table.
 
         Raises:
-            ValueError: another version of Prelabel has written it.
+            FeedbackError: another version of Prelabel has written it.
         """
         facts: dict[str, Any] = msgpack.unpackb(row["facts"])
         if facts.get("version") != FACTS_VERSION:
@@ -193,8 +194,17 @@ def put_task(
 def put_annotation(connection: Connection, annotation: Annotation) -> None:
     """Keep one annotation, unless a later update of it is there already."""
     row = connection.execute(select(annotations.c.updated_at).where(annotations.c.id == annotation.id)).first()
-    if row is None or row.updated_at <= annotation.updated_at:
+    if row is None or _moment(row.updated_at) <= _moment(annotation.updated_at):
         upsert(connection, annotations, annotation.to_row())
+
+
+def _moment(text: str) -> float:
+    """Return the seconds since 1970 of an ISO 8601 text, which has no fraction where that is zero; 0 where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def forget_annotation(connection: Connection, project: int, number: int) -> None:

@@ -13,7 +13,7 @@ from ml_backend.errors import FeedbackError, LabelConfigError, PrelabelError
 from ml_backend.feedback.database import Database
 from ml_backend.feedback.events import LARGEST_ID
 from ml_backend.feedback.facts import Annotation, Project, SeenPicture, known_versions, put_project, put_task
-from ml_backend.feedback.regions import read_regions
+from ml_backend.feedback.regions import number, read_regions
 from ml_backend.feedback.threads import WritingThread
 from ml_backend.labels import Control, Source, parse_label_config
 from ml_backend.pictures import Seen
@@ -104,6 +104,9 @@ class Judge:
                 return await self.judge_task(task, project, known, read_at)
             except LaterError as error:
                 return error
+            except Exception:  # one task that nobody thought of must not hold up all others
+                log.exception("task cannot be judged", project=project.id, task=task["id"])
+                return LaterError(f"task {task['id']}: an error inside Prelabel; its log has the details")
 
     async def judge_task(
         self,
@@ -126,21 +129,22 @@ class Judge:
         Raises:
             LaterError: a picture cannot be had now.
         """
-        number = int(task["id"])
+        task_id = int(task["id"])
         given = [each for each in task.get("annotations") or [] if _has_id(each)]
         new = [each for each in given if known.get(int(each["id"])) != _text(each, "updated_at")]
-        changed = [_without_boxes(each, project.id, number) for each in new]
+        changed = [_without_boxes(each, project.id, task_id) for each in new]
         if not all(annotation.skipped for annotation in changed):
             controls = controls_of(project.label_config)
             seen, problem = await self._look(task, project, controls)
             fraction = self._settings.audit_fraction
             withholds = any(withheld(each.version.digest, fraction) for found in seen.values() for each in found)
-            shown = self._reconstructed(number, project, seen, withholds) if shown_is_unknown else _shown(task)
+            shown = self._reconstructed(task_id, project, seen, withholds) if shown_is_unknown else _shown(task)
             pictures = tuple(_pictures(task, seen))
             for place, (each, annotation) in enumerate(zip(new, changed, strict=True)):
                 if not annotation.skipped:
                     drawn = read_regions(each.get("result"), controls)
                     parent = each.get("parent_prediction")
+                    parent = parent if isinstance(parent, int) else None
                     version, regions = shown.get(0 if shown_is_unknown and parent else parent, ("", None))
                     boxes = None if regions is None else tuple(read_regions(regions, controls).boxes)
                     changed[place] = replace(
@@ -153,7 +157,7 @@ class Judge:
                         odd=dict(+drawn.odd),
                         problem=problem,
                     )
-        return Judged(number, [int(each["id"]) for each in given], changed, read_at)
+        return Judged(task_id, [int(each["id"]) for each in given], changed, read_at)
 
     async def _look(
         self, task: Mapping[str, Any], project: Project, controls: Sequence[Control]
@@ -217,9 +221,9 @@ def read_payload(payload: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
 def _shown(task: Mapping[str, Any]) -> dict[object, tuple[str, Any]]:
     """Return version and regions of a task's predictions, by id."""
     return {
-        each.get("id"): (str(each.get("model_version") or ""), each.get("result") or [])
+        each.get("id"): (printable(str(each.get("model_version") or ""), 200), each.get("result") or [])
         for each in task.get("predictions") or []
-        if isinstance(each, dict)
+        if isinstance(each, dict) and isinstance(each.get("id"), int)
     }
 
 
@@ -227,7 +231,8 @@ def _pictures(task: Mapping[str, Any], seen: Mapping[Source, Sequence[Seen]]) ->
     for source, of_source in seen.items():
         values = task["data"][source.key]
         for item, (value, each) in enumerate(zip(values if source.is_list else [values], of_source, strict=True)):
-            reference = value if isinstance(value, str) and len(value) <= LONGEST_REFERENCE else ""
+            short = isinstance(value, str) and len(value) <= LONGEST_REFERENCE
+            reference = printable(value, LONGEST_REFERENCE) if short else ""
             yield SeenPicture(source.key, item, reference, each.detections)
 
 
@@ -236,16 +241,15 @@ def _without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> An
     who = annotation.get("completed_by")
     if isinstance(who, dict):
         who = who.get("id")
-    seconds = annotation.get("lead_time")
-    timed = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
+    seconds = number(annotation.get("lead_time"))
     return Annotation(
         id=int(annotation["id"]),
         project=project,
         task=task,
-        annotator=who if isinstance(who, int) else None,
+        annotator=who if isinstance(who, int) and 0 < who <= LARGEST_ID else None,
         updated_at=_text(annotation, "updated_at"),
         skipped=bool(annotation.get("was_cancelled")),
-        seconds=float(seconds) if timed and seconds is not None else None,
+        seconds=seconds if 0 <= seconds < math.inf else None,
     )
 
 
@@ -254,8 +258,8 @@ def _text(annotation: Mapping[str, Any], name: str) -> str:
 
 
 def _has_id(annotation: object) -> bool:
-    number = annotation.get("id") if isinstance(annotation, dict) else None
-    return isinstance(number, int) and not isinstance(number, bool) and 0 < number <= LARGEST_ID
+    given = annotation.get("id") if isinstance(annotation, dict) else None
+    return isinstance(given, int) and not isinstance(given, bool) and 0 < given <= LARGEST_ID
 
 
 def controls_of(label_config: str) -> Sequence[Control]:

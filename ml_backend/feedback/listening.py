@@ -24,6 +24,7 @@ from ml_backend.feedback.journal import Due, Journal, due, pending, postpone, se
 from ml_backend.feedback.judge import Judge, Judged, LaterError, read_payload
 from ml_backend.feedback.threads import WritingThread
 from ml_backend.pipeline import Pipeline
+from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 from ml_backend.studio_client import PAGE, GoneError, StudioClient, UncertainError
 
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2  # after which events of another process, and those that failed before, are looked for
 PORTION = 20  # tasks that are read from Label Studio at once: their numbers stand in the address
+LONGEST_CONFIG = 10_000_000  # characters
 PAUSES = (0.5,)  # an event can wait; whoever holds the client up cannot
 
 
@@ -160,7 +162,8 @@ class Listener:
         if client is None:
             raise FeedbackError("projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)")
         found = await asyncio.to_thread(client.project, number)
-        project = Project(number, str(found.title or ""), str(found.label_config or ""))
+        title = printable(str(found.title or ""), 200)
+        project = Project(number, title, printable(str(found.label_config or ""), LONGEST_CONFIG))
         await self._judge.keep_project(project)
         return project
 
@@ -187,14 +190,14 @@ class Listener:
             return
         try:
             annotation, task, label_config = read_payload(each.payload)
-            project = Project(each.project, "", label_config)
+            project = Project(each.project, "", printable(label_config, LONGEST_CONFIG))
             whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
             judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)
         except LaterError as error:
             await self._postpone([each], str(error))
             return
-        except (FeedbackError, ValueError, KeyError, TypeError) as error:
-            log.warning("event cannot be used", project=each.project, cause=str(error))
+        except Exception as error:  # it comes from anybody, and must not hold up all others
+            log.warning("event cannot be used", project=each.project, cause=repr(error))
             await self._change(each, lambda _: None)
             return
 

@@ -17,8 +17,8 @@ Overlaps = NDArray[np.float32]
 def assign(overlaps: Overlaps) -> list[tuple[int, int]]:
     """Pair rows with columns, one to one: as many pairs as there can be, among those the ones that overlap most.
 
-    The Hungarian method over ``1 + IoU`` where the IoU is at least :data:`SAME_OBJECT`, so that no pair is given up for a better
-    overlap of others.
+    The Hungarian method, in which each pair with an IoU of at least :data:`SAME_OBJECT` weighs more than all overlaps together, so that no
+    pair is given up for better overlaps of others.
 
     Args:
         overlaps: float32 [N, M], 0 to 1.
@@ -29,7 +29,8 @@ def assign(overlaps: Overlaps) -> list[tuple[int, int]]:
     allowed = overlaps >= SAME_OBJECT
     if not allowed.any():
         return []
-    rows, columns = linear_sum_assignment(np.where(allowed, 1 + overlaps.astype(np.float64), 0), maximize=True)
+    weights = np.where(allowed, 1 + min(overlaps.shape) + overlaps.astype(np.float64), 0)
+    rows, columns = linear_sum_assignment(weights, maximize=True)
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]
 
 
@@ -43,12 +44,17 @@ def match(overlaps: Overlaps, labels: Sequence[str], others: Sequence[str]) -> l
         labels: N labels of the boxes.
         others: M labels of the others.
     """
-    same = np.array([[label == other for other in others] for label in labels], bool).reshape(overlaps.shape)
-    pairs = assign(np.where(same, overlaps, 0))
+    pairs = assign(np.where(same_label(labels, others), overlaps, 0))
     left = overlaps.copy()
     for row, column in pairs:
         left[row, :] = left[:, column] = 0
     return pairs + assign(left)
+
+
+def same_label(labels: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell, bool [N, M], which labels are the same."""
+    same: NDArray[np.bool_] = np.array([[one == other for other in others] for one in labels], bool)
+    return same.reshape(len(labels), len(others))
 
 
 def right_in_order(boxes: Boxes, truth: Boxes) -> NDArray[np.bool_]:

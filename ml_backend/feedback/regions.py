@@ -10,7 +10,8 @@ from ml_backend.labels import Control
 from ml_backend.redaction import printable
 
 RECTANGLES = {"rectanglelabels", "rectangle"}
-LONGEST_LABEL = 200  # characters
+LONGEST_LABEL = 1000  # characters
+MOST_ITEMS = 100_000  # images of one list
 
 
 class LabelledBox(NamedTuple):
@@ -57,53 +58,51 @@ def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
         read.odd["unreadable"] += regions is not None
         return read
     names = {control.from_name for control in controls}
-    labels_of_pairs = {control.labels_name for control in controls if control.labels_name}
+    labelled_by = {control.from_name: control.labels_name for control in controls if control.labels_name}
     usable = [region for region in regions if isinstance(region, dict)]
     read.odd["unreadable"] += len(regions) - len(usable)
-    words = _labels_by_id(usable)
+    words = _labels_of_pairs(usable)
     for region in usable:
-        if region.get("type") == "labels" and region.get("from_name") in labels_of_pairs:
+        kind, name = str(region.get("type")), str(region.get("from_name"))
+        if kind == "labels" and name in labelled_by.values():
             continue  # the other half of a rectangle
-        if region.get("type") not in RECTANGLES or region.get("from_name") not in names:
+        if kind not in RECTANGLES or name not in names:
             read.odd["other control"] += 1
             continue
-        _read_rectangle(region, words, read)
+        _read_rectangle(region, words.get((str(region.get("id")), labelled_by.get(name, "")), []), read)
     return read
 
 
-def _read_rectangle(region: Mapping[str, Any], words: Mapping[str, list[str]], read: ReadRegions) -> None:
+def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegions) -> None:
     value = region.get("value")
-    numbers = (
-        [_number(value.get(name)) for name in ("x", "y", "width", "height")] if isinstance(value, dict) else [math.nan]
-    )
-    if not isinstance(value, dict) or not all(map(math.isfinite, numbers)):
+    given = value if isinstance(value, dict) else {}
+    numbers = [number(given.get(name)) for name in ("x", "y", "width", "height")]
+    rotation = 0.0 if given.get("rotation") is None else number(given["rotation"])
+    shape = (number(region.get("original_width", 1)), number(region.get("original_height", 1)))
+    if not all(map(math.isfinite, (*numbers, rotation))) or (rotation % 360 and not min(shape) > 0):
         read.odd["unreadable"] += 1
         return
     left, top, width, height = numbers
-    rotation = _number(value.get("rotation") or 0)
     if rotation % 360:
         read.odd["rotated"] += 1
-        shape = (_number(region.get("original_width") or 1), _number(region.get("original_height") or 1))
         left, top, width, height = upright((left, top, width, height), rotation, shape)
     edges = (top / 100, left / 100, (top + height) / 100, (left + width) / 100)
     clipped = tuple(min(1.0, max(0.0, edge)) for edge in edges)
     ymin, xmin, ymax, xmax = clipped
-    if not (ymax > ymin and xmax > xmin):  # NaN fails both
+    if not (ymax > ymin and xmax > xmin):
         read.odd["outside the picture"] += 1
         return
     if any(abs(edge - inside) > 1e-4 for edge, inside in zip(edges, clipped, strict=True)):
         read.odd["beyond the picture"] += 1
-    item = region.get("item_index")
-    own = value.get("rectanglelabels")
-    labels = _texts(own) if own else words.get(str(region.get("id")), [])
-    for label in labels or [""]:
+    item, score = region.get("item_index"), number(region.get("score", 0))
+    for label in _texts(given.get("rectanglelabels")) or paired or [""]:
         read.boxes.append(
             LabelledBox(
                 str(region["from_name"]),
-                item if isinstance(item, int) and item >= 0 else 0,
+                item if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < MOST_ITEMS else 0,
                 label,
                 (ymin, xmin, ymax, xmax),
-                min(1.0, max(0.0, _number(region.get("score") or 0))),
+                min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0,
             )
         )
 
@@ -135,12 +134,14 @@ def upright(
     return left + min(xs), top + min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
-def _labels_by_id(regions: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """Return labels by region id and the name of the ``<Labels>`` that gave them."""
+    found: dict[tuple[str, str], list[str]] = {}
     for region in regions:
         value = region.get("value")
         if region.get("type") == "labels" and isinstance(value, dict):
-            found.setdefault(str(region.get("id")), []).extend(_texts(value.get("labels")))
+            known = found.setdefault((str(region.get("id")), str(region.get("from_name"))), [])
+            known += [text for text in _texts(value.get("labels")) if text not in known]
     return found
 
 
@@ -149,5 +150,9 @@ def _texts(values: object) -> list[str]:
     return list(dict.fromkeys(printable(text, LONGEST_LABEL) for text in texts if isinstance(text, str) and text))
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+def number(value: object) -> float:
+    """Return a number that came from outside; NaN where it is none, or larger than a float can be."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan

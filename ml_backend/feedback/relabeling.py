@@ -28,6 +28,7 @@ class Relabeling:
         known: the class's MID, its name where it has none.
         class_name: the class's name.
         before: the label that it goes to now, or empty.
+        rule: by which it goes there, or empty.
         label: what people call it.
         agreeing: how many of the corrected boxes of the class got that label.
         boxes: all judged boxes of the class, those without an object too.
@@ -38,6 +39,7 @@ class Relabeling:
     known: str
     class_name: str
     before: str
+    rule: str
     label: str
     agreeing: Share
     boxes: int
@@ -60,17 +62,21 @@ def relabelings_of(evidence: Evidence) -> list[Relabeling]:
     found: list[Relabeling] = []
     for control, label_map in evidence.policy.controls:
         counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
-        learned = label_map.learned
-        for known, pooled, kinds in [
-            *_branches(counts),
-            *((known, each, ()) for known, each in sorted(counts.items())),
-        ]:
+        branches = _branches(counts) if control.hierarchy else []
+        for known, pooled, kinds in [*branches, *((known, each, ()) for known, each in sorted(counts.items()))]:
             relabeling = _judge(control, label_map, known, pooled, kinds)
             # What a class above has just been given to needs not be said of each below.
-            if relabeling and _goes_to(LabelMap(control, learned=learned), relabeling) != relabeling.label:
-                learned = {**learned, known: relabeling.label}
+            if relabeling and not any(_covers(each, relabeling) for each in found):
                 found.append(relabeling)
     return found
+
+
+def _covers(above: Relabeling, other: Relabeling) -> bool:
+    """Tell whether a branch brings a class along to the same label; a class that goes elsewhere by its name does not come along."""
+    if not above.kinds or above.control != other.control or above.label != other.label:
+        return False
+    below = above.known == other.known or any(above.known in up for up in open_images_classes().ancestors(other.known))
+    return below and (bool(other.kinds) or other.rule in {"", "hierarchy"})
 
 
 def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[str], tuple[str, ...]]]:
@@ -98,8 +104,8 @@ def _judge(
     control: Control, label_map: LabelMap, known: str, counts: Counter[str], kinds: tuple[str, ...]
 ) -> Relabeling | None:
     label = _commonest(counts)
-    skipped = [each.skip for each in control.labels if each.value == label]
-    if control.skip or not skipped or skipped[0]:
+    goes_to = next((each for each in control.labels if each.value == label), None)
+    if goes_to is None or goes_to.skip or control.skip or (kinds and not goes_to.hierarchy):
         return None
     name = open_images_classes().name_by_mid.get(known, known)
     now = label_map.assignment(name, known)
@@ -108,14 +114,10 @@ def _judge(
     agreeing = Share(counts[label], counts.total() - counts[""])
     if agreeing.hits < LEAST_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():
         return None
-    before = now.label.value if now else ""
-    return Relabeling(control.from_name, known, name, before, label, agreeing, counts.total(), kinds)
+    before, rule = (now.label.value, now.rule) if now else ("", "")
+    return Relabeling(control.from_name, known, name, before, rule, label, agreeing, counts.total(), kinds)
 
 
 def _commonest(counts: Counter[str]) -> str:
     """Return the label that most boxes got, the first in the alphabet among equals; empty where nobody drew anything."""
     return max(sorted(label for label in counts if label), key=counts.__getitem__, default="")
-
-
-def _goes_to(label_map: LabelMap, relabeling: Relabeling) -> str | None:
-    return label_map.label_for(relabeling.class_name, relabeling.known)

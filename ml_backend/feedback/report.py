@@ -90,7 +90,7 @@ class WorstPicture:
         task, annotation: ids of Label Studio.
         edits: how many of each kind.
         reference: where the picture is, as the task says.
-        boxes: shown ones that were not kept, and drawn ones that were not shown.
+        boxes: shown and drawn ones, with what became of them.
     """
 
     task: int
@@ -180,7 +180,7 @@ class Report:
                 {
                     "control": where.control,
                     "label": where.label,
-                    "in_config": where in labels_in_config,
+                    "in_config": where in labels_in_config or not where.label,
                     "small_sample": outcomes.shown.total() < LEAST_BOXES,
                     "threshold": threshold_in(self.evidence.policy, where),
                     **outcomes.to_json(),
@@ -191,7 +191,10 @@ class Report:
             ],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
             "seen": self.seen.to_json() | self._group_to_json(biased=True),
-            "unseen": self.unseen.to_json() | self._group_to_json(biased=False),
+            # Nobody edits what nobody sees.
+            "unseen": self.unseen.to_json()
+            | {"edits": None, "edits_per_picture": None}
+            | self._group_to_json(biased=False),
             "worst": [
                 {"task": each.task, "annotation": each.annotation, "edits": dict(each.edits)} for each in self.worst
             ],

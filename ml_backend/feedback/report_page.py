@@ -15,7 +15,6 @@ from PIL import Image
 from ml_backend import __version__
 from ml_backend.drawing import Box, draw_boxes
 from ml_backend.errors import PrelabelError
-from ml_backend.feedback.evidence import Where
 from ml_backend.feedback.facts import Project
 from ml_backend.feedback.report import Report, WorstPicture
 from ml_backend.feedback.revisions import Revision
@@ -54,13 +53,13 @@ class Curve:
     """Precision and recall of one label over the threshold, as points of SVG polylines.
 
     Attributes:
-        where: the label.
+        label: of the project.
         precision, band, recall: points; the band is the 95 % interval of the precision.
         threshold: where it is now, in pixels from the left.
         drawn: how many boxes people drew.
     """
 
-    where: Where
+    label: str
     precision: str
     band: str
     recall: str
@@ -80,16 +79,17 @@ def render(
         waiting: events that are not judged yet.
         pictures: of the worst annotations, by annotation id: with boxes, or why there is none.
     """
+    values = report.to_json()
     return _pages.get_template("report.html").render(
         report=report,
-        values=report.to_json(),
+        values=values,
         project=project,
         revision=revision,
         waiting=waiting,
         now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         colours=COLOURS,
-        curves=[_curve(report, where) for where in report.labels if report.curve(where)],
+        curves=[_curve(label) for label in values["labels"] if label["curve"]],
         plot=PLOT,
         pictures=[(worst, _data_url(pictures.get(worst.annotation, ""))) for worst in report.worst],
         reasons={key: value for key, value in pictures.items() if isinstance(value, str)},
@@ -141,19 +141,15 @@ def _data_url(picture: Image.Image | str) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
 
 
-def _curve(report: Report, where: Where) -> Curve:
-    points: list[dict[str, Any]] = report.curve(where)
+def _curve(label: Mapping[str, Any]) -> Curve:
+    points = label["curve"]
     ends = [wilson(each["right"], each["shown"]) for each in points]
     thresholds = [each["threshold"] for each in points]
-    recalls = [each["right"] / each["drawn"] if each["drawn"] else 0.0 for each in points]
-    upper = [high for _, high in ends]
-    lower = [low for low, _ in ends]
-    label = next(each for each in report.to_json()["labels"] if (each["control"], each["label"]) == where)
     return Curve(
-        where,
+        label["label"],
         precision=_points(thresholds, [each["right"] / each["shown"] for each in points]),
-        band=_points(thresholds + thresholds[::-1], upper + lower[::-1]),
-        recall=_points(thresholds, recalls),
+        band=_points(thresholds + thresholds[::-1], [high for _, high in ends] + [low for low, _ in ends][::-1]),
+        recall=_points(thresholds, [each["right"] / each["drawn"] if each["drawn"] else 0.0 for each in points]),
         threshold=label["threshold"] * PLOT[0],
         drawn=points[0]["drawn"],
     )

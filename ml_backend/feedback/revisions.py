@@ -92,7 +92,8 @@ def apply(
     with database.writing() as connection:
         past = history(connection, project)
         if (past[-1].number if past else 0) != after:
-            raise FeedbackError(f"{past[-1]} has been applied meanwhile: look at what would change now, and apply that")
+            now = str(past[-1]) if past else f"no revision of project {project}"
+            raise FeedbackError(f"{now} is in force meanwhile: look at what would change now, and apply that")
         revision = Revision(
             project, after + 1, after + 1, past[-1].stands_for if past else 0, learned, author, _now(), evidence
         )

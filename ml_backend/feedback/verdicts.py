@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.facts import Annotation
-from ml_backend.feedback.matching import Boxes, assign, match
+from ml_backend.feedback.matching import Boxes, assign, match, same_label
 from ml_backend.feedback.regions import LabelledBox
 from ml_backend.labels import Control, Fate, LabelMap, Policy
 
@@ -100,10 +100,9 @@ def judge_drawn(look: Look) -> list[DrawnOutcome]:
     """
     outcomes: list[DrawnOutcome] = ["not found"] * len(look.drawn)
     drawn, shown, raw = edges_of(look.drawn), edges_of(look.shown), look.detections.boxes
-    with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
-    same_shown = _equal(_labels(look.drawn), _labels(look.shown))
-    raw_labels = [fate.label for fate in look.fates]
-    same_raw = _equal(_labels(look.drawn), raw_labels)
+    shown_labels, raw_labels = _labels(look.shown), [fate.label for fate in look.fates]
+    # A shown box is a detection too, and neither is there twice.
+    twins = same_label(shown_labels, raw_labels) & (iou(shown, raw) >= IDENTICAL)
     free_shown, free_raw = np.ones(len(shown), bool), np.ones(len(raw), bool)
 
     def settle(overlaps: Boxes, allowed: Flags, free: Flags, outcome: DrawnOutcome) -> None:
@@ -111,10 +110,14 @@ def judge_drawn(look: Look) -> list[DrawnOutcome]:
         for row, column in assign(np.where(allowed & open_rows[:, None] & free[None, :], overlaps, 0)):
             outcomes[row] = outcome
             free[column] = False
+        free_raw[twins[~free_shown].any(axis=0)] = False
 
+    with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
+    same_shown, same_raw = (same_label(_labels(look.drawn), others) for others in (shown_labels, raw_labels))
+    same_raw &= np.array([label != "" for label in raw_labels], bool)[
+        None, :
+    ]  # a class that goes nowhere, and a box without a label
     settle(with_shown, same_shown, free_shown, "found")
-    taken = iou(raw, shown[~free_shown]) >= IDENTICAL
-    free_raw &= ~taken.any(axis=1)
     settle(with_raw, same_raw, free_raw, "hidden")
     settle(with_shown, ~same_shown, free_shown, "other label")
     settle(with_raw, ~same_raw & (look.detections.scores >= SUSPECTED)[None, :], free_raw, "other label")
@@ -135,8 +138,3 @@ def count_edits(look: Look, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
 
 def _labels(boxes: Sequence[LabelledBox]) -> list[str]:
     return [box.label for box in boxes]
-
-
-def _equal(ours: Sequence[str], theirs: Sequence[str]) -> Flags:
-    same: Flags = np.array([[one == other for other in theirs] for one in ours], bool).reshape(len(ours), len(theirs))
-    return same

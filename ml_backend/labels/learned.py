@@ -6,6 +6,8 @@ from typing import Any, Self
 
 from ml_backend.labels.controls import Control
 
+Taught = tuple[tuple[str, str, str], ...]
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -14,28 +16,40 @@ class Learned:
     Attributes:
         thresholds: lowest score that is shown, 0 to 1, by ``from_name`` of the control and label.
         classes: the label that a class goes to, by ``from_name`` of the control and the class's MID (its name where it has none).
+        branches: the same of classes that bring along what is below them in the hierarchy.
     """
 
     thresholds: tuple[tuple[str, str, float], ...] = ()
-    classes: tuple[tuple[str, str, str], ...] = ()
+    classes: Taught = ()
+    branches: Taught = ()
 
     @classmethod
     def of(
-        cls, thresholds: Mapping[tuple[str, str], float], classes: Mapping[tuple[str, str], str] | None = None
+        cls,
+        thresholds: Mapping[tuple[str, str], float],
+        classes: Mapping[tuple[str, str], str] | None = None,
+        branches: Mapping[tuple[str, str], str] | None = None,
     ) -> Self:
         """Return the same whatever the order in which it was found out."""
         return cls(
             tuple(sorted((*where, value) for where, value in thresholds.items())),
             tuple(sorted((*which, label) for which, label in (classes or {}).items())),
+            tuple(sorted((*which, label) for which, label in (branches or {}).items())),
         )
 
-    def applied_to(self, control: Control) -> Control:
-        """Return the control with learned thresholds, where neither it nor the label says one itself."""
-        thresholds = {label: value for name, label, value in self.thresholds if name == control.from_name}
-        if control.score_threshold is not None or not thresholds:
+    def applied_to(self, control: Control, default_threshold: float) -> Control:
+        """Return the control with learned thresholds, where neither it nor the label says one itself, and where they differ from the default."""
+        thresholds = {
+            label: value
+            for name, label, value in self.thresholds
+            if name == control.from_name and value != default_threshold
+        }
+        if control.score_threshold is not None or control.skip or not thresholds:
             return control
         labels = tuple(
-            replace(label, score_threshold=thresholds.get(label.value)) if label.score_threshold is None else label
+            label
+            if label.skip or label.score_threshold is not None
+            else replace(label, score_threshold=thresholds.get(label.value))
             for label in control.labels
         )
         return replace(control, labels=labels)
@@ -44,9 +58,13 @@ class Learned:
         """Return the labels that classes go to under a control, by MID or name."""
         return {known: label for name, known, label in self.classes if name == control.from_name}
 
+    def branches_of(self, control: Control) -> dict[str, str]:
+        """Return the labels that classes go to with all below them, under a control, by MID."""
+        return {known: label for name, known, label in self.branches if name == control.from_name}
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {"thresholds": self.thresholds, "classes": self.classes}
+        return {"thresholds": self.thresholds, "classes": self.classes, "branches": self.branches}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -54,6 +72,7 @@ class Learned:
         return cls(
             tuple((str(control), str(label), float(value)) for control, label, value in values["thresholds"]),
             tuple((str(control), str(known), str(label)) for control, known, label in values["classes"]),
+            tuple((str(control), str(known), str(label)) for control, known, label in values["branches"]),
         )
 
 

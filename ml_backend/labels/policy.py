@@ -53,8 +53,8 @@ class Policy:
             LabelConfigError: the config cannot be served; the message says what it lacks.
         """
         parsed, warnings = parse_label_config(xml)
-        controls = [learned.applied_to(control) for control in parsed]
-        mapped = tuple((control, LabelMap(control, learned=learned.classes_of(control))) for control in controls)
+        controls = [learned.applied_to(control, score_threshold) for control in parsed]
+        mapped = tuple((control, LabelMap(control, learned=learned)) for control in controls)
         if class_list is not None:
             warnings += _unreachable_labels(mapped)
         # What each class goes to counts beside the config's words: synonyms and hierarchy may differ between releases.
@@ -66,7 +66,9 @@ class Policy:
         read = [
             {name: value for name, value in asdict(each).items() if name != "target_precision"} for each in controls
         ]
-        decided = json.dumps([RULES, read, goes_to, score_threshold])
+        # Classes that are not of Open Images go where they are called, which the controls say, or where corrections say.
+        corrected = [label_map.corrected() for _, label_map in mapped]
+        decided = json.dumps([RULES, read, goes_to, score_threshold, *([corrected] if any(corrected) else [])])
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 
