@@ -192,6 +192,11 @@ def _engine(url: str, *, is_file: bool) -> Engine:
     return engine
 
 
+def storable(text: str, limit: int) -> str:
+    """Return a text that both databases take: at most ``limit`` characters, all of which can be encoded, and none of them NUL."""
+    return printable(text.replace("\0", ""), limit)
+
+
 def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
     """Insert a row, or put it in the place of the one with its primary key."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

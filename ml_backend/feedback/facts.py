@@ -14,11 +14,12 @@ from sqlalchemy import Connection, RowMapping, delete, select
 
 from ml_backend.detections import Detections
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import annotations, projects, upsert
+from ml_backend.feedback.database import annotations, projects, storable, upsert
 from ml_backend.feedback.regions import LabelledBox
 
 FACTS_VERSION = 1
 PORTION = 500  # rows that are in memory at once
+LONGEST_TITLE, LONGEST_CONFIG = 200, 10_000_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ class Project:
 
 def put_project(connection: Connection, project: Project) -> None:
     """Keep a project, in place of what was kept of it."""
-    upsert(connection, projects, {"id": project.id, "title": project.title, "label_config": project.label_config})
+    title, label_config = storable(project.title, LONGEST_TITLE), storable(project.label_config, LONGEST_CONFIG)
+    upsert(connection, projects, {"id": project.id, "title": title, "label_config": label_config})
 
 
 def get_project(connection: Connection | None, number: int) -> Project:

@@ -2,21 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Delete, and_, delete, func, insert, select, update
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import Database, events
+from ml_backend.feedback.database import Database, events, storable
 from ml_backend.feedback.events import Hint, Kind
-
-T = TypeVar("T")
-InThread = Callable[[Callable[[], T]], Awaitable[T]]
+from ml_backend.feedback.threads import WritingThread
 
 MOST_WAITING = 20_000  # hints in memory that are not on the disk
-PATIENCE = 0.04  # seconds; Label Studio saves an annotation while it waits for the answer
+# Seconds that a write may take. Label Studio saves an annotation while it waits, gives up after one second, and never sends again: a
+# disk that is busy is worth waiting for. Whoever comes while a write hangs for longer waits for the second figure only.
+PATIENCE, PATIENCE_WHILE_STUCK = 0.5, 0.04
 LONGEST_PAUSE = 3600  # seconds between tries
 
 
@@ -44,14 +44,15 @@ class Journal:
 
     Args:
         database: where they are kept.
-        in_thread: runs a function in the one thread that writes.
+        thread: the one that writes.
     """
 
-    def __init__(self, database: Database, in_thread: "InThread[None]") -> None:
+    def __init__(self, database: Database, thread: WritingThread) -> None:
         self._database = database
-        self._in_thread = in_thread
+        self._thread = thread
         self._waiting: list[tuple[Sequence[Hint], asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._begun = 0.0  # when the write that goes on began, on the monotonic clock
 
     async def append(self, hints: Sequence[Hint]) -> None:
         """Write hints; when this returns they are on the disk.
@@ -71,18 +72,23 @@ class Journal:
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
         try:
-            await asyncio.wait_for(asyncio.shield(written), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(written), self._patience())
         except TimeoutError:
             raise FeedbackError(
                 "the database did not take the event in time; `prelabel feedback sync` catches up"
             ) from None
 
+    def _patience(self) -> float:
+        stuck = self._begun > 0 and time.monotonic() - self._begun > PATIENCE
+        return PATIENCE_WHILE_STUCK if stuck else PATIENCE
+
     async def _write_all(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
+                self._begun = time.monotonic()
                 try:
-                    await self._in_thread(lambda batch=batch: self._insert(batch))  # type: ignore[misc]
+                    await self._thread.run(partial(self._insert, batch))
                 except Exception as error:
                     for _, written in batch:
                         written.set_exception(error)
@@ -91,6 +97,7 @@ class Journal:
                         written.set_result(None)
         finally:
             self._writing = None
+            self._begun = 0.0
 
     def _insert(self, batch: Sequence[tuple[Sequence[Hint], object]]) -> None:
         now = time.time()
@@ -151,7 +158,7 @@ def pending(database: Database, project: int | None = None) -> tuple[int, str]:
         return count, problem or ""
 
 
-def settle(done: Due) -> "delete":  # type: ignore[valid-type]
+def settle(done: Due) -> Delete:
     """Return the statement that takes an object's events out of the journal; run it in the transaction that keeps the facts."""
     return delete(events).where(_about(done))
 
@@ -163,11 +170,11 @@ def postpone(database: Database, failed: Due, problem: str) -> None:
         connection.execute(
             update(events)
             .where(_about(failed))
-            .values(due_at=time.time() + pause, tries=failed.tries + 1, problem=problem)
+            .values(due_at=time.time() + pause, tries=failed.tries + 1, problem=storable(problem, 1000))
         )
 
 
-def _about(what: Due) -> "and_":  # type: ignore[valid-type]
+def _about(what: Due) -> ColumnElement[bool]:
     return and_(
         events.c.kind == what.kind,
         events.c.project == what.project,

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from ml_backend.errors import FeedbackError, LabelConfigError, PrelabelError
-from ml_backend.feedback.database import Database
+from ml_backend.feedback.database import Database, storable
 from ml_backend.feedback.events import LARGEST_ID
 from ml_backend.feedback.facts import Annotation, Project, SeenPicture, known_versions, put_project, put_task
 from ml_backend.feedback.regions import number, read_regions
@@ -254,7 +254,7 @@ def _without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> An
 
 
 def _text(annotation: Mapping[str, Any], name: str) -> str:
-    return printable(str(annotation.get(name) or ""), 60)
+    return storable(str(annotation.get(name) or ""), 60)
 
 
 def _has_id(annotation: object) -> bool:

@@ -1,0 +1,235 @@
+"""From what is due to facts: read back from Label Studio, or as trusted events tell it."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+
+from ml_backend.errors import FeedbackError, LabelStudioError
+from ml_backend.feedback.database import Database
+from ml_backend.feedback.facts import (
+    Project,
+    forget_annotation,
+    put_annotation,
+    put_project,
+    tasks_of_annotations,
+    tasks_of_project,
+)
+from ml_backend.feedback.journal import Due, postpone, settle
+from ml_backend.feedback.judge import Judge, Judged, LaterError, read_payload
+from ml_backend.feedback.threads import WritingThread
+from ml_backend.pipeline import Pipeline
+from ml_backend.settings import Settings
+from ml_backend.studio_client import PAGE, GoneError, StudioClient, UncertainError
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+PORTION = 20  # tasks that are read from Label Studio at once: their numbers stand in the address
+PAUSES = (0.5,)  # an event can wait; whoever holds the client up cannot
+
+
+class Settler:
+    """Settles what is due.
+
+    Args:
+        settings: as for the service.
+        pipeline: entered.
+        database: where facts are kept.
+        thread: the one that writes.
+
+    Attributes:
+        client: Label Studio, where annotations are read back; None where there is no token for that.
+        trusted: whether events count as they come.
+    """
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, database: Database, thread: WritingThread) -> None:
+        self._database = database
+        self._thread = thread
+        self._judge = Judge(settings, pipeline, database, thread)
+        has_token = settings.label_studio_url is not None and settings.label_studio_api_key is not None
+        self.client = StudioClient(settings, PAUSES) if has_token else None
+        self.trusted = self.client is None and settings.trust_webhooks
+
+    async def settle(self, waiting: Sequence[Due]) -> None:
+        """Settle what is due, project by project. What cannot be settled now is put off.
+
+        Raises:
+            FeedbackError: the database cannot be used.
+        """
+        for _, group in itertools.groupby(sorted(waiting, key=_project), key=_project):
+            for portion in _portions(list(group)):
+                await self._settle(portion)
+
+    async def _settle(self, group: Sequence[Due]) -> None:
+        """Settle what is due in one project."""
+        if self.client is None:
+            for each in group:
+                await self._settle_trusted(each)
+            return
+        try:
+            project = await self._read_project(group[0].project)
+            numbers = await self._thread.run(lambda: self._tasks_of(group))
+            outcomes = await self._reconcile(project, sorted({task for tasks in numbers for task in tasks}))
+        except GoneError as error:
+            log.warning("events of a project that is not there", project=group[0].project, cause=str(error))
+            await self._judge.keep(group[0].project, [], map(settle, group))
+            return
+        except (LabelStudioError, UncertainError) as error:
+            await self._postpone(group, str(error))
+            return
+        judged: list[Judged] = []
+        settled: list[Due] = []
+        for each, tasks in zip(group, numbers, strict=True):
+            failures = [str(outcomes[task]) for task in tasks if isinstance(outcomes[task], LaterError)]
+            if failures:
+                await self._postpone([each], failures[0])
+            else:
+                settled.append(each)
+        judged = [outcome for outcome in outcomes.values() if isinstance(outcome, Judged)]
+        await self._judge.keep(project.id, judged, map(settle, settled))
+
+    def _tasks_of(self, group: Sequence[Due]) -> list[list[int]]:
+        """Return the tasks that each of some hints is about."""
+        with self._database.reading() as connection:
+            return [
+                [each.object]
+                if each.kind == "task"
+                else tasks_of_annotations(connection, each.project, [each.object])
+                if each.kind == "annotation" and connection is not None
+                else []
+                for each in group
+            ]
+
+    async def _read_project(self, number: int) -> Project:
+        client = self.client
+        if client is None:
+            raise FeedbackError("projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)")
+        found = await asyncio.to_thread(client.project, number)
+        project = Project(number, str(found.title or ""), str(found.label_config or ""))
+        await self._judge.keep_project(project)
+        return project
+
+    async def _reconcile(self, project: Project, tasks: Sequence[int]) -> dict[int, Judged | LaterError]:
+        """Judge tasks as they are now, by id; one that is not there any more has no annotations."""
+        client = self.client
+        if client is None:
+            return {}
+        outcomes: dict[int, Judged | LaterError] = {task: Judged(task, [], [], time.time()) for task in tasks}
+        for portion in _portions(tasks):
+            read_at = time.time()
+            found = await asyncio.to_thread(client.tasks_by_id, project.id, portion)
+            for task, outcome in zip(found, await self._judge.judge(found, project, read_at), strict=True):
+                outcomes[int(task["id"])] = outcome
+        return outcomes
+
+    async def _settle_trusted(self, each: Due) -> None:
+        """Settle what an event says itself, without asking Label Studio."""
+        if each.kind == "task":  # events about one without a payload say that it is gone
+            await self._judge.keep(each.project, [Judged(each.object, [], [], time.time())], [settle(each)])
+            return
+        if each.kind == "annotation" and not each.payload:
+            await self._change(each, lambda connection: forget_annotation(connection, each.project, each.object))
+            return
+        try:
+            annotation, task, label_config = read_payload(each.payload)
+            project = Project(each.project, "", label_config)
+            whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
+            judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)
+        except LaterError as error:
+            await self._postpone([each], str(error))
+            return
+        except Exception as error:  # it comes from anybody, and must not hold up all others
+            log.warning("event cannot be used", project=each.project, cause=repr(error))
+            await self._change(each, lambda _: None)
+            return
+
+        def keep(connection: Any) -> None:
+            put_project(connection, project)
+            for changed in judged.changed:
+                put_annotation(connection, changed)
+
+        await self._change(each, keep)
+
+    async def _change(self, each: Due, change: Callable[[Any], None]) -> None:
+        def write() -> None:
+            with self._database.writing() as connection:
+                change(connection)
+                connection.execute(settle(each))
+
+        await self._thread.run(write)
+
+    async def _postpone(self, group: Iterable[Due], problem: str) -> None:
+        for each in group:
+            log.warning("event waits", project=each.project, kind=each.kind, object=each.object, cause=problem)
+            await self._thread.run(partial(postpone, self._database, each, problem))
+
+    async def sync(self, number: int, progress: Callable[[int], None]) -> tuple[int, int, list[str]]:
+        """Bring the facts of a project up to date with Label Studio, whatever events came or did not.
+
+        Args:
+            number: id of the project.
+            progress: is told how many tasks have been gone through.
+
+        Returns:
+            How many annotations there are, how many of them were judged now, and why tasks could not be.
+
+        Raises:
+            PrelabelError: Label Studio or the database cannot be used; what was done is kept.
+        """
+        try:
+            return await self._sync(number, progress)
+        except UncertainError as error:
+            raise FeedbackError(f"Label Studio does not answer ({error}); what is done is kept: try again") from None
+
+    async def _sync(self, number: int, progress: Callable[[int], None]) -> tuple[int, int, list[str]]:
+        project = await self._read_project(number)
+        client = self.client
+        if client is None:
+            return 0, 0, []
+        before = set(await self._thread.run(self._reading(lambda connection: tasks_of_project(connection, number))))
+        there = judged = 0
+        problems: list[str] = []
+
+        async def keep(outcomes: Sequence[Judged | LaterError]) -> None:
+            nonlocal there, judged
+            done = [each for each in outcomes if isinstance(each, Judged)]
+            problems.extend(str(each) for each in outcomes if isinstance(each, LaterError))
+            await self._judge.keep(number, done)
+            there += sum(len(each.ids) for each in done)
+            judged += sum(len(each.changed) for each in done)
+
+        gone_through: set[int] = set()
+        tasks = client.tasks(number, annotated=True)
+        while True:
+            read_at = time.time()
+            page = await asyncio.to_thread(lambda: list(itertools.islice(tasks, PAGE)))
+            if not page:
+                break
+            gone_through.update(int(task["id"]) for task in page)
+            await keep(await self._judge.judge(page, project, read_at))
+            progress(len(gone_through))
+        # What lost its annotations, or was skipped since.
+        rest = await self._reconcile(project, sorted(before - gone_through))
+        await keep(list(rest.values()))
+        return there, judged, problems
+
+    def _reading(self, read: Callable[[Any], list[int]]) -> Callable[[], list[int]]:
+        def within() -> list[int]:
+            with self._database.reading() as connection:
+                return [] if connection is None else read(connection)
+
+        return within
+
+
+def _project(each: Due) -> int:
+    return each.project
+
+
+def _portions(each: Sequence[T]) -> Iterable[list[T]]:
+    for start in range(0, len(each), PORTION):
+        yield list(each[start : start + PORTION])
