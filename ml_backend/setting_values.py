@@ -78,15 +78,18 @@ def database_url(value: SecretStr) -> SecretStr:
     from sqlalchemy import make_url  # late, since few commands need it
     from sqlalchemy.exc import ArgumentError
 
+    text = value.get_secret_value()
+    if text.startswith("postgres://"):  # as libpq and many hosts write it
+        text = text.replace("postgres", "postgresql", 1)
     try:
-        url = make_url(value.get_secret_value())
+        url = make_url(text)
     except ArgumentError as error:
         raise ValueError(str(error)) from None
     if url.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
         raise ValueError("neither SQLite nor Postgres")
     if not url.database or url.database == ":memory:":  # SQLite's is gone with the connection
         raise ValueError("without the name of a database or file")
-    return value
+    return SecretStr(text)
 
 
 def duration(value: object) -> object:

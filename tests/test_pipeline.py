@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from samples import BALLOON_CONFIG, balloon_file, balloon_scene, encoded
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
+from ml_backend.labels import NOTHING_LEARNED, Learned
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings
 
@@ -342,6 +344,63 @@ async def test_size_of_the_input_is_part_of_what_is_found(
     (region,) = small["result"]
     assert (region["original_width"], region["original_height"]) == (320, 200)
     assert region["value"]["x"] == pytest.approx(12.5, abs=1)
+
+
+async def test_audited_picture_is_answered_without_boxes(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """With the score that it would have, so that the order of tasks says nothing, and with a version of its own."""
+    tasks = [task(pictures.add("/a.png", balloon_file()))]
+    answers = []
+    for fraction in (0, 1):
+        async with pipeline(audit_fraction=fraction) as (pipe, _):
+            answers += await pipe.predict(tasks, BALLOON_CONFIG)
+    shown, withheld = answers
+    assert (len(shown["result"]), withheld["result"]) == (1, [])
+    assert withheld["score"] == shown["score"]
+    assert withheld["model_version"] != shown["model_version"]
+
+
+async def test_one_audited_picture_withholds_the_boxes_of_its_task(
+    pipeline: Callable[..., Any], pictures: PictureServer
+) -> None:
+    """All of a list: whoever draws sees them together."""
+    digest = [hashlib.sha256(balloon_file() + bytes([number])).hexdigest() for number in range(9)]
+    lowest = min(range(9), key=digest.__getitem__)
+    urls = [pictures.add(f"/{number}.png", balloon_file() + bytes([number])) for number in range(9)]
+    others = urls[:lowest] + urls[lowest + 1 :]
+    pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
+    tasks = [{"id": 1, "data": {"pages": urls}}, {"id": 2, "data": {"pages": others}}]
+    async with pipeline(audit_fraction=(int(digest[lowest][:8], 16) + 1) / 2**32) as (pipe, _):
+        one, none = await pipe.predict(tasks, pages)
+    assert (len(one["result"]), len(none["result"])) == (0, 8)
+
+
+async def test_what_was_learned_of_the_project_counts_without_a_model_run(
+    demo_detector: Detector, pictures: PictureServer
+) -> None:
+    """It is asked for with the project of each request; boxes and version change, and the detections stay."""
+    asked: list[str | None] = []
+    taught = {
+        "4.1": Learned.of({}, {("label", "Balloon"): "Kite"}),
+        "5.1": Learned.of({("label", "Balloon"): 1.0}),
+    }
+
+    def learned(project: str | None) -> Learned:
+        asked.append(project)
+        return taught.get(project or "", NOTHING_LEARNED)
+
+    detector, runs = counting(demo_detector)
+    tasks = [task(pictures.add("/a.png", balloon_file()))]
+    answers = []
+    async with Pipeline(Settings(), detector, learned) as pipe:
+        for project in ("3.1", "4.1", "5.1", None):
+            answers += await pipe.predict(tasks, BALLOON_CONFIG, project=project)
+        versions = [pipe.policies.version_for(BALLOON_CONFIG, project) for project in ("3.1", "4.1", "5.1", None)]
+    labels = [[each["value"]["rectanglelabels"] for each in answer["result"]] for answer in answers]
+    assert labels == [[["Balloon"]], [["Kite"]], [], [["Balloon"]]]
+    assert [answer["model_version"] for answer in answers] == versions
+    assert len(set(versions)) == 3
+    assert len(runs) == 1
+    assert asked == ["3.1", "4.1", "5.1", None] * 2
 
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:

@@ -122,12 +122,14 @@ def _print_report(figures: Report) -> None:
     from ml_backend.feedback.calibration import LEAST_BOXES
     from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 
-    for title, rows in (
-        ("By label", {where.label or "(no label)": each for where, each in figures.labels.items()}),
-        ("By model version", figures.versions),
-    ):
+    several = len({where.control for where in figures.labels}) > 1
+    labels = [
+        ((where.label or "(no label)") + (f" [{where.control}]" if several else ""), each)
+        for where, each in figures.labels.items()
+    ]
+    for title, rows in (("By label", labels), ("By model version", list(figures.versions.items()))):
         table = Table(title, *SHOWN_OUTCOMES, "Right", *DRAWN_OUTCOMES, "Had been shown")
-        for name, outcomes in [*rows.items(), *([("All", figures.total)] if title == "By label" else [])]:
+        for name, outcomes in [*rows, *([("All", figures.total)] if title == "By label" else [])]:
             small = " (small)" if outcomes.shown.total() < LEAST_BOXES else ""
             table.add_row(escape(name) + small, *_cells(outcomes))
         out.print(table)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import structlog
 import typer
 
 from ml_backend.cli.common import Model, app, load_detector, out, plain_errors
-from ml_backend.errors import CacheError, DetectorLoadError
+from ml_backend.errors import CacheError, DetectorLoadError, FeedbackError
 from ml_backend.images import Finding, ImageFetcher, LabelStudios
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
@@ -64,7 +65,11 @@ def doctor(model: Model = None) -> None:
         for note in settings.warnings():
             out.print("note ", style="yellow", end=" ")
             out.print(note, markup=False, highlight=False, soft_wrap=True)
-        findings = [asyncio.run(_check_label_studio(settings)), asyncio.run(_check_cache(settings))]
+        findings = [
+            asyncio.run(_check_label_studio(settings)),
+            asyncio.run(_check_cache(settings)),
+            _check_corrections(settings),
+        ]
         try:
             detector = load_detector(settings)
             findings.append(Finding(ok=True, sentence=f"The detector {detector.name} is loaded and warm."))
@@ -75,6 +80,22 @@ def doctor(model: Model = None) -> None:
         out.print(finding.sentence, markup=False, highlight=False, soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _check_corrections(settings: Settings) -> Finding:
+    from ml_backend.feedback.database import Database
+    from ml_backend.feedback.journal import pending
+
+    with closing(Database(settings)) as database:
+        try:
+            waiting, problem = pending(database)
+        except FeedbackError as error:
+            return Finding(ok=False, sentence=f"Corrections cannot be kept: {error}.")
+        if problem:
+            return Finding(ok=False, sentence=f"{waiting} events wait to be judged in {database.place}: {problem}.")
+        return Finding(
+            ok=True, sentence=f"Corrections are kept in {database.place}; {waiting} events wait to be judged."
+        )
 
 
 async def _check_label_studio(settings: Settings) -> Finding:

@@ -1,5 +1,6 @@
 """The tables that corrections are kept in, in SQLite or Postgres. What must not be lost is here; the cache is elsewhere."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    inspect,
     make_url,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -60,8 +62,20 @@ annotations = Table(
     Column("annotator", Integer),
     Column("updated_at", Text, nullable=False),
     Column("skipped", Boolean, nullable=False),
-    Column("kept_at", Float, nullable=False),  # seconds since 1970, by our clock
+    Column(
+        "updated", Float, nullable=False
+    ),  # the same in seconds since 1970: a text has no fraction where that is zero
+    Column("whole", Boolean, nullable=False),  # whether its pictures could be looked at
     Column("facts", LargeBinary, nullable=False),  # see facts.py
+)
+
+tasks = Table(
+    "prelabel_tasks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column(
+        "read_at", Float, nullable=False
+    ),  # seconds since 1970, by our clock: what was read before must not replace it
 )
 
 projects = Table(
@@ -130,10 +144,21 @@ class Database:
                 self._engine.dispose()  # connections of a file that was taken away write to nowhere
                 self._made = False
             if not self._made:
-                metadata.create_all(self._engine)
-                self._made = True
-            with self._engine.begin() as connection:
+                self._make_tables()
+            with self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
                 yield connection
+
+    def _make_tables(self) -> None:
+        for pause in (0.05, 0.2, None):
+            try:
+                metadata.create_all(self._engine)
+            except SQLAlchemyError:  # another process makes them at the same time
+                if pause is None:
+                    raise
+                time.sleep(pause)
+            else:
+                self._made = True
+                return
 
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
@@ -147,14 +172,14 @@ class Database:
             return
         with self._plain_errors():
             if not self._made:
-                metadata.create_all(self._engine)
-                self._made = True
-            with self._engine.connect().execution_options(isolation_level=self._snapshot) as connection:
-                yield connection
+                self._made = inspect(self._engine).has_table(annotations.name)
+            with self._engine.execution_options(**self._snapshot).connect() as connection:
+                yield connection if self._made else None
 
     @property
-    def _snapshot(self) -> str:
-        return "SERIALIZABLE" if self._file is not None else "REPEATABLE READ"
+    def _snapshot(self) -> dict[str, str]:
+        # A transaction of SQLite sees one state anyway. Writers of Postgres have its default: they would fail rather than wait.
+        return {"isolation_level": "REPEATABLE READ"} if self._file is None else {}
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
@@ -184,10 +209,18 @@ def _engine(url: str, *, is_file: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = (
+            None  # Python's sqlite3 would begin no transaction for reading, so each query its own
+        )
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")  # reports read while events are written
         cursor.execute("PRAGMA synchronous=FULL")  # an event that was answered survives a power cut
         cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # Writers take the lock at once: one that has read before could not wait for it.
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
 
@@ -197,10 +230,18 @@ def storable(text: str, limit: int) -> str:
     return printable(text.replace("\0", ""), limit)
 
 
-def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Insert a row, or put it in the place of the one with its primary key."""
+def upsert(connection: Connection, table: Table, row: dict[str, Any], *, unless_newer: str = "") -> None:
+    """Insert a row, or put it in the place of the one with its primary key.
+
+    Args:
+        connection: a transaction.
+        table: whose row it is.
+        row: values by column.
+        unless_newer: a column: where the row that is there has more in it, that one stays.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     keys = [column.name for column in table.primary_key]
     others = {name: value for name, value in row.items() if name not in keys}
-    statement = dialect.insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=others)
-    connection.execute(statement)
+    older = table.c[unless_newer] <= row[unless_newer] if unless_newer else None
+    insert = dialect.insert(table).values(row)
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others, where=older))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import iou
 from ml_backend.feedback.facts import Annotation
-from ml_backend.feedback.matching import assign, right_in_order
+from ml_backend.feedback.matching import SAME_OBJECT, right_in_order, same_label
 from ml_backend.feedback.statistics import Share
 from ml_backend.feedback.verdicts import Look, edges_of, looks
 from ml_backend.labels import Policy, select
@@ -77,7 +77,7 @@ class Evidence:
         policy: whose label map and suppression count; its thresholds do not.
         labels: by control and label, those of the config first.
         classes: by control and class (its MID, else its name): what people called boxes of that class with at least the policy's
-            threshold; empty where they drew nothing there.
+            threshold; empty where they drew nothing there, or where another class explains what they drew.
         annotations: how many there are, skipped ones not counted, those without pictures included.
     """
 
@@ -109,22 +109,37 @@ class Evidence:
 
     def _add_classes(self, look: Look) -> None:
         detections = look.detections
-        rows_of: dict[str, list[int]] = defaultdict(list)
-        for row in np.flatnonzero(detections.scores >= self.policy.score_threshold).tolist():
+        confident = np.flatnonzero(detections.scores >= self.policy.score_threshold)
+        rows = confident[np.argsort(-detections.scores[confident], kind="stable")].tolist()
+        overlaps = iou(detections.boxes[rows], edges_of(look.drawn))
+        labels = [box.label for box in look.drawn]
+        own = same_label([look.fates[row].label for row in rows], labels)
+        # A box under its own label explains what people drew there; only what is left can be a class by another name.
+        called = dict(_greedily(np.where(own, overlaps, 0)))
+        overlaps[:, list(called.values())] = 0
+        overlaps[list(called), :] = 0
+        called |= _greedily(overlaps)
+        for place, row in enumerate(rows):
             if (
                 name := detections.class_mids[row] or detections.class_names[row]
             ):  # detectors number classes beyond their list
-                rows_of[name].append(row)
-        drawn = edges_of(look.drawn)
-        for name, rows in rows_of.items():
-            counts = self.classes[look.control.from_name, name]
-            pairs = assign(iou(detections.boxes[rows], drawn))
-            counts.update(look.drawn[column].label for _, column in pairs)
-            counts[""] += len(rows) - len(pairs)
+                label = labels[called[place]] if place in called else ""
+                self.classes[look.control.from_name, name][label] += 1
 
     def of(self, where: Where) -> LabelEvidence:
         """Return what is known about a label, which may be one that the config does not have any more."""
         return self.labels.setdefault(where, LabelEvidence())
+
+
+def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
+    """Let each row, in order, take the column that it overlaps most of those that are left; rows are the surest classes first."""
+    left = overlaps.copy()
+    taken: dict[int, int] = {}
+    for row in range(len(left)):
+        if left.shape[1] and left[row].max() >= SAME_OBJECT:
+            taken[row] = int(left[row].argmax())
+            left[:, taken[row]] = 0
+    return taken
 
 
 def gather(annotations: Iterable[Annotation], policy: Policy) -> Evidence:

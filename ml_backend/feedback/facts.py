@@ -3,7 +3,6 @@
 All figures are computed from these facts when somebody asks, so a change of labels or thresholds never makes them wrong.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, delete, select
 
 from ml_backend.detections import Detections
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import annotations, projects, storable, upsert
+from ml_backend.feedback.database import annotations, projects, storable, tasks, upsert
 from ml_backend.feedback.regions import LabelledBox
 
 FACTS_VERSION = 1
@@ -52,6 +51,7 @@ class Annotation:
             prediction was empty.
         version: model version of that prediction.
         audited: whether boxes were withheld (``PRELABEL_AUDIT_FRACTION``).
+        lost: whether it began with a prediction that is not there any more, so that nobody knows what was shown.
         seconds: how long it took, where Label Studio says so.
         pictures: of the task; empty where they could not be had.
         odd: regions that are not plain rectangles, by kind.
@@ -68,6 +68,7 @@ class Annotation:
     shown: tuple[LabelledBox, ...] | None = None
     version: str = ""
     audited: bool = False
+    lost: bool = False
     seconds: float | None = None
     pictures: tuple[SeenPicture, ...] = ()
     odd: dict[str, int] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Annotation:
             "shown": self.shown,
             "model_version": self.version,
             "audited": self.audited,
+            "lost": self.lost,
             "seconds": self.seconds,
             "pictures": [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in self.pictures],
             "odd": self.odd,
@@ -93,7 +95,8 @@ class Annotation:
             "annotator": self.annotator,
             "updated_at": self.updated_at,
             "skipped": self.skipped,
-            "kept_at": time.time(),
+            "updated": _moment(self.updated_at),
+            "whole": not self.problem,
             "facts": msgpack.packb(facts),
         }
 
@@ -119,6 +122,7 @@ class Annotation:
             shown=None if shown is None else _boxes(shown),
             version=facts["model_version"],
             audited=facts["audited"],
+            lost=facts["lost"],
             seconds=facts["seconds"],
             pictures=tuple(
                 SeenPicture(key, item, reference, Detections.from_bytes(detections))
@@ -146,8 +150,11 @@ class Project:
 
 def put_project(connection: Connection, project: Project) -> None:
     """Keep a project, in place of what was kept of it."""
-    title, label_config = storable(project.title, LONGEST_TITLE), storable(project.label_config, LONGEST_CONFIG)
-    upsert(connection, projects, {"id": project.id, "title": title, "label_config": label_config})
+    title = (
+        project.title or connection.execute(select(projects.c.title).where(projects.c.id == project.id)).scalar() or ""
+    )
+    row = {"title": storable(title, LONGEST_TITLE), "label_config": storable(project.label_config, LONGEST_CONFIG)}
+    upsert(connection, projects, {"id": project.id, **row})
 
 
 def get_project(connection: Connection | None, number: int) -> Project:
@@ -169,8 +176,10 @@ def get_project(connection: Connection | None, number: int) -> Project:
 
 def known_versions(connection: Connection, task_ids: list[int]) -> dict[int, str]:
     """Return, by annotation id, when the annotations of tasks that are kept whole were last updated."""
-    found = connection.execute(select(annotations).where(annotations.c.task.in_(task_ids))).mappings()
-    return {each.id: each.updated_at for each in map(Annotation.from_row, found) if not each.problem}
+    query = select(annotations.c.id, annotations.c.updated_at).where(
+        annotations.c.task.in_(task_ids), annotations.c.whole
+    )
+    return {row.id: row.updated_at for row in connection.execute(query)}
 
 
 def put_task(
@@ -184,20 +193,21 @@ def put_task(
         task: id of the task.
         ids: of the annotations that it has.
         changed: those of them that changed.
-        read_at: when that was so, in seconds since 1970: what was kept after it is news, and stays.
+        read_at: when that was so, in seconds since 1970; where it was read later already, nothing is kept.
     """
+    known = connection.execute(select(tasks.c.read_at).where(tasks.c.id == task)).scalar()
+    if known is not None and known > read_at:
+        return
+    upsert(connection, tasks, {"id": task, "read_at": read_at}, unless_newer="read_at")
     of_task = (annotations.c.project == project) & (annotations.c.task == task)
-    gone = of_task & annotations.c.id.not_in(ids) & (annotations.c.kept_at < read_at)
-    connection.execute(delete(annotations).where(gone))
+    connection.execute(delete(annotations).where(of_task & annotations.c.id.not_in(ids)))
     for annotation in changed:
         put_annotation(connection, annotation)
 
 
 def put_annotation(connection: Connection, annotation: Annotation) -> None:
     """Keep one annotation, unless a later update of it is there already."""
-    row = connection.execute(select(annotations.c.updated_at).where(annotations.c.id == annotation.id)).first()
-    if row is None or _moment(row.updated_at) <= _moment(annotation.updated_at):
-        upsert(connection, annotations, annotation.to_row())
+    upsert(connection, annotations, annotation.to_row(), unless_newer="updated")
 
 
 def _moment(text: str) -> float:

@@ -14,9 +14,10 @@ from ml_backend.feedback.events import Hint, Kind
 from ml_backend.feedback.threads import WritingThread
 
 MOST_WAITING = 20_000  # hints in memory that are not on the disk
-# Seconds that a write may take. Label Studio saves an annotation while it waits, gives up after one second, and never sends again: a
-# disk that is busy is worth waiting for. Whoever comes while a write hangs for longer waits for the second figure only.
-PATIENCE, PATIENCE_WHILE_STUCK = 0.5, 0.04
+MOST_BYTES = 200_000_000  # of their payloads
+# Label Studio saves an annotation while it waits for the answer, and does nothing with it: whoever is refused after this time is
+# written all the same, as soon as the database takes it.
+PATIENCE = 0.04  # seconds
 LONGEST_PAUSE = 3600  # seconds between tries
 
 
@@ -51,8 +52,8 @@ class Journal:
         self._database = database
         self._thread = thread
         self._waiting: list[tuple[Sequence[Hint], asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
-        self._begun = 0.0  # when the write that goes on began, on the monotonic clock
+        self._hints = self._bytes = 0  # that wait
+        self.writing: asyncio.Task[None] | None = None
 
     async def append(self, hints: Sequence[Hint]) -> None:
         """Write hints; when this returns they are on the disk.
@@ -62,31 +63,27 @@ class Journal:
         """
         if not hints:
             return
-        if sum(len(each) for each, _ in self._waiting) + len(hints) > MOST_WAITING:
-            raise FeedbackError(
-                f"more than {MOST_WAITING} events wait for the database; `prelabel feedback sync` catches up"
-            )
+        if self._hints > MOST_WAITING or self._bytes > MOST_BYTES:
+            raise FeedbackError("too many events wait for the database; `prelabel feedback sync` catches up")
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         written.add_done_callback(_seen)
         self._waiting.append((hints, written))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all())
+        self._hints += len(hints)
+        self._bytes += sum(len(hint.payload) for hint in hints)
+        if self.writing is None:
+            self.writing = asyncio.create_task(self._write_all())
         try:
-            await asyncio.wait_for(asyncio.shield(written), self._patience())
+            await asyncio.wait_for(asyncio.shield(written), PATIENCE)
         except TimeoutError:
             raise FeedbackError(
                 "the database did not take the event in time; `prelabel feedback sync` catches up"
             ) from None
 
-    def _patience(self) -> float:
-        stuck = self._begun > 0 and time.monotonic() - self._begun > PATIENCE
-        return PATIENCE_WHILE_STUCK if stuck else PATIENCE
-
     async def _write_all(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                self._begun = time.monotonic()
+                self._hints = self._bytes = 0
                 try:
                     await self._thread.run(partial(self._insert, batch))
                 except Exception as error:
@@ -96,8 +93,7 @@ class Journal:
                     for _, written in batch:
                         written.set_result(None)
         finally:
-            self._writing = None
-            self._begun = 0.0
+            self.writing = None
 
     def _insert(self, batch: Sequence[tuple[Sequence[Hint], object]]) -> None:
         now = time.time()
@@ -120,8 +116,8 @@ class Journal:
 
     async def drain(self) -> None:
         """Wait until everything that was appended is written or refused."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
+        while self.writing is not None:
+            await asyncio.wait([self.writing])
 
 
 def due(database: Database, most: int) -> list[Due]:
@@ -131,14 +127,23 @@ def due(database: Database, most: int) -> list[Due]:
             return []
         what = (events.c.kind, events.c.project, events.c.object)
         latest = (
-            select(*what, func.max(events.c.id).label("last"), func.max(events.c.tries).label("tries"))
+            select(
+                *what,
+                func.max(events.c.id).label("last"),
+                func.max(events.c.tries).label("tries"),
+                func.min(events.c.due_at).label("since"),
+            )
             .where(events.c.due_at <= time.time())
             .group_by(*what)
-            .order_by(func.min(events.c.id))
+            .order_by(func.min(events.c.due_at), func.min(events.c.id))
             .limit(most)
             .subquery()
         )
-        query = select(latest, events.c.payload).join(events, events.c.id == latest.c.last).order_by(latest.c.last)
+        query = (
+            select(latest, events.c.payload)
+            .join(events, events.c.id == latest.c.last)
+            .order_by(latest.c.since, latest.c.last)
+        )
         return [
             Due(row.kind, row.project, row.object, row.payload or b"", row.last, row.tries)
             for row in connection.execute(query)
@@ -163,15 +168,13 @@ def settle(done: Due) -> Delete:
     return delete(events).where(_about(done))
 
 
-def postpone(database: Database, failed: Due, problem: str) -> None:
-    """Let an object be tried again later, each time after twice as long."""
-    pause = min(LONGEST_PAUSE, 2.0 ** min(failed.tries, 20))
+def postpone(database: Database, failed: Sequence[Due], problem: str) -> None:
+    """Let objects be tried again later, each time after twice as long."""
     with database.writing() as connection:
-        connection.execute(
-            update(events)
-            .where(_about(failed))
-            .values(due_at=time.time() + pause, tries=failed.tries + 1, problem=storable(problem, 1000))
-        )
+        for each in failed:
+            due_at = time.time() + min(LONGEST_PAUSE, 2.0 ** min(each.tries, 20))
+            values = {"due_at": due_at, "tries": each.tries + 1, "problem": storable(problem, 1000)}
+            connection.execute(update(events).where(_about(each)).values(values))
 
 
 def _about(what: Due) -> ColumnElement[bool]:

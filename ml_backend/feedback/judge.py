@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -93,7 +94,7 @@ class Judge:
             with self._database.reading() as connection:
                 return {} if connection is None else known_versions(connection, [int(task["id"]) for task in tasks])
 
-        known = await self._thread.run(read)
+        known = await asyncio.to_thread(read)
         return list(await asyncio.gather(*(self._judge_or_later(task, project, known, read_at) for task in tasks)))
 
     async def _judge_or_later(
@@ -142,7 +143,8 @@ class Judge:
             pictures = tuple(_pictures(task, seen))
             for place, (each, annotation) in enumerate(zip(new, changed, strict=True)):
                 if not annotation.skipped:
-                    drawn = read_regions(each.get("result"), controls)
+                    # Away from the event loop: a large one takes a fifth of a second.
+                    drawn = await asyncio.to_thread(read_regions, each.get("result"), controls)
                     parent = each.get("parent_prediction")
                     parent = parent if isinstance(parent, int) else None
                     version, regions = shown.get(0 if shown_is_unknown and parent else parent, ("", None))
@@ -153,6 +155,7 @@ class Judge:
                         shown=boxes,
                         version=version,
                         audited=withholds and boxes == (),
+                        lost=boxes is None and (parent is not None or _began_with_boxes(each)),
                         pictures=pictures,
                         odd=dict(+drawn.odd),
                         problem=problem,
@@ -253,6 +256,14 @@ def _without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> An
     )
 
 
+def _began_with_boxes(annotation: Mapping[str, Any]) -> bool:
+    """Tell whether a region says that it came from a prediction, changed or not."""
+    regions = annotation.get("result")
+    return isinstance(regions, list) and any(
+        isinstance(region, dict) and str(region.get("origin")).startswith("prediction") for region in regions
+    )
+
+
 def _text(annotation: Mapping[str, Any], name: str) -> str:
     return storable(str(annotation.get(name) or ""), 60)
 
@@ -262,6 +273,7 @@ def _has_id(annotation: object) -> bool:
     return isinstance(given, int) and not isinstance(given, bool) and 0 < given <= LARGEST_ID
 
 
+@lru_cache(maxsize=16)
 def controls_of(label_config: str) -> Sequence[Control]:
     """Return the rectangle controls of a label config; none where it cannot be served."""
     try:

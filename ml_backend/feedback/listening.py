@@ -19,7 +19,7 @@ from ml_backend.settings import Settings
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2  # after which events of another process, and those that failed before, are looked for
-TAKEN = 500  # objects that are taken out of the journal at once
+TAKEN = 100  # objects that are taken out of the journal at once
 
 
 class Listener:
@@ -33,7 +33,9 @@ class Listener:
     def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
         self.database = Database(settings)
         self._thread = WritingThread()
-        self._journal = Journal(self.database, self._thread)
+        self._appends = WritingThread()  # of its own: an event must not wait for what is judged
+        self._journal = Journal(self.database, self._appends)
+        self._turn = asyncio.Lock()
         self._settler = Settler(settings, pipeline, self.database, self._thread)
         self._wake = asyncio.Event()
 
@@ -59,6 +61,7 @@ class Listener:
     async def close(self) -> None:
         """Let go of the database, for those who did not listen."""
         await asyncio.to_thread(self._thread.close)
+        await asyncio.to_thread(self._appends.close)
         self.database.close()
 
     async def take(self, body: bytes) -> Event:
@@ -94,9 +97,10 @@ class Listener:
         Raises:
             FeedbackError: the database cannot be used.
         """
-        waiting = await self._thread.run(lambda: due(self.database, TAKEN))
-        await self._settler.settle(waiting)
-        return bool(waiting)
+        async with self._turn:
+            waiting = await asyncio.to_thread(due, self.database, TAKEN)
+            await self._settler.settle(waiting)
+            return bool(waiting)
 
     async def sync(self, number: int, progress: Callable[[int], None] = lambda _: None) -> tuple[int, int, list[str]]:
         """Bring the facts of a project up to date with Label Studio; see :meth:`Settler.sync`."""
@@ -111,15 +115,15 @@ class Listener:
         if self._settler.client is not None:
             _, _, problems = await self.sync(number)
             return problems
-        while await self.work_once():
-            pass
-        waiting, problem = await self._thread.run(lambda: pending(self.database, number))
+        waiting, problem = await asyncio.to_thread(pending, self.database, number)
+        while waiting and await self.work_once():
+            waiting, problem = await asyncio.to_thread(pending, self.database, number)
         return [problem or "events wait"] if waiting else []
 
     async def state(self) -> dict[str, Any]:
         """Return how it does, as plain JSON values, for people."""
         try:
-            waiting, problem = await self._thread.run(lambda: pending(self.database))
+            waiting, problem = await asyncio.to_thread(pending, self.database)
         except FeedbackError as error:
             waiting, problem = 0, str(error)
         return {"listens": self.listens, "place": self.database.place, "waiting": waiting, "problem": problem}

@@ -28,7 +28,6 @@ class Relabeling:
         known: the class's MID, its name where it has none.
         class_name: the class's name.
         before: the label that it goes to now, or empty.
-        rule: by which it goes there, or empty.
         label: what people call it.
         agreeing: how many of the corrected boxes of the class got that label.
         boxes: all judged boxes of the class, those without an object too.
@@ -39,7 +38,6 @@ class Relabeling:
     known: str
     class_name: str
     before: str
-    rule: str
     label: str
     agreeing: Share
     boxes: int
@@ -62,21 +60,16 @@ def relabelings_of(evidence: Evidence) -> list[Relabeling]:
     found: list[Relabeling] = []
     for control, label_map in evidence.policy.controls:
         counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
-        branches = _branches(counts) if control.hierarchy else []
-        for known, pooled, kinds in [*branches, *((known, each, ()) for known, each in sorted(counts.items()))]:
-            relabeling = _judge(control, label_map, known, pooled, kinds)
-            # What a class above has just been given to needs not be said of each below.
-            if relabeling and not any(_covers(each, relabeling) for each in found):
+        after = label_map
+        for known, pooled, kinds in _branches(counts) if control.hierarchy else ():
+            relabeling = _judge(control, label_map, after, known, pooled, kinds)
+            if relabeling:
                 found.append(relabeling)
+                after = LabelMap(control, learned=after.learned.with_branch(control.from_name, known, relabeling.label))
+        # What a branch brings along needs not be said again, and what it must not bring along needs to.
+        judged = (_judge(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
+        found += [relabeling for relabeling in judged if relabeling]
     return found
-
-
-def _covers(above: Relabeling, other: Relabeling) -> bool:
-    """Tell whether a branch brings a class along to the same label; a class that goes elsewhere by its name does not come along."""
-    if not above.kinds or above.control != other.control or above.label != other.label:
-        return False
-    below = above.known == other.known or any(above.known in up for up in open_images_classes().ancestors(other.known))
-    return below and (bool(other.kinds) or other.rule in {"", "hierarchy"})
 
 
 def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[str], tuple[str, ...]]]:
@@ -101,21 +94,24 @@ def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[st
 
 
 def _judge(
-    control: Control, label_map: LabelMap, known: str, counts: Counter[str], kinds: tuple[str, ...]
+    control: Control, before: LabelMap, after: LabelMap, known: str, counts: Counter[str], kinds: tuple[str, ...]
 ) -> Relabeling | None:
+    """Return the label that a class should go to, unless it does ``after`` what was found so far."""
     label = _commonest(counts)
     goes_to = next((each for each in control.labels if each.value == label), None)
     if goes_to is None or goes_to.skip or control.skip or (kinds and not goes_to.hierarchy):
         return None
     name = open_images_classes().name_by_mid.get(known, known)
-    now = label_map.assignment(name, known)
+    now = after.assignment(name, known)
     if now is not None and (now.label.value == label or now.rule == "predicted_values"):
+        return None
+    if kinds and after.learned.branches_of(control).get(known) == label:
         return None
     agreeing = Share(counts[label], counts.total() - counts[""])
     if agreeing.hits < LEAST_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():
         return None
-    before, rule = (now.label.value, now.rule) if now else ("", "")
-    return Relabeling(control.from_name, known, name, before, rule, label, agreeing, counts.total(), kinds)
+    was = before.label_for(name, known) or ""
+    return Relabeling(control.from_name, known, name, was, label, agreeing, counts.total(), kinds)
 
 
 def _commonest(counts: Counter[str]) -> str:

@@ -3,7 +3,7 @@
 import heapq
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -237,7 +237,10 @@ def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
             report.unjudged[annotation.problem.partition(": ")[2] or annotation.problem] += 1
             continue
         report.audited += annotation.audited
-        picture = _judge(annotation, policy, report)
+        seen = list(looks(annotation, policy))
+        if not seen:
+            report.unjudged["the label config does not have their pictures or their control any more"] += 1
+        picture = _judge(annotation, seen, report)
         if picture is not None:
             # The id keeps equal ones in order, since pictures cannot be compared.
             heapq.heappush(worst, (picture.edits.total(), -annotation.id, picture))
@@ -248,16 +251,20 @@ def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
     return report
 
 
-def _judge(annotation: Annotation, policy: Policy, report: Report) -> WorstPicture | None:
+def _judge(annotation: Annotation, seen: Sequence[Look], report: Report) -> WorstPicture | None:
     """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
+    for look in seen:
+        report.evidence.add(look)
+    if annotation.lost:
+        report.unjudged["their predictions are not there any more, so nobody knows what was shown"] += 1
+        return None
     effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
     effort.annotations += 1
     if annotation.seconds is not None:
         effort.seconds.append(annotation.seconds)
     edits: Counter[str] = Counter()
     boxes: list[JudgedBox] = []
-    for look in looks(annotation, policy):
-        report.evidence.add(look)
+    for look in seen:
         shown, drawn = judge_shown(look), judge_drawn(look)
         if not look.biased:
             continue

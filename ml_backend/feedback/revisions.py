@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from ml_backend.errors import FeedbackError
@@ -152,6 +152,7 @@ class CurrentRevisions:
         self._database = Database(settings)
         self._by_project: dict[int, Revision] = {}
         self._away = False
+        self._reading = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="revisions", daemon=True)
 
@@ -178,20 +179,22 @@ class CurrentRevisions:
         return self._by_project.get(project)
 
     def refresh(self) -> None:
-        """Read the revisions; where that fails, what was in force stays."""
-        try:
-            with self._database.reading() as connection:
-                if connection is None:
-                    return
-                projects = [row.project for row in connection.execute(select(revisions.c.project).distinct())]
-                self._by_project = {number: history(connection, number)[-1] for number in projects}
-            self._away = False
-        except FeedbackError as error:
-            if not self._away:
-                log.warning(
-                    "what corrections have taught cannot be read; what is known stays in force", cause=str(error)
-                )
-            self._away = True
+        """Read the revisions that are new; where that fails, what was in force stays."""
+        with self._reading:
+            try:
+                with self._database.reading() as connection:
+                    newest = select(revisions.c.project, func.max(revisions.c.number)).group_by(revisions.c.project)
+                    for project, number in connection.execute(newest).all() if connection is not None else []:
+                        known = self._by_project.get(project)
+                        if known is None or known.number != number:
+                            self._by_project[project] = history(connection, project)[-1]
+                self._away = False
+            except Exception as error:  # whatever it is, predictions go on
+                if not self._away:
+                    log.warning(
+                        "what corrections have taught cannot be read; what is known stays in force", cause=str(error)
+                    )
+                self._away = True
 
     def _poll(self) -> None:
         while not self._ended.wait(POLL_SECONDS):

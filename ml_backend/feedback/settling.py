@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 PORTION = 20  # tasks that are read from Label Studio at once: their numbers stand in the address
+MOST_TRIES = 30  # of events about a project that is not there: about a day
+UNHEARD_TRIES = 7  # of events about an annotation that is not known: about two minutes
 PAUSES = (0.5,)  # an event can wait; whoever holds the client up cannot
 
 
@@ -67,27 +69,37 @@ class Settler:
 
     async def _settle(self, group: Sequence[Due]) -> None:
         """Settle what is due in one project."""
-        if self.client is None:
-            for each in group:
-                await self._settle_trusted(each)
-            return
         try:
-            project = await self._read_project(group[0].project)
-            numbers = await self._thread.run(lambda: self._tasks_of(group))
-            outcomes = await self._reconcile(project, sorted({task for tasks in numbers for task in tasks}))
-        except GoneError as error:
-            log.warning("events of a project that is not there", project=group[0].project, cause=str(error))
-            await self._judge.keep(group[0].project, [], map(settle, group))
-            return
+            if self.client is None:
+                for each in group:
+                    await self._settle_trusted(each)
+            else:
+                await self._settle_read_back(group)
         except (LabelStudioError, UncertainError) as error:
-            await self._postpone(group, str(error))
-            return
-        judged: list[Judged] = []
+            gone = [each for each in group if isinstance(error, GoneError) and each.tries >= MOST_TRIES]
+            if gone:
+                log.warning("events of a project that is not there", project=gone[0].project, cause=str(error))
+                await self._judge.keep(gone[0].project, [], map(settle, gone))
+            await self._postpone([each for each in group if each not in gone], str(error))
+        except Exception as error:  # one that nobody thought of must not hold up all others
+            if len(group) > 1:
+                for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+                    await self._settle(half)
+            else:
+                log.exception("event cannot be judged", project=group[0].project)
+                await self._postpone(group, f"an error inside Prelabel: {error!r}")
+
+    async def _settle_read_back(self, group: Sequence[Due]) -> None:
+        project = await self._read_project(group[0].project)
+        numbers = await asyncio.to_thread(self._tasks_of, group)
+        outcomes = await self._reconcile(project, sorted({task for tasks in numbers for task in tasks}))
         settled: list[Due] = []
         for each, tasks in zip(group, numbers, strict=True):
             failures = [str(outcomes[task]) for task in tasks if isinstance(outcomes[task], LaterError)]
-            if failures:
-                await self._postpone([each], failures[0])
+            # What nobody has heard of yet may be on its way: a page of tasks that is judged right now may still hold it.
+            unheard = each.kind == "annotation" and not tasks and each.tries < UNHEARD_TRIES
+            if failures or unheard:
+                await self._postpone([each], failures[0] if failures else "")
             else:
                 settled.append(each)
         judged = [outcome for outcome in outcomes.values() if isinstance(outcome, Judged)]
@@ -136,7 +148,7 @@ class Settler:
             await self._change(each, lambda connection: forget_annotation(connection, each.project, each.object))
             return
         try:
-            annotation, task, label_config = read_payload(each.payload)
+            annotation, task, label_config = await asyncio.to_thread(read_payload, each.payload)
             project = Project(each.project, "", label_config)
             whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
             judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)
@@ -163,10 +175,10 @@ class Settler:
 
         await self._thread.run(write)
 
-    async def _postpone(self, group: Iterable[Due], problem: str) -> None:
-        for each in group:
-            log.warning("event waits", project=each.project, kind=each.kind, object=each.object, cause=problem)
-            await self._thread.run(partial(postpone, self._database, each, problem))
+    async def _postpone(self, group: Sequence[Due], problem: str) -> None:
+        if group and problem:
+            log.warning("events wait", project=group[0].project, objects=len(group), cause=problem)
+        await self._thread.run(partial(postpone, self._database, group, problem))
 
     async def sync(self, number: int, progress: Callable[[int], None]) -> tuple[int, int, list[str]]:
         """Bring the facts of a project up to date with Label Studio, whatever events came or did not.

@@ -44,6 +44,7 @@ class Trainer:
         self._settings = settings
         self._listener = listener
         self._revisions = revisions
+        self._turn = asyncio.Lock()  # one after the other: anybody can press many buttons
         self._running: dict[int, asyncio.Task[Trained]] = {}
 
     async def train(self, project: int) -> Trained | None:
@@ -66,11 +67,12 @@ class Trainer:
         return running.result() if done else None
 
     async def _train(self, project: int) -> Trained:
-        problems = await self._listener.catch_up(project)
-        database = self._listener.database
-        lesson = await asyncio.to_thread(learn, database, self._settings, project)
-        revision = await asyncio.to_thread(lesson.apply, database, AUTHOR)
-        await asyncio.to_thread(self._revisions.refresh)
+        async with self._turn:
+            problems = await self._listener.catch_up(project)
+            database = self._listener.database
+            lesson = await asyncio.to_thread(learn, database, self._settings, project)
+            revision = await asyncio.to_thread(lesson.apply, database, AUTHOR)
+            await asyncio.to_thread(self._revisions.refresh)
         log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")
         return Trained(lesson, revision, problems)
 

@@ -57,7 +57,7 @@ def looks(annotation: Annotation, policy: Policy) -> Iterator[Look]:
             source = places.get((picture.key, is_list))
             if source is not None and (is_list or picture.item == 0):
                 found[source].append(picture.detections)
-    biased = annotation.shown is not None and not annotation.audited
+    biased = annotation.lost or (annotation.shown is not None and not annotation.audited)
     label_maps = {control.from_name: label_map for control, label_map in policy.controls}
     for control, item, detections, fates in policy.explain(found):  # type: ignore[arg-type]
         here = (control.from_name, item)

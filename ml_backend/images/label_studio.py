@@ -126,5 +126,12 @@ class LabelStudios:
             del self._by_project[next(iter(self._by_project))]
 
     def of(self, project: str | None) -> LabelStudio | None:
-        """Return the Label Studio of a project, or None where none is known."""
-        return self._by_project.get(project or "", self.configured)
+        """Return the Label Studio of a project, or None where none is known.
+
+        Args:
+            project: as requests name it, ``<id>.<time of creation>``; by the id alone, it is the one that spoke last.
+        """
+        named = project or ""
+        if named.isdecimal() and named not in self._by_project:
+            named = next((each for each in reversed(self._by_project) if each.partition(".")[0] == named), named)
+        return self._by_project.get(named, self.configured)

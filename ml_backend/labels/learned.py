@@ -62,6 +62,11 @@ class Learned:
         """Return the labels that classes go to with all below them, under a control, by MID."""
         return {known: label for name, known, label in self.branches if name == control.from_name}
 
+    def with_branch(self, control: str, known: str, label: str) -> Self:
+        """Return it with one more branch, in place of what it said of that class."""
+        others = tuple(each for each in self.branches if each[:2] != (control, known))
+        return replace(self, branches=tuple(sorted((*others, (control, known, label)))))
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {"thresholds": self.thresholds, "classes": self.classes, "branches": self.branches}

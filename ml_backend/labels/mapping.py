@@ -38,11 +38,15 @@ class LabelMap:
     4. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
        by ``model_hierarchy="false"`` on the control, or on a label, which then takes only what is called like it.
 
+    Attributes:
+        learned: as given.
+
     Raises:
         LabelConfigError: two labels list the same class in ``predicted_values``.
     """
 
     def __init__(self, control: Control, classes: ClassList | None = None, learned: Learned = NOTHING_LEARNED) -> None:
+        self.learned = learned
         self._classes = classes or open_images_classes()
         self._by_mid: dict[str, Assignment] = {}
         self._foreign: dict[str, Assignment] = {}  # names of no Open Images class, folded: a detector may have its own

@@ -22,8 +22,11 @@ async def webhook(request: Request, given: Credentials, service: ServiceOf) -> A
 
     Only the Start Training button comes with user and password where those are set, and must.
     """
-    body = await request.body()
-    if len(body) > LARGEST_EVENT:
+    announced = request.headers.get("Content-Length", "0")
+    if (
+        int(announced if announced.isdecimal() else 0) > LARGEST_EVENT
+        or len(body := await request.body()) > LARGEST_EVENT
+    ):
         raise HTTPException(
             413, f"over the limit of {LARGEST_EVENT:,} bytes for events; `prelabel feedback sync` catches up"
         )
@@ -40,7 +43,7 @@ async def webhook(request: Request, given: Credentials, service: ServiceOf) -> A
 def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:
     if trained is None:
         answer = WebhookResponse(
-            status="training", job=f"prelabel-{project}", message="it goes on; /status shows the revision"
+            status="training", job=f"prelabel-{project}", message="it goes on; the log says when it is done"
         )
         return JSONResponse(answer.model_dump(exclude_none=True), 202)
     revision = trained.revision or trained.lesson.current
@@ -54,5 +57,5 @@ def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONRespon
         status="trained" if trained.revision else "unchanged",
         job=f"prelabel-{project}-revision-{number}",
         revision=number,
-        message="; ".join([*changes, *trained.problems]) or "nothing to change",
+        message="; ".join([*changes, *trained.problems[:20]]) or "nothing to change",
     )

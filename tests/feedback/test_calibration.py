@@ -301,9 +301,6 @@ def test_class_may_go_only_where_the_label_config_leaves_it_open(xml: str, learn
     assert [each.label for each in proposal.relabelings] == (["Worker"] if learns else [])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="it is learned, and then takes along every class that a detector gives without a MID"
-)
 def test_class_without_a_name_is_never_relabeled() -> None:
     """Detectors give the empty name to whatever their class list lacks; nobody knows what that is."""
     unnamed = detections_of(("", 0.9, BOX))
@@ -367,10 +364,6 @@ def test_proposal_that_was_applied_proposes_nothing_new(facts: list[Annotation],
     assert all(each.wrong_spared == each.right_lost == 0 for each in second.labels)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="classes below a learned one in the hierarchy follow it, whatever people call them; the next proposal takes them back",
-)
 def test_class_that_is_right_where_it_goes_stays_there_when_the_one_above_it_goes_elsewhere() -> None:
     """People call a Person Worker and a Man Person."""
     pictures = seen(detections_of(("Man", 0.9, BOX)))
@@ -381,9 +374,6 @@ def test_class_that_is_right_where_it_goes_stays_there_when_the_one_above_it_goe
     assert taught(facts, PEOPLE_CONFIG, first.learned, target=0.999).relabelings == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a policy's digest does not cover classes that Open Images lacks, so it is never applied"
-)
 def test_class_of_the_detectors_own_is_something_to_apply() -> None:
     """Label for a class that Open Images does not have."""
     proposal = taught(kites((0.9, 40, 0), class_name="papalote"), target=0.999)
@@ -391,7 +381,6 @@ def test_class_of_the_detectors_own_is_something_to_apply() -> None:
     assert proposal.anything
 
 
-@pytest.mark.xfail(strict=True, reason="the digest tells a threshold that a label has from an equal one that it gets")
 def test_threshold_that_is_in_force_already_is_nothing_to_apply() -> None:
     """A revision that changes no box would have all predictions asked for again."""
     proposal = taught(kites((0.9, 40, 0), (0.295, 0, 40)))

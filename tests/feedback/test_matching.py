@@ -94,9 +94,6 @@ def test_no_other_way_pairs_more_or_better(rows: list[list[float]], turned: bool
     assert sum(float(overlaps[pair]) for pair in pairs) == pytest.approx(best)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="1 + IoU is at most 2 and at least 1.5: five pairs of 0.52 weigh less than four of 1"
-)
 def test_no_pair_is_given_up_for_better_overlaps_of_others() -> None:
     """Five boxes in a row, each on the next one's object too: all five can be right."""
     overlaps = np.eye(5, dtype=np.float32) * np.float32(0.52) + np.eye(5, k=-1, dtype=np.float32)
@@ -207,7 +204,6 @@ def test_right_boxes_among_the_first_are_as_many_as_can_be(shown: list[Edges], t
     assert counts == [largest(boxes[:first], others) for first in range(len(boxes) + 1)]
 
 
-@pytest.mark.xfail(strict=True, reason="as assign: four perfect pairs outweigh five")
 def test_box_is_right_where_all_before_it_can_make_room() -> None:
     """Five people in a queue, each box as good on the next one."""
     places: list[Edges] = [(0.1, 0.1 * place, 0.9, 0.1 * place + 0.32) for place in range(6)]

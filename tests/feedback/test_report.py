@@ -186,9 +186,6 @@ def test_effort_is_edits_a_picture_and_the_median_of_the_seconds() -> None:
     assert (values["edits_per_picture"], values["median_seconds"], values["timed"]) == (1.0, 6.0, 3)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="edits of annotations that saw no boxes are not counted, and given as 0 rather than as unknown"
-)
 def test_edits_of_people_who_saw_no_boxes_are_unknown() -> None:
     """The page has a dash there; a script reads that they edited nothing."""
     assert plain(report_on(corrected(box("Balloon", AWAY), shown=None)))["unseen"]["edits_per_picture"] is None

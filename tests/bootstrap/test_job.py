@@ -1,0 +1,141 @@
+"""Bulk jobs write everything that was found, and withhold boxes from those who are to draw themselves."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bootstrap_jobs import LIST_CONFIG, albums, balloon, item, nothing
+from samples import BALLOON_CONFIG
+
+from ml_backend.bootstrap.destinations import Destination, open_destination
+from ml_backend.bootstrap.destinations.coco import Coco
+from ml_backend.bootstrap.destinations.preview import Preview
+from ml_backend.bootstrap.destinations.project import Project
+from ml_backend.bootstrap.destinations.table import Table
+from ml_backend.bootstrap.destinations.tasks_json import TasksJson
+from ml_backend.bootstrap.destinations.yolo import Yolo
+from ml_backend.bootstrap.items import Item, Outcome
+from ml_backend.bootstrap.job import Job, JobPredictions
+from ml_backend.bootstrap.journal import Counts
+from ml_backend.labels import parse_label_config
+from ml_backend.policies import withheld
+from ml_backend.settings import Settings
+
+JobOf = Callable[..., JobPredictions]
+CONTROLS = parse_label_config(BALLOON_CONFIG)[0]
+ROWS = [(item("a"), balloon()), (item("b"), nothing()), (item("c"), balloon(0.8, 300))]
+
+
+@dataclass
+class Told:
+    """Writes down what a job says that it wrote."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def wrote(self, sentence: str) -> None:
+        """Take a sentence."""
+        self.sentences.append(sentence)
+
+    def surveyed(self, counts: Counts, repeated: int) -> None:
+        """Say nothing."""
+
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
+        """Say nothing."""
+
+    def examining(self, pending: int) -> AbstractContextManager[object]:
+        """Say nothing."""
+        return nullcontext()
+
+    def note(self, sentence: str) -> None:
+        """Say nothing."""
+
+    def estimated(self, pending: int, sheet: Path) -> None:
+        """Say nothing."""
+
+    def ended(self, counts: Counts, advice: str) -> None:
+        """Say nothing."""
+
+
+class NoInputs:
+    """A source of nothing, for jobs whose journal is filled already."""
+
+    name = "nothing"
+    sort = False
+
+    def items(self) -> Iterator[Item]:
+        """Yield nothing."""
+        return iter(())
+
+
+def write(of: JobPredictions, fraction: float, folder: Path) -> list[str]:
+    """Write a job to tasks.json, coco.json and boxes.csv of a folder; gives what it said."""
+    told = Told()
+    folder.mkdir(exist_ok=True)
+    destinations: list[Destination] = [
+        open_destination(f"{kind}{folder / name}", CONTROLS, Settings(cache="none"))
+        for kind, name in (("", "tasks.json"), ("coco:", "coco.json"), ("csv:", "boxes.csv"))
+    ]
+    Job(NoInputs(), of.journal, of.policy, of.version, told, fraction).write(destinations)
+    return told.sentences
+
+
+def predictions_in(folder: Path) -> list[dict[str, Any]]:
+    """Return the prediction of each task."""
+    return [task["predictions"][0] for task in json.loads((folder / "tasks.json").read_text())]
+
+
+def test_boxes_are_withheld_from_annotators_alone(job: JobOf, tmp_path: Path) -> None:
+    """With all pictures audited, tasks have predictions without boxes, and files for others have them all."""
+    for name, fraction in (("all", 0.0), ("none", 1.0)):
+        assert len(write(job(*ROWS), fraction, tmp_path / name)) == 3
+    before, audited = (predictions_in(tmp_path / name) for name in ("all", "none"))
+    assert [len(each["result"]) for each in before] == [1, 0, 1]
+    assert [each["result"] for each in audited] == [[], [], []]
+    assert [each | {"result": []} for each in before] == audited, "neither score nor version nor cluster tells"
+    for name in ("coco.json", "boxes.csv"):
+        assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "none" / name).read_bytes()
+    assert len(json.loads((tmp_path / "none" / "coco.json").read_text())["annotations"]) == 2
+    with (tmp_path / "none" / "boxes.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["Balloon", "", "Balloon"]
+
+
+def test_audited_pictures_are_those_of_the_service(job: JobOf, tmp_path: Path) -> None:
+    """Their bytes decide: a part of the pictures, the same ones each time."""
+    rows = [(item(f"{number:03d}"), balloon(0.9, 100 + number)) for number in range(60)]
+    write(job(*rows), 0.5, tmp_path / "once")
+    write(job(*reversed(rows)), 0.5, tmp_path / "again")
+    digests = [found.digests for found in job(*rows).journal.done()]
+    expected = [0 if withheld(digest, 0.5) else 1 for (digest,) in digests]
+    assert [len(each["result"]) for each in predictions_in(tmp_path / "once")] == expected
+    assert [len(each["result"]) for each in predictions_in(tmp_path / "again")] == expected[::-1]
+    assert 10 < sum(expected) < 50
+
+
+def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> None:
+    """Whoever annotates the task sees all its pictures at once."""
+    whole = job(*albums(), config=LIST_CONFIG)
+    shares = sorted(int(digest[:8], 16) / 2**32 for found in whole.journal.done() for digest in found.digests)
+    first = replace(whole, audit_fraction=shares[0] + 1e-9)
+    assert [len(each.prediction["result"]) for each in whole if each.prediction] == [2, 0]
+    assert [len(each.prediction["result"]) for each in first if each.prediction] == [0, 0]
+    assert [len(picture.regions) for each in first for picture in each.pictures] == [0, 0, 0]
+
+
+def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
+    """It has no prediction of ours to begin with."""
+    (left,) = replace(job((item("a", left="annotated"), None)), audit_fraction=1.0)
+    assert (left.prediction, left.pictures) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("destination", "for_annotators"),
+    [(TasksJson, True), (Project, True), (Coco, False), (Yolo, False), (Table, False), (Preview, False)],
+)
+def test_destinations_say_whom_they_are_for(destination: type[Destination], for_annotators: bool) -> None:
+    """Boxes are withheld only from people who draw."""
+    assert destination.for_annotators is for_annotators
