@@ -390,7 +390,7 @@ async def test_what_was_learned_of_the_project_counts_without_a_model_run(
 
     detector, runs = counting(demo_detector)
     tasks = [task(pictures.add("/a.png", balloon_file()))]
-    answers = []
+    answers: list[Any] = []
     async with Pipeline(Settings(), detector, learned) as pipe:
         for project in ("3.1", "4.1", "5.1", None):
             answers += await pipe.predict(tasks, BALLOON_CONFIG, project=project)

@@ -1,6 +1,7 @@
 """Which pictures are withheld, and what changes the version that predictions carry."""
 
 import hashlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,11 +40,9 @@ def test_withheld_picture_stays_so(digest: str, one: float, other: float) -> Non
     assert withheld(digest, more) or not withheld(digest, less)
 
 
-def versions(
-    detector: Detector, learned: Learned = NOTHING_LEARNED, xml: str = BALLOON_CONFIG, **settings: object
-) -> str:
+def versions(detector: Detector, learned: Learned = NOTHING_LEARNED, xml: str = BALLOON_CONFIG, **settings: Any) -> str:
     """Return the version of a label config under settings and what was learned."""
-    return Policies(Settings.model_validate(settings), detector, lambda _: learned).version_for(xml, "3")
+    return Policies(Settings(**settings), detector, lambda _: learned).version_for(xml, "3")
 
 
 KITE = ("label", "Kite")
@@ -64,9 +63,7 @@ KITE = ("label", "Kite")
     ],
     ids=["audited", "all audited", "threshold", "input", "learned threshold", "no threshold", "learned class", "learned branch", "class of the detector's own"],
 )  # fmt: skip
-def test_version_changes_with_what_decides(
-    demo_detector: Detector, learned: Learned, settings: dict[str, object]
-) -> None:
+def test_version_changes_with_what_decides(demo_detector: Detector, learned: Learned, settings: dict[str, Any]) -> None:
     """Label Studio then asks again."""
     assert versions(demo_detector, learned, **settings) != versions(demo_detector)
 
@@ -85,7 +82,7 @@ def test_version_changes_with_what_decides(
     ids=["none audited", "target", "cache", "the threshold that it has", "of what is gone", "where it goes already", "to what is gone"],
 )  # fmt: skip
 def test_version_stays_with_what_has_no_effect(
-    demo_detector: Detector, learned: Learned, settings: dict[str, object]
+    demo_detector: Detector, learned: Learned, settings: dict[str, Any]
 ) -> None:
     """Nothing is asked again for it."""
     assert versions(demo_detector, learned, **settings) == versions(demo_detector)

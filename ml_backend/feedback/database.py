@@ -50,6 +50,7 @@ events = Table(
     Column("tries", Integer, nullable=False),
     Column("problem", Text, nullable=False),  # why it could not be judged so far
     Index("prelabel_events_due", "due_at", "id"),
+    Index("prelabel_events_about", "object", "project", "kind", "id"),
     sqlite_autoincrement=True,  # ids are never used twice, so "up to this id" stays true
 )
 

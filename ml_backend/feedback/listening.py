@@ -33,8 +33,8 @@ class Listener:
     def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
         self.database = Database(settings)
         self._thread = WritingThread()
-        self._appends = WritingThread()  # of its own: an event must not wait for what is judged
-        self._journal = Journal(self.database, self._appends)
+        # One thread writes everything: two would wait for SQLite's lock, which is had by asking again and again.
+        self._journal = Journal(self.database, self._thread)
         self._turn = asyncio.Lock()
         self._settler = Settler(settings, pipeline, self.database, self._thread)
         self._wake = asyncio.Event()
@@ -61,7 +61,6 @@ class Listener:
     async def close(self) -> None:
         """Let go of the database, for those who did not listen."""
         await asyncio.to_thread(self._thread.close)
-        await asyncio.to_thread(self._appends.close)
         self.database.close()
 
     async def take(self, body: bytes) -> Event:

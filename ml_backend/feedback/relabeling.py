@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_backend.feedback.evidence import Evidence
@@ -60,12 +60,14 @@ def relabelings_of(evidence: Evidence) -> list[Relabeling]:
     found: list[Relabeling] = []
     for control, label_map in evidence.policy.controls:
         counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
-        after = label_map
+        # Where a whole branch goes is not decided by what its own class alone is called.
+        after = LabelMap(control, learned=replace(label_map.learned, classes=()))
         for known, pooled, kinds in _branches(counts) if control.hierarchy else ():
             relabeling = _judge(control, label_map, after, known, pooled, kinds)
             if relabeling:
                 found.append(relabeling)
                 after = LabelMap(control, learned=after.learned.with_branch(control.from_name, known, relabeling.label))
+        after = LabelMap(control, learned=replace(after.learned, classes=label_map.learned.classes))
         # What a branch brings along needs not be said again, and what it must not bring along needs to.
         judged = (_judge(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
         found += [relabeling for relabeling in judged if relabeling]
@@ -104,8 +106,6 @@ def _judge(
     name = open_images_classes().name_by_mid.get(known, known)
     now = after.assignment(name, known)
     if now is not None and (now.label.value == label or now.rule == "predicted_values"):
-        return None
-    if kinds and after.learned.branches_of(control).get(known) == label:
         return None
     agreeing = Share(counts[label], counts.total() - counts[""])
     if agreeing.hits < LEAST_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():

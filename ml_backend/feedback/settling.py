@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy import Connection
 
 from ml_backend.errors import FeedbackError, LabelStudioError
 from ml_backend.feedback.database import Database
@@ -16,6 +17,7 @@ from ml_backend.feedback.facts import (
     forget_annotation,
     put_annotation,
     put_project,
+    put_task,
     tasks_of_annotations,
     tasks_of_project,
 )
@@ -28,6 +30,7 @@ from ml_backend.studio_client import PAGE, GoneError, StudioClient, UncertainErr
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Change = Callable[[Connection], None]
 
 PORTION = 20  # tasks that are read from Label Studio at once: their numbers stand in the address
 MOST_TRIES = 30  # of events about a project that is not there: about a day
@@ -71,8 +74,7 @@ class Settler:
         """Settle what is due in one project."""
         try:
             if self.client is None:
-                for each in group:
-                    await self._settle_trusted(each)
+                await self._settle_trusted(group)
             else:
                 await self._settle_read_back(group)
         except (LabelStudioError, UncertainError) as error:
@@ -139,41 +141,48 @@ class Settler:
                 outcomes[int(task["id"])] = outcome
         return outcomes
 
-    async def _settle_trusted(self, each: Due) -> None:
-        """Settle what an event says itself, without asking Label Studio."""
-        if each.kind == "task":  # events about one without a payload say that it is gone
-            await self._judge.keep(each.project, [Judged(each.object, [], [], time.time())], [settle(each)])
-            return
-        if each.kind == "annotation" and not each.payload:
-            await self._change(each, lambda connection: forget_annotation(connection, each.project, each.object))
-            return
-        try:
-            annotation, task, label_config = await asyncio.to_thread(read_payload, each.payload)
-            project = Project(each.project, "", label_config)
-            whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
-            judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)
-        except LaterError as error:
-            await self._postpone([each], str(error))
-            return
-        except Exception as error:  # it comes from anybody, and must not hold up all others
-            log.warning("event cannot be used", project=each.project, cause=repr(error))
-            await self._change(each, lambda _: None)
-            return
+    async def _settle_trusted(self, group: Sequence[Due]) -> None:
+        """Settle what events say themselves, without asking Label Studio; in one transaction, since each costs a wait for the disk."""
+        changes: list[tuple[Due, Change]] = []
+        for each in group:
+            try:
+                changes.append((each, await self._change_of(each)))
+            except LaterError as error:
+                await self._postpone([each], str(error))
+            except Exception as error:  # it comes from anybody, and must not hold up all others
+                log.warning("event cannot be used", project=each.project, cause=repr(error))
+                changes.append((each, lambda _: None))
 
-        def keep(connection: Any) -> None:
+        def write() -> None:
+            with self._database.writing() as connection:
+                for each, change in changes:
+                    change(connection)
+                    connection.execute(settle(each))
+
+        await self._thread.run(write)
+
+    async def _change_of(self, each: Due) -> Change:
+        """Return what an event changes in the database.
+
+        Raises:
+            LaterError: a picture cannot be had now.
+        """
+        if not each.payload and each.kind == "task":  # events about one without a payload say that it is gone
+            read_at = time.time()
+            return lambda connection: put_task(connection, each.project, each.object, [], [], read_at)
+        if not each.payload:
+            return lambda connection: forget_annotation(connection, each.project, each.object)
+        annotation, task, label_config = await asyncio.to_thread(read_payload, each.payload)
+        project = Project(each.project, "", label_config)
+        whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
+        judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)
+
+        def keep(connection: Connection) -> None:
             put_project(connection, project)
             for changed in judged.changed:
                 put_annotation(connection, changed)
 
-        await self._change(each, keep)
-
-    async def _change(self, each: Due, change: Callable[[Any], None]) -> None:
-        def write() -> None:
-            with self._database.writing() as connection:
-                change(connection)
-                connection.execute(settle(each))
-
-        await self._thread.run(write)
+        return keep
 
     async def _postpone(self, group: Sequence[Due], problem: str) -> None:
         if group and problem:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -81,6 +82,9 @@ ImageReference = (
 )
 
 
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+
+
 def parse_reference(value: object) -> ImageReference:
     """Tell which form of image reference ``value``, as it stands in a task's data, is.
 
@@ -100,6 +104,8 @@ def parse_reference(value: object) -> ImageReference:
     scheme = text.partition(":")[0].lower()
     if scheme == "data":
         return InlineReference(_data_uri_bytes(text))
+    if _CONTROL_CHARACTER.search(text):
+        raise ImageReferenceError("the image's address has a control character in it, which no request can carry")
     if scheme in {"http", "https"}:
         return HttpReference(_checked_url(text))
     if scheme in CLOUD_SCHEMES and "://" in text:

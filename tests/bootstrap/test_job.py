@@ -129,7 +129,7 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
 def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
     """It has no prediction of ours to begin with."""
     (left,) = replace(job((item("a", left="annotated"), None)), audit_fraction=1.0)
-    assert (left.prediction, left.pictures) == (None, [])
+    assert (left.prediction, left.pictures) == (None, ())
 
 
 @pytest.mark.parametrize(

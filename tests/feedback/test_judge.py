@@ -131,7 +131,14 @@ async def test_odd_values_can_be_kept(kept: Kept, task: dict[str, Any], expected
     assert len(found.pictures) == 1
 
 
-@pytest.mark.parametrize("name", ["a\ud800.jpg", "a\0b.jpg"], ids=["surrogate", "NUL"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\ud800.jpg",
+        "a\0b.jpg",
+    ],
+    ids=["surrogate", "NUL"],
+)
 async def test_odd_references_can_be_kept(kept: Kept, name: str) -> None:
     """There is no picture, and the problem says so."""
     (found,) = await kept.of({"data": {"image": kept.picture + name}, "annotations": [submitted()]})

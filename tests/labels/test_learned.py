@@ -283,6 +283,15 @@ def test_class_without_a_name_takes_no_others_along() -> None:
     assert [learned.label_for("Person", mid) for mid in ("/m/01g317", "")] == ["Person", "Person"]
 
 
+def test_branch_is_put_in_place_of_an_earlier_one() -> None:
+    """Of the same class under the same control, and in whatever order."""
+    learned = Learned.of({KITE: 0.5}, {("label", "Dog"): "Pet"}).with_branch("label", "Mammal", "Pet")
+    learned = learned.with_branch("label", "Bird", "Stock").with_branch("other", "Mammal", "Pet")
+    branches = {("label", "Mammal"): "Stock", ("label", "Bird"): "Stock", ("other", "Mammal"): "Pet"}
+    expected = Learned.of({KITE: 0.5}, {("label", "Dog"): "Pet"}, branches)
+    assert learned.with_branch("label", "Mammal", "Stock") == expected
+
+
 def test_classes_are_of_their_control() -> None:
     """Two controls may have a label of the same name."""
     learned = Learned.of({}, {("label", "Person"): "Worker", ("other", "Person"): "Helper"})

@@ -1,0 +1,268 @@
+"""``prelabel report``, ``calibrate`` and ``feedback sync`` on corrections that are there already."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, annotation, box, seen
+from samples import BALLOON_CONFIG, detections_of
+from typer.testing import CliRunner, Result
+
+from ml_backend.cli import app
+from ml_backend.feedback.database import Database
+from ml_backend.feedback.facts import Annotation, Project, put_annotation, put_project
+from ml_backend.feedback.revisions import Revision, history
+from ml_backend.labels import Learned
+from ml_backend.settings import Settings, load_settings
+
+Run = Callable[..., Result]
+KITE = ("label", "Kite")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Give a function that runs a command on a database of its own, in this process, in a wide terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRELABEL_DATABASE_URL", f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
+    monkeypatch.setattr("ml_backend.cli.feedback.out.width", 200)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def keep(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> None:
+    """Keep annotations of project 3 in the database of the settings."""
+    with closing(Database(load_settings())) as database, database.writing() as connection:
+        put_project(connection, Project(3, "Kites", xml))
+        for each in annotations:
+            put_annotation(connection, each)
+
+
+def revisions(project: int = 3) -> list[Revision]:
+    """Return what was applied."""
+    with closing(Database(load_settings())) as database, database.reading() as connection:
+        return history(connection, project)
+
+
+def kites(right: int, wrong: int) -> list[Annotation]:
+    """Return annotations of a Kite of 0.6 each that is right, then of 0.5 each that is wrong; people saw them all."""
+    scores = [0.6] * right + [0.5] * wrong
+    return [
+        annotation(
+            *([box("Kite")] if number <= right else []),
+            number=number,
+            shown=(box("Kite"),),
+            version="demo@1.2",
+            pictures=seen(detections_of(("Kite", score, BOX))),
+        )
+        for number, score in enumerate(scores, 1)
+    ]
+
+
+def one_sentence(result: Result, status: int = 2) -> str:
+    """Return the one line that a failed command wrote to standard error."""
+    assert result.exit_code == status
+    (line,) = result.stderr.strip().splitlines()
+    assert "Traceback" not in result.stderr
+    return str(line)
+
+
+def answered(result: Result) -> dict[str, Any]:
+    """Return what a command printed as JSON, and nothing else."""
+    assert result.exit_code == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert isinstance(values, dict)
+    return values
+
+
+def test_report_counts_by_label_and_version(run: Run) -> None:
+    """In tables, with what the figures rest on."""
+    keep(*kites(3, 1), annotation(number=90, skipped=True))
+    result = run("report", "--project", 3)
+    assert result.exit_code == 0, result.stderr
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in result.stdout.splitlines() if "│" in line]
+    by_name = {row[0]: row[1:] for row in rows}
+    assert by_name["Kite (small)"] == by_name["demo@1.2 (small)"] == by_name["All (small)"]
+    assert by_name["Kite (small)"][:5] == ["3", "0", "0", "1", "75 % (30-95)"]
+    assert by_name["Balloon (small)"][4] == "-"
+    assert "0.2 edits a picture, 4 annotations, 1 skipped" in result.stdout
+    assert "No picture was audited" in result.stdout
+
+
+def test_report_as_json(run: Run) -> None:
+    """The same figures, for scripts."""
+    keep(*kites(3, 1))
+    values = answered(run("report", "--project", 3, "--json"))
+    assert (values["project"], values["waiting"], values["annotations"]) == (3, 0, 4)
+    assert values["total"]["shown"] == {"kept": 3, "nudged": 0, "relabeled": 0, "deleted": 1}
+
+
+def test_report_writes_a_page(run: Run, tmp_path: Path) -> None:
+    """Pictures that cannot be had are left out of it, and brackets are text."""
+    keep(annotation(box("[/x]", MOVED), shown=(box("Kite"),), pictures=seen(detections_of(("Kite", 0.6, AWAY)))))
+    result = run("report", "--project", 3, "--html", "page.html")
+    assert result.exit_code == 0, result.stderr
+    assert "the page is page.html" in result.stderr
+    assert "[/x]" in result.stdout
+    assert "[/x]" in (tmp_path / "page.html").read_text()
+
+
+def test_report_says_what_is_left_out(run: Run) -> None:
+    """Annotations that could not be judged, and tasks that count twice."""
+    keep(
+        annotation(number=1, problem="task 1: the picture is gone"),
+        *kites(0, 0),
+        *(annotation(number=n, task=7) for n in (2, 3)),
+    )
+    result = run("report", "--project", 3)
+    assert "1 annotations are left out: the picture is gone" in result.stderr
+    assert "1 tasks have more than one annotation" in result.stdout
+
+
+def test_calibrate_shows_and_changes_nothing(run: Run) -> None:
+    """Without --apply; a second time it says the same."""
+    keep(*kites(40, 40))
+    results = [run("calibrate", "--project", 3, "--target-precision", "0.8") for _ in range(2)]
+    assert [each.exit_code for each in results] == [0, 0]
+    assert results[0].stdout == results[1].stdout
+    assert "0.30 -> 0.51" in results[0].stdout
+    assert "0 boxes could be judged, 30 are needed" in results[0].stdout
+    assert "nothing has changed yet: --apply puts this into force" in results[0].stdout
+    assert revisions() == []
+
+
+def test_calibrate_as_json(run: Run) -> None:
+    """Proposal and evidence; with --apply, the revision that it became."""
+    keep(*kites(40, 40))
+    asked = ("calibrate", "--project", 3, "--target-precision", "0.8", "--json")
+    proposed = answered(run(*asked))
+    assert (proposed["revision"], proposed["applied"], proposed["anything"]) == (0, False, True)
+    assert proposed["learned"] == {"thresholds": [["label", "Kite", 0.51]], "classes": [], "branches": []}
+    (kite,) = (each for each in proposed["labels"] if each["label"] == "Kite")
+    assert (kite["shown_before"], kite["shown_after"], kite["right_after"]) == (80, 40, 40)
+    applied = answered(run(*asked, "--apply"))
+    assert (applied["revision"], applied["applied"]) == (1, True)
+    assert answered(run(*asked)) | {"labels": 0} == applied | {"applied": False, "anything": False, "labels": 0}
+
+
+def test_calibrate_applies_and_goes_back(run: Run) -> None:
+    """Each a revision of its own, with who did it and on what evidence; what would change nothing is none."""
+    keep(*kites(40, 40))
+    asked = ("calibrate", "--project", 3, "--target-precision", "0.8")
+    assert "in force: revision 1 of project 3" in run(*asked, "--apply", "--author", "ann").stdout
+    assert "nothing would change; revision 1 stays in force" in run(*asked, "--apply").stdout
+    (first,) = revisions()
+    assert (first.author, first.learned, first.evidence["annotations"]) == ("ann", Learned.of({KITE: 0.51}), 80)
+    result = run("calibrate", "--project", 3, "--revert", "--author", "[/x]")
+    assert "in force: revision 2 of project 3, which goes back to the beginning" in result.stdout
+    second = revisions()[1]
+    assert (second.author, second.learned) == ("[/x]", Learned())
+    assert "project 3 is back at the beginning already" in one_sentence(run("calibrate", "--project", 3, "--revert"))
+    assert "in force: revision 3" in run(*asked, "--apply").stdout
+
+
+def test_calibrate_shows_labels_of_classes(run: Run) -> None:
+    """Single ones, and those that speak for a whole branch."""
+    xml = PEOPLE_CONFIG.replace('"Worker"', '"[b]Worker"')
+    pictures = seen(detections_of(("Person", 0.9, BOX)))
+    keep(*(annotation(box("[b]Worker"), number=n, pictures=pictures) for n in range(1, 21)), xml=xml)
+    result = run("calibrate", "--project", 3)
+    (row,) = (line for line in result.stdout.splitlines() if "20 of 20" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["Person", "Person", "[b]Worker", "20 of 20", "20"]
+
+
+def test_report_is_of_what_is_in_force(run: Run) -> None:
+    """Thresholds that were learned, until somebody goes back."""
+    keep(*kites(40, 40))
+    thresholds = []
+    for then in (("--apply", "--target-precision", "0.8"), ("--revert",), ()):
+        values = answered(run("report", "--project", 3, "--json"))
+        thresholds += [each["threshold"] for each in values["labels"] if each["label"] == "Kite"]
+        if then:
+            assert run("calibrate", "--project", 3, *then).exit_code == 0
+    assert thresholds == [0.3, 0.51, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["report"], "no annotation of project 3 has come in: .* `prelabel feedback sync --project 3`"),
+        (["calibrate"], "no annotation of project 3 has come in"),
+        (["calibrate", "--apply", "--json"], "no annotation of project 3 has come in"),
+        (["calibrate", "--revert"], "project 3 has no revision to go back from"),
+        (["calibrate", "--apply", "--revert"], "--apply and --revert: choose one"),
+        (["calibrate", "--target-precision", "0"], "--target-precision 0.0: expected a number between 0 and 1"),
+        (["calibrate", "--target-precision", "1"], "--target-precision 1.0: expected a number between 0 and 1"),
+        (["calibrate", "--target-precision", "90"], "--target-precision 90.0: expected a number between 0 and 1"),
+        (["calibrate", "--target-precision", "nan"], "--target-precision nan: expected a number between 0 and 1"),
+        (["feedback", "sync", "--model", "demo"], r"LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY \(a token"),
+    ],
+    ids=["report on nothing", "nothing to learn from", "nothing to apply", "nothing to go back from", "both", "target 0", "target 1", "in percent", "no number", "no token"],
+)  # fmt: skip
+def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, command: Sequence[str], words: str) -> None:
+    """Status 2, no trace, and no database made for it."""
+    assert re.search(words, one_sentence(run(*command, "--project", 3)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["report"], ["calibrate"], ["report", "--json"]], ids=" ".join)
+def test_label_config_that_cannot_be_served(run: Run, command: Sequence[str]) -> None:
+    """A sentence that names what it lacks."""
+    keep(*kites(1, 0), xml="<View/>")
+    assert "RectangleLabels" in one_sentence(run(*command, "--project", 3))
+
+
+@pytest.mark.parametrize("command", [["report"], ["calibrate"], ["calibrate", "--revert"]], ids=" ".join)
+def test_database_that_is_none(run: Run, tmp_path: Path, command: Sequence[str]) -> None:
+    """A file of something else is named, and left as it is."""
+    file = tmp_path / "feedback.sqlite3"
+    file.write_text("no database" * 100)
+    assert "feedback.sqlite3 cannot be used: file is not a database" in one_sentence(run(*command, "--project", 3))
+    assert file.read_text() == "no database" * 100
+
+
+def test_page_that_cannot_be_written(run: Run) -> None:
+    """A folder that is not there."""
+    keep(*kites(1, 0))
+    assert "no/page.html: No such file or directory" in one_sentence(
+        run("report", "--project", 3, "--html", "no/page.html")
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("PRELABEL_TARGET_PRECISION", "90", "PRELABEL_TARGET_PRECISION='90' cannot be used"),
+        ("PRELABEL_DATABASE_URL", "mysql://host/x", "PRELABEL_DATABASE_URL"),
+    ],
+    ids=["target", "database"],
+)
+def test_settings_that_cannot_be_used(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    """They are named."""
+    monkeypatch.setenv(variable, value)
+    assert words in one_sentence(run("calibrate", "--project", 3))
+
+
+def test_projects_target_goes_before_the_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the option before both."""
+    xml = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_precision="0.7">')
+    monkeypatch.setenv("PRELABEL_TARGET_PRECISION", "0.6")
+    targets = []
+    for config, option in ((BALLOON_CONFIG, []), (xml, []), (xml, ["--target-precision", "0.8"])):
+        keep(*kites(1, 0), xml=config)
+        values = answered(run("calibrate", "--project", 3, "--json", *option))
+        targets.append({each["target"] for each in values["labels"]})
+    assert targets == [{0.6}, {0.7}, {0.8}]
+
+
+def test_default_database_is_the_users(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is set."""
+    monkeypatch.delenv("PRELABEL_DATABASE_URL")
+    keep(*kites(2, 0))
+    assert answered(run("report", "--project", 3, "--json"))["annotations"] == 2
+    with closing(Database(Settings())) as database:
+        assert database.exists
