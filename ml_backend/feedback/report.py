@@ -240,6 +240,7 @@ def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
         seen = list(looks(annotation, policy))
         if not seen:
             report.unjudged["the label config does not have their pictures or their control any more"] += 1
+            continue
         picture = _judge(annotation, seen, report)
         if picture is not None:
             # The id keeps equal ones in order, since pictures cannot be compared.

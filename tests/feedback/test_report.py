@@ -253,3 +253,22 @@ def test_asking_changes_no_figure() -> None:
     """A report can be printed twice."""
     report = report_on(corrected(box("Kite"), box("Gone", AWAY)))
     assert plain(report) == plain(report)
+
+
+@pytest.mark.parametrize(
+    ("changes", "xml", "why"),
+    [
+        ({"lost": True}, BALLOON_CONFIG, "predictions are not there any more"),
+        ({"shown": ()}, BALLOON_CONFIG.replace("$image", "$photo"), "does not have their pictures"),
+    ],
+    ids=["what was shown is lost", "the label config names another key"],
+)
+def test_annotations_that_say_nothing_of_shown_boxes_are_told(changes: dict[str, Any], xml: str, why: str) -> None:
+    """They are in neither group, and the reader learns how many there are."""
+    made = annotation(box("Balloon"), pictures=seen(detections_of(("Balloon", 0.9, BOX))), **changes)
+    figures = make_report([made], policy_of(xml))
+    ((reason, count),) = figures.unjudged.items()
+    assert (why in reason, count, figures.annotations) == (True, 1, 1)
+    assert not figures.total.shown
+    assert not figures.total.drawn
+    assert figures.seen.annotations == figures.unseen.annotations == 0
