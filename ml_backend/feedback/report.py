@@ -49,8 +49,8 @@ class Outcomes:
         return {
             "shown": {name: self.shown[name] for name in SHOWN_OUTCOMES},
             "drawn": {name: self.drawn[name] for name in DRAWN_OUTCOMES},
-            "precision": share_to_json(self.precision),
-            "recall": share_to_json(self.recall),
+            "precision": self.precision.to_json(),
+            "recall": self.recall.to_json(),
         }
 
 
@@ -202,7 +202,7 @@ class Report:
 
     def _group_to_json(self, *, biased: bool) -> dict[str, Any]:
         precision, recall = self.group(biased=biased)
-        return {"precision_now": share_to_json(precision), "recall_now": share_to_json(recall)}
+        return {"precision_now": precision.to_json(), "recall_now": recall.to_json()}
 
     def curve(self, where: Where) -> list[dict[str, float | int]]:
         """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
@@ -294,9 +294,3 @@ def _corrected(look: Look, shown: list[ShownOutcome], drawn: list[DrawnOutcome])
 def _sum(shares: Iterable[Share]) -> Share:
     shares = list(shares)
     return Share(sum(each.hits for each in shares), sum(each.total for each in shares))
-
-
-def share_to_json(share: Share) -> dict[str, Any]:
-    """Return a share and its interval as plain JSON values."""
-    low, high = share.interval
-    return {"hits": share.hits, "total": share.total, "value": share.value, "low": low, "high": high}

@@ -21,6 +21,11 @@ class Share(NamedTuple):
         """Lower and upper end of its 95 % interval."""
         return wilson(self.hits, self.total)
 
+    def to_json(self) -> dict[str, float | int | None]:
+        """Return it as plain JSON values."""
+        low, high = self.interval
+        return {"hits": self.hits, "total": self.total, "value": self.value, "low": low, "high": high}
+
 
 def wilson(count: int, total: int) -> tuple[float, float]:
     """Return the 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927).
