@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can start again
 PAGE = 100  # tasks
+NO_CLIENT = "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)"
 
 
 class UncertainError(Exception):
@@ -42,7 +43,7 @@ class StudioClient:
 
     def __init__(self, settings: Settings, pauses: tuple[float, ...] = PAUSES) -> None:
         if settings.label_studio_url is None or settings.label_studio_api_key is None:
-            raise LabelStudioError("projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)")
+            raise LabelStudioError(NO_CLIENT)
         self.url = settings.label_studio_url
         self._pauses = pauses
         self.sdk = LabelStudio(base_url=self.url, api_key=settings.label_studio_api_key.get_secret_value(), timeout=60)

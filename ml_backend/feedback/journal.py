@@ -72,12 +72,10 @@ class Journal:
         self._bytes += sum(len(hint.payload) for hint in hints)
         if self.writing is None:
             self.writing = asyncio.create_task(self._write_all())
-        try:
-            await asyncio.wait_for(asyncio.shield(written), PATIENCE)
-        except TimeoutError:
-            raise FeedbackError(
-                "the database did not take the event in time; `prelabel feedback sync` catches up"
-            ) from None
+        done, _ = await asyncio.wait([written], timeout=PATIENCE)
+        if not done:
+            raise FeedbackError("the database did not take the event in time; `prelabel feedback sync` catches up")
+        written.result()
 
     async def _write_all(self) -> None:
         try:

@@ -78,7 +78,9 @@ class Listener:
     async def _work(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                # Not wait_for, which before Python 3.12 can swallow the cancellation that ends this.
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 while await self.work_once():

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -26,7 +26,7 @@ from ml_backend.feedback.judge import Judge, Judged, LaterError, read_payload
 from ml_backend.feedback.threads import WritingThread
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings
-from ml_backend.studio_client import PAGE, GoneError, StudioClient, UncertainError
+from ml_backend.studio_client import NO_CLIENT, PAGE, GoneError, StudioClient, UncertainError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class Settler:
             if self.client is None:
                 await self._settle_trusted(group)
             else:
-                await self._settle_read_back(group)
+                await self._settle_read_back(group, self.client)
         except (LabelStudioError, UncertainError) as error:
             gone = [each for each in group if isinstance(error, GoneError) and each.tries >= MOST_TRIES]
             if gone:
@@ -91,10 +91,10 @@ class Settler:
                 log.exception("event cannot be judged", project=group[0].project)
                 await self._postpone(group, f"an error inside Prelabel: {error!r}")
 
-    async def _settle_read_back(self, group: Sequence[Due]) -> None:
-        project = await self._read_project(group[0].project)
+    async def _settle_read_back(self, group: Sequence[Due], client: StudioClient) -> None:
+        project = await self._read_project(client, group[0].project)
         numbers = await asyncio.to_thread(self._tasks_of, group)
-        outcomes = await self._reconcile(project, sorted({task for tasks in numbers for task in tasks}))
+        outcomes = await self._reconcile(client, project, sorted({task for tasks in numbers for task in tasks}))
         settled: list[Due] = []
         for each, tasks in zip(group, numbers, strict=True):
             failures = [str(outcomes[task]) for task in tasks if isinstance(outcomes[task], LaterError)]
@@ -119,20 +119,16 @@ class Settler:
                 for each in group
             ]
 
-    async def _read_project(self, number: int) -> Project:
-        client = self.client
-        if client is None:
-            raise FeedbackError("projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)")
+    async def _read_project(self, client: StudioClient, number: int) -> Project:
         found = await asyncio.to_thread(client.project, number)
         project = Project(number, str(found.title or ""), str(found.label_config or ""))
         await self._judge.keep_project(project)
         return project
 
-    async def _reconcile(self, project: Project, tasks: Sequence[int]) -> dict[int, Judged | LaterError]:
+    async def _reconcile(
+        self, client: StudioClient, project: Project, tasks: Sequence[int]
+    ) -> dict[int, Judged | LaterError]:
         """Judge tasks as they are now, by id; one that is not there any more has no annotations."""
-        client = self.client
-        if client is None:
-            return {}
         outcomes: dict[int, Judged | LaterError] = {task: Judged(task, [], [], time.time()) for task in tasks}
         for portion in _portions(tasks):
             read_at = time.time()
@@ -202,17 +198,18 @@ class Settler:
         Raises:
             PrelabelError: Label Studio or the database cannot be used; what was done is kept.
         """
+        if self.client is None:
+            raise FeedbackError(NO_CLIENT)
         try:
-            return await self._sync(number, progress)
+            return await self._sync(self.client, number, progress)
         except UncertainError as error:
             raise FeedbackError(f"Label Studio does not answer ({error}); what is done is kept: try again") from None
 
-    async def _sync(self, number: int, progress: Callable[[int], None]) -> tuple[int, int, list[str]]:
-        project = await self._read_project(number)
-        client = self.client
-        if client is None:
-            return 0, 0, []
-        before = set(await self._thread.run(self._reading(lambda connection: tasks_of_project(connection, number))))
+    async def _sync(
+        self, client: StudioClient, number: int, progress: Callable[[int], None]
+    ) -> tuple[int, int, list[str]]:
+        project = await self._read_project(client, number)
+        before = await asyncio.to_thread(self._known_tasks, number)
         there = judged = 0
         problems: list[str] = []
 
@@ -235,16 +232,13 @@ class Settler:
             await keep(await self._judge.judge(page, project, read_at))
             progress(len(gone_through))
         # What lost its annotations, or was skipped since.
-        rest = await self._reconcile(project, sorted(before - gone_through))
+        rest = await self._reconcile(client, project, sorted(before - gone_through))
         await keep(list(rest.values()))
         return there, judged, problems
 
-    def _reading(self, read: Callable[[Any], list[int]]) -> Callable[[], list[int]]:
-        def within() -> list[int]:
-            with self._database.reading() as connection:
-                return [] if connection is None else read(connection)
-
-        return within
+    def _known_tasks(self, project: int) -> set[int]:
+        with self._database.reading() as connection:
+            return set() if connection is None else set(tasks_of_project(connection, project))
 
 
 def _project(each: Due) -> int:
