@@ -182,7 +182,7 @@ class Journal:
     def counts(self) -> Counts:
         """Return how many items there are, by what became of them."""
         ((done, failed, left, pending),) = self._read(
-            "SELECT TOTAL(looks IS NOT NULL), TOTAL(reason IS NOT NULL), TOTAL(remains <> '' AND looks IS NULL AND reason IS NULL), "  # noqa: S608 - our own words
+            "SELECT TOTAL(looks IS NOT NULL), TOTAL(reason IS NOT NULL), TOTAL(remains <> '' AND looks IS NULL AND reason IS NULL), "  # noqa: S608 - PENDING is a constant of ours
             f"TOTAL({PENDING}) FROM items"
         )
         return Counts(int(pending), int(done), int(failed), int(left))
@@ -190,7 +190,7 @@ class Journal:
     def pending(self) -> Iterator[Pending]:
         """Yield the items that have not been looked at, in order; may be used while results are recorded."""
         select = (
-            f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position > ? ORDER BY position LIMIT ?"  # noqa: S608 - our own words
+            f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position > ? ORDER BY position LIMIT ?"  # noqa: S608 - PENDING is a constant of ours
         )
         for position, key, task, file in self._pages(select):
             yield Pending(position, item_of_row(key, task, file, ""))
@@ -200,7 +200,7 @@ class Journal:
         pending = self.counts().pending
         with self._transaction():
             self._db.execute(
-                "UPDATE items SET remains = 'not part of the dry run' WHERE position IN (SELECT position FROM ("  # noqa: S608 - our own words
+                "UPDATE items SET remains = 'not part of the dry run' WHERE position IN (SELECT position FROM ("  # noqa: S608 - PENDING is a constant of ours
                 f"SELECT position, ROW_NUMBER() OVER (ORDER BY position) - 1 AS place FROM items WHERE {PENDING}) "
                 "WHERE (place * :number) / :pending = ((place - 1) * :number) / :pending AND place > 0)",
                 {"number": min(number, pending), "pending": pending},

@@ -156,7 +156,7 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
     def __init__(self, journal: Path, pending: int, workers: int) -> None:
         super().__init__()
         size = max(1, min(MOST_ON_PAGE, pending // (workers * PAGES_EACH)))
-        select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - our own words
+        select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
         with _opened(journal) as database:
             starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
         self.number = len(starts)
@@ -174,7 +174,7 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
 
 
 def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
-    select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - our own words
+    select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
     for bounds in pairwise(starts):
         with _opened(journal) as database:  # for a page only, so that the journal's log does not grow meanwhile
             rows = database.execute(select, bounds).fetchall()

@@ -12,7 +12,7 @@ from ml_backend.detections import Detections, iou
 from ml_backend.feedback.facts import Annotation
 from ml_backend.feedback.matching import Boxes, assign, match, same_label
 from ml_backend.feedback.regions import LabelledBox
-from ml_backend.labels import Control, Fate, LabelMap, Policy
+from ml_backend.labels import Control, Fate, LabelMap, Policy, Source
 
 UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is nobody's correction
 SUSPECTED = 0.05  # lowest score at which a detection under another label counts as the same object
@@ -49,17 +49,18 @@ class Look:
 
 def looks(annotation: Annotation, policy: Policy) -> Iterator[Look]:
     """Yield what there is to judge in an annotation, under a policy."""
-    found: dict[object, list[Detections]] = {source: [] for source in policy.sources}
-    places = {(source.key, source.is_list): source for source in policy.sources}
-    for picture in annotation.pictures:
-        # The label config may have changed since: other keys are not looked at.
-        for is_list in (False, True):
-            source = places.get((picture.key, is_list))
-            if source is not None and (is_list or picture.item == 0):
-                found[source].append(picture.detections)
+    # The label config may have changed since: pictures under other keys are not looked at.
+    found: dict[Source, list[Detections]] = {
+        source: [
+            picture.detections
+            for picture in annotation.pictures
+            if picture.key == source.key and (source.is_list or picture.item == 0)
+        ]
+        for source in policy.sources
+    }
     biased = annotation.lost or (annotation.shown is not None and not annotation.audited)
     label_maps = {control.from_name: label_map for control, label_map in policy.controls}
-    for control, item, detections, fates in policy.explain(found):  # type: ignore[arg-type]
+    for control, item, detections, fates in policy.explain(found):
         here = (control.from_name, item)
         drawn = [box for box in annotation.drawn if (box.control, box.item) == here]
         if biased:
