@@ -81,6 +81,10 @@ class ImageDecodeError(PrelabelError):
     code = "image_not_readable"
 
 
+class NotAnImageError(ImageDecodeError):
+    """The bytes have no known image format."""
+
+
 class CacheError(PrelabelError):
     """A store of the cache failed. Tasks never see it: it is counted, and the picture is computed."""
 

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ml_backend.cache import Cache, SingleFlight, address_key, detection_key, input_shaping
+from ml_backend.decoding.decode import Picture
+from ml_backend.decoding.pool import DecoderPool, Limits
 from ml_backend.detections import Detections
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import DetectorError, ImageDecodeError
@@ -22,10 +24,8 @@ from ml_backend.images import (
     ImageFetcher,
     ImageReference,
     LabelStudio,
-    Picture,
     PictureVersion,
     appearance,
-    decode,
 )
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
@@ -66,6 +66,7 @@ class Pictures:
         self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)
         # Decoding and the model share the workers, so a decoded picture never waits: as many are in memory as there are workers.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
+        self._decoders = DecoderPool(Limits.of(settings))
         self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
 
     async def __aenter__(self) -> Self:
@@ -73,6 +74,8 @@ class Pictures:
             stack.push_async_callback(self.cache.close)
             self._fetcher = await stack.enter_async_context(ImageFetcher(self._settings))
             stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
+            stack.callback(self._decoders.close)
+            self._workers.submit(self._decoders.start)
             stack.push_async_callback(self._by_content.close)
             stack.push_async_callback(self._by_address.close)
             self._stack = stack.pop_all()
@@ -215,8 +218,7 @@ class Pictures:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
     def _decode(self, image: bytes) -> Picture:
-        limits = self._settings
-        return decode(image, max_pixels=limits.image_max_pixels, max_side=limits.model_input_max_side)
+        return self._decoders.decode(image, self._settings.model_input_max_side)
 
     def _key_of(self, version: PictureVersion) -> str:
         return detection_key(self._detector.fingerprint, self._shaping, version.digest)

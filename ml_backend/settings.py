@@ -147,6 +147,20 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_IMAGE_MAX_PIXELS",
         description="the most pixels (width x height) a picture may have",
     )
+    image_max_seconds: float = Field(
+        2,
+        gt=0,
+        le=60,
+        validation_alias="PRELABEL_IMAGE_MAX_SECONDS",
+        description="seconds of processor time that decoding one picture may take, at most 60",
+    )
+    image_max_memory: ByteSize = Field(
+        ByteSize(512_000_000),
+        ge=64_000_000,
+        validation_alias="PRELABEL_IMAGE_MAX_MEMORY",
+        description="the memory that decoding one picture may take, at least 64MB; as many pictures as PRELABEL_INFERENCE_WORKERS are "
+        "decoded side by side",
+    )
     blocked_networks: Annotated[tuple[values.Network, ...], BeforeValidator(values.networks)] = Field(
         (),
         validation_alias="PRELABEL_BLOCKED_NETWORKS",

@@ -9,7 +9,7 @@ LOCKS = PREFIX + "locks:"
 PROBE = PREFIX + "probe"  # never written
 
 # Raise when the way from a file's bytes to the detector's input changes, since that can change what is found.
-INPUT_SHAPING = 2
+INPUT_SHAPING = 3
 
 
 def input_shaping(max_side: int) -> str:

@@ -111,8 +111,8 @@ def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
 
 
 def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
+    from ml_backend.decoding.decode import decode
     from ml_backend.drawing import draw_regions
-    from ml_backend.images import decode
 
     folder.mkdir(parents=True, exist_ok=True)
     # Neither the pictures themselves nor each other may be overwritten.
@@ -166,8 +166,8 @@ def explain(
             if weak:
                 out.print(f"and {weak} with scores below {least:g}", highlight=False)
         if draw is not None:
+            from ml_backend.decoding.decode import decode
             from ml_backend.drawing import Box, draw_boxes
-            from ml_backend.images import decode
 
             pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
             _, _, detections, fates = explained[0]

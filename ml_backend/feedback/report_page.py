@@ -13,13 +13,14 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from ml_backend import __version__
+from ml_backend.decoding.pool import DecoderPool, Limits
 from ml_backend.drawing import Box, draw_boxes
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.facts import Project
 from ml_backend.feedback.report import Report, WorstPicture
 from ml_backend.feedback.revisions import Revision
 from ml_backend.feedback.statistics import wilson
-from ml_backend.images import ImageFetcher, LabelStudios, decode, parse_reference
+from ml_backend.images import ImageFetcher, LabelStudios, parse_reference
 from ml_backend.settings import Settings
 
 WIDTH = 560  # of a picture in the page, in pixels
@@ -106,21 +107,21 @@ async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstPict
     """
     drawn: dict[int, Image.Image | str] = {}
     label_studios = LabelStudios(settings)
-    async with ImageFetcher(settings) as fetcher:
-        for each in worst:
-            try:
-                home = label_studios.of(str(project))
-                fetched = await fetcher.fetch(parse_reference(each.reference), home, each.task)
-                if fetched is not None:
-                    picture = decode(fetched.data, max_pixels=settings.image_max_pixels)
-                    drawn[each.annotation] = _draw(Image.fromarray(picture.pixels), each)
-            except PrelabelError as error:
-                drawn[each.annotation] = str(error)
+    with DecoderPool(Limits.of(settings)) as decoders:
+        async with ImageFetcher(settings) as fetcher:
+            for each in worst:
+                try:
+                    home = label_studios.of(str(project))
+                    fetched = await fetcher.fetch(parse_reference(each.reference), home, each.task)
+                    if fetched is not None:
+                        picture = decoders.decode(fetched.data, max_side=WIDTH)
+                        drawn[each.annotation] = _draw(Image.fromarray(picture.pixels), each)
+                except PrelabelError as error:
+                    drawn[each.annotation] = str(error)
     return drawn
 
 
 def _draw(image: Image.Image, worst: WorstPicture) -> Image.Image:
-    image.thumbnail((WIDTH, WIDTH))
     boxes = [
         Box(
             np.array(box.edges, np.float32),

@@ -1,7 +1,6 @@
-"""From what a task says about its picture to RGB pixels: the reference, the bytes, the picture."""
+"""From what a task says about its picture to the bytes of the file."""
 
 from ml_backend.images.appearance import APPEARANCE, appearance
-from ml_backend.images.decode import Picture, decode
 from ml_backend.images.diagnosis import Finding, storage_cause
 from ml_backend.images.fetch import Fetched, ImageFetcher
 from ml_backend.images.label_studio import LabelStudio, LabelStudios, readable
@@ -26,11 +25,9 @@ __all__ = [
     "LabelStudio",
     "LabelStudioReference",
     "LabelStudios",
-    "Picture",
     "PictureVersion",
     "StorageReference",
     "appearance",
-    "decode",
     "parse_reference",
     "readable",
     "storage_cause",

@@ -13,8 +13,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from samples import encoded, stored_as
 
+from ml_backend.decoding.decode import decode
 from ml_backend.demo.scenes import SIZE, draw_scene, encode
-from ml_backend.images import decode
 
 SCREENSHOTS = Path(__file__).parent.parent.parent / "build" / "screenshots"
 

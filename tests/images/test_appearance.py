@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from ml_backend.bootstrap.near_duplicates import MOST_BITS
+from ml_backend.decoding.decode import decode
 from ml_backend.demo.scenes import draw_scene
-from ml_backend.images import appearance, decode
+from ml_backend.images import appearance
 
 Change = Callable[[Image.Image], Image.Image]
 

@@ -10,9 +10,10 @@ from PIL import Image
 from ml_backend.bootstrap.destinations.destination import OneOutput, Predictions, replaced_folder
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.journal import blocks
+from ml_backend.decoding.pool import DecoderPool, Limits
 from ml_backend.drawing import contact_sheet, draw_regions
 from ml_backend.errors import PrelabelError
-from ml_backend.images import ImageFetcher, LabelStudios, decode, parse_reference, readable
+from ml_backend.images import ImageFetcher, LabelStudios, parse_reference, readable
 from ml_backend.settings import Settings
 from ml_backend.tasks import task_id
 
@@ -63,7 +64,7 @@ def _score(predicted: Predicted) -> str:
 async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.Image | None]:
     home = LabelStudios(settings).configured
 
-    async def one(fetcher: ImageFetcher, predicted: Predicted) -> Image.Image | None:
+    async def one(fetcher: ImageFetcher, decoders: DecoderPool, predicted: Predicted) -> Image.Image | None:
         picture = predicted.pictures[0]
         number = task_id(predicted.item.task)
         try:
@@ -71,10 +72,11 @@ async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.
             fetched = await fetcher.fetch(reference, home, number)
             if fetched is None:
                 return None
-            pixels = decode(fetched.data, max_pixels=settings.image_max_pixels, max_side=max(TILE)).pixels
+            pixels = decoders.decode(fetched.data, max_side=max(TILE)).pixels
         except PrelabelError:
             return None
         return draw_regions(np.asarray(pixels), picture.regions)
 
-    async with ImageFetcher(settings) as fetcher:
-        return await asyncio.gather(*(one(fetcher, predicted) for predicted in chosen))
+    with DecoderPool(Limits.of(settings)) as decoders:
+        async with ImageFetcher(settings) as fetcher:
+            return await asyncio.gather(*(one(fetcher, decoders, predicted) for predicted in chosen))

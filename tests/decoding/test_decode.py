@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 from samples import STORED_BY, encoded, stored_as
 
+from ml_backend.decoding.decode import decode
 from ml_backend.errors import ImageDecodeError
-from ml_backend.images import decode
 
 RED, WHITE, BLACK, GREY = (255, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 128)
 
@@ -62,6 +62,11 @@ def palette_with_transparency() -> bytes:
 def test_every_mode_becomes_the_rgb_that_a_browser_shows(data: bytes, expected: tuple[int, ...]) -> None:
     """Transparency lies on white, deep pictures keep their brightness."""
     assert pixel(data) == expected
+
+
+def test_dark_16_bit_picture_stays_dark() -> None:
+    """A 16-bit picture with small values only is nearly black on a screen; its values are not those of 8 bits."""
+    assert pixel(encoded(solid("I;16", 200))) == (1, 1, 1)
 
 
 def test_floating_point_tiff_is_spread_over_its_own_range() -> None:

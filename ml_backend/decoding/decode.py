@@ -1,17 +1,45 @@
-"""From the bytes of an image file to the pixels that a browser would show."""
+"""Decodes an image file to the pixels that a browser would show.
+
+The service decodes in processes of its own (:mod:`ml_backend.decoding.pool`), since one hostile file can take minutes and gigabytes.
+"""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
-from ml_backend.errors import ImageDecodeError
+from ml_backend.errors import ImageDecodeError, NotAnImageError
 
-# What annotators' browsers show, plus TIFF. A closed list keeps Pillow's rarer decoders away from bytes that anybody may have sent.
+# The formats that browsers show, plus TIFF. A closed list keeps Pillow's rarer decoders away from bytes that anybody may have sent.
+# Pillow imports all its forty plugins where one of these is not imported yet.
 # MPO, a JPEG with a second picture behind it, as many phones make, is read by the JPEG decoder.
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        AvifImagePlugin.AvifImageFile,
+        GifImagePlugin.GifImageFile,
+        BmpImagePlugin.BmpImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # several images are decoded side by side
 
 # Detectors shrink the longer side to a few hundred pixels; past this ratio the shorter one would come to nothing.
 MAX_ASPECT_RATIO = 200
@@ -48,7 +76,7 @@ class Picture:
     height: int
 
 
-def decode(data: bytes, *, max_pixels: int, max_side: int = 0) -> Picture:
+def decode(data: bytes | BinaryIO, *, max_pixels: int, max_side: int = 0) -> Picture:
     """Decode an image file as Label Studio displays it.
 
     EXIF orientation is applied where browsers do (all formats but WebP), transparency is laid on white, animations give their first frame, and 16-bit pictures
@@ -56,17 +84,18 @@ def decode(data: bytes, *, max_pixels: int, max_side: int = 0) -> Picture:
     eighth, a quarter or a half, which saves most of the work; and then to size, smoothly.
 
     Args:
-        data: the bytes of the file, in one of :data:`FORMATS`; the content decides, not a name.
+        data: an image file in one of :data:`FORMATS`, as bytes or opened; the content decides, not a name.
         max_pixels: the most pixels (width x height) that are decoded.
         max_side: the longer side of what is returned, in pixels; 0 for that of the file.
 
     Raises:
-        ImageDecodeError: not an image, truncated, empty, too many pixels or too narrow to detect anything on.
+        NotAnImageError: the bytes have no known image format.
+        ImageDecodeError: the image is truncated, has too many pixels or is too narrow to detect anything on.
+        MemoryError: the process may not allocate what decoding takes.
     """
-    if not data:
-        raise ImageDecodeError("the image is empty: 0 bytes")
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
             _check_size(width, height, max_pixels)
             size = _size_within(width, height, max_side)
@@ -79,10 +108,11 @@ def decode(data: bytes, *, max_pixels: int, max_side: int = 0) -> Picture:
             if orientation in _SIDEWAYS:
                 width, height = height, width
             return Picture(np.asarray(shown), width, height)
-    except ImageDecodeError:
+    except (ImageDecodeError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageDecodeError(_describe_stranger(data)) from None
+        file.seek(0)
+        raise NotAnImageError(_describe_stranger(file.read(256))) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, … on broken files
         raise ImageDecodeError(f"the image is broken or truncated: {error}") from error
 
@@ -126,29 +156,51 @@ def _to_rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, 
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bit(image)
     transparent = image.has_transparency_data
-    if transparent or image.mode not in {"L", "RGB"}:
-        image = image.convert("RGBA" if transparent else "RGB")
+    mode = "RGBA" if transparent else "L" if image.mode == "L" else "RGB"
+    if image.mode != mode:  # a copy of a large image costs as much memory as the image
+        image = image.convert(mode)
     if image.size != size or (box or whole) != whole:
+        if transparent:
+            image = image.convert("RGBa")  # as Pillow resizes RGBA, which then leaves out reducing_gap
         image = image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2)
     if transparent:
+        image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
+STRIP = 64  # rows that are converted to 8 bits at once, so that no second image of floating-point numbers is in memory
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips at 255. Modes I;16* and I hold 16-bit samples, whose high byte is what a screen shows;
-    # F (floating-point TIFF) has no agreed range, so its own is spread over the 8 bits.
-    samples = np.asarray(image, dtype=np.float32)
+    # Pillow's own conversion clips at 255. Mode I;16 holds 16-bit samples, whose high byte is what a screen shows. Mode I (TIFF) holds
+    # 32-bit integers, which are read as 8-bit samples where none is larger than that, else as 16-bit ones. Mode F (TIFF) has no agreed
+    # range, so that of the image is spread over the 8 bits.
+    low, high = np.float32(0), np.float32(65535)
     if image.mode == "F":
-        low, high = float(np.nanmin(samples)), float(np.nanmax(samples))
-        samples = (samples - low) * np.float32(255 / (high - low) if high > low else 0)
-    elif samples.max() > 255:
-        samples = samples / np.float32(257)
-    return Image.fromarray(np.nan_to_num(samples).clip(0, 255).round().astype(np.uint8))
+        ends = [(np.nanmin(strip), np.nanmax(strip)) for _, strip in _strips(image)]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    elif image.mode == "I" and max(strip.max() for _, strip in _strips(image)) <= 255:
+        high = np.float32(255)
+    scale = np.float32(255 / (float(high) - float(low)) if high > low else 0)
+    shown = Image.new("L", image.size)
+    for top, strip in _strips(image):
+        samples = np.nan_to_num((strip - low) * scale).clip(0, 255).round().astype(np.uint8)
+        shown.paste(Image.fromarray(samples), (0, top))
+    return shown
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the top row and the samples of each strip of an image, float32 [rows, columns]."""
+    for top in range(0, image.height, STRIP):
+        box = (0, top, image.width, min(top + STRIP, image.height))
+        yield top, np.asarray(image.crop(box), dtype=np.float32)
 
 
 def _describe_stranger(data: bytes) -> str:
-    start = data[:256].lstrip().lower()
+    if not data:
+        return "the image is empty: 0 bytes"
+    start = data.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return (
             "what came is an HTML page, not an image: often a login or error page (is a token or a permission missing?)"

@@ -1,0 +1,39 @@
+"""The messages between the service and a decoder process, as JSON. Pixels travel beside them, in a shared file."""
+
+import msgspec
+
+
+class Job(msgspec.Struct, frozen=True):
+    """An image file that lies in the shared file, to be decoded.
+
+    Attributes:
+        max_pixels: the most pixels (width x height) that are decoded.
+        max_side: the longer side of the returned pixels; 0 for that of the file.
+        seconds: processor time after which the process is ended.
+        memory: bytes that decoding may allocate.
+    """
+
+    max_pixels: int
+    max_side: int
+    seconds: float
+    memory: int
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The result of a job. Without an error, the pixels lie in the shared file: uint8 [rows, columns, 3].
+
+    Attributes:
+        rows, columns: of the pixels.
+        width, height: of the file, in the displayed frame.
+        error: why the image cannot be decoded, or empty.
+        is_image: whether the bytes have a known image format.
+        notes: the beginning of what libraries wrote to standard error, which is bounded.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    width: int = 0
+    height: int = 0
+    error: str = ""
+    is_image: bool = True
+    notes: str = ""
