@@ -1,18 +1,22 @@
 """The messages between the service and a decoder process, as JSON. Pixels travel beside them, in a shared file."""
 
+import os
+
 import msgspec
 
 
 class Job(msgspec.Struct, frozen=True):
-    """An image file that lies in the shared file, to be decoded.
+    """An image file that lies at the beginning of the shared file, to be decoded.
 
     Attributes:
+        size: of the image file, in bytes.
         max_pixels: the most pixels (width x height) that are decoded.
         max_side: the longer side of the returned pixels; 0 for that of the file.
         seconds: processor time after which the process is ended.
         memory: bytes that decoding may allocate.
     """
 
+    size: int
     max_pixels: int
     max_side: int
     seconds: float
@@ -20,7 +24,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The result of a job. Without an error, the pixels lie in the shared file: uint8 [rows, columns, 3].
+    """The result of a job. Without an error, the pixels lie at the beginning of the shared file: uint8 [rows, columns, 3].
 
     Attributes:
         rows, columns: of the pixels.
@@ -37,3 +41,10 @@ class Reply(msgspec.Struct, frozen=True):
     error: str = ""
     is_image: bool = True
     notes: str = ""
+
+
+def write(shared: int, data: bytes | memoryview) -> None:
+    """Write to the beginning of the shared file; pages that it has already are used again, which is faster than truncating it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.pwrite(shared, rest, len(data) - len(rest)) :]

@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 
 from ml_backend.decoding.decode import Picture
-from ml_backend.decoding.messages import Job, Reply
+from ml_backend.decoding.messages import Job, Reply, write
 from ml_backend.errors import ImageDecodeError, NotAnImageError, PrelabelError
 from ml_backend.settings import Settings
 
@@ -176,9 +176,8 @@ class _Decoder:
             _ReadableError: the image cannot be decoded, and the process can go on.
             ImageDecodeError: the image cannot be decoded, and the process is gone or must go.
         """
-        os.ftruncate(self._shared, 0)
-        _write(self._shared, data)
-        job = Job(limits.pixels, max_side, limits.seconds, limits.memory)
+        write(self._shared, data)
+        job = Job(len(data), limits.pixels, max_side, limits.seconds, limits.memory)
         try:
             self._socket.send_bytes(msgspec.json.encode(job))
             if not self._socket.poll(WALL_SECONDS):
@@ -227,9 +226,3 @@ def _shared_file() -> int:
         return os.memfd_create("prelabel-image")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def _write(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.pwrite(file, rest, len(data) - len(rest)) :]

@@ -4,6 +4,7 @@ Usage: ``python -m ml_backend.decoding.process SOCKET SHARED``, with the numbers
 messages and the shared file. The process ends when its parent does.
 """
 
+import io
 import os
 import resource
 import signal
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ml_backend.decoding.decode import FORMATS, decode
-from ml_backend.decoding.messages import Job, Reply
+from ml_backend.decoding.messages import Job, Reply, write
 from ml_backend.errors import ImageDecodeError, NotAnImageError
 
 DEAREST = 16  # bytes for each pixel that decoding took at most, measured with WebP
@@ -41,20 +42,17 @@ def main(socket: int, shared: int) -> None:
 
 def _decode(job: Job, shared: int) -> Reply:
     too_much = f"more than {job.memory / 1e6:,.0f} MB of memory (PRELABEL_IMAGE_MAX_MEMORY)"
-    with os.fdopen(os.dup(shared), "r+b") as file:
-        try:
-            file.seek(0)
-            picture = decode(file, max_pixels=job.max_pixels, max_side=job.max_side)
-            pixels = np.ascontiguousarray(picture.pixels)
-        except MemoryError:
-            return Reply(error=f"decoding the image takes {too_much}")
-        except NotAnImageError as error:
-            return Reply(error=str(error), is_image=False)
-        except ImageDecodeError as error:
-            return Reply(error=f"{error}, or it takes {too_much}" if _is_large(file, job.memory) else str(error))
-        file.truncate(0)
-        file.seek(0)
-        file.write(pixels.data)
+    file = io.BytesIO(os.pread(shared, job.size, 0))
+    try:
+        picture = decode(file, max_pixels=job.max_pixels, max_side=job.max_side)
+        pixels = np.ascontiguousarray(picture.pixels)
+    except MemoryError:
+        return Reply(error=f"decoding the image takes {too_much}")
+    except NotAnImageError as error:
+        return Reply(error=str(error), is_image=False)
+    except ImageDecodeError as error:
+        return Reply(error=f"{error}, or it takes {too_much}" if _is_large(file, job.memory) else str(error))
+    write(shared, pixels.data.cast("B"))
     rows, columns, _ = pixels.shape
     return Reply(rows, columns, picture.width, picture.height)
 
