@@ -15,6 +15,11 @@ class PrelabelError(Exception):
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
+    @property
+    def public(self) -> str:
+        """The text for callers of the service; logs and the command line have all of it."""
+        return str(self)
+
 
 class SettingsError(PrelabelError):
     """The environment holds a value that cannot be used; the start stops."""

@@ -51,11 +51,11 @@ class _Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def predict(self, tasks: Sequence[object], label_config: str, context: object, project: str) -> list[Answer]:
-        """Predict tasks, or answer a gesture where there is one; blocks until done or until the deadline."""
-        if context is not None:
-            return [self._run(self.pipeline.snap(task, label_config, context, project=project)) for task in tasks]
+        """Predict tasks, or answer a drawn rectangle where there is one; blocks until done or until the deadline."""
         deadline = self._settings.predict_deadline
-        return self._run(self.pipeline.predict(tasks, label_config, project=project, deadline=deadline))
+        return self._run(
+            self.pipeline.predict(tasks, label_config, project=project, deadline=deadline, context=context)
+        )
 
 
 _loading = threading.Lock()

@@ -5,9 +5,10 @@ task -> image reference -> (pictures.py) -> detections -> label map -> selection
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from ml_backend.detector.detector import Detector
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
 from ml_backend.images import Finding, LabelStudios, parse_reference
 from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
+from ml_backend.labels.gesture import Gesture
 from ml_backend.late import LateWork
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures, Place, Seen
@@ -88,8 +90,8 @@ class Pipeline:
     ) -> None:
         await self._stack.aclose()
 
-    def _request(self, label_config: str, project: str | None) -> _Request:
-        policy = self.policies.of(label_config, project)
+    async def _request(self, label_config: str, project: str | None) -> _Request:
+        policy = await self.policies.decide(label_config, project)
         return _Request(policy, self.policies.version_of(policy), project)
 
     async def predict(
@@ -99,6 +101,7 @@ class Pipeline:
         *,
         project: str | None = None,
         deadline: float | None = None,
+        context: object = None,
     ) -> list[Answer]:
         """Predict each task.
 
@@ -108,26 +111,37 @@ class Pipeline:
             project: the project, which tells which Label Studio has the pictures.
             deadline: seconds after which tasks that are not done are answered with :class:`DeadlineError`; the work on them
                 goes on, so that the next request finds it done.
+            context: ``params.context`` of a request in interactive mode: the answer is the detection that fits best to the rectangle
+                that the annotator drew, under the drawn label.
 
         Returns:
             By position, the task's prediction or the reason why there is none. One task's failure touches no other; a config
             that cannot be served is the reason of every task.
         """
         try:
-            request = self._request(label_config, project)
+            request = await self._request(label_config, project)
         except LabelConfigError as error:
             return [error for _ in tasks]
         # One request gets half of the places at most, so that a single task never waits behind all of a large selection.
         share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
-        names = [_name_of_job(task, request) for task in tasks]
-        # What an earlier request still has going on is waited for, not begun once more.
-        joined = [self._late.job(name) for name in names]
-        jobs = [
-            earlier or asyncio.create_task(_explained(self._predict_task(task, request, share)))
-            for earlier, task in zip(joined, tasks, strict=True)
-        ]
+        jobs: list[asyncio.Task[Answer]] = []
+        joined: set[asyncio.Task[Answer]] = set()
         late: set[asyncio.Task[Answer]] = set()
+        names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
+        predict: Callable[[object], Coroutine[Any, Any, Prediction]] = partial(
+            self._predict_task, request=request, share=share
+        )
+        if context is not None:
+            controls = [control for control, _ in request.policy.controls]
+            drawn = await asyncio.to_thread(read_gesture, context, controls)
+            predict = partial(self._snap, request=request, drawn=drawn)
         try:
+            async for place in _in_turns(len(tasks)):
+                # Work that an earlier request still has going on is waited for, not begun once more.
+                earlier = self._late.job(names[place])
+                if earlier is not None:
+                    joined.add(earlier)
+                jobs.append(earlier or asyncio.create_task(_explained(predict(tasks[place]))))
             if jobs:
                 _, late = await asyncio.wait(jobs, timeout=deadline)
         except asyncio.CancelledError:
@@ -135,9 +149,9 @@ class Pipeline:
                 job.cancel()
             raise
         request.overdue = True
-        for name, job in zip(names, jobs, strict=True):
-            if job in late:
-                self._late.keep(name, job)
+        async for place in _in_turns(len(jobs)):
+            if jobs[place] in late:
+                self._late.keep(names[place], jobs[place])
         return [_too_late(deadline) if job in late else job.result() for job in jobs]
 
     async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> Prediction:
@@ -166,26 +180,13 @@ class Pipeline:
             prediction["result"] = []  # the score stays, so that the order of the tasks says nothing
         return prediction
 
-    async def snap(self, task: object, label_config: str, context: object, *, project: str | None = None) -> Answer:
-        """Answer what an annotator drew in interactive mode: the detection that fits it best, under the drawn label.
-
-        Args:
-            task: the Label Studio task.
-            label_config: the project's label config.
-            context: the request's ``params.context``.
-            project: the project.
-        """
-        return await _explained(self._snap(task, label_config, context, project))
-
-    async def _snap(self, task: object, label_config: str, context: object, project: str | None) -> Prediction:
-        request = self._request(label_config, project)
-        drawn = read_gesture(context, (control for control, _ in request.policy.controls))
+    async def _snap(self, task: object, request: _Request, drawn: Gesture | None) -> Prediction:
         if drawn is None:
             return {"result": [], "score": 1.0, "model_version": request.version}
         (values,) = images_of(task, [drawn.control.source]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        seen = await self._look(values[drawn.item], task, project)
+        seen = await self._look(values[drawn.item], task, request.project)
         return request.policy.snap(drawn, seen.detections, task_id(task), request.version)
 
     async def explain(
@@ -201,7 +202,7 @@ class Pipeline:
         Raises:
             PrelabelError: the config cannot be served, or an image cannot be had.
         """
-        request = self._request(label_config, project)
+        request = await self._request(label_config, project)
         seen = await self.look(task, request.policy.sources, project)
         return list(request.policy.explain(_detections(seen)))
 
@@ -241,7 +242,7 @@ class Pipeline:
 
 
 async def _explained(work: Coroutine[Any, Any, Prediction]) -> Answer:
-    """Return the error of ``work`` instead of raising it; what nobody thought of is logged with its trace and told without."""
+    """Return the error of ``work`` instead of raising it. An unexpected one is logged with its trace."""
     try:
         return await work
     except PrelabelError as error:
@@ -249,6 +250,17 @@ async def _explained(work: Coroutine[Any, Any, Prediction]) -> Answer:
     except Exception:
         log.exception("task failed unexpectedly")
         return PrelabelError("an error inside Prelabel; its log has the details")
+
+
+TURN = 50  # tasks after which other requests get their turn
+
+
+async def _in_turns(count: int) -> AsyncIterator[int]:
+    """Yield numbers from 0, and let the event loop go on now and then: 50,000 tasks begun at once would hold up /health for seconds."""
+    for number in range(count):
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+        yield number
 
 
 def _too_late(deadline: float | None) -> DeadlineError:
@@ -266,7 +278,7 @@ def _where(address: str, task: object, project: str | None) -> str:
     return repr((project, task_id(task), address))
 
 
-def _name_of_job(task: object, request: _Request) -> str:
-    """Return what tells the work on one task from the work on others: equal names have equal answers."""
-    parts = (request.project, request.version, task_id(task), data_of(task))
+def _name_of_job(task: object, request: _Request, context: object) -> str:
+    """Return a name for the work on one task: equal names have equal answers."""
+    parts = (request.project, request.version, task_id(task), data_of(task), context)
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()

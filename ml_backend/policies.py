@@ -1,8 +1,10 @@
 """What label configs decide, and the versions that predictions under them carry."""
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from ml_backend.cache import input_shaping
 from ml_backend.detector.detector import Detector
@@ -13,6 +15,10 @@ from ml_backend.settings import Settings
 KNOWN_CONFIGS = (
     256  # label configs whose policy is remembered; a config of 600 labels takes about 10 ms to read and map
 )
+
+KNOWN_BYTES = 8_000_000  # of their texts; a policy takes about thirty times as much memory
+
+_Key = tuple[bytes, int, Learned]  # of a label config: digest and length, and what corrections have taught
 
 Learning = Callable[[str | None], Learned]
 """Tells what corrections have taught about a project, given as requests name it."""
@@ -63,7 +69,8 @@ class Policies:
         self._settings = settings
         self._detector = detector
         self._learned = learned
-        self._known: OrderedDict[tuple[bytes, Learned], Policy | str] = OrderedDict()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="label-configs")
+        self._known: OrderedDict[_Key, Policy | str] = OrderedDict()
 
     def of(self, label_config: str, project: str | None = None) -> Policy:
         """Return what a label config decides; a broken one is remembered as well, since it is asked about as often.
@@ -75,23 +82,46 @@ class Policies:
         Raises:
             LabelConfigError: it cannot be served.
         """
-        learned = self._learned(project)
-        key = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).digest(), learned
+        key = self._key(label_config, project)
         if key not in self._known:
-            self._known[key] = self._decide(label_config, learned)
-            if len(self._known) > KNOWN_CONFIGS:
-                self._known.popitem(last=False)
+            self._keep(key, self._decide(label_config, key[-1]))
+        return self._policy(key)
+
+    async def decide(self, label_config: str, project: str | None = None) -> Policy:
+        """Return the same as :meth:`of`, but read a label config away from the event loop. One is read at a time."""
+        key = self._key(label_config, project)
+        if key not in self._known:
+            loop = asyncio.get_running_loop()
+            self._keep(key, await loop.run_in_executor(self._reader, self._decide, label_config, key[-1]))
+        return self._policy(key)
+
+    def _key(self, label_config: str, project: str | None) -> _Key:
+        digest = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).digest()
+        return digest, len(label_config), self._learned(project)
+
+    def _policy(self, key: _Key) -> Policy:
         self._known.move_to_end(key)
         decided = self._known[key]
         if isinstance(decided, str):
             raise LabelConfigError(decided)
         return decided
 
+    def _keep(self, key: _Key, decided: Policy | str) -> None:
+        self._known[key] = decided
+        while len(self._known) > 1 and (
+            len(self._known) > KNOWN_CONFIGS or sum(size for _, size, _ in self._known) > KNOWN_BYTES
+        ):
+            self._known.popitem(last=False)
+
     def _decide(self, label_config: str, learned: Learned) -> Policy | str:
+        limit = self._settings.label_config_max_bytes
+        if len(label_config) > limit:
+            return f"the label config has {len(label_config):,} characters; the limit is {limit:,} (PRELABEL_LABEL_CONFIG_MAX_BYTES)"
         try:
             return Policy.from_label_config(
                 label_config,
                 score_threshold=self._settings.model_score_threshold,
+                max_controls=self._settings.max_controls,
                 class_list=self._detector.class_list,
                 learned=learned,
             )
@@ -107,4 +137,8 @@ class Policies:
         try:
             return self.version_of(self.of(label_config, project))
         except LabelConfigError:
-            return model_version(self._detector, self._settings, label_config)
+            return self.version_of_unserved(label_config)
+
+    def version_of_unserved(self, label_config: str) -> str:
+        """Return the :func:`model_version` under a label config that cannot be served."""
+        return model_version(self._detector, self._settings, label_config)

@@ -168,10 +168,33 @@ class Settings(BaseModel):
         "(link-local, multicast and metadata addresses never are); Label Studio's own address is exempt",
     )
     request_max_bytes: ByteSize = Field(
-        ByteSize(200_000_000),
+        ByteSize(150_000_000),
         gt=0,
         validation_alias="PRELABEL_REQUEST_MAX_BYTES",
-        description="the largest request body, such as 200MB; Label Studio sends all selected tasks in one",
+        description="the largest request body, such as 150MB; Label Studio sends all selected tasks in one, with their annotations and "
+        "old predictions",
+    )
+    max_tasks: int = Field(
+        50_000, ge=1, validation_alias="PRELABEL_MAX_TASKS", description="the most tasks in one request"
+    )
+    label_config_max_bytes: ByteSize = Field(
+        ByteSize(1_000_000),
+        gt=0,
+        validation_alias="PRELABEL_LABEL_CONFIG_MAX_BYTES",
+        description="the largest label config, such as 1MB; a label takes about 30 bytes",
+    )
+    max_controls: int = Field(
+        50,
+        ge=1,
+        validation_alias="PRELABEL_MAX_CONTROLS",
+        description="the most rectangle controls in one label config",
+    )
+    max_connections: int = Field(
+        512,
+        ge=8,
+        validation_alias="PRELABEL_MAX_CONNECTIONS",
+        description="the most connections at once, at least 8, and at most half of the file descriptors that the process may open; the "
+        "one that has waited longest for its request makes room",
     )
     pictures_in_flight: int = Field(
         32,

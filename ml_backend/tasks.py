@@ -25,6 +25,8 @@ def images_of(task: object, sources: Sequence[Source]) -> dict[Source, list[obje
     Raises:
         TaskError: the task does not hold what the label config says it holds.
     """
+    if isinstance(task, TaskError):  # as the request's body was read
+        raise task
     if not isinstance(task, dict):
         raise TaskError(f"the task is not an object but {type(task).__name__}")
     data = data_of(task)

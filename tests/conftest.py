@@ -118,6 +118,7 @@ def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
     with ExitStack() as running:
 
         def start(detector: Detector = demo_detector, **settings: Any) -> str:
-            return running.enter_context(served(create_app(Settings(**settings), detector)))
+            chosen = Settings(**settings)
+            return running.enter_context(served(create_app(chosen, detector), chosen.max_connections))
 
         yield start

@@ -316,10 +316,10 @@ async def test_gesture_snaps_to_the_object(pipeline: Callable[..., Any], picture
     given = task(pictures.add("/a.png", balloon_file()))
     async with pipeline() as (pipe, runs):
         (automatic,) = await pipe.predict([given], BALLOON_CONFIG)
-        snapped = await pipe.snap(given, BALLOON_CONFIG, context(10, "Kite"))
-        beside = await pipe.snap(given, BALLOON_CONFIG, context(60, "Kite"))
-        no_rectangle = await pipe.snap(given, BALLOON_CONFIG, {"result": []})
-        no_image = await pipe.snap({"id": 1}, BALLOON_CONFIG, context(10, "Kite"))
+        (snapped,) = await pipe.predict([given], BALLOON_CONFIG, context=context(10, "Kite"))
+        (beside,) = await pipe.predict([given], BALLOON_CONFIG, context=context(60, "Kite"))
+        (no_rectangle,) = await pipe.predict([given], BALLOON_CONFIG, context={"result": []})
+        (no_image,) = await pipe.predict([{"id": 1}], BALLOON_CONFIG, context=context(10, "Kite"))
     (region,), (before,) = snapped["result"], automatic["result"]
     assert region["value"] == {**before["value"], "rectanglelabels": ["Kite"]}
     assert region["id"] != before["id"]

@@ -30,27 +30,40 @@ def serve(
     with plain_errors():
         settings = load_settings(model=model, host=host, port=port)
         configure_logging(settings.log_level)
-        from ml_backend.server.running import reserve
+        from ml_backend.server.running import Port
         from ml_backend.server.running import serve as run
 
         # The first process of a container has no default reaction to it, and a download can take minutes; the server has its own.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        with reserve(settings.host, settings.port) as reserved:
+        with Port(settings.host, settings.port) as taken:
             detector = load_detector(settings)
             log = structlog.get_logger("prelabel")
-            for warning in settings.warnings():
+            for warning in [*settings.warnings(), *_openness(settings)]:
                 log.warning(warning)
-            log.info(
-                "ready",
-                model=detector.name,
-                fingerprint=detector.fingerprint[:8],
-                url=f"http://{settings.host}:{settings.port}",
-                inference_workers=settings.inference_workers,
-                cache=settings.cache_kind,
-            )
             from ml_backend.server.app import create_app
 
-            run(create_app(settings, detector), reserved)
+            def ready() -> None:
+                log.info(
+                    "ready",
+                    model=detector.name,
+                    fingerprint=detector.fingerprint[:8],
+                    url=f"http://{settings.host}:{settings.port}",
+                    inference_workers=settings.inference_workers,
+                    cache=settings.cache_kind,
+                )
+
+            run(create_app(settings, detector), taken, settings.max_connections, ready)
+
+
+def _openness(settings: Settings) -> list[str]:
+    """Return who may use the service, where there is no password."""
+    if settings.basic_auth_user is not None:
+        return []
+    here = settings.host in {"localhost", "::1"} or settings.host.startswith("127.")
+    whom = "every program on this machine" if here else f"everybody who reaches {settings.host}:{settings.port}"
+    return [
+        f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {whom} can ask for predictions, see /status and start training"
+    ]
 
 
 @app.command()

@@ -39,7 +39,13 @@ class Policy:
 
     @classmethod
     def from_label_config(
-        cls, xml: str, *, score_threshold: float, class_list: ClassList | None, learned: Learned = NOTHING_LEARNED
+        cls,
+        xml: str,
+        *,
+        score_threshold: float,
+        class_list: ClassList | None,
+        learned: Learned = NOTHING_LEARNED,
+        max_controls: int | None = None,
     ) -> Self:
         """Decide the policy.
 
@@ -48,11 +54,16 @@ class Policy:
             score_threshold: lowest score that is shown, 0 to 1.
             class_list: the classes that the detector knows, to find labels that can never appear; None where that is unknown.
             learned: what corrections have taught about the project.
+            max_controls: the most rectangle controls; None for no limit.
 
         Raises:
             LabelConfigError: the config cannot be served; the message says what it lacks.
         """
         parsed, warnings = parse_label_config(xml)
+        if max_controls is not None and len(parsed) > max_controls:
+            raise LabelConfigError(
+                f"the label config has {len(parsed)} rectangle controls; the limit is {max_controls} (PRELABEL_MAX_CONTROLS)"
+            )
         controls = [learned.applied_to(control, score_threshold) for control in parsed]
         mapped = tuple((control, LabelMap(control, learned=learned)) for control in controls)
         if class_list is not None:

@@ -5,22 +5,19 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ml_backend import __version__
 from ml_backend.detector.detector import Detector
-from ml_backend.errors import PrelabelError, RequestError
+from ml_backend.errors import PrelabelError
 from ml_backend.feedback.listening import Listener
 from ml_backend.feedback.revisions import CurrentRevisions
 from ml_backend.feedback.training import Trainer
 from ml_backend.pipeline import Pipeline
-from ml_backend.server.limits import BodyLimit
 from ml_backend.server.routes import router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.server.service import Service
@@ -45,11 +42,12 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
         version=__version__,
         summary="Image pre-annotation for Label Studio: tasks in, rectangles out.",
         lifespan=lifespan,
-        responses={status: {"model": ErrorResponse} for status in (401, 413, 422, 500)},
+        responses={500: {"model": ErrorResponse}},
+        docs_url=None,  # routes.py has them, behind the password
+        redoc_url=None,
+        openapi_url=None,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.request_max_bytes)
     app.include_router(router)
-    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(PrelabelError, _failed)
     app.add_exception_handler(Exception, _unexpected)
@@ -90,19 +88,6 @@ def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | N
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
-async def _malformed(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette types every handler's error as Exception
-    return _answer(RequestError.status, RequestError.code, "; ".join(map(_problem, error.errors())))
-
-
-def _problem(problem: Mapping[str, Any]) -> str:
-    if problem["type"] == "json_invalid":
-        return f"the body is not JSON: {problem['ctx']['error']} (character {problem['loc'][-1]})"
-    if problem["loc"] == ("body",):
-        return "the body is not a JSON object; expected one, with the header Content-Type: application/json"
-    return f"{'.'.join(map(str, problem['loc'][1:])) or 'body'}: {problem['msg']}"
-
-
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     phrase = (
@@ -114,7 +99,9 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PrelabelError)  # noqa: S101 - as above
-    return _answer(error.status, error.code, str(error))
+    if error.public != str(error):
+        log.warning("request failed", code=error.code, cause=str(error))
+    return _answer(error.status, error.code, error.public)
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:

@@ -8,10 +8,12 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
 from ml_backend.settings import Settings
 
-Credentials = Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(realm="Prelabel", auto_error=False))]
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="Prelabel"'}
+
+scheme = HTTPBasic(realm="Prelabel", auto_error=False)
 
 
-async def authenticate(request: Request, given: Credentials) -> None:
+async def authenticate(request: Request, given: Annotated[HTTPBasicCredentials | None, Depends(scheme)]) -> None:
     """Let only ``BASIC_AUTH_USER`` with ``BASIC_AUTH_PASS`` in, or everybody where they are not set.
 
     Raises:
@@ -27,4 +29,4 @@ async def authenticate(request: Request, given: Credentials) -> None:
         (given.password if given else "").encode(), password.get_secret_value().encode()
     )
     if not (right_user and right_password):
-        raise HTTPException(401, "user and password needed", headers={"WWW-Authenticate": 'Basic realm="Prelabel"'})
+        raise HTTPException(401, "user and password needed", headers=CHALLENGE)

@@ -1,43 +1,65 @@
 """The routes that Label Studio calls, and the diagnosis page for people."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import structlog
 from fastapi import APIRouter, Depends, Request
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.pipeline import Answer
+from ml_backend.redaction import printable
 from ml_backend.server import webhook
 from ml_backend.server.auth import authenticate
+from ml_backend.server.bodies import (
+    ExplainBody,
+    PredictBody,
+    PredictRequest,
+    SetupBody,
+    documented,
+    explain_request,
+    predict_request,
+    setup_request,
+)
 from ml_backend.server.explain import explain_image
 from ml_backend.server.schemas import (
-    ExplainRequest,
+    ErrorResponse,
     ExplainResponse,
     HealthResponse,
-    PredictRequest,
     PredictResponse,
-    SetupRequest,
     SetupResponse,
     VersionsResponse,
 )
 from ml_backend.server.service import Service, ServiceOf
-from ml_backend.server.status import project_id
+from ml_backend.server.status import LONGEST_CAUSE, ProjectStatus, project_id
 from ml_backend.tasks import task_id
 
 log = structlog.get_logger(__name__)
 
 FAILED_TASK: list[Any] = []  # in a task's place: Label Studio keeps the task unpredicted and asks again
+LOGGED_FAILURES = 20  # different reasons of one request that are logged
 
 _templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
 
 
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorResponse} for status in statuses}
+
+
+OF_BODIES = (400, 408, 413, 415, 422)  # the errors of requests with a body
+
 router = APIRouter()
-for_users = APIRouter(dependencies=[Depends(authenticate)])
+# A router's dependencies come first: nobody's body is read before the password.
+for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(401))
 
 
 @router.get("/", include_in_schema=False)
@@ -47,60 +69,94 @@ async def health() -> HealthResponse:
     return HealthResponse(status="UP", model_class="Prelabel")
 
 
-@for_users.post("/setup")
-async def setup(body: SetupRequest, service: ServiceOf) -> SetupResponse:
+@for_users.post("/setup", openapi_extra=documented(SetupBody), responses=_errors(*OF_BODIES))
+async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: ServiceOf) -> SetupResponse:
     """Tell which version predictions for a label config will carry. Label Studio asks before each `/predict`."""
-    service.pipeline.label_studios.learn(str(body.project), body.hostname, body.access_token)
-    project = project_id(body.project)
+    name = None if body.project is None else str(body.project)
+    if name is not None:
+        service.pipeline.label_studios.learn(name, body.hostname, body.access_token)
+    project = project_id(name)
     status = service.statuses.of(project)
-    status.model_version = service.pipeline.policies.version_for(body.label_config, str(body.project))
+    policies = service.pipeline.policies
     try:
-        status.config_warnings = service.pipeline.policies.of(body.label_config, str(body.project)).warnings
-        status.config_problem = ""
+        policy = await policies.decide(body.label_config, name)
+        status.model_version = policies.version_of(policy)
+        status.config_warnings, status.config_problem = policy.warnings, ""
     except LabelConfigError as error:
         # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
+        if status.config_problem != str(error):  # Label Studio asks before each prediction
+            log.warning("label config cannot be served", project=project, cause=str(error))
         status.config_problem = str(error)
-        log.warning("label config cannot be served", project=project, cause=str(error))
+        status.model_version = policies.version_of_unserved(body.label_config)
     return SetupResponse(model_version=status.model_version)
 
 
-@for_users.post("/predict", response_model=PredictResponse)
-async def predict(body: PredictRequest, service: ServiceOf) -> JSONResponse:
+@for_users.post(
+    "/predict", response_model=PredictResponse, openapi_extra=documented(PredictBody), responses=_errors(*OF_BODIES)
+)
+async def predict(body: Annotated[PredictRequest, Depends(predict_request)], service: ServiceOf) -> Response:
     """Predict tasks: one entry for each, in order. A task that failed gets `[]`; the others keep theirs.
 
     With a drawn rectangle in `params.context` (interactive mode), the answer is the detection that fits it best.
     """
-    project = project_id(body.project)
+    answers = await service.pipeline.predict(
+        body.tasks,
+        body.label_config,
+        project=body.project,
+        deadline=service.settings.predict_deadline,
+        context=body.context,
+    )
+    _record(service, project_id(body.project), body.tasks, answers)
+    return Response(await asyncio.to_thread(_encode, answers), media_type="application/json")
+
+
+def _encode(answers: Sequence[Answer]) -> bytes:
+    # One by one, since encoding all at once would hold up the event loop as well.
+    entries = (msgspec.json.encode(FAILED_TASK if isinstance(each, PrelabelError) else each) for each in answers)
+    return b'{"results":[' + b",".join(entries) + b"]}"
+
+
+def _record(service: Service, project: str, tasks: Sequence[object], answers: Sequence[Answer]) -> None:
     status = service.statuses.of(project)
-    pipeline = service.pipeline
-    context = body.params.get("context") if isinstance(body.params, dict) else None
-    if context is None:
-        answers = await pipeline.predict(
-            body.tasks, body.label_config, project=str(body.project), deadline=service.settings.predict_deadline
-        )
-    else:
-        answers = [
-            await pipeline.snap(task, body.label_config, context, project=str(body.project)) for task in body.tasks
-        ]
-    results: list[Any] = []
-    for task, answer in zip(body.tasks, answers, strict=True):
+    failed: dict[tuple[str, str], list[int]] = {}
+    for place, answer in enumerate(answers):
         if isinstance(answer, PrelabelError):
-            failure = status.record_failure(task_id(task), answer)
-            log.warning("task failed", project=project, task=failure.task, code=failure.code, cause=failure.cause)
-            results.append(FAILED_TASK)
-            outcome = failure.code
+            failed.setdefault((answer.code, str(answer)), []).append(place)
         else:
             status.record_prediction(empty=not answer["result"])
-            outcome = "predicted"
-            results.append(answer)
-        pipeline.metrics.tasks.labels(outcome).inc()
-    return JSONResponse({"results": results})
+    counts = service.pipeline.metrics.tasks
+    counts.labels("predicted").inc(len(answers) - sum(map(len, failed.values())))
+    for (code, _), places in failed.items():
+        counts.labels(code).inc(len(places))
+    for places in list(failed.values())[:LOGGED_FAILURES]:
+        _log_failure(status, project, [tasks[place] for place in places], answers[places[0]])
+    for places in list(failed.values())[LOGGED_FAILURES:]:
+        status.failed += len(places)
+    if len(failed) > LOGGED_FAILURES:
+        log.warning("tasks failed for further reasons", project=project, reasons=len(failed) - LOGGED_FAILURES)
 
 
-@for_users.post("/explain")
-async def explain(body: ExplainRequest, service: ServiceOf) -> ExplainResponse:
-    """Say of every raw detection in a task's pictures what becomes of it in a project, and why."""
-    explained = await service.pipeline.explain(body.task, body.label_config, project=str(body.project))
+def _log_failure(status: ProjectStatus, project: str, tasks: Sequence[object], answer: Answer) -> None:
+    """Record the tasks of one request that failed for the same reason, in one line of the log."""
+    assert isinstance(answer, PrelabelError)  # noqa: S101 - only failures are recorded here
+    failure = status.record_failures([task_id(task) for task in tasks], answer)
+    log.warning(
+        "task failed" if len(tasks) == 1 else "tasks failed",
+        project=project,
+        task=failure.task,
+        tasks=len(tasks),
+        code=failure.code,
+        cause=printable(str(answer), LONGEST_CAUSE),
+    )
+
+
+@for_users.post("/explain", openapi_extra=documented(ExplainBody), responses=_errors(*OF_BODIES, 502))
+async def explain(
+    body: Annotated[tuple[object, str, str | None], Depends(explain_request)], service: ServiceOf
+) -> ExplainResponse:
+    """List every raw detection in a task's images, whether it is shown in a project, and why."""
+    task, label_config, project = body
+    explained = await service.pipeline.explain(task, label_config, project=project)
     return ExplainResponse(images=[explain_image(*each) for each in explained])
 
 
@@ -149,6 +205,24 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
 def _revision(service: Service, project: str) -> int:
     revision = service.revisions.of(int(project)) if project.isdecimal() else None
     return revision.number if revision else 0
+
+
+@for_users.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> JSONResponse:
+    """Describe the routes."""
+    return JSONResponse(request.app.openapi())
+
+
+@for_users.get("/docs", include_in_schema=False)
+async def swagger() -> HTMLResponse:
+    """Show the routes in Swagger UI."""
+    return get_swagger_ui_html(openapi_url="openapi.json", title="Prelabel")
+
+
+@for_users.get("/redoc", include_in_schema=False)
+async def redoc() -> HTMLResponse:
+    """Show the routes in ReDoc."""
+    return get_redoc_html(openapi_url="openapi.json", title="Prelabel")
 
 
 router.include_router(for_users)

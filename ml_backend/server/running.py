@@ -1,66 +1,143 @@
 """Runs the service: for good under ``prelabel serve``, or in a thread for as long as a ``with`` block lasts."""
 
 import gc
+import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
 
 import uvicorn
 from fastapi import FastAPI
 
 from ml_backend.errors import SettingsError
+from ml_backend.server.connections import BoundedConnection, Bounds
 
 START_SECONDS = 30
-STOP_SECONDS = 5  # for requests that are being answered when a signal comes; containers are killed after ten
+STOP_SECONDS = 5  # from a signal to the end; containers are killed after ten
+ANSWER_SECONDS = 3  # of them for requests that are being answered
+BACKLOG = 128  # connections that wait to be accepted
+
+_STARTING = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
+    b'content-length: 73\r\n\r\n{"error":{"code":"starting","message":"the detector is still loading"}}\r\n'
+)
 
 
-def reserve(host: str, port: int) -> socket.socket:
-    """Take the port without listening yet: a taken one is found out before the detector is loaded, and nobody is let in before.
+class Port:
+    """A port that is taken while the detector loads: other programs cannot have it, and callers are told to come back.
+
+    Used as a context manager, which gives the port back.
+
+    Attributes:
+        socket: listens.
 
     Raises:
         SettingsError: the address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    reserved = socket.socket(family, socket.SOCK_STREAM)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        reserved.bind((host, port))
-    except OSError as error:
-        reserved.close()
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror}): another address (PRELABEL_HOST) or port (PORT) is needed"
-        ) from None
-    return reserved
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.socket.bind((host, port))
+            # Only a socket that listens keeps others from the port.
+            self.socket.listen(BACKLOG)
+        except OSError as error:
+            self.socket.close()
+            raise SettingsError(
+                f"cannot listen on {host}:{port} ({error.strerror}): another address (PRELABEL_HOST) or port (PORT) is needed"
+            ) from None
+        self._handed_over = threading.Event()
+        self._thread = threading.Thread(target=self._tell_starting, name="starting", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.hand_over().close()
+
+    def hand_over(self) -> socket.socket:
+        """Stop answering and return the socket; connections wait for it to be accepted from."""
+        self._handed_over.set()
+        self._thread.join()
+        return self.socket
+
+    def _tell_starting(self) -> None:
+        self.socket.settimeout(0.1)
+        while not self._handed_over.is_set():
+            with suppress(OSError):
+                connection, _ = self.socket.accept()
+                with connection:
+                    connection.settimeout(0.5)
+                    connection.recv(65_536)
+                    connection.sendall(_STARTING)
 
 
-def serve(app: FastAPI, reserved: socket.socket) -> None:
-    """Serve on a reserved port until a signal ends it."""
+def serve(app: FastAPI, port: Port, max_connections: int, ready: Callable[[], None]) -> None:
+    """Serve on a port until a signal ends it.
+
+    Args:
+        app: the service.
+        port: is handed over.
+        max_connections: the most connections at once.
+        ready: is called when the port answers.
+    """
     # TensorFlow's hundreds of thousands of objects stay for good; looking through them all now and then held up /health by 0.4 s.
     gc.collect()
     gc.freeze()
-    _server(app).run([reserved])
+    _Server(app, max_connections, ready, ends_process=True).run([port.hand_over()])
 
 
-def _server(app: FastAPI) -> uvicorn.Server:
-    # log_config=None: logs.py has the say. Access lines would drown what matters, since Label Studio asks /health and /setup all the time.
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+class _Server(uvicorn.Server):
+    def __init__(
+        self,
+        app: FastAPI,
+        max_connections: int,
+        ready: Callable[[], None] = lambda: None,
+        *,
+        ends_process: bool = False,
+    ) -> None:
+        # log_config=None: logs.py has the say. Access lines would drown what matters, since Label Studio asks /health and /setup all the time.
+        options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+        connection: Any = partial(BoundedConnection, bounds=Bounds.of(max_connections))
+        super().__init__(
+            uvicorn.Config(app, http=connection, ws="none", timeout_graceful_shutdown=ANSWER_SECONDS, **options)
         )
-    )
+        self._ready = ready
+        self._ends_process = ends_process
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._ends_process:
+            # Threads cannot be cancelled: one may wait for a database or a label config. Acknowledged events are on the disk.
+            last = threading.Timer(STOP_SECONDS, os._exit, [0])
+            last.daemon = True
+            last.start()
+        await super().shutdown(sockets)
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, max_connections: int = 512) -> Iterator[str]:
     """Serve on a free port of the loopback interface while the block lasts; gives the server's base URL.
 
     Raises:
         RuntimeError: the server did not start.
     """
-    with reserve("127.0.0.1", 0) as listener:
-        server = _server(app)
+    with Port("127.0.0.1", 0) as port:
+        listener = port.hand_over()
+        server = _Server(app, max_connections)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         deadline = time.monotonic() + START_SECONDS
@@ -68,8 +145,9 @@ def served(app: FastAPI) -> Iterator[str]:
             if time.monotonic() > deadline or not thread.is_alive():
                 raise RuntimeError("the server did not start; its log says why")
             time.sleep(0.01)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield address
         finally:
             server.should_exit = True
             thread.join()

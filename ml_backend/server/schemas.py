@@ -1,70 +1,8 @@
-"""The bodies that Label Studio sends and gets, as OpenAPI shows them.
-
-Requests are read leniently: Label Studio sends many more fields than are listed, and one odd task must not refuse the others.
-"""
+"""The answers that callers get, as OpenAPI shows them; :mod:`ml_backend.server.bodies` has the requests."""
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-
-LABEL_CONFIG_EXAMPLE = (
-    '<View><Image name="image" value="$image"/>'
-    '<RectangleLabels name="label" toName="image"><Label value="Car"/><Label value="Person"/></RectangleLabels></View>'
-)
-
-# Tasks are checked one by one, so that a wrong one fails alone; the schema is for readers.
-Task = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": "object",
-            "title": "Task",
-            "properties": {
-                "id": {"type": "integer", "description": "Label Studio's task id"},
-                "data": {
-                    "type": "object",
-                    "description": "the task's data; the label config says which key holds the image",
-                    "additionalProperties": True,
-                },
-            },
-            "required": ["data"],
-            "example": {"id": 1, "data": {"image": "/data/upload/1/73f47284-street.jpg"}},
-        }
-    ),
-]
-
-
-class PredictRequest(BaseModel):
-    """Body of ``POST /predict``."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    tasks: list[Task] = Field(description="the tasks to predict")
-    label_config: str = Field(description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE])
-    project: str | int | None = Field(
-        None, description="`<project id>.<time of creation>`, as Label Studio sends it", examples=["1.1795326029"]
-    )
-    params: Any = Field(
-        None,
-        description="`context` in it holds what an annotator just drew (interactive mode); the rest is not read",
-        examples=[{"login": None, "password": None, "context": None}],
-    )
-
-
-class SetupRequest(BaseModel):
-    """Body of ``POST /setup``. The token in it is that of the project's creator: it is neither logged nor shown."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    label_config: str = Field(
-        alias="schema", description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE]
-    )
-    project: str | int | None = Field(None, description="`<project id>.<time of creation>`", examples=["1.1795326029"])
-
-    hostname: Any = Field(
-        None, description="the address that Label Studio believes it has", examples=["http://localhost:8080"]
-    )
-    access_token: Any = Field(None, description="a legacy token, used only where none is configured", repr=False)
+from pydantic import BaseModel, Field
 
 
 class HealthResponse(BaseModel):
@@ -133,16 +71,6 @@ class PredictionModel(BaseModel):
     result: list[RegionModel]
     score: float = Field(ge=0, le=1, description="low scores come first in uncertainty sampling", examples=[0.874])
     model_version: str = Field(examples=["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"])
-
-
-class ExplainRequest(BaseModel):
-    """Body of ``POST /explain``."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    task: Task
-    label_config: str = Field(description="the project's label config (XML)", examples=[LABEL_CONFIG_EXAMPLE])
-    project: str | int | None = Field(None, description="`<project id>`, for pictures that Label Studio keeps")
 
 
 class ExplainedDetection(BaseModel):

@@ -1,6 +1,7 @@
 """What happened lately, by project, for the diagnosis page. Bounded, in memory, gone with a restart."""
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,13 +16,12 @@ LONGEST_ID, LONGEST_CAUSE = 60, 600  # characters; both can come from anybody
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One task that could not be predicted; ``retryable`` where asking again may be enough."""
+    """One task that could not be predicted."""
 
     time: str
     task: str
     code: str
     cause: str
-    retryable: bool
 
 
 @dataclass(slots=True)
@@ -49,15 +49,14 @@ class ProjectStatus:
         self.predicted += 1
         self.empty += empty
 
-    def record_failure(self, task: object, error: PrelabelError) -> Failure:
-        """Remember why a task failed; gives what is remembered, which is safe to log."""
-        self.failed += 1
+    def record_failures(self, tasks: Sequence[object], error: PrelabelError) -> Failure:
+        """Remember why tasks failed, in words that strangers may read; gives the record of the first."""
+        self.failed += len(tasks)
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        failure = Failure(
-            now, printable(str(task), LONGEST_ID), error.code, printable(str(error), LONGEST_CAUSE), error.retryable
-        )
-        self.failures.appendleft(failure)
-        return failure
+        cause = printable(error.public, LONGEST_CAUSE)
+        failures = [Failure(now, printable(str(task), LONGEST_ID), error.code, cause) for task in tasks[:FAILURES]]
+        self.failures.extendleft(failures)
+        return failures[0]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""

@@ -7,33 +7,39 @@ from fastapi.responses import JSONResponse
 
 from ml_backend.feedback.events import START_TRAINING
 from ml_backend.feedback.training import Trained
-from ml_backend.server.auth import Credentials, authenticate
-from ml_backend.server.schemas import WebhookResponse
+from ml_backend.server.auth import authenticate, scheme
+from ml_backend.server.bodies import receive, require_json
+from ml_backend.server.schemas import ErrorResponse, WebhookResponse
 from ml_backend.server.service import ServiceOf
 
 LARGEST_EVENT = 50_000_000  # bytes; an annotation of 10,000 boxes has 4 MB
 
+OTHER_ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"model": WebhookResponse},
+    **{status: {"model": ErrorResponse} for status in (400, 401, 408, 413, 415, 422, 502, 503)},
+}
+
 router = APIRouter()
 
 
-@router.post("/webhook", status_code=201, response_model=WebhookResponse, response_model_exclude_none=True)
-async def webhook(request: Request, given: Credentials, service: ServiceOf) -> Any:
+@router.post(
+    "/webhook",
+    status_code=201,
+    response_model=WebhookResponse,
+    response_model_exclude_none=True,
+    responses=OTHER_ANSWERS,
+)
+async def webhook(request: Request, service: ServiceOf) -> Any:
     """Take an event. Label Studio sends no authentication with them, so they are hints, and what they are about is read back.
 
     Only the Start Training button comes with user and password where those are set, and must.
     """
-    announced = request.headers.get("Content-Length", "0")
-    if (
-        int(announced if announced.isdecimal() else 0) > LARGEST_EVENT
-        or len(body := await request.body()) > LARGEST_EVENT
-    ):
-        raise HTTPException(
-            413, f"over the limit of {LARGEST_EVENT:,} bytes for events; `prelabel feedback sync` catches up"
-        )
-    event = await service.listener.take(body)
+    body = await receive(request, LARGEST_EVENT, "`prelabel feedback sync` catches up")
+    event = await service.listener.take(bytes(body))
     service.events.count(event.action)
     if event.action == START_TRAINING:
-        await authenticate(request, given)
+        require_json(request)
+        await authenticate(request, await scheme(request))
         if not event.project:
             raise HTTPException(422, "the event names no project")
         return _told(event.project, await service.trainer.train(event.project))

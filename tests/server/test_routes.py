@@ -155,7 +155,7 @@ BAD_TASKS: list[tuple[str, object, str]] = [
     ("image is null", {"id": 2, "data": {"image": None}}, "the image is null"),
     ("file of the server", {"id": 2, "data": {"image": "/etc/passwd"}}, "not a form of image"),
     ("upload without Label Studio", {"id": 2, "data": {"image": "/data/upload/1/a.jpg"}}, "set LABEL_STUDIO_URL"),
-    ("no task at all", 5, "not an object"),
+    ("no task at all", 5, "Expected `object`, got `int`"),
 ]
 
 
@@ -199,13 +199,13 @@ def test_no_tasks_is_no_results(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("path", "content", "words"),
     [
-        ("/predict", b"{", "the body is not JSON: "),
-        ("/predict", b"[]", "the body is not a JSON object"),
-        ("/predict", b"{}", "tasks: Field required; label_config: Field required"),
-        ("/predict", b'{"tasks": {}, "label_config": "<View/>"}', "tasks: Input should be a valid list"),
-        ("/predict", b'{"tasks": [], "label_config": null}', "label_config: Input should be a valid string"),
-        ("/predict", b"\xff\xfe", "the body is not JSON: "),
-        ("/setup", b"{}", "schema: Field required"),
+        ("/predict", b"{", "the body is not JSON that can be read: "),
+        ("/predict", b"[]", "Expected `object`, got `array`"),
+        ("/predict", b"{}", "missing required field `tasks`"),
+        ("/predict", b'{"tasks": {}, "label_config": "<View/>"}', "Expected `array`, got `object` - at `$.tasks`"),
+        ("/predict", b'{"tasks": [], "label_config": null}', "Expected `str`, got `null` - at `$.label_config`"),
+        ("/predict", b"\xff\xfe", "the body is not JSON that can be read: "),
+        ("/setup", b"{}", "missing required field `schema`"),
     ],
     ids=[
         "cut short",
@@ -290,7 +290,8 @@ def test_bodies_over_the_limit_are_refused(serve: Serve, announced: bool) -> Non
     """Before they are in memory, whether their length is announced or not."""
     body = b'{"tasks": [], "label_config": "' + b"x" * 20_000 + b'"}'
     content = body if announced else iter([body[:9000], body[9000:18_000], body[18_000:]])
-    answer = httpx.post(f"{serve(request_max_bytes=10_000)}/predict", content=content)
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{serve(request_max_bytes=10_000)}/predict", content=content, headers=headers)
     assert answer.status_code == 413
     assert "PRELABEL_REQUEST_MAX_BYTES" in answer.json()["error"]["message"]
 
@@ -416,7 +417,8 @@ def test_openapi_shows_real_schemas_and_examples(serve: Serve) -> None:
     api = httpx.get(serve() + "/openapi.json").json()
     assert {"/health", "/setup", "/predict", "/explain", "/status"} <= set(api["paths"])
     schemas = api["components"]["schemas"]
-    assert "image" in str(schemas["PredictRequest"]["properties"]["tasks"])
+    body = api["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "image" in str(body["properties"]["tasks"])
     assert schemas["PredictResponse"]["properties"]["results"]["items"]["anyOf"]
     assert schemas["RegionModel"]["properties"]["original_width"]["examples"]
 

@@ -33,7 +33,7 @@ def test_memory_is_bounded() -> None:
     statuses = ProjectStatuses()
     for project in map(str, range(PROJECTS + 5)):
         for task in range(FAILURES + 5):
-            statuses.of(project).record_failure(task, TaskError("broken"))
+            statuses.of(project).record_failures([task], TaskError("broken"))
     shown = statuses.to_json()
     assert len(shown) == PROJECTS
     latest = shown[str(PROJECTS + 4)]

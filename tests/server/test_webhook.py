@@ -73,9 +73,23 @@ def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None
         assert "feedback sync --project 3" in answer.json()["error"]["message"]
 
 
+def test_training_is_asked_for_in_json_only(serve: Serve) -> None:
+    """Browsers send forms and plain text across sites, with the password that they remember and without asking."""
+    answer = httpx.post(f"{serve()}/webhook", content=json.dumps(TRAINING), headers={"Content-Type": "text/plain"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic bm8gY29sb24=", "Bearer x"])
+def test_event_with_a_malformed_password_counts(serve: Serve, header: str) -> None:
+    """Only Start Training needs the password; a proxy may add a header of its own to events."""
+    url = serve(basic_auth_user="me", basic_auth_pass="pw")
+    answer = httpx.post(f"{url}/webhook", json={"action": "TASKS_CREATED"}, headers={"Authorization": header})
+    assert answer.status_code == 201
+
+
 def test_training_of_no_project_is_refused(serve: Serve) -> None:
     """With a reason."""
-    answer = httpx.post(f"{serve()}/webhook", content=json.dumps({"action": "START_TRAINING"}))
+    answer = httpx.post(f"{serve()}/webhook", json={"action": "START_TRAINING"})
     assert (answer.status_code, answer.json()["error"]["message"]) == (422, "the event names no project")
 
 

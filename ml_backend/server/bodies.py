@@ -1,0 +1,254 @@
+"""Request bodies: received within limits and read away from the event loop, into the fields that are needed and nothing else.
+
+msgspec passes over all other fields without building them. Label Studio sends each task with all its annotations and old predictions:
+144 MB for 3,000 tasks with eight predictions each, which takes json 4 s and msgspec 0.1 s.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import HTTPException, Request
+from msgspec import Meta, Raw
+from starlette.requests import ClientDisconnect
+
+from ml_backend.errors import RequestError, TaskError
+from ml_backend.server.connections import BODY_SECONDS
+from ml_backend.settings import Settings
+
+ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9
+SMALL = 1_000_000  # bytes; room for everything in a request that has no limit of its own
+
+MENDED = 1_000_000  # bytes of a body that are mended at once, so that the event loop gets its turn
+
+_HALF = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
+)
+
+T = TypeVar("T")
+
+LABEL_CONFIG_EXAMPLE = (
+    '<View><Image name="image" value="$image"/>'
+    '<RectangleLabels name="label" toName="image"><Label value="Car"/><Label value="Person"/></RectangleLabels></View>'
+)
+
+TASK_SCHEMA = {
+    "type": "object",
+    "title": "Task",
+    "properties": {
+        "id": {"type": "integer", "minimum": 1, "description": "Label Studio's task id"},
+        "data": {
+            "type": "object",
+            "description": "the task's data; the label config says which key holds the image",
+            "additionalProperties": True,
+        },
+    },
+    "required": ["data"],
+    "example": {"id": 1, "data": {"image": "/data/upload/1/73f47284-street.jpg"}},
+}
+
+LabelConfig = Annotated[
+    str, Meta(description="the project's label config (XML)", extra_json_schema={"example": LABEL_CONFIG_EXAMPLE})
+]
+ProjectName = Annotated[
+    str | int | None,
+    Meta(
+        description="`<project id>.<time of creation>`, as Label Studio sends it",
+        extra_json_schema={"example": "1.1795326029"},
+    ),
+]
+
+
+class PredictBody(msgspec.Struct):
+    """Body of ``POST /predict``. Tasks are read one by one, so that a wrong one fails alone."""
+
+    tasks: Annotated[
+        list[Annotated[Raw, Meta(extra_json_schema=TASK_SCHEMA)]], Meta(description="the tasks to predict")
+    ]
+    label_config: LabelConfig
+    project: ProjectName = None
+    params: Annotated[
+        Raw,
+        Meta(
+            description="`context` in it holds the regions that an annotator just drew (interactive mode); the rest is not read",
+            extra_json_schema={"example": {"login": None, "password": None, "context": None}},
+        ),
+    ] = msgspec.field(default_factory=lambda: Raw(b"null"))  # a plain default would have to stand in the schema
+
+
+class SetupBody(msgspec.Struct):
+    """Body of ``POST /setup``. The token in it is that of the project's creator: it is neither logged nor shown."""
+
+    label_config: LabelConfig = msgspec.field(name="schema")
+    project: ProjectName = None
+    hostname: Annotated[
+        Any,
+        Meta(
+            description="the address that Label Studio believes it has",
+            extra_json_schema={"example": "http://localhost:8080"},
+        ),
+    ] = None
+    access_token: Annotated[Any, Meta(description="a legacy token, used only where none is configured")] = None
+
+
+class ExplainBody(msgspec.Struct):
+    """Body of ``POST /explain``."""
+
+    task: Annotated[Raw, Meta(extra_json_schema=TASK_SCHEMA)]
+    label_config: LabelConfig
+    project: ProjectName = None
+
+
+def documented(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that :func:`_read` reads, for a route's ``openapi_extra``."""
+    _, components = msgspec.json.schema_components([kind])
+    schema = components[kind.__name__]
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+class _Task(msgspec.Struct):
+    id: Any = None
+    data: Any = None
+
+
+class _Params(msgspec.Struct):
+    context: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """A request for predictions.
+
+    Attributes:
+        tasks: each with its id and data, or the error that it fails with.
+        label_config: XML.
+        project: as Label Studio names it, or None.
+        context: the regions that an annotator just drew; None outside interactive mode.
+    """
+
+    tasks: list[object]
+    label_config: str
+    project: str | None
+    context: object
+
+
+async def predict_request(request: Request) -> PredictRequest:
+    """Read the body of ``POST /predict``."""
+    settings = _settings(request)
+    return await _read(
+        request, settings.request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", lambda body: _predict(body, settings)
+    )
+
+
+async def setup_request(request: Request) -> SetupBody:
+    """Read the body of ``POST /setup``."""
+    limit = SMALL + ESCAPED * _settings(request).label_config_max_bytes
+    return await _read(request, limit, "PRELABEL_LABEL_CONFIG_MAX_BYTES", lambda body: _decode(body, SetupBody))
+
+
+async def explain_request(request: Request) -> tuple[object, str, str | None]:
+    """Read the body of ``POST /explain``: task, label config and project."""
+    return await _read(request, _settings(request).request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", _explain)
+
+
+async def receive(request: Request, limit: int, advice: str) -> bytearray:
+    """Return the whole body, at most ``limit`` bytes of it.
+
+    Args:
+        request: whose body.
+        limit: in bytes.
+        advice: what to do about a body that is too large.
+
+    Raises:
+        HTTPException: 413 for a larger one, 408 for one that takes longer than :data:`BODY_SECONDS`.
+    """
+    too_large = HTTPException(413, f"over the limit of {limit:,} bytes; {advice}")
+    announced = request.headers.get("Content-Length", "0")
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(408, f"the body did not arrive within {BODY_SECONDS} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection ended before the body did") from None
+    return body
+
+
+def require_json(request: Request) -> None:
+    """Refuse a body that does not call itself JSON: browsers send others across sites, with the user's password and without asking.
+
+    Raises:
+        HTTPException: 415.
+    """
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
+
+
+async def _read(request: Request, limit: int, setting: str, read: Callable[[bytearray], T]) -> T:
+    require_json(request)
+    body = await receive(request, limit, f"send less at once, or raise {setting}")
+    try:
+        return await asyncio.to_thread(read, body)
+    except msgspec.ValidationError as error:
+        raise RequestError(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON that can be read: {error}") from None
+
+
+def _decode(body: bytearray, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # JSON can carry half of a surrogate pair, which no text can: one in one task must not cost the others.
+        parts = (body[start : start + MENDED] for start in range(0, len(body), MENDED))
+        return msgspec.json.decode(b"".join(_HALF.sub(rb"\\ufffd", part) for part in parts), type=kind)
+
+
+def _predict(body: bytearray, settings: Settings) -> PredictRequest:
+    read = _decode(body, PredictBody)
+    if len(read.tasks) > settings.max_tasks:
+        raise RequestError(
+            f"the request has {len(read.tasks):,} tasks; the limit is {settings.max_tasks:,} (PRELABEL_MAX_TASKS): select fewer "
+            "tasks, or use `prelabel bootstrap`"
+        )
+    params = msgspec.json.decode(read.params, type=_Params) if _is_object(read.params) else _Params()
+    return PredictRequest(list(map(_task, read.tasks)), read.label_config, _project(read.project), params.context)
+
+
+def _explain(body: bytearray) -> tuple[object, str, str | None]:
+    read = _decode(body, ExplainBody)
+    return _task(read.task), read.label_config, _project(read.project)
+
+
+def _task(raw: Raw) -> object:
+    """Return id and data of a task, or the error that it fails with."""
+    try:
+        task = msgspec.json.decode(raw, type=_Task)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return TaskError(f"the task cannot be read: {error}")
+    return {"id": task.id, "data": task.data}
+
+
+def _is_object(raw: Raw) -> bool:
+    return bytes(memoryview(raw)[:1]) == b"{"
+
+
+def _project(name: str | int | None) -> str | None:
+    return None if name is None else str(name)
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.service.settings
+    return settings
