@@ -94,8 +94,10 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -
     while time.monotonic() < end and process.poll() is None:
         try:
             urllib.request.urlopen(url, timeout=1).read()
-        except urllib.request.HTTPError:
-            return
+        except urllib.request.HTTPError as error:
+            if error.code != 503:  # while the detector loads
+                return
+            time.sleep(0.05)
         except OSError:
             time.sleep(0.05)
         else:
