@@ -21,7 +21,7 @@ from ml_backend.errors import (
 )
 from ml_backend.images.bounded import TooLargeError, read_at_most
 from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
-from ml_backend.images.guard import BlockedAddressError, guarded_socket_factory
+from ml_backend.images.guard import AddressGuard, BlockedAddressError
 from ml_backend.images.label_studio import LabelStudio, readdress
 from ml_backend.images.references import (
     CloudReference,
@@ -58,12 +58,10 @@ class ImageFetcher:
         self._settings = settings
 
     async def __aenter__(self) -> Self:
-        guard = guarded_socket_factory(self._settings.blocked_networks)
         # A cookie that one server sets must not come back with another task's picture.
         self._trusted = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self._guarded = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=guard), cookie_jar=aiohttp.DummyCookieJar()
-        )
+        guarded = aiohttp.TCPConnector(socket_factory=AddressGuard(self._settings).socket)
+        self._guarded = aiohttp.ClientSession(connector=guarded, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(
