@@ -19,6 +19,7 @@ from ml_backend.errors import (
     ImageUnreachableError,
     TokenRefusedError,
 )
+from ml_backend.images import data_uri
 from ml_backend.images.bounded import TooLargeError, read_at_most
 from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
 from ml_backend.images.guard import AddressGuard, BlockedAddressError
@@ -113,9 +114,8 @@ class ImageFetcher:
             ImageReferenceError: the reference is one of Label Studio's, but none is known.
         """
         match reference:
-            case InlineReference(data):
-                self._check_size(len(data), reference)
-                return await asyncio.to_thread(_with_digest, data)
+            case InlineReference():
+                return await asyncio.to_thread(self._decode, reference)
             case FileReference():
                 return await asyncio.to_thread(self._read_file, reference)
             case StorageReference(uri):
@@ -129,6 +129,12 @@ class ImageFetcher:
                     raise ImageReferenceError(f"{reference} is resolved by the task's id, which must be a whole number")
                 address = _known(home, reference).resolver_of(uri, task_id)
         return await self._download(address, reference, home, unless)
+
+    def _decode(self, reference: InlineReference) -> Fetched:
+        try:
+            return _with_digest(data_uri.decode(reference.uri, self._settings.image_max_bytes))
+        except TooLargeError:
+            raise self._too_large(reference) from None
 
     def _read_file(self, reference: FileReference) -> Fetched:
         try:
