@@ -4,7 +4,7 @@ from ml_backend.images.appearance import APPEARANCE, appearance
 from ml_backend.images.decode import Picture, decode
 from ml_backend.images.diagnosis import Finding, storage_cause
 from ml_backend.images.fetch import Fetched, ImageFetcher
-from ml_backend.images.label_studio import LabelStudio, LabelStudios, readable
+from ml_backend.images.label_studio import LabelStudio, LabelStudios, is_task_id, readable
 from ml_backend.images.references import (
     CloudReference,
     HttpReference,
@@ -31,6 +31,7 @@ __all__ = [
     "StorageReference",
     "appearance",
     "decode",
+    "is_task_id",
     "parse_reference",
     "readable",
     "storage_cause",
