@@ -70,10 +70,12 @@ class AddressGuard:
     def refuses(self, address: str) -> bool:
         """Tell whether no picture is fetched from an IP address, judged with all IPv4 addresses that it holds."""
         ip = ip_address(address.partition("%")[0])  # a link-local address may carry its zone: fe80::1%eth0
-        all_in_it = (ip, *_embedded(ip)) if isinstance(ip, IPv6Address) else (ip,)
+        all_in_it: tuple[IPv4Address | IPv6Address, ...] = (
+            (ip, *_embedded(ip)) if isinstance(ip, IPv6Address) else (ip,)
+        )
         if any(each in network for each in all_in_it for network in self._blocked):
             return True
-        return not self._is_allowed(ip) and any(map(self._is_closed, all_in_it))
+        return not self._is_allowed(ip) and any(self._is_closed(each) for each in all_in_it)
 
     def _is_allowed(self, ip: IPv4Address | IPv6Address) -> bool:
         return any(ip in network for network in self._allowed)
