@@ -2,23 +2,28 @@
 
 The class says what a caller needs: the HTTP ``status`` where the error answers a whole request, a short ``code`` for logs, metrics and
 the diagnosis page, and whether the same task may succeed later without anyone changing anything (``retryable``). The message is one
-sentence for a person: what was wrong, where, and what to do.
+sentence for a person: what was wrong, where, and what to do. ``str(error)`` is for the log, the command line and bulk jobs;
+``error.public`` is for everybody who can send a request.
 """
 
 from typing import ClassVar
 
 
 class PrelabelError(Exception):
-    """Base of every error that Prelabel raises on purpose; its text may be shown to users."""
+    """Base of every error that Prelabel raises on purpose.
+
+    Attributes:
+        public: the text for answers and pages. It differs from the error's own text where that would tell strangers how hosts
+            answer that they cannot reach themselves.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
-    @property
-    def public(self) -> str:
-        """The text for callers of the service; logs and the command line have all of it."""
-        return str(self)
+    def __init__(self, text: str = "", *, public: str | None = None) -> None:
+        super().__init__(text)
+        self.public = text if public is None else public
 
 
 class SettingsError(PrelabelError):
@@ -87,7 +92,7 @@ class ImageDecodeError(PrelabelError):
 
 
 class NotAnImageError(ImageDecodeError):
-    """The bytes have no known image format."""
+    """The bytes are a file of another kind, such as a page or JSON; the text quotes them."""
 
 
 class CacheError(PrelabelError):

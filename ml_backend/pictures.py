@@ -211,8 +211,7 @@ class Pictures:
                 key, lambda: self.cache.get_or_compute(key, lambda: self._in_worker(decode_and_run))
             )
         except (ImageDecodeError, DetectorError) as error:
-            # Those know bytes and pixels only; whoever has to mend it needs to know which picture.
-            raise type(error)(f"{reference}: {error}") from error
+            raise fetched.failure(reference, error) from error
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)

@@ -226,7 +226,7 @@ class Pipeline:
         }
 
     async def _look(self, value: object, task: object, project: str | None, place: Place = nullcontext) -> Seen:
-        reference = parse_reference(value)
+        reference = parse_reference(value, self._settings.address_max_length)
         home = self.label_studios.of(project)
         address = self._pictures.address(reference, home)
         trusted = None if address is None else self._late.recall(_where(address, task, project))

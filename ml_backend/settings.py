@@ -30,6 +30,7 @@ from ml_backend.redaction import redact
 PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
 REDIS_TTL = 30 * 86_400  # seconds
+ADDRESS_MAX_LENGTH = 8192  # characters
 
 
 def available_cpus() -> int:
@@ -161,11 +162,30 @@ class Settings(BaseModel):
         description="the memory that decoding one picture may take, at least 64MB; as many pictures as PRELABEL_INFERENCE_WORKERS are "
         "decoded side by side",
     )
+    address_max_length: int = Field(
+        ADDRESS_MAX_LENGTH,
+        ge=256,
+        le=100_000,
+        validation_alias="PRELABEL_ADDRESS_MAX_LENGTH",
+        description="the longest address of a picture, in characters, from 256 to 100000; data: URIs are bounded by PRELABEL_IMAGE_MAX_BYTES",
+    )
     blocked_networks: Annotated[tuple[values.Network, ...], BeforeValidator(values.networks)] = Field(
         (),
         validation_alias="PRELABEL_BLOCKED_NETWORKS",
         description="further networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8 "
         "(link-local, multicast and metadata addresses never are); Label Studio's own address is exempt",
+    )
+    public_addresses_only: bool = Field(
+        False,
+        validation_alias="PRELABEL_PUBLIC_ADDRESSES_ONLY",
+        description="whether pictures are fetched from globally routable addresses only: true or false; PRELABEL_ALLOWED_NETWORKS and "
+        "Label Studio's own address are exempt",
+    )
+    allowed_networks: Annotated[tuple[values.Network, ...], BeforeValidator(values.networks)] = Field(
+        (),
+        validation_alias="PRELABEL_ALLOWED_NETWORKS",
+        description="networks that pictures are fetched from in spite of PRELABEL_PUBLIC_ADDRESSES_ONLY, or that lie in 100.64.0.0/10, "
+        "which is closed else, such as 10.20.0.0/16,100.64.0.0/10; never metadata addresses, nor PRELABEL_BLOCKED_NETWORKS",
     )
     request_max_bytes: ByteSize = Field(
         ByteSize(150_000_000),

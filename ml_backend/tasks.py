@@ -1,6 +1,7 @@
 """What a Label Studio task holds. Tasks come from outside, so each may be anything at all."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def images_of(task: object, sources: Sequence[Source]) -> dict[Source, list[obje
     found: dict[Source, list[object]] = {}
     for source in sources:
         if source.key not in data:
-            present = printable(", ".join(map(repr, list(data)[:10])), 200) or "nothing"
+            present = printable(", ".join(repr(str(key)[:50]) for key in islice(data, 10)), 200) or "nothing"
             raise TaskError(
                 f"the task's data has no {source.key!r}, where the label config says its image is (it has {present})"
             )

@@ -3,7 +3,7 @@
 from ml_backend.images.appearance import APPEARANCE, appearance
 from ml_backend.images.diagnosis import Finding, storage_cause
 from ml_backend.images.fetch import Fetched, ImageFetcher
-from ml_backend.images.label_studio import LabelStudio, LabelStudios, readable
+from ml_backend.images.label_studio import LabelStudio, LabelStudios, is_task_id, readable
 from ml_backend.images.references import (
     CloudReference,
     HttpReference,
@@ -28,6 +28,7 @@ __all__ = [
     "PictureVersion",
     "StorageReference",
     "appearance",
+    "is_task_id",
     "parse_reference",
     "readable",
     "storage_cause",

@@ -59,13 +59,25 @@ def storage_cause(error: Exception) -> str:
     return f"{text}; are the storage's credentials set for this machine?"
 
 
-def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None) -> str:
-    """Return what to do about an answer of Label Studio that is not the picture, as the end of a sentence, or nothing."""
+def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None, *, kept: bool) -> str:
+    """Return what to do about an answer of Label Studio that is not the picture, as the end of a sentence, or nothing.
+
+    Args:
+        response: the answer, with its status and address.
+        home: the Label Studio of the task.
+        kept: whether that Label Studio keeps the picture, so that the token was shown if there is one.
+    """
     if home is None or not home.is_home(response.url):
         return ""
     hint = ""
     path = response.url.path
-    if response.status == 401:
+    if not kept:
+        if response.status in {401, 403}:
+            hint = (
+                "Label Studio gets the token for /data/upload/…, /data/local-files/?d=… and /storage-data/uploaded/… below "
+                f"{home.url} only, not for other paths that a task names"
+            )
+    elif response.status == 401:
         hint = "set LABEL_STUDIO_API_KEY" if home.headers is None else f"it refuses the token: {_advice(home.headers)}"
     elif response.status in {403, 404} and path.endswith("/data/local-files/"):
         hint = (

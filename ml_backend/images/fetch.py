@@ -17,12 +17,15 @@ from ml_backend.errors import (
     ImageReferenceError,
     ImageRefusedError,
     ImageUnreachableError,
+    NotAnImageError,
+    PrelabelError,
     TokenRefusedError,
 )
+from ml_backend.images import data_uri
 from ml_backend.images.bounded import TooLargeError, read_at_most
 from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
-from ml_backend.images.guard import BlockedAddressError, guarded_socket_factory
-from ml_backend.images.label_studio import LabelStudio, readdress
+from ml_backend.images.guard import AddressGuard, BlockedAddressError
+from ml_backend.images.label_studio import LabelStudio, is_task_id, readdress
 from ml_backend.images.references import (
     CloudReference,
     FileReference,
@@ -31,6 +34,7 @@ from ml_backend.images.references import (
     InlineReference,
     LabelStudioReference,
     StorageReference,
+    unavailable,
 )
 from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
 from ml_backend.settings import Settings
@@ -41,10 +45,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A picture's bytes, and which version of it they are."""
+    """A picture's bytes.
+
+    Attributes:
+        data: all of them.
+        version: which version of the picture they are.
+        foreign: whether a host had a part in it that is not the operator's Label Studio, so that strangers must not learn
+            what else than a picture came.
+    """
 
     data: bytes
     version: PictureVersion
+    foreign: bool = False
+
+    def failure(self, reference: ImageReference, error: PrelabelError) -> PrelabelError:
+        """Return an error about these bytes as one that says which picture it is about."""
+        text = f"{reference}: {error}"
+        if self.foreign and isinstance(error, NotAnImageError):
+            return ImageRefusedError(text, public=unavailable(reference))
+        return type(error)(text)
 
 
 class ImageFetcher:
@@ -58,12 +77,10 @@ class ImageFetcher:
         self._settings = settings
 
     async def __aenter__(self) -> Self:
-        guard = guarded_socket_factory(self._settings.blocked_networks)
         # A cookie that one server sets must not come back with another task's picture.
         self._trusted = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self._guarded = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=guard), cookie_jar=aiohttp.DummyCookieJar()
-        )
+        guarded = aiohttp.TCPConnector(socket_factory=AddressGuard(self._settings).socket)
+        self._guarded = aiohttp.ClientSession(connector=guarded, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(
@@ -112,12 +129,11 @@ class ImageFetcher:
 
         Raises:
             ImageFetchError: unreachable, slow, not found, refused, empty, or too large.
-            ImageReferenceError: the reference is one of Label Studio's, but none is known.
+            ImageReferenceError: the reference is one of Label Studio's, but none is known, or a data: URI without data.
         """
         match reference:
-            case InlineReference(data):
-                self._check_size(len(data), reference)
-                return await asyncio.to_thread(_with_digest, data)
+            case InlineReference():
+                return await asyncio.to_thread(self._decode, reference)
             case FileReference():
                 return await asyncio.to_thread(self._read_file, reference)
             case StorageReference(uri):
@@ -127,10 +143,18 @@ class ImageFetcher:
             case LabelStudioReference(path):
                 address = _known(home, reference).at(path)
             case CloudReference(uri):
-                if not isinstance(task_id, int):  # it becomes a part of a path that is asked for with the token
-                    raise ImageReferenceError(f"{reference} is resolved by the task's id, which must be a whole number")
+                if not is_task_id(task_id):  # it becomes a part of a path that is asked for with the token
+                    raise ImageReferenceError(
+                        f"{reference} is resolved by the task's id, which must be a positive whole number"
+                    )
                 address = _known(home, reference).resolver_of(uri, task_id)
         return await self._download(address, reference, home, unless)
+
+    def _decode(self, reference: InlineReference) -> Fetched:
+        try:
+            return _with_digest(data_uri.decode(reference.uri, self._settings.image_max_bytes))
+        except TooLargeError:
+            raise self._too_large(reference) from None
 
     def _read_file(self, reference: FileReference) -> Fetched:
         try:
@@ -162,12 +186,15 @@ class ImageFetcher:
     async def _download(
         self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
     ) -> Fetched | None:
+        strangers: list[URL] = []
         try:
-            return await self._in_time(self._follow(address, reference, home, unless), reference)
+            return await self._in_time(self._follow(address, reference, home, unless, strangers), reference)
+        except ImageFetchError as error:
+            failure = error
         except TooLargeError:
-            raise ImageFetchError(
+            failure = ImageFetchError(
                 f"{reference} cannot be fetched: what Label Studio says of its token is far too long"
-            ) from None
+            )
         except (aiohttp.ClientError, ValueError) as error:
             # What the address guard refuses, it refuses each time.
             blocked = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
@@ -175,16 +202,33 @@ class ImageFetcher:
             )
             away = isinstance(error, aiohttp.ClientConnectionError)
             kind = ImageRefusedError if blocked else ImageUnreachableError if away else ImageFetchError
-            raise kind(f"{reference} cannot be fetched: {network_cause(error)}") from None
+            failure = kind(f"{reference} cannot be fetched: {network_cause(error)}")
+        if strangers:
+            # A refused token has a code of its own, which only the operator's Label Studio may cause.
+            kind = ImageRefusedError if isinstance(failure, TokenRefusedError) else type(failure)
+            failure = kind(str(failure), public=unavailable(reference))
+        raise failure
 
     async def _follow(
-        self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
+        self,
+        address: str,
+        reference: ImageReference,
+        home: LabelStudio | None,
+        unless: PictureVersion | None,
+        strangers: list[URL],
     ) -> Fetched | None:
+        """Fetch from an address and those that it redirects to; ``strangers`` gets all but the operator's Label Studio."""
         # Redirects are followed by hand, since each hop decides anew whether it may see the token and what is asked of it.
         url = first = self._reachable(_url(address), home)
         for _ in range(MAX_REDIRECTS + 1):
+            resolves = (
+                isinstance(reference, CloudReference) and url == first
+            )  # this address was built here, not named by a task
+            keeper = home if home and (home.serves(url) or (resolves and home.is_home(url))) else None
+            if keeper is None or not keeper.trusted:
+                strangers.append(url)
             conditions = unless.conditions(url) if unless else {}
-            async with self._get(url, home, conditions) as response:
+            async with self._get(url, keeper, conditions) as response:
                 if response.status in {301, 302, 303, 307, 308} and "Location" in response.headers:
                     url = self._reachable(url.join(_url(response.headers["Location"])), home)
                     if url.scheme not in {"http", "https"} or not url.host:
@@ -193,11 +237,13 @@ class ImageFetcher:
                 if response.status == 304 and conditions:
                     return None
                 if response.status != 200:
-                    raise _refusal(response, reference, home)
+                    hint = refusal_hint(response, home, kept=keeper is not None)
+                    raise _refusal(response, keeper)(f"{reference} answered {response.status} {response.reason}{hint}")
                 data, digest = await self._read(response, reference)
                 etag, modified = validators(response.headers)
                 final = home is not None and home.everybodys and is_final(home.path_of(first))
-                return Fetched(data, PictureVersion(digest, final, named(url), etag, modified))
+                version = PictureVersion(digest, final, named(url), etag, modified)
+                return Fetched(data, version, foreign=bool(strangers))
         raise ImageRefusedError(f"{reference} redirects more than {MAX_REDIRECTS} times")
 
     def _reachable(self, url: URL, home: LabelStudio | None) -> URL:
@@ -208,19 +254,21 @@ class ImageFetcher:
 
     @asynccontextmanager
     async def _get(
-        self, url: URL, home: LabelStudio | None, conditions: dict[str, str]
+        self, url: URL, keeper: LabelStudio | None, conditions: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        at_home = home if home is not None and home.is_home(url) else None
-        token = at_home.headers if at_home else None
-        session = self._trusted if at_home and at_home.trusted else self._guarded
+        """Ask for ``url``, with the token of the Label Studio that keeps the picture, if one does."""
+        token = keeper.headers if keeper else None
+        session = self._trusted if keeper and keeper.trusted else self._guarded
         if token:
             url = url.with_user(None)  # either the token or user and password, and here it is the token
         for attempt in ("first", "last"):
             headers = await token.get(session) if token else {}
             async with session.get(url, headers=headers | conditions, allow_redirects=False) as response:
-                # An access token can be dropped before its time; a new one is worth one more try.
-                if response.status == 401 and token and attempt == "first" and token.forget(headers):
-                    continue
+                if token:
+                    token.refused = response.status == 401
+                    # An access token can be dropped before its time; a new one is worth one more try.
+                    if token.refused and attempt == "first" and token.forget(headers):
+                        continue
                 yield response
                 return
 
@@ -252,14 +300,11 @@ def _with_digest(data: bytes) -> Fetched:
     return Fetched(data, PictureVersion(hashlib.sha256(data).hexdigest()))
 
 
-def _refusal(response: aiohttp.ClientResponse, reference: ImageReference, home: LabelStudio | None) -> ImageFetchError:
-    status = response.status
-    kind: type[ImageFetchError] = ImageRefusedError
-    if status == 401 and home is not None and home.is_home(response.url):
-        kind = TokenRefusedError
-    elif status >= 500 or status in {408, 425, 429}:
-        kind = ImageFetchError
-    return kind(f"{reference} answered {status} {response.reason}{refusal_hint(response, home)}")
+def _refusal(response: aiohttp.ClientResponse, keeper: LabelStudio | None) -> type[ImageFetchError]:
+    if response.status == 401 and keeper is not None:
+        return TokenRefusedError
+    passes = response.status >= 500 or response.status in {408, 425, 429}
+    return ImageFetchError if passes else ImageRefusedError
 
 
 def _known(home: LabelStudio | None, reference: ImageReference) -> LabelStudio:

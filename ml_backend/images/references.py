@@ -1,18 +1,22 @@
 """The forms in which a task names its picture, told apart from the text alone: no file is opened, no host is asked."""
 
-import base64
-import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ml_backend.errors import ImageReferenceError
-from ml_backend.redaction import printable, redact
+from ml_backend.redaction import printable, redact, redact_address
+from ml_backend.settings import ADDRESS_MAX_LENGTH
 
 _SHOWN = 120
-_EXPECTED = "an http(s) address, a Label Studio path that starts with /data/, a cloud storage URI or a data: URI"
+_EXPECTED = (
+    "an http(s) address, a Label Studio path (/data/upload/…, /data/local-files/?d=…, /storage-data/uploaded/?filepath=…), "
+    "a cloud storage URI or a data: URI"
+)
 
+HOST_MAX_LENGTH = 253  # characters of a name, RFC 1035, 2.3.4
+MAX_DECODINGS = 4  # of a path; each proxy between here and Label Studio may decode it once more
 
 CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
 
@@ -29,7 +33,7 @@ class HttpReference:
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioReference:
-    """A picture that Label Studio itself serves, by a path such as ``/data/upload/1/a.jpg`` or ``/data/local-files/?d=a.jpg``."""
+    """A picture that Label Studio itself serves, by a path that :func:`is_picture_path` takes, perhaps below a path prefix."""
 
     path: str
 
@@ -51,10 +55,12 @@ class CloudReference:
 class InlineReference:
     """A picture written into the task itself as a ``data:`` URI."""
 
-    data: bytes
+    uri: str = field(
+        repr=False
+    )  # as it came: it can have millions of characters, so nothing is done with it before it is fetched
 
     def __str__(self) -> str:
-        return f"data: URI of {len(self.data)} bytes"
+        return f"data: URI of {len(self.uri)} characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +91,67 @@ ImageReference = (
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def parse_reference(value: object) -> ImageReference:
+def parse_reference(value: object, max_length: int = ADDRESS_MAX_LENGTH) -> ImageReference:
     """Tell which form of image reference ``value``, as it stands in a task's data, is.
 
     Args:
-        value: what the task holds under the image's key; a ``Path`` where the task was made on this machine.
+        value: content of the task's data under the image's key; a ``Path`` where the task was made on this machine.
+        max_length: of an address, in characters. A ``data:`` URI may be longer.
 
     Raises:
-        ImageReferenceError: the value is no text, or no known form.
+        ImageReferenceError: the value is no text, too long, or no known form.
     """
     if isinstance(value, Path):
         return FileReference(value)
     if not isinstance(value, str):
         raise ImageReferenceError(f"the image is {_kind(value)}; expected text: {_EXPECTED}")
+    if value[:_SHOWN].lstrip()[:5].lower() == "data:":
+        return InlineReference(value)
+    if len(value) > max_length:
+        raise ImageReferenceError(
+            f"the image's address has {len(value):,} characters; the limit is {max_length:,} (PRELABEL_ADDRESS_MAX_LENGTH)"
+        )
     text = value.strip()
     if not text:
         raise ImageReferenceError(f"the image is an empty text; expected {_EXPECTED}")
-    scheme = text.partition(":")[0].lower()
-    if scheme == "data":
-        return InlineReference(_data_uri_bytes(text))
     if _CONTROL_CHARACTER.search(text):
         raise ImageReferenceError("the image's address has a control character in it, which no request can carry")
+    scheme = text.partition(":")[0].lower()
     if scheme in {"http", "https"}:
         return HttpReference(_checked_url(text))
     if scheme in CLOUD_SCHEMES and "://" in text:
         return CloudReference(text)
-    path = text.partition("?")[0]
-    if path.startswith("/") and not path.startswith("//") and "/data/" in path and ".." not in path.split("/"):
+    if text.startswith("/") and _PICTURE_PATH.search(plain_path(text.partition("?")[0]) or ""):
         return LabelStudioReference(text)
     raise ImageReferenceError(f"{_shown(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
+
+
+# Label Studio 1.23, data_import/urls.py and core/urls.py
+_PICTURE_PATH = re.compile(r"/(?:data/upload/.|(?:data/local-files|storage-data/uploaded)/?$)")
+
+
+def is_picture_path(path: str) -> bool:
+    """Tell whether Label Studio serves pictures at a path, without its path prefix, as :func:`plain_path` gives it."""
+    return _PICTURE_PATH.match(path) is not None
+
+
+def plain_path(path: str) -> str | None:
+    """Return a path with all its percent-encodings undone, or None where servers on its way may read it differently.
+
+    Such are paths with ``.`` or ``..`` as a part, also before a semicolon, empty parts, backslashes, control characters, bytes that
+    are no UTF-8, or too many encodings within each other.
+    """
+    for _ in range(MAX_DECODINGS):
+        decoded = unquote(path)
+        if decoded == path:
+            break
+        path = decoded
+    else:
+        return None
+    if any(odd in path for odd in ("\\", "//", "\ufffd")) or _CONTROL_CHARACTER.search(path):
+        return None
+    dots = any(part.partition(";")[0] in {".", ".."} for part in path.split("/"))
+    return None if dots else path
 
 
 def _checked_url(url: str) -> str:
@@ -124,21 +162,17 @@ def _checked_url(url: str) -> str:
         raise ImageReferenceError(f"{_shown(url)} is not a web address: {redact(str(error))}") from None
     if not parts.hostname:
         raise ImageReferenceError(f"{_shown(url)} is not a web address: it names no host")
+    if len(parts.hostname) > HOST_MAX_LENGTH:  # finding out what its letters beyond ASCII stand for takes long
+        raise ImageReferenceError(f"{_shown(url)} is not a web address: its host has over {HOST_MAX_LENGTH} characters")
     return url
 
 
-def _data_uri_bytes(uri: str) -> bytes:
-    # RFC 2397: data:[<mediatype>][;base64],<data>
-    header, comma, payload = uri.partition(",")
-    if not comma:
-        raise ImageReferenceError("the data: URI has no comma, so no data; expected data:image/png;base64,…")
-    raw = unquote_to_bytes(payload)
-    if header.lower().endswith(";base64"):
-        try:
-            raw = base64.b64decode(b"".join(raw.split()), validate=True)
-        except binascii.Error as error:
-            raise ImageReferenceError(f"the data: URI is not valid base64: {error}") from None
-    return raw
+def unavailable(reference: ImageReference) -> str:
+    """Return what strangers are told of an image that could not be had from somewhere else than the operator's Label Studio.
+
+    One sentence for all causes: otherwise requests could find out which hosts and services this machine reaches.
+    """
+    return f"{reference} could not be fetched as an image; the log of Prelabel says why"
 
 
 def _kind(value: object) -> str:
@@ -154,4 +188,4 @@ def _kind(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    return printable(redact(text), _SHOWN)
+    return printable(redact_address(text), _SHOWN)

@@ -50,10 +50,15 @@ class TokenHeaders:
     """Gives the header for one token at one Label Studio, exchanging personal access tokens as needed.
 
     Many pictures that need a new access token at the same time cause one exchange.
+
+    Attributes:
+        kind: of the token.
+        refused: whether Label Studio refused the token (401) when it was last shown.
     """
 
     def __init__(self, label_studio_url: str, token: str) -> None:
         self.kind = token_kind(token)
+        self.refused = False
         self._exchange_url = f"{label_studio_url}/api/token/refresh/"
         self._token = token
         self._access = ""
@@ -84,13 +89,18 @@ class TokenHeaders:
             self._renew_at = 0.0
         return True
 
+    def gives_way_to(self, token: str) -> bool:
+        """Tell whether another token should be used instead, because this one is refused."""
+        return self.refused and token != self._token
+
     async def _renew(self, session: aiohttp.ClientSession) -> None:
         async with session.post(self._exchange_url, json={"refresh": self._token}, allow_redirects=False) as response:
             status = response.status
             access = _access_in(await read_at_most(response, SMALL_ANSWER)) if status == 200 else ""
         claims = jwt_claims(access)
         if claims is None:
-            kind = TokenRefusedError if status in {400, 401, 403} else ImageFetchError
+            self.refused = status in {400, 401, 403}
+            kind = TokenRefusedError if self.refused else ImageFetchError
             raise kind(f"Label Studio answered {status} to the personal access token: {_advice(status)}")
         lifetime = float(claims.get("exp", 0)) - float(claims.get("iat", claims.get("exp", 0)))
         self._access = access

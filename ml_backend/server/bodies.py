@@ -16,6 +16,8 @@ from msgspec import Meta, Raw
 from starlette.requests import ClientDisconnect
 
 from ml_backend.errors import RequestError, TaskError
+from ml_backend.images import is_task_id
+from ml_backend.redaction import printable
 from ml_backend.server.connections import BODY_SECONDS
 from ml_backend.settings import Settings
 
@@ -110,7 +112,7 @@ def documented(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 class _Task(msgspec.Struct):
-    id: Any = None
+    id: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
     data: Any = None
 
 
@@ -238,7 +240,12 @@ def _task(raw: Raw) -> object:
         task = msgspec.json.decode(raw, type=_Task)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return TaskError(f"the task cannot be read: {error}")
-    return {"id": task.id, "data": task.data}
+    text = bytes(task.id)
+    number = int(text) if len(text) < 20 and text.isdigit() else None
+    if text != b"null" and not is_task_id(number):
+        shown = printable(text[:60].decode("utf-8", "replace"), 30)
+        return TaskError(f"the task's id is {shown}; expected a positive whole number")
+    return {"id": number, "data": task.data}
 
 
 def _is_object(raw: Raw) -> bool:

@@ -123,7 +123,7 @@ async def test_one_good_and_one_broken_picture(examining: Examining, pictures: P
     assert outcome.position == 7
     assert found(outcome) == {"pages": [["Balloon"]]}
     assert outcome.failure is not None
-    assert outcome.failure.code == "image_not_readable"
+    assert outcome.failure.code == "image_not_fetched"
     assert "/broken.png" in outcome.failure.reason
     assert "s3cret" not in outcome.failure.reason
 

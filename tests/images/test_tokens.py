@@ -135,6 +135,20 @@ async def test_refused_exchange_says_what_to_do(
     assert len(pictures.requests) == 1
 
 
+@pytest.mark.parametrize(("status", "refused"), [(401, True), (403, True), (500, False), (302, False)])
+async def test_refused_exchange_lets_another_token_in(
+    session: aiohttp.ClientSession, pictures: PictureServer, status: int, refused: bool
+) -> None:
+    """Only where Label Studio says that the token is wrong, and only another one."""
+    pictures.add("/api/token/refresh/", Answer(status=status))
+    headers = TokenHeaders(pictures.url, PERSONAL)
+    assert not headers.gives_way_to(LEGACY)
+    with pytest.raises(ImageFetchError):
+        await headers.get(session)
+    assert headers.gives_way_to(LEGACY) == refused
+    assert not headers.gives_way_to(PERSONAL)
+
+
 async def test_endless_answer_is_cut_off(session: aiohttp.ClientSession, pictures: PictureServer) -> None:
     """Anybody can be named as Label Studio by a request; what it answers must not fill the memory."""
     pictures.add("/api/token/refresh/", Answer(b"x" * 1_000_000, announced=-1))

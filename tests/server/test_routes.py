@@ -118,14 +118,14 @@ def bomb() -> bytes:
 
 BAD_PICTURES: list[tuple[str, Answer | None, str]] = [
     ("truncated", Answer(balloon_file()[:200]), "broken or truncated"),
-    ("empty", Answer(b""), "without a body"),
-    ("HTML instead of an image", Answer(b"<!doctype html><title>Log in</title>"), "HTML page"),
+    ("empty", Answer(b""), "could not be fetched as an image"),
+    ("HTML instead of an image", Answer(b"<!doctype html><title>Log in</title>"), "could not be fetched as an image"),
     ("decompression bomb", Answer(bomb()), "20000 x 20000 = 400,000,000 pixels"),
     ("too narrow", Answer(encoded(Image.new("RGB", (40_000, 1)))), "too narrow"),
-    ("text under an image's name", Answer(b"hello"), "not a known image format"),
-    ("slow host", Answer(balloon_file(), delay=3), "did not arrive within 1 s"),
-    ("not found", Answer(status=404), "answered 404"),
-    ("not there", None, "cannot connect"),
+    ("text under an image's name", Answer(b"hello"), "could not be fetched as an image"),
+    ("slow host", Answer(balloon_file(), delay=3), "could not be fetched as an image"),
+    ("not found", Answer(status=404), "could not be fetched as an image"),
+    ("not there", None, "could not be fetched as an image"),
 ]
 
 
@@ -155,6 +155,10 @@ BAD_TASKS: list[tuple[str, object, str]] = [
     ("image is null", {"id": 2, "data": {"image": None}}, "the image is null"),
     ("file of the server", {"id": 2, "data": {"image": "/etc/passwd"}}, "not a form of image"),
     ("upload without Label Studio", {"id": 2, "data": {"image": "/data/upload/1/a.jpg"}}, "set LABEL_STUDIO_URL"),
+    ("id is true", {"id": True, "data": {"image": "/a"}}, "the task's id is true; expected a positive whole number"),
+    ("id is negative", {"id": -1, "data": {"image": "/a"}}, "the task's id is -1"),
+    ("id is larger than a database's", {"id": 10**30, "data": {"image": "/a"}}, "the task's id is 1000"),
+    ("id is text", {"id": "1", "data": {"image": "/a"}}, 'the task\'s id is "1"'),
     ("no task at all", 5, "Expected `object`, got `int`"),
 ]
 
@@ -317,7 +321,7 @@ def test_explain_says_what_becomes_of_each_detection(serve: Serve, pictures: Pic
         (
             {"task": {"id": 1, "data": {"image": "http://127.0.0.1:1/a"}}, "label_config": BALLOON_CONFIG},
             502,
-            "cannot connect",
+            "http://127.0.0.1:1/a could not be fetched as an image; the log of Prelabel says why",
         ),
         ({"task": {}, "label_config": "<View"}, 422, "not valid XML"),
     ],
