@@ -188,6 +188,16 @@ def test_failed_picture_is_named_and_the_others_are_done(
         (["serve", "--host", "192.0.2.1"], {}, r"cannot listen on 192.0.2.1:9090 \(Cannot assign"),
         (["demo", "--out", "page.xml"], {}, "page.xml/scenes: Not a directory"),
         (
+            ["bootstrap", "--project", "1"],
+            {"LABEL_STUDIO_URL": "http://l\ns", "LABEL_STUDIO_API_KEY": "t"},
+            "LABEL_STUDIO_URL='http://l\\\\ns' cannot be used",
+        ),
+        (
+            ["bootstrap", "--project", "1"],
+            {"LABEL_STUDIO_URL": "http://ls", "LABEL_STUDIO_API_KEY": "  "},
+            "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY",
+        ),
+        (
             ["predict", "x.png", "--model", "demo"],
             {"TFHUB_CACHE_DIR": "/proc/nope"},
             "the detector demo cannot be loaded",
@@ -202,6 +212,8 @@ def test_failed_picture_is_named_and_the_others_are_done(
         "wrong port",
         "wrong host",
         "file for a folder",
+        "address with a line feed",
+        "token of white space",
         "no room",
     ],
 )
@@ -342,6 +354,7 @@ def test_cache_clear_asks_first(run: Callable[..., Result], kept: str) -> None:
         (["stats"], {"PRELABEL_CACHE": "memory"}, "nothing that outlives the server"),
         (["stats"], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
         (["clear", "--older-than", "old"], {}, "such as 12h or 7d"),
+        (["clear", "--older-than", f"{10**400}d"], {}, "such as 12h or 7d"),
         (["clear", "--model", "mobilenet"], {}, "hex digits of a fingerprint"),
     ],
 )
