@@ -72,7 +72,7 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return None
     with np.errstate(over="ignore"):  # becomes infinite
-        box = np.array([[top, left, top + height, left + width]], np.float32) / 100
+        box = np.array([[edge / 100 for edge in (top, left, top + height, left + width)]], np.float32)
     if (
         item < 0
         or not isinstance(label, str)
