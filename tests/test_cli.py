@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from redis_server import RedisServer
 from samples import BALLOON_CONFIG, balloon_file
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ml_backend import __version__
@@ -57,6 +58,26 @@ def test_help_answers_without_what_is_slow(command: str) -> None:
     arguments = [sys.executable, "-c", script, *command.split(), "--help"]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert "Usage" in result.stdout
+
+
+def commands(group: Any, *names: str) -> Iterator[tuple[str, ...]]:
+    """Yield the names of all commands below one."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *names, name)
+        else:
+            yield (*names, name)
+
+
+@pytest.mark.parametrize("names", list(commands(get_command(app))), ids=" ".join)
+def test_help_is_shown_whole(names: tuple[str, ...]) -> None:
+    """Brackets too, in which extras and defaults stand."""
+    command: Any = get_command(app)
+    for name in names:
+        command = command.commands[name]
+    shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "1000"}).stdout
+    for each in command.params:
+        assert (each.help or "") in shown
 
 
 def test_predict_prints_a_table(run: Callable[..., Result], balloon: Path) -> None:
