@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 Network = IPv4Network | IPv6Network
 
-LONGEST_ADDRESS = 2000  # characters; longer host names take seconds to encode
+_LONGEST_ADDRESS = 2000  # characters; longer host names take seconds to encode
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_DURATION = 100 * 365 * 86_400  # seconds; stores add it to the time of day
 
@@ -24,7 +24,7 @@ def base_url(value: str) -> str:
 
     text = value.strip()
     # urlsplit drops line feeds, and takes an empty query for none.
-    if len(text) > LONGEST_ADDRESS or not text.isprintable() or set(text) & set(" ?#\\"):
+    if len(text) > _LONGEST_ADDRESS or not text.isprintable() or set(text) & set(" ?#\\"):
         raise ValueError("not a plain http(s) address")
     parts = urlsplit(text)
     _ = parts.port  # one that is no number is found out only when it is asked for

@@ -49,7 +49,8 @@ class Settings(BaseModel):
     label_studio_url: Annotated[str, AfterValidator(values.base_url)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_URL",
-        description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",
+        description="the address at which Prelabel reaches Label Studio, without user, query and fragment, such as "
+        "http://label-studio:8080",
     )
     url_aliases: Annotated[dict[str, str], BeforeValidator(values.aliases)] = Field(
         {},
