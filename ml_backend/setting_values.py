@@ -1,26 +1,40 @@
 """How the texts of environment variables become values: each function returns the value, or raises ValueError."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 Network = IPv4Network | IPv6Network
 
+_LONGEST_ADDRESS = 2000  # characters; longer host names take seconds to encode
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_DURATION = 100 * 365 * 86_400  # seconds; stores add it to the time of day
 
 
 def base_url(value: str) -> str:
-    """Return a plain http(s) address without a slash at its end.
+    """Return a plain http(s) address without white space around it and without a slash at its end.
 
     Raises:
-        ValueError: it is none, or has user, password, query or fragment.
+        ValueError: it is none; it has a user, a password, a query or a fragment, be they empty; or a client could not ask for it.
     """
-    parts = urlsplit(value)
-    _ = parts.port  # one that is no number is found out only when it is asked for
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+    from httpx import URL, InvalidURL  # late, since few commands need it
+
+    text = value.strip()
+    # urlsplit drops line feeds, and takes an empty query for none.
+    if len(text) > _LONGEST_ADDRESS or not text.isprintable() or set(text) & set(" ?#\\"):
         raise ValueError("not a plain http(s) address")
-    return value.rstrip("/")
+    parts = urlsplit(text)
+    _ = parts.port  # one that is no number is found out only when it is asked for
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("not a plain http(s) address")
+    try:
+        URL(text)
+    except InvalidURL as error:
+        raise ValueError(str(error)) from None
+    return text.rstrip("/")
 
 
 def networks(value: object) -> object:
@@ -31,10 +45,11 @@ def networks(value: object) -> object:
 
 
 def aliases(value: object) -> object:
-    """Return what stands for which address in a text such as ``http://a=http://b,http://c=http://d``; anything but a text as it is."""
+    """Parse comma-separated ``old=new`` pairs of addresses, such as ``http://a=http://b,http://c=http://d``; anything but a text as it is."""
     if isinstance(value, str):
-        pairs = (part.partition("=") for part in value.split(",") if part.strip())
-        return {base_url(believed.strip()): base_url(reachable.strip()) for believed, _, reachable in pairs}
+        # At the equals signs before an address, since paths may have some too.
+        pairs = (re.split(r"=(?=\s*(?i:https?)://)", part) for part in value.split(",") if part.strip())
+        return {base_url(believed): base_url(reachable) for believed, reachable in pairs}
     return value
 
 
@@ -96,7 +111,7 @@ def duration(value: object) -> object:
     """Return the seconds in a text such as ``90s``, ``15m``, ``12h`` or ``7d``; a plain number is seconds.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or longer than 100 years.
     """
     if not isinstance(value, str):
         return value
@@ -105,7 +120,22 @@ def duration(value: object) -> object:
         count, unit = count + unit, "s"
     if unit not in _SECONDS or not count.strip().isdigit():
         raise ValueError("not a duration such as 12h or 30d")
-    return int(count) * _SECONDS[unit]
+    seconds = int(count) * _SECONDS[unit]
+    if seconds > _LONGEST_DURATION:
+        raise ValueError("longer than 100 years")
+    return seconds
+
+
+def expanded(value: Path) -> Path:
+    """Return a path with the home folder in place of a ``~`` at its beginning.
+
+    Raises:
+        ValueError: there is no such user.
+    """
+    try:
+        return value.expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def lower(value: object) -> object:

@@ -50,7 +50,8 @@ class Settings(BaseModel):
     label_studio_url: Annotated[str, AfterValidator(values.base_url)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_URL",
-        description="the address at which Prelabel reaches Label Studio, such as http://label-studio:8080",
+        description="the address at which Prelabel reaches Label Studio, without user, query and fragment, such as "
+        "http://label-studio:8080",
     )
     url_aliases: Annotated[dict[str, str], BeforeValidator(values.aliases)] = Field(
         {},
@@ -93,7 +94,7 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_MODEL",
         description="the detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo",
     )
-    tfhub_cache_dir: Path = Field(
+    tfhub_cache_dir: Annotated[Path, AfterValidator(values.expanded)] = Field(
         default_factory=lambda: platformdirs.user_cache_path("prelabel") / "models",
         validation_alias="TFHUB_CACHE_DIR",
         description="the folder that keeps downloaded detectors",
@@ -239,9 +240,9 @@ class Settings(BaseModel):
         None,
         ge=0,
         validation_alias="PRELABEL_CACHE_TTL",
-        description="how long detections are used, such as 12h or 30d; 0 for ever; by default 30d in Redis and for ever elsewhere",
+        description="how long detections are used, such as 12h or 30d, at most 36500d; 0 for ever; by default 30d in Redis and for ever elsewhere",
     )
-    cache_file: Path = Field(
+    cache_file: Annotated[Path, AfterValidator(values.expanded)] = Field(
         default_factory=lambda: platformdirs.user_cache_path("prelabel") / "cache.sqlite3",
         validation_alias="PRELABEL_CACHE_FILE",
         description="the file of the sqlite cache",
@@ -353,9 +354,11 @@ def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settin
     Raises:
         SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and what is expected.
     """
-    # An empty variable is an unset one: compose files pass those on.
+    # An empty variable is an unset one, and so is one of white space: compose files pass those on.
     read = {
-        name: os.environ[variable] for name, variable in VARIABLES.items() if name in only and os.environ.get(variable)
+        name: os.environ[variable]
+        for name, variable in VARIABLES.items()
+        if name in only and os.environ.get(variable, "").strip()
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     try:

@@ -66,8 +66,9 @@ class Bootstrap:
 
     def end(self) -> tuple[int, list[dict[str, Any]], str]:
         """Wait for its end; gives status, events, and what it wrote to standard error."""
-        told = list(self.events())
+        assert self.process.stdout is not None
         assert self.process.stderr is not None
+        told = [] if self.process.stdout.closed else list(self.events())
         complaint = self.process.stderr.read()
         self.close()
         return self.process.returncode, told, complaint

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,17 @@ PREFIX = "/data/local-files/?d="
 
 Found = Mapping[str, Sequence[Detections]]
 Row = tuple[Item, Found | None]
+
+
+class NoInputs:
+    """A source of nothing, for jobs whose journal is filled already."""
+
+    name = "nothing"
+    sort = False
+
+    def items(self) -> Iterator[Item]:
+        """Yield nothing."""
+        return iter(())
 
 
 def item(name: str, *, left: str = "", stamp: str = "", **more: Any) -> Item:

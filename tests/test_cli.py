@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from redis_server import RedisServer
 from samples import BALLOON_CONFIG, balloon_file
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ml_backend import __version__
@@ -57,6 +58,26 @@ def test_help_answers_without_what_is_slow(command: str) -> None:
     arguments = [sys.executable, "-c", script, *command.split(), "--help"]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert "Usage" in result.stdout
+
+
+def commands(group: Any, *names: str) -> Iterator[tuple[str, ...]]:
+    """Yield the names of all commands below one."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *names, name)
+        else:
+            yield (*names, name)
+
+
+@pytest.mark.parametrize("names", list(commands(get_command(app))), ids=" ".join)
+def test_help_is_shown_whole(names: tuple[str, ...]) -> None:
+    """Brackets too, in which extras and defaults stand."""
+    command: Any = get_command(app)
+    for name in names:
+        command = command.commands[name]
+    shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "1000"}).stdout
+    for each in command.params:
+        assert (each.help or "") in shown
 
 
 def test_predict_prints_a_table(run: Callable[..., Result], balloon: Path) -> None:
@@ -188,6 +209,16 @@ def test_failed_picture_is_named_and_the_others_are_done(
         (["serve", "--host", "192.0.2.1"], {}, r"cannot listen on 192.0.2.1:9090 \(Cannot assign"),
         (["demo", "--out", "page.xml"], {}, "page.xml/scenes: Not a directory"),
         (
+            ["bootstrap", "--project", "1"],
+            {"LABEL_STUDIO_URL": "http://l\ns", "LABEL_STUDIO_API_KEY": "t"},
+            "LABEL_STUDIO_URL='http://l\\\\ns' cannot be used",
+        ),
+        (
+            ["bootstrap", "--project", "1"],
+            {"LABEL_STUDIO_URL": "http://ls", "LABEL_STUDIO_API_KEY": "  "},
+            "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY",
+        ),
+        (
             ["predict", "x.png", "--model", "demo"],
             {"TFHUB_CACHE_DIR": "/proc/nope"},
             "the detector demo cannot be loaded",
@@ -202,6 +233,8 @@ def test_failed_picture_is_named_and_the_others_are_done(
         "wrong port",
         "wrong host",
         "file for a folder",
+        "address with a line feed",
+        "token of white space",
         "no room",
     ],
 )
@@ -342,6 +375,7 @@ def test_cache_clear_asks_first(run: Callable[..., Result], kept: str) -> None:
         (["stats"], {"PRELABEL_CACHE": "memory"}, "nothing that outlives the server"),
         (["stats"], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
         (["clear", "--older-than", "old"], {}, "such as 12h or 7d"),
+        (["clear", "--older-than", f"{10**400}d"], {}, "such as 12h or 7d"),
         (["clear", "--model", "mobilenet"], {}, "hex digits of a fingerprint"),
     ],
 )

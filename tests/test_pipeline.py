@@ -150,10 +150,10 @@ async def test_failure_that_nobody_thought_of_fails_one_task(
     """A bug costs the task that met it, and its text stays in the log."""
     good = pictures.add("/a.png", balloon_file())
 
-    def parse(value: object) -> Any:
+    def parse(value: object, *limits: int) -> Any:
         if value == "trap":
             raise ZeroDivisionError("secret detail")
-        return parse_reference(value)
+        return parse_reference(value, *limits)
 
     from ml_backend.images import parse_reference
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
@@ -25,6 +27,14 @@ def test_defaults_are_those_that_label_studio_users_expect() -> None:
         ("LABEL_STUDIO_URL", "", "label_studio_url", None),
         ("LABEL_STUDIO_API_KEY", "t0ken\n", "label_studio_api_key", SecretStr("t0ken")),
         ("PRELABEL_URL_ALIASES", "http://a:1=http://b:2/, http://c=https://d/x", "url_aliases", ALIASES),
+        ("PRELABEL_URL_ALIASES", "http://a/x=1 = HTTP://b", "url_aliases", {"http://a/x=1": "HTTP://b"}),
+        ("LABEL_STUDIO_URL", " http://ls:8080\n", "label_studio_url", "http://ls:8080"),
+        ("LABEL_STUDIO_URL", " \t", "label_studio_url", None),
+        ("LABEL_STUDIO_API_KEY", "  ", "label_studio_api_key", None),
+        ("REDIS_URL", "\n", "redis_url", None),
+        ("PRELABEL_DATABASE_URL", "  ", "database_url", None),
+        ("PORT", " ", "port", 9090),
+        ("PRELABEL_CACHE_TTL", "36500d", "cache_ttl", 100 * 365 * 86_400),
     ],
     ids=[
         "address without trailing slash",
@@ -36,6 +46,14 @@ def test_defaults_are_those_that_label_studio_users_expect() -> None:
         "empty is unset",
         "line feed behind a token",
         "aliases",
+        "alias with an equals sign in its path",
+        "white space around an address",
+        "address of white space is unset",
+        "token of white space is unset",
+        "secret address of white space is unset",
+        "database of white space is unset",
+        "number of white space is unset",
+        "the longest duration",
     ],
 )
 def test_environment_is_read(
@@ -55,15 +73,46 @@ def test_environment_is_read(
         ("MODEL_SCORE_THRESHOLD", "nan", "from 0 to 1"),
         ("LABEL_STUDIO_URL", "label-studio:8080", "http://label-studio:8080"),
         ("LABEL_STUDIO_URL", "http://ls:port", "http://label-studio:8080"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls :8080", "http://label-studio:8080", id="a space in the host"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls/a b", "http://label-studio:8080", id="a space in the path"),
+        pytest.param("LABEL_STUDIO_URL", "http://l\ns:8080", "http://label-studio:8080", id="a line feed"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls/\x7f", "http://label-studio:8080", id="a control character"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls?", "http://label-studio:8080", id="an empty query"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls/#", "http://label-studio:8080", id="an empty fragment"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls/#x", "http://label-studio:8080", id="a fragment"),
+        pytest.param("LABEL_STUDIO_URL", "http://ls\\x", "http://label-studio:8080", id="a backslash"),
+        pytest.param(
+            "LABEL_STUDIO_URL", "http://\u2603", "http://label-studio:8080", id="a host that no client can encode"
+        ),
+        pytest.param("LABEL_STUDIO_URL", "http://256.1.1.1", "http://label-studio:8080", id="no address of a network"),
+        pytest.param(
+            "LABEL_STUDIO_URL", f"http://{'x' * 2000}", "http://label-studio:8080", id="longer than any address"
+        ),
         ("BASIC_AUTH_USER", "a:b", "without a colon"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("PRELABEL_IMAGE_MAX_BYTES", "ten", "such as 50MB"),
         ("PRELABEL_BLOCKED_NETWORKS", "10.0.0.1/8", "such as 10.0.0.0/8"),
         ("PRELABEL_INFERENCE_WORKERS", "0", "from 1 to 256"),
         ("PRELABEL_URL_ALIASES", "http://a:1", "http://localhost:8080=http://label-studio:8080"),
+        pytest.param(
+            "PRELABEL_URL_ALIASES",
+            "http://a=http://b=http://c",
+            "http://localhost:8080=http://label-studio:8080",
+            id="three addresses in a pair",
+        ),
+        pytest.param(
+            "PRELABEL_URL_ALIASES",
+            "http://a=http://b?",
+            "http://localhost:8080=http://label-studio:8080",
+            id="alias with an empty query",
+        ),
         ("PRELABEL_CACHE", "memcached", "redis, sqlite (a file), memory"),
         ("PRELABEL_CACHE_TTL", "a while", "such as 12h or 30d"),
         ("PRELABEL_CACHE_TTL", "-1d", "such as 12h or 30d"),
+        pytest.param("PRELABEL_CACHE_TTL", "99999999999999999999d", "at most 36500d", id="longer than clocks go"),
+        pytest.param(
+            "PRELABEL_CACHE_FILE", "~nobody-of-that-name/cache", "the file of the sqlite cache", id="home of nobody"
+        ),
         ("PRELABEL_CACHE_FILE_BYTES", "1kB", "at least 1MB"),
     ],
 )
@@ -103,7 +152,7 @@ def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "BASIC_AUTH_USER" in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://me:s3cret@ls", "http://ls?token=s3cret"])
+@pytest.mark.parametrize("url", ["http://me:s3cret@ls", "http://:s3cret@ls", "http://ls?token=s3cret"])
 def test_addresses_with_secrets_are_refused_without_showing_them(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """The token has a variable of its own."""
     monkeypatch.setenv("LABEL_STUDIO_URL", url)
@@ -117,6 +166,25 @@ def test_only_some_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "many")
     monkeypatch.setenv("TFHUB_CACHE_DIR", "here")
     assert str(load_settings(only={"tfhub_cache_dir"}).tfhub_cache_dir) == "here"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "expected"),
+    [
+        ("TFHUB_CACHE_DIR", "~/models", "tfhub_cache_dir", Path("/home/me/models")),
+        ("PRELABEL_CACHE_FILE", "~/cache.sqlite3", "cache_file", Path("/home/me/cache.sqlite3")),
+        ("PRELABEL_CACHE_FILE", "a/~/cache", "cache_file", Path("a/~/cache")),
+        ("PRELABEL_DATABASE_URL", "sqlite:///~/facts", "database_url", SecretStr("sqlite:///~/facts")),
+    ],
+    ids=["a folder", "a file", "only at the beginning", "an address is no path"],
+)
+def test_tilde_is_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, field: str, expected: object
+) -> None:
+    """No shell has expanded it in a compose file or a unit of systemd."""
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv(variable, value)
+    assert getattr(load_settings(), field) == expected
 
 
 def test_given_values_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+import structlog
 from yarl import URL
 
 from ml_backend.bootstrap.items import Failure, Look, Outcome, Pending
@@ -23,9 +24,11 @@ from ml_backend.images import (
 from ml_backend.labels import Source
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures
-from ml_backend.redaction import printable
+from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 from ml_backend.tasks import images_of, task_id, task_of_file
+
+log = structlog.get_logger(__name__)
 
 PAUSES = (1, 4)
 """Seconds before a picture that could not be fetched is asked for again."""
@@ -63,7 +66,7 @@ class Examiner:
         await self._pictures.__aexit__(kind, error, trace)
 
     async def examine(self, pending: Pending) -> Outcome:
-        """Look at all pictures of one item.
+        """Look at all pictures of one item; an unforeseen error is logged with its trace, and is a failure of that item.
 
         Raises:
             BootstrapError: Label Studio refuses the token, so that everything else would fail as well.
@@ -85,6 +88,10 @@ class Examiner:
             ) from None
         except PrelabelError as error:
             return Outcome(pending.position, looks, Failure(printable(str(error), 1000), error.code))
+        except Exception as error:  # one picture that nobody foresaw must not end the job of all others
+            log.exception("picture failed unexpectedly", item=redact(pending.item.name))
+            reason = f"an error inside Prelabel ({type(error).__name__}); its log has the details"
+            return Outcome(pending.position, looks, Failure(reason, PrelabelError.code))
         return Outcome(pending.position, looks)
 
     async def _look(self, value: object, task: object) -> Look:

@@ -12,7 +12,7 @@ from ml_backend.bootstrap.destinations import Destination
 from ml_backend.bootstrap.items import Found, Keep, Outcome, Predicted, PredictedPicture
 from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, blocks
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
-from ml_backend.bootstrap.outputs import recorded
+from ml_backend.bootstrap.outputs import recorded, remove_superseded
 from ml_backend.bootstrap.sources import Inputs
 from ml_backend.labels import Policy, Region, Source
 from ml_backend.policies import withheld
@@ -98,6 +98,7 @@ class Job:
             predictions = JobPredictions(self.journal, self.policy, self.version, fraction)
             with recorded(self.journal, destination):
                 self.reporter.wrote(destination.write(predictions))
+        remove_superseded(self.journal, destinations)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ml_backend.bootstrap.destinations import Destination
 from ml_backend.bootstrap.destinations.preview import Preview
+from ml_backend.bootstrap.destinations.tasks_json import TasksJson
 from ml_backend.bootstrap.destinations.yolo import Yolo
 from ml_backend.bootstrap.journal import Journal
 from ml_backend.bootstrap.sources import Inputs
@@ -47,21 +48,19 @@ def check_outputs(
             raise BootstrapError(
                 f"{output} is in the source, which would grow by its pictures; name a folder elsewhere"
             )
-        for path in destination.outputs:
-            _check(journal, path, overwrite=overwrite)
+        made = _made_by(journal, destination.outputs)
+        for path in filter(Path.exists, destination.outputs):
+            _check(journal, path, replaceable=overwrite or path in made)
 
 
-def _check(journal: Journal, path: Path, *, overwrite: bool) -> None:
-    if not path.exists():
-        return
+def _check(journal: Journal, path: Path, *, replaceable: bool) -> None:
     if path.is_dir() and _holds_others(path):
         raise BootstrapError(
             f"{path} is a folder with other things in it, and is not replaced, not even with --overwrite"
         )
-    made = journal.fact(_name(path))
-    if overwrite or made in {WRITING, _state_of(path)}:
+    if replaceable:
         return
-    if made is None:
+    if journal.fact(_name(path)) is None:
         raise BootstrapError(f"{path} exists already, and this job has not made it; --overwrite replaces it")
     raise BootstrapError(f"{path} has been changed since this job wrote it; --overwrite writes it anew")
 
@@ -69,11 +68,33 @@ def _check(journal: Journal, path: Path, *, overwrite: bool) -> None:
 @contextmanager
 def recorded(journal: Journal, destination: Destination) -> Iterator[None]:
     """Remember what is written meanwhile, so that it is known again. After a kill, what is half done is the job's own as well."""
-    for path in destination.outputs:
+    before = destination.outputs
+    for path in before:
         journal.remember(_name(path), WRITING)
     yield
-    for path in destination.outputs:
+    for path in {*before, *destination.outputs}:
         journal.remember(_name(path), _state_of(path))
+
+
+def remove_superseded(journal: Journal, destinations: Sequence[Destination]) -> None:
+    """Remove what the job has written with another ``--chunk``, unless somebody has changed it since."""
+    written = {path for destination in destinations for path in destination.outputs}
+    for destination in destinations:
+        superseded = destination.superseded if isinstance(destination, TasksJson) else []
+        for path in _made_by(journal, superseded) - written:
+            path.unlink()
+            journal.remember(_name(path), _state_of(path))
+
+
+def _made_by(journal: Journal, paths: Sequence[Path]) -> set[Path]:
+    """Return those files of a destination that the job has made and nobody has changed since.
+
+    Where a run was killed while it wrote, all of them are the job's: it does not begin where there are others.
+    """
+    facts = {path: journal.fact(_name(path)) for path in paths}
+    if WRITING in facts.values():
+        return set(paths)
+    return {path for path, fact in facts.items() if fact == _state_of(path)}
 
 
 def _name(path: Path) -> str:
@@ -81,7 +102,7 @@ def _name(path: Path) -> str:
 
 
 def _state_of(path: Path) -> str:
-    """Return what tells whether a file, or anything in a folder, has been changed."""
+    """Return what tells whether a file, or anything in a folder, has been changed or is gone."""
     files = [path] if path.is_file() else (each for each in path.rglob("*") if not each.is_dir())
     number = size = latest = 0
     for each in files:

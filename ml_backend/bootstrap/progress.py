@@ -1,6 +1,8 @@
 """How a bulk job goes, in figures, and told in three ways: a line that changes, JSON lines, or in the end only."""
 
 import json
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,10 +18,15 @@ from typing_extensions import override
 from ml_backend.bootstrap.items import Look, Outcome
 from ml_backend.bootstrap.journal import Counts
 from ml_backend.detections import Detections
+from ml_backend.errors import BootstrapError
 from ml_backend.labels import Policy, label_of
 
 EVERY = 1.0  # seconds between two reports
 RATE_OVER = 60.0  # seconds
+
+
+class OutputClosedError(BootstrapError):
+    """Nobody reads standard output any more, as after ``| head -1``; what was done is kept."""
 
 
 class Tally:
@@ -173,7 +180,19 @@ class Lines(Quiet):
 
 
 def _tell(event: str, **facts: Any) -> None:
-    print(json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - for whoever reads standard output
+    """Print one line.
+
+    Raises:
+        OutputClosedError: its reader has gone.
+        BootstrapError: it cannot be written for another reason.
+    """
+    try:
+        print(json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - for scripts that read standard output
+    except OSError as error:
+        # What is still to be told goes nowhere, or Python would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        kind = OutputClosedError if isinstance(error, BrokenPipeError) else BootstrapError
+        raise kind(f"standard output cannot be written: {error.strerror}; what is done is kept") from None
 
 
 class Watched(Quiet):

@@ -262,8 +262,8 @@ def _for_workers(settings: Settings) -> Settings:
         update={
             "model": model,
             "inference_workers": threads,
-            "tfhub_cache_dir": settings.tfhub_cache_dir.expanduser().absolute(),
-            "cache_file": settings.cache_file.expanduser().absolute(),
+            "tfhub_cache_dir": settings.tfhub_cache_dir.absolute(),
+            "cache_file": settings.cache_file.absolute(),
             "basic_auth_user": None,
             "basic_auth_pass": None,
         }

@@ -34,7 +34,12 @@ from ml_backend.settings import Settings
 if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
 
-DONE, FAILURES, INTERRUPTED = 0, 1, 130  # the last is 128 + SIGINT, as shells have it
+DONE, FAILURES, INTERRUPTED, OUTPUT_CLOSED = (
+    0,
+    1,
+    130,
+    141,
+)  # the last two are 128 + SIGINT and SIGPIPE, as shells have it
 PROJECT = "project:"
 
 

@@ -85,10 +85,10 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     """Predict a whole source of pictures, without a server.
 
     The same command again goes on where it was stopped, by whatever. Ends with status 1 if pictures failed, 2 if it could not go on,
-    and 130 if it was interrupted.
+    130 if it was interrupted, and 141 if nobody reads its --json-lines any more.
     """
-    from ml_backend.bootstrap.progress import Lines, Quiet, Tally, Watched
-    from ml_backend.bootstrap.run import INTERRUPTED, Request, Run
+    from ml_backend.bootstrap.progress import Lines, OutputClosedError, Quiet, Tally, Watched
+    from ml_backend.bootstrap.run import INTERRUPTED, OUTPUT_CLOSED, Request, Run
 
     def reporter(policy: Policy) -> Quiet:
         tally = Tally(policy)
@@ -122,6 +122,8 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             status = Run(request, settings).do(lambda: load_detector(settings), reporter)
         except KeyboardInterrupt:  # before anything was begun
             status = INTERRUPTED
+        except OutputClosedError:
+            status = OUTPUT_CLOSED
     if status:
         raise typer.Exit(status)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ml_backend.cli.common import app, out, plain_errors
+from ml_backend.cli.common import MARKDOWN, app, out, plain_errors
 from ml_backend.errors import CacheError, SettingsError
 from ml_backend.setting_values import duration
 from ml_backend.settings import load_settings
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ml_backend.cache import Store
     from ml_backend.cache.store import Listed
 
-cache_app = typer.Typer(help="Show or clear the cache that the settings name.", no_args_is_help=True)
+cache_app = typer.Typer(
+    help="Show or clear the cache that the settings name.", no_args_is_help=True, rich_markup_mode=MARKDOWN
+)
 app.add_typer(cache_app, name="cache")
 
 

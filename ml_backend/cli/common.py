@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
 import typer
@@ -19,10 +19,15 @@ from ml_backend.settings import Settings
 if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
 
+MARKDOWN: Literal["markdown"] = (
+    "markdown"  # for --help: Rich's own markup takes texts in brackets for styles, and leaves them out
+)
+
 app = typer.Typer(
     help="Draws the boxes first: image pre-annotation for Label Studio.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=MARKDOWN,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out = Console()

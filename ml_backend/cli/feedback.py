@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors
+from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_detector, out, plain_errors
 from ml_backend.errors import SettingsError
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ml_backend.feedback.report import Outcomes, Report
     from ml_backend.feedback.statistics import Share
 
-feedback_app = typer.Typer(help="What people corrected in Label Studio.", no_args_is_help=True)
+feedback_app = typer.Typer(
+    help="What people corrected in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
+)
 app.add_typer(feedback_app, name="feedback")
 
 ProjectId = Annotated[int, typer.Option("--project", metavar="ID", help="Project of Label Studio.")]

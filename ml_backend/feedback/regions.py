@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ml_backend.labels import Control
+from ml_backend.labels.geometry import upright
 from ml_backend.redaction import printable
 
 RECTANGLES = {"rectanglelabels", "rectangle"}
@@ -105,33 +106,6 @@ def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegi
                 min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0,
             )
         )
-
-
-def upright(
-    rectangle: tuple[float, float, float, float], rotation: float, shape: tuple[float, float]
-) -> tuple[float, float, float, float]:
-    """Return the upright rectangle around one that is turned.
-
-    Label Studio turns clockwise about the top left corner, in pixels, while its numbers are percent of width and of height.
-
-    Args:
-        rectangle: left, top, width, height, in percent of the picture.
-        rotation: degrees, clockwise.
-        shape: width and height of the picture, in pixels.
-
-    Returns:
-        Left, top, width, height, in percent.
-    """
-    left, top, width, height = rectangle
-    across, down = shape
-    sine, cosine = math.sin(math.radians(rotation)), math.cos(math.radians(rotation))
-    corners = [
-        (x * cosine - y * sine, x * sine + y * cosine)
-        for x in (0, width * across / 100)
-        for y in (0, height * down / 100)
-    ]
-    xs, ys = [x / across * 100 for x, _ in corners], [y / down * 100 for _, y in corners]
-    return left + min(xs), top + min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
 def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:

@@ -34,7 +34,9 @@ def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
         raise LabelConfigError(f"the label config is not valid XML: {_first_line(error)}") from None
     images = {tag.name: tag for tag in interface.objects}
     drawing = _drawing_tags(interface.controls)
-    written = len(re.findall(r"<RectangleLabels\b", xml))
+    # Tags in lower case are served too; comments are nodes whose tag is no text.
+    nodes = interface._tree.iter()  # noqa: SLF001 - the SDK has parsed the text, and gives the tree to nobody
+    written = sum(isinstance(node.tag, str) and node.tag.lower() == "rectanglelabels" for node in nodes)
     if not drawing and written:
         raise LabelConfigError("no <RectangleLabels> of the label config has a name and a toName")
     if not drawing:
@@ -94,7 +96,7 @@ def _control(rectangle: ControlTag, labelling: ControlTag, objects: Mapping[str 
     # Of a pair, either tag may carry the attributes.
     attributes = _Attributes({**(labelling.attr or {}), **(rectangle.attr or {})})
     overlap = attributes.share("model_nms_iou")
-    most = attributes.number("model_max_regions", 1, 10_000, "a whole number from 1")
+    most = attributes.number("model_max_regions", 1, 10_000, "a whole number from 1", whole=True)
     return Control(
         from_name=rectangle.name or "",
         to_name=to_name,
@@ -131,7 +133,7 @@ class _Attributes:
 
     given: Mapping[str, str]
 
-    def number(self, name: str, low: float, high: float, expected: str) -> float | None:
+    def number(self, name: str, low: float, high: float, expected: str, *, whole: bool = False) -> float | None:
         text = self.given.get(name)
         if text is None:
             return None
@@ -139,7 +141,7 @@ class _Attributes:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if not low <= value <= high:
+        if not low <= value <= high or (whole and value % 1):
             raise _UnservedError(f"{name}={quoteattr(text)} cannot be used: expected {expected}")
         return value
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import Detections, iou
 from ml_backend.labels.controls import Control
+from ml_backend.labels.geometry import upright
 from ml_backend.labels.mapping import LabelMap
 
 LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
@@ -24,7 +25,8 @@ class Gesture:
         item: which image of the control's list it is on, from 0.
         label: the label that was chosen.
         region_id: Label Studio's id of the drawn region.
-        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame.
+        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame; of a turned rectangle, the upright box
+            around it.
     """
 
     control: Control
@@ -61,11 +63,16 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
         control = controls[drawn["from_name"], drawn["to_name"]]
         value = drawn["value"]
         (label, *_) = value["rectanglelabels"] if "rectanglelabels" in value else value["labels"]
-        left, top, width, height = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
+        left, top, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
+        rotation = float(value.get("rotation") or 0)
+        if rotation % 360:
+            shape = (float(drawn["original_width"]), float(drawn["original_height"]))
+            left, top, width, height = upright((left, top, width, height), rotation, shape)
         item = int(drawn.get("item_index") or 0)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return None
-    box = np.array([[top, left, top + height, left + width]], np.float32)
+    with np.errstate(over="ignore"):  # becomes infinite
+        box = np.array([[edge / 100 for edge in (top, left, top + height, left + width)]], np.float32)
     if (
         item < 0
         or not isinstance(label, str)

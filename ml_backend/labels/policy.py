@@ -18,7 +18,7 @@ from ml_backend.labels.selection import Fate, select
 from ml_backend.open_images import ClassList
 from ml_backend.redaction import printable
 
-RULES = 2  # raise when the rules of selection or regions change, since then predictions do
+RULES = 3  # raise when the rules of selection or regions change, since then predictions do
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
 from ml_backend.labels.controls import Control
-
-DECIMALS = 4  # of a percentage: a hundredth of a pixel on a picture 10,000 pixels wide
+from ml_backend.labels.geometry import DECIMALS, visible
 
 
 class RectangleValue(TypedDict):
@@ -52,11 +51,10 @@ def rectangle(box: NDArray[np.float32]) -> RectangleValue | None:
     """Convert one normalized ``ymin, xmin, ymax, xmax`` box to percent, clamped to the picture.
 
     Returns:
-        None where nothing of the box is left inside the picture.
+        None where nothing of the box that can be drawn is inside the picture.
     """
-    top, left, bottom, right = (round(float(edge) * 100, DECIMALS) for edge in np.clip(box.astype(np.float64), 0, 1))
-    width, height = round(right - left, DECIMALS), round(bottom - top, DECIMALS)
-    if width <= 0 or height <= 0:
+    left, top, width, height = visible(box[np.newaxis])[0].tolist()
+    if not width * height:
         return None
     return {"x": left, "y": top, "width": width, "height": height, "rotation": 0}
 
@@ -82,7 +80,7 @@ def write(
         label: the project's label.
 
     Returns:
-        Nothing where nothing of the box lies inside the picture.
+        Nothing where nothing of the box that can be drawn is inside the picture.
     """
     value = rectangle(detections.boxes[row])
     if value is None:

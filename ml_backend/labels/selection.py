@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from ml_backend.detections import Detections, areas, iou
+from ml_backend.detections import Detections, iou
 from ml_backend.labels.controls import Control, Label
+from ml_backend.labels.geometry import visible
 from ml_backend.labels.mapping import Assignment, LabelMap
 
 FateKind = Literal[
@@ -60,11 +61,11 @@ def select(
     Returns:
         One fate for each detection, in their order.
     """
-    visible = areas(np.clip(detections.boxes, 0, 1)) * 100  # percent of the picture
+    areas = visible(detections.boxes)[:, 2:].prod(axis=1) / 100  # percent of the picture
     fates = []
     for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
         assignment = label_map.assignment(name, mid)
-        score, area = float(detections.scores[row]), float(visible[row])
+        score, area = float(detections.scores[row]), float(areas[row])
         fates.append(Fate(row, assignment, *_alone(name, assignment, control, score, area, default_threshold)))
     _suppress(fates, detections, control.nms_iou)
     if default_threshold is not None:
@@ -87,9 +88,9 @@ def _alone(
     if control.skip or label.skip:
         return "skipped", 'model_skip="true"'
     if area <= 0:
-        return "outside the picture", "no part of the box is inside the picture"
+        return "outside the picture", "nothing of the box that can be drawn is inside the picture"
     threshold = threshold_of(label, control, default_threshold)
-    if score < threshold:
+    if score < as_score(threshold):
         return "below the threshold", f"below {threshold:.2f} ({score:.2f})"
     if area < control.min_area:
         return "too small", f"smaller than {control.min_area:g} % of the picture ({area:.3f} %)"
@@ -103,6 +104,11 @@ def threshold_of(label: Label, control: Control, default_threshold: float | None
     return next(
         each for each in (label.score_threshold, control.score_threshold, default_threshold) if each is not None
     )
+
+
+def as_score(threshold: float) -> float:
+    """Return the float32 nearest to a threshold, since scores are float32: a threshold of 0.7 shows a score of 0.7."""
+    return float(np.float32(threshold))
 
 
 def _suppress(fates: Sequence[Fate], detections: Detections, limit: float) -> None:

@@ -2,14 +2,14 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrap_jobs import LIST_CONFIG, albums, balloon, item, nothing
+from bootstrap_jobs import LIST_CONFIG, NoInputs, albums, balloon, item, nothing
 from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.destinations import Destination, open_destination
@@ -19,7 +19,7 @@ from ml_backend.bootstrap.destinations.project import Project
 from ml_backend.bootstrap.destinations.table import Table
 from ml_backend.bootstrap.destinations.tasks_json import TasksJson
 from ml_backend.bootstrap.destinations.yolo import Yolo
-from ml_backend.bootstrap.items import Item, Outcome
+from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Job, JobPredictions
 from ml_backend.bootstrap.journal import Counts
 from ml_backend.labels import parse_label_config
@@ -59,17 +59,6 @@ class Told:
 
     def ended(self, counts: Counts, advice: str) -> None:
         """Say nothing."""
-
-
-class NoInputs:
-    """A source of nothing, for jobs whose journal is filled already."""
-
-    name = "nothing"
-    sort = False
-
-    def items(self) -> Iterator[Item]:
-        """Yield nothing."""
-        return iter(())
 
 
 def write(of: JobPredictions, fraction: float, folder: Path) -> list[str]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from ml_backend.bootstrap.items import Item, Outcome
 from ml_backend.bootstrap.journal import Counts, Journal
 from ml_backend.bootstrap.local import KEPT_AT_ONCE, LocalEngine
 from ml_backend.errors import BootstrapError
+from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,6 +121,30 @@ def test_failures_end_nothing(run: Run, journal: Journal, tmp_path: Path) -> Non
     run()
     assert journal.counts() == Counts(pending=0, done=4, failed=2, left=0)
     assert [item.name for item, _ in journal.failures()] == ["0002.png", "0003.png"]
+
+
+def test_unforeseen_error_is_a_failure_of_its_item(
+    demo_detector: Detector, journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job goes on, and the log has the trace."""
+    configure_logging("error")
+
+    def stumble(pixels: Any) -> Any:
+        if pixels.shape[1] == 322:
+            raise KeyError("boxes")
+        return demo_detector.function(pixels)
+
+    fill(journal, tmp_path / "in", 4, 4)
+    stumbling = replace(demo_detector, function=stumble)
+    LocalEngine(Settings(cache="none"), stumbling).run(journal, PLACES, journal.record)
+    assert journal.counts() == Counts(pending=0, done=3, failed=1, left=0)
+    ((item, failure),) = journal.failures()
+    assert (item.name, failure.code) == ("0002.png", "internal")
+    assert failure.reason == "an error inside Prelabel (KeyError); its log has the details"
+    (line,) = capsys.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["item"]) == ("picture failed unexpectedly", "0002.png")
+    assert event["exception"][0]["exc_type"] == "KeyError"
 
 
 def test_few_places(run: Run, journal: Journal, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 ``PRELABEL_TEST_KILLS`` says how often the driver is killed; a start of Ray takes 15 to 30 s on two cores.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
 import pickle
@@ -13,14 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from bootstrap_command import Bootstrap, draw_pictures, run, running, written
-from bootstrap_jobs import item
+from bootstrap_jobs import item, item_of_file
 from picture_server import Answer, PictureServer
-from samples import BALLOON_CONFIG
+from samples import BALLOON_CONFIG, balloon_file, empty_file
 
 from ml_backend.bootstrap.items import Failure, Outcome, Pending
 from ml_backend.bootstrap.journal import Journal
@@ -28,6 +31,9 @@ from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.errors import BootstrapError
 from ml_backend.labels import Source
 from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_backend.detector.detector import Detector
 
 pytest.importorskip("ray", reason="needs the extra prelabel[ray]")
 
@@ -251,6 +257,31 @@ def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPa
     worker = Worker(settings, "0" * 64, PLACES)
     page = pickle.dumps([Pending(1, item("a.jpg"))])
     assert "another detector than here" in worker({"items": [page]})["problem"][0]
+
+
+def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
+    demo_detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of its page is looked at."""
+    from ml_backend.bootstrap.ray_engine import Worker
+
+    def stumble(pixels: Any) -> Any:
+        if pixels.shape[1] == 64:
+            raise KeyError("boxes")
+        return demo_detector.function(pixels)
+
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    stumbling = replace(demo_detector, function=stumble)
+    monkeypatch.setattr("ml_backend.detector.detector.Detector.load", lambda *_, **__: stumbling)
+    for name, data in (("good.png", balloon_file()), ("bad.png", empty_file())):
+        (tmp_path / name).write_bytes(data)
+    items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
+    worker = Worker(Settings(cache="none"), demo_detector.fingerprint, PLACES)
+    answer = worker({"items": [pickle.dumps([Pending(number, each) for number, each in enumerate(items)])]})
+    worker._wait_for(worker._examiner.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
+    outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
+    assert answer["problem"] == [""]
+    assert [outcome.failure and outcome.failure.code for outcome in outcomes] == ["internal", None]
 
 
 def test_no_client_of_a_cluster(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

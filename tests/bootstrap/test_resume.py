@@ -92,6 +92,42 @@ def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signa
     assert told[-1]["total"] == {"pending": 0, "done": 600, "failed": 7, "left": 0}
 
 
+def test_reader_that_goes_away(tmp_path: Path) -> None:
+    """As ``| head -1`` does: it ends without a word, with the status of SIGPIPE, and the same command goes on."""
+    draw_pictures(tmp_path / "pictures", 100)
+    folder = make_folder(tmp_path / "folder")
+    with running("../pictures", *EVERYTHING, folder=folder) as command:
+        assert next(command.events())["event"] == "surveyed"
+        assert command.process.stdout is not None
+        command.process.stdout.close()
+        status, told, complaint = command.end()
+    assert (status, told, complaint) == (141, [], "")
+    assert not (folder / "tasks.json").exists()
+    status, told, complaint = run("../pictures", *EVERYTHING, folder=folder)
+    assert (status, complaint) == (0, "")
+    assert told[0]["done"] > 0, "what was done was kept"
+    assert told[-1]["total"] == {"pending": 0, "done": 100, "failed": 0, "left": 0}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    """A sentence says why, and the journal stays."""
+    draw_pictures(tmp_path / "pictures", 1)
+    folder = make_folder(tmp_path / "folder")
+    with Path("/dev/full").open("w") as full:
+        failed = subprocess.run(
+            [sys.executable, "-m", "ml_backend", "bootstrap", "../pictures", *EVERYTHING, "--json-lines"],
+            cwd=folder,
+            env=os.environ | {"PRELABEL_MODEL": "demo"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+    assert "standard output cannot be written: No space left on device; what is done is kept" in failed.stderr
+
+
 def test_disk_full(pictures_folder: Path, tmp_path: Path) -> None:
     """No room for the journal: it stops with the reason; with room again, the same command goes on from what was kept."""
     folder = make_folder(tmp_path / "folder")

@@ -4,14 +4,13 @@ import json
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from corrections import AWAY, BOX, PAIR_CONFIG, policy_of
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, detections_of
 
-from ml_backend.feedback.regions import LONGEST_LABEL, LabelledBox, ReadRegions, read_regions, upright
+from ml_backend.feedback.regions import LONGEST_LABEL, LabelledBox, ReadRegions, read_regions
 from ml_backend.labels import Source, parse_label_config
 
 PLAIN, PAIR = parse_label_config(BALLOON_CONFIG)[0], parse_label_config(PAIR_CONFIG)[0]
@@ -366,45 +365,3 @@ def test_any_json_gives_boxes_inside_the_picture(regions: Any) -> None:
         assert each.item >= 0
         each.label.encode()
     assert all(isinstance(each, LabelledBox) for each in found.boxes)
-
-
-@pytest.mark.parametrize(
-    ("rotation", "shape", "expected"),
-    [
-        (0, (100, 100), (50, 20, 20, 10)),
-        (90, (100, 100), (40, 20, 10, 20)),
-        (180, (100, 100), (30, 10, 20, 10)),
-        (270, (100, 100), (50, 0, 10, 20)),
-        (-90, (100, 100), (50, 0, 10, 20)),
-        (90, (200, 100), (45, 20, 5, 40)),
-        (90, (100, 200), (30, 20, 20, 10)),
-    ],
-    ids=["not turned", "quarter", "half", "three quarters", "back", "a wide picture", "a high picture"],
-)
-def test_turned_rectangle_pivots_on_its_top_left_corner(
-    rotation: float, shape: tuple[float, float], expected: tuple[float, ...]
-) -> None:
-    """Clockwise and in pixels, so that on a wide picture a quarter turn is more percent high than it was wide."""
-    assert upright((50, 20, 20, 10), rotation, shape) == pytest.approx(expected)
-
-
-_percent = st.floats(0, 100)
-
-
-@given(
-    st.tuples(_percent, _percent, _percent, _percent),
-    st.floats(-720, 720),
-    st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)),
-)
-def test_upright_rectangle_just_holds_the_turned_corners(
-    rectangle: tuple[float, float, float, float], rotation: float, shape: tuple[int, int]
-) -> None:
-    """Against a rotation matrix on corners in pixels."""
-    left, top, width, height = rectangle
-    scale = np.array(shape) / 100
-    corners = np.array([(0, 0), (width, 0), (0, height), (width, height)]) * scale
-    angle = np.deg2rad(rotation)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turned = (corners @ turn.T) / scale + (left, top)
-    expected = (*turned.min(axis=0), *(turned.max(axis=0) - turned.min(axis=0)))
-    assert upright(rectangle, rotation, shape) == pytest.approx(expected, rel=1e-6, abs=1e-6)

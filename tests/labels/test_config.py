@@ -99,6 +99,12 @@ def test_what_cannot_be_served_is_said_in_one_sentence(xml: str, words: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_commented_control_is_none() -> None:
+    """The sentence does not speak of a tag that is not there."""
+    with pytest.raises(LabelConfigError, match="has no <RectangleLabels> control"):
+        parse_label_config(f"<View>{IMAGE}<!-- {rectangles()} -->{CHOICES}</View>")
+
+
 def test_one_control_that_cannot_be_served_leaves_the_others() -> None:
     """It becomes a warning that names it."""
     controls, warnings = parse_label_config(
@@ -121,6 +127,20 @@ def test_controls_that_the_reader_drops_are_warned_of(inside: str, words: str) -
     controls, (warning,) = parse_label_config(f"<View>{IMAGE}{inside}</View>")
     assert len(controls) == 1
     assert words in warning
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        pytest.param(f"<View>{IMAGE}{rectangles()}<!-- {rectangles(DOG, 'pets')} --></View>", id="in a comment"),
+        pytest.param(f"<View>{IMAGE}{rectangles()}<![CDATA[{rectangles(DOG, 'pets')}]]></View>", id="in a text"),
+        pytest.param(f"<View>{IMAGE}{rectangles()}</View>".replace("RectangleL", "rectanglel"), id="in lower case"),
+    ],
+)
+def test_only_tags_are_counted(xml: str) -> None:
+    """A control that is commented out is none that is not served; one in lower case is served."""
+    (control,), warnings = parse_label_config(xml)
+    assert (control.from_name, warnings) == ("label", ())
 
 
 def test_xml_declaration_and_labels_without_a_value_do_no_harm() -> None:
@@ -177,6 +197,7 @@ def test_attributes_are_read() -> None:
         ("control", 'model_nms_iou="nan"', "a number from 0 to 1"),
         ("control", 'model_min_area="-1"', "percent of the picture's area"),
         ("control", 'model_max_regions="0"', "a whole number from 1"),
+        ("control", 'model_max_regions="2.9"', "a whole number from 1"),
         ("control", 'model_skip="yes"', '"true" or "false"'),
         ("label", 'model_score_threshold="50"', "a number from 0 to 1"),
         ("label", 'model_hierarchy="0"', '"true" or "false"'),

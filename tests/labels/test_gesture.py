@@ -24,12 +24,38 @@ def drawn(label: str = "Person", x: float = 10, **changes: Any) -> dict[str, Any
     return {**region, "value": value, **changes}
 
 
+def turned(rotation: object, **changes: Any) -> dict[str, Any]:
+    """Return a turned rectangle on a picture of 640 x 480 pixels."""
+    region = drawn(original_width=640, original_height=480)
+    region["value"]["rotation"] = rotation
+    return {**region, **changes}
+
+
 def test_newest_rectangle_counts() -> None:
     """Label Studio puts older regions of the same label in front."""
     gesture = read_gesture({"result": [drawn(x=50), drawn("Car")]}, [CONTROL])
     assert gesture is not None
     assert (gesture.label, gesture.item, gesture.region_id) == ("Car", 0, "oTm7QDHtaf")
     np.testing.assert_allclose(gesture.box, [[0.2, 0.1, 0.6, 0.4]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size", "expected"),
+    [
+        pytest.param(360, (100, 100), (0.2, 0.1, 0.6, 0.4), id="all the way round"),
+        pytest.param(90, (100, 100), (0.2, -0.3, 0.5, 0.1), id="a quarter, about the corner"),
+        pytest.param(-90, (100, 100), (-0.1, 0.1, 0.2, 0.5), id="a quarter back"),
+        pytest.param(90, (200, 100), (0.2, -0.1, 0.8, 0.1), id="on a wide picture, whose percentages differ"),
+    ],
+)
+def test_turned_rectangle_is_the_upright_box_around_it(
+    rotation: float, size: tuple[int, int], expected: tuple[float, ...]
+) -> None:
+    """Label Studio's x and y are those of the corner before it was turned."""
+    region = turned(rotation, original_width=size[0], original_height=size[1])
+    gesture = read_gesture({"result": [region]}, [CONTROL])
+    assert gesture is not None
+    np.testing.assert_allclose(gesture.box, [expected], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +75,12 @@ def test_newest_rectangle_counts() -> None:
         {"result": [drawn(item_index="x")]},
         {"result": [drawn(item_index=float("inf"))]},
         {"result": [drawn(x=10**400)]},
+        {"result": [drawn(x=1e300)]},
+        {"result": [turned("x")]},
+        {"result": [turned(float("inf"))]},
+        {"result": [turned(float("nan"))]},
+        {"result": [turned(30, original_width=0)]},
+        {"result": [turned(30, original_width=None)]},
         {"result": [drawn(value={"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": [["Car"]]})]},
     ],
 )

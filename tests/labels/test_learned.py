@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.labels import NOTHING_LEARNED, LabelMap, Learned, Policy, Source, select
 from ml_backend.labels.controls import Control, Label
+from ml_backend.labels.selection import as_score
 
 BOX, NEARLY, AWAY = (0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.48), (0.6, 0.6, 0.9, 0.9)
 KITE = ("label", "Kite")
@@ -345,6 +346,7 @@ _rows = st.lists(
 
 
 @given(_rows, st.floats(0, 1))
+@example([("Car", 0.7, BOX)], 0.7)
 def test_threshold_chosen_afterwards_shows_what_it_would_have_shown(rows: list[Row], threshold: float) -> None:
     """Since a box is only ever suppressed by a better one."""
     tag = control_of(PERSON, VEHICLE)
@@ -352,7 +354,9 @@ def test_threshold_chosen_afterwards_shows_what_it_would_have_shown(rows: list[R
 
     def kept(default: float | None) -> set[int]:
         fates = select(found, tag, LabelMap(tag), default)
-        return {each.row for each in fates if each.kind == "kept" and found.scores[each.row].item() >= threshold}
+        return {
+            each.row for each in fates if each.kind == "kept" and found.scores[each.row].item() >= as_score(threshold)
+        }
 
     assert kept(None) == kept(threshold)
 

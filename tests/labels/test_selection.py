@@ -1,11 +1,15 @@
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from samples import Row, detections_of
 
 from ml_backend.labels.controls import Control, Label
 from ml_backend.labels.mapping import LabelMap
-from ml_backend.labels.selection import select
+from ml_backend.labels.regions import write
+from ml_backend.labels.selection import as_score, select
 
 VEHICLE, PERSON = Label("Vehicle", ("Vehicle",)), Label("Person", ("Person",))
 CLOTHING = Label("Clothing", ("Clothing",))
@@ -15,6 +19,7 @@ NEARLY = (0.1, 0.1, 0.5, 0.48)  # IoU 0.95 with BOX
 PARTLY = (0.1, 0.1, 0.5, 0.35)  # IoU 0.625
 LESS = (0.1, 0.1, 0.5, 0.3)  # IoU 0.5
 AWAY = (0.6, 0.6, 0.9, 0.9)
+THIN = (0.5, 0.5, 0.5000004, 0.9)  # 0.00004 % of the picture's height
 
 
 def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHING), **control: Any) -> list[str]:
@@ -34,9 +39,10 @@ def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHIN
         ([("Car", 0.41, BOX)], {"score_threshold": 0.5}, ["below 0.50 (0.41)"]),
         ([("Car", 0.2, BOX)], {"score_threshold": 0.1}, ["kept as Vehicle 0.20"]),
         ([("Car", 0.2, BOX)], {"score_threshold": 0.0}, ["kept as Vehicle 0.20"]),
+        ([("Car", 0.7, BOX)], {"score_threshold": 0.7}, ["kept as Vehicle 0.70"]),
         ([("Car", 0.9, (0.1, 0.1, 0.2, 0.2))], {"min_area": 2}, ["smaller than 2 % of the picture (1.000 %)"]),
         ([("Car", 0.9, (0.1, 0.1, 0.2, 0.2))], {"min_area": 0.5}, ["kept as Vehicle 0.90"]),
-        ([("Car", 0.9, (1.1, 0.1, 1.2, 0.2))], {}, ["no part of the box is inside the picture"]),
+        ([("Car", 0.9, (1.1, 0.1, 1.2, 0.2))], {}, ["nothing of the box that can be drawn is inside the picture"]),
         ([("Car", 0.9, BOX)], {"skip": True}, ['model_skip="true"']),
         ([("Car", 0.9, BOX), ("Taxi", 0.8, NEARLY)], {}, ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.95)"]),
         ([("Taxi", 0.8, NEARLY), ("Car", 0.9, BOX)], {}, ["suppressed by #2 (IoU 0.95)", "kept as Vehicle 0.90"]),
@@ -56,6 +62,11 @@ def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHIN
             ["over the limit of 1 regions", "kept as Vehicle 0.90"],
         ),
         (
+            [("Car", 0.9, THIN), ("Bus", 0.8, AWAY)],
+            {"max_regions": 1},
+            ["nothing of the box that can be drawn is inside the picture", "kept as Vehicle 0.80"],
+        ),
+        (
             [("Car", 0.9, BOX), ("Taxi", 0.8, NEARLY), ("Person", 0.7, AWAY)],
             {"max_regions": 2},
             ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.95)", "kept as Person 0.70"],
@@ -69,6 +80,7 @@ def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHIN
         "below the control's threshold",
         "the control's threshold goes before the settings'",
         "a threshold of nothing",
+        "a score on the threshold, though float32 has the number a little lower",
         "too small",
         "large enough",
         "outside",
@@ -82,6 +94,7 @@ def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHIN
         "other labels do not suppress",
         "what is hidden suppresses nothing and is hidden for its score",
         "over the limit, weakest first",
+        "what is too thin to be drawn does not count towards the limit",
         "what is suppressed does not count towards the limit",
         "nothing",
     ],
@@ -105,3 +118,24 @@ def test_skipped_label_keeps_its_classes_from_others() -> None:
         'model_skip="true"',
         "kept as Vehicle 0.90",
     ]
+
+
+ONE_LABEL = Control("label", "image", "image", (Label("Car", ("Car",)),))
+AT = st.sampled_from([-0.1, 0.0, 0.3, 1.0, 1.1])
+SIDE = st.one_of(st.floats(0, 1e-6), st.floats(-0.2, 0.5))
+
+
+@given(AT, AT, SIDE, SIDE)
+def test_what_is_kept_is_written(top: float, left: float, height: float, width: float) -> None:
+    """And nothing else, however thin a box is and however little of it is in the picture."""
+    found = detections_of(("Car", 0.9, (top, left, top + height, left + width)))
+    (fate,) = select(found, ONE_LABEL, LabelMap(ONE_LABEL), 0.3)
+    assert (fate.kind == "kept") == bool(write((), ONE_LABEL, 0, found, 0, "Car"))
+
+
+@given(st.floats(0, 1))
+def test_threshold_shows_a_score_that_is_called_like_it(threshold: float) -> None:
+    """Scores are float32 and thresholds are not; the next lower score is hidden."""
+    score = float(np.float32(threshold))
+    assert score >= as_score(threshold)
+    assert float(np.nextafter(np.float32(score), np.float32(-1))) < as_score(threshold)

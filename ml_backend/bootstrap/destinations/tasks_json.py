@@ -1,8 +1,9 @@
 """``tasks.json``: Label Studio's import format, in one file or in several of N tasks each."""
 
 import json
+import re
 from collections.abc import Iterable
-from itertools import chain, count, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,10 +33,15 @@ class TasksJson:
 
     @property
     def outputs(self) -> list[Path]:
-        """The file, or those files that there are."""
+        """The file, or those numbered files that there are."""
+        return (self._chunks() or [self._numbered(1)]) if self._chunk else [self._path]
+
+    @property
+    def superseded(self) -> list[Path]:
+        """The files that there are of another ``--chunk``: nobody should import both."""
         if not self._chunk:
-            return [self._path]
-        return list(takewhile(Path.exists, map(self._numbered, count(1)))) or [self._numbered(1)]
+            return self._chunks()
+        return [self._path] if self._path.exists() else []
 
     def write(self, predictions: Predictions) -> str:
         """Write all tasks."""
@@ -46,15 +52,19 @@ class TasksJson:
         for first in tasks:
             number += 1
             total += _write(self._numbered(number), chain([first], islice(tasks, self._chunk - 1)))
-        for later in count(number + 1):  # of an earlier run with more tasks
-            try:
-                self._numbered(later).unlink()
-            except FileNotFoundError:
-                break
+        for later in self._chunks()[number:]:  # of an earlier run with more tasks
+            later.unlink()
         return f"{total} tasks in {number} files, {self._numbered(1)} and on"
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
+
+    def _chunks(self) -> list[Path]:
+        """Return the numbered files that there are, in order."""
+        name = re.compile(rf"{re.escape(self._path.stem)}-(\d{{5,}}){re.escape(self._path.suffix)}")
+        folder = self._path.parent
+        names = (name.fullmatch(each.name) for each in (folder.iterdir() if folder.is_dir() else ()))
+        return [self._numbered(number) for number in sorted(int(found[1]) for found in names if found)]
 
 
 def _write(path: Path, tasks: Iterable[Predicted]) -> int:

@@ -37,13 +37,14 @@ def test_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind:
 
 
 def test_outputs_in_chunks(tmp_path: Path) -> None:
-    """The journal is called as without chunks; an older output is known by each of its files."""
+    """The journal is called as without chunks; an older output is known by each of its files, whichever are gone."""
     destination = open_destination(str(tmp_path / "tasks.json"), CONTROLS, Settings(), chunk=5)
     assert destination.output == tmp_path / "tasks.json"
     assert destination.outputs == [tmp_path / "tasks-00001.json"]
-    for number in (1, 2, 4):
-        (tmp_path / f"tasks-0000{number}.json").touch()
-    assert destination.outputs == [tmp_path / "tasks-00001.json", tmp_path / "tasks-00002.json"]
+    names = ["tasks-00002.json", "tasks-00004.json", "tasks-100000.json"]
+    for name in (*names, "tasks-2.json", "tasks-00003.json.part", "other-00001.json"):
+        (tmp_path / name).touch()
+    assert destination.outputs == [tmp_path / name for name in names]
 
 
 @pytest.mark.parametrize(
