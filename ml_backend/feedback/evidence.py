@@ -14,7 +14,7 @@ from ml_backend.feedback.matching import SAME_OBJECT, right_in_order, same_label
 from ml_backend.feedback.statistics import Share
 from ml_backend.feedback.verdicts import Look, edges_of, looks
 from ml_backend.labels import Policy, select
-from ml_backend.labels.selection import threshold_of
+from ml_backend.labels.selection import as_score, threshold_of
 
 GRID = np.round(np.arange(1, 100) / 100, 2)
 """The thresholds that are looked at: two digits are what people write into a label config, and a finer grid fits noise."""
@@ -50,7 +50,7 @@ class LabelEvidence:
             threshold: lowest score that is shown, 0 to 1.
             biased: only annotations whose annotators had seen boxes, or had not; None for all.
         """
-        shown = np.array(self.scores, float) >= threshold
+        shown = np.array(self.scores, float) >= as_score(threshold)
         if biased is not None:
             shown &= np.array(self.biased, bool) == biased
         return Share(int(np.array(self.right, bool)[shown].sum()), int(shown.sum()))
@@ -64,7 +64,7 @@ class LabelEvidence:
         """Return, for each threshold of :data:`GRID`, how many boxes are shown and how many of those are right: int64 [99] each."""
         order = np.argsort(self.scores)
         scores = np.array(self.scores, float)[order]
-        begin = np.searchsorted(scores, GRID, side="left")
+        begin = np.searchsorted(scores, GRID.astype(np.float32), side="left")  # as as_score does it
         right = np.concatenate([[0], np.cumsum(np.array(self.right, np.int64)[order])])
         return len(scores) - begin, right[-1] - right[begin]
 

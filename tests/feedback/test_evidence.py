@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, Edges, annotation, box, cell, policy_of, seen
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
@@ -13,6 +13,7 @@ from ml_backend.detections import Detections
 from ml_backend.feedback.evidence import GRID, LabelEvidence, Where, begin, gather, labels_of, threshold_in
 from ml_backend.feedback.statistics import Share
 from ml_backend.labels import Learned, Source
+from ml_backend.labels.selection import as_score
 
 KITE, BALLOON = Where("label", "Kite"), Where("label", "Balloon")
 
@@ -54,9 +55,9 @@ def test_nothing_known_is_no_share() -> None:
 
 def test_score_on_the_threshold_is_shown() -> None:
     """As the policy does it."""
-    evidence = LabelEvidence([0.5], [True], [True])
-    assert [evidence.precision(threshold).total for threshold in (0.49, 0.5, 0.51)] == [1, 1, 0]
-    assert evidence.at_every_threshold()[0].tolist() == [1] * 50 + [0] * 49
+    evidence = LabelEvidence([float(np.float32(0.7))], [True], [True])
+    assert [evidence.precision(threshold).total for threshold in (0.69, 0.7, 0.71)] == [1, 1, 0]
+    assert evidence.at_every_threshold()[0].tolist() == [1] * 70 + [0] * 29
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ _rows = st.lists(st.tuples(st.sampled_from(["Kite", "Balloon"]), st.floats(0, 1,
 
 
 @given(_rows, st.sampled_from(GRID.tolist()))
+@example([("Kite", 0.7, (0.0, 0.0, 0.5, 0.5))], 0.7)
 def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], threshold: float) -> None:
     """Suppression before the threshold and after it give the same."""
     found = detections_of(*rows)
@@ -187,7 +189,7 @@ def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], thre
     shown = policy_of(score_threshold=threshold).predict(1, {Source("image", is_list=False): [found]}, "v")["result"]
     for where in (KITE, BALLOON):
         scores = [region["score"] for region in shown if region["value"]["rectanglelabels"] == [where.label]]
-        kept = [round(score, 4) for score in evidence.of(where).scores if score >= threshold]
+        kept = [round(score, 4) for score in evidence.of(where).scores if score >= as_score(threshold)]
         assert sorted(kept) == sorted(scores)
 
 
