@@ -31,6 +31,19 @@ log = structlog.get_logger(__name__)
 Answer = Prediction | PrelabelError
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of one task.
+
+    Attributes:
+        answer: its prediction, or the reason why there is none.
+        digests: of the pictures that it was made of, by :func:`_where`.
+    """
+
+    answer: Answer
+    digests: dict[str, str]
+
+
 @dataclass(slots=True)
 class _Request:
     """What the tasks of one request have in common.
@@ -74,7 +87,7 @@ class Pipeline:
         self._settings = settings
         self.metrics = Metrics()
         self._pictures = Pictures(settings, detector, self.metrics)
-        self._late: LateWork[Answer] = LateWork(places=max(1, settings.pictures_in_flight // 4))
+        self._late: LateWork[_Done] = LateWork(places=max(1, settings.pictures_in_flight // 4))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -123,10 +136,10 @@ class Pipeline:
         # What an earlier request still has going on is waited for, not begun once more.
         joined = [self._late.job(name) for name in names]
         jobs = [
-            earlier or asyncio.create_task(_explained(self._predict_task(task, request, share)))
+            earlier or asyncio.create_task(self._predict_task(task, request, share))
             for earlier, task in zip(joined, tasks, strict=True)
         ]
-        late: set[asyncio.Task[Answer]] = set()
+        late: set[asyncio.Task[_Done]] = set()
         try:
             if jobs:
                 _, late = await asyncio.wait(jobs, timeout=deadline)
@@ -138,9 +151,23 @@ class Pipeline:
         for name, job in zip(names, jobs, strict=True):
             if job in late:
                 self._late.keep(name, job)
-        return [_too_late(deadline) if job in late else job.result() for job in jobs]
+            else:
+                self._late.forget(job.result().digests)
+        return [_too_late(deadline) if job in late else job.result().answer for job in jobs]
 
-    async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> Prediction:
+    async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> _Done:
+        digests: dict[str, str] = {}
+        answer = await _explained(self._predict(task, request, share, digests))
+        # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
+        if request.overdue:
+            self._late.remember(digests)
+        return _Done(answer, digests)
+
+    async def _predict(
+        self, task: object, request: _Request, share: asyncio.Semaphore, digests: dict[str, str]
+    ) -> Prediction:
+        """Predict a task, and tell the digests of its pictures."""
+
         @asynccontextmanager
         async def place() -> AsyncIterator[None]:
             async with share, self._late.place(late=request.overdue):
@@ -148,16 +175,9 @@ class Pipeline:
 
         seen = await self.look(task, request.policy.sources, request.project, place=place)
         pictures = [each for of_source in seen.values() for each in of_source]
-        digests = {
-            _where(each.address, task, request.project): each.version.digest
-            for each in pictures
-            if each.address is not None
-        }
-        # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
-        if request.overdue:
-            self._late.remember(digests)
-        else:
-            self._late.forget(digests)
+        for each in pictures:
+            if each.address is not None:
+                digests[_where(each.address, task, request.project)] = each.version.digest
         async with request.selecting:
             # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
             await asyncio.sleep(0)
