@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from ports import free_port
 from redis_server import RedisServer
 from samples import detections_of
 from waiting import SECONDS
@@ -126,10 +127,10 @@ async def test_entry_that_cannot_be_used_is_computed_and_overwritten(redis: Redi
     assert len(runs) == 1
 
 
-async def test_nothing_listens(unused_tcp_port: int) -> None:
+async def test_nothing_listens() -> None:
     """A start without Redis works, and memory serves meanwhile."""
     compute, runs = computing()
-    url = f"redis://127.0.0.1:{unused_tcp_port}/0"
+    url = f"redis://127.0.0.1:{free_port()}/0"
     async with cache_of(cache="redis", redis_url=url) as (cache, metrics):
         for _ in range(10):
             await cache.get_or_compute(KEY, compute)

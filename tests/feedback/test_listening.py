@@ -15,6 +15,7 @@ import pytest
 from picture_server import Answer, PictureServer
 from postgres_server import PostgresServer
 from samples import BALLOON_CONFIG, balloon_file
+from waiting import SECONDS, until
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import FeedbackError
@@ -86,7 +87,7 @@ def listening(demo_detector: Detector, database_url: str) -> Listening:
     return listen
 
 
-async def kept(listener: Listener, count: int, seconds: float = 20) -> list[Annotation]:
+async def kept(listener: Listener, count: int, seconds: float = SECONDS) -> list[Annotation]:
     """Wait until nothing waits and so many annotations are kept; gives them."""
     end = time.monotonic() + seconds
     while True:
@@ -261,10 +262,7 @@ async def test_pictures_that_are_late_are_waited_for(listening: Listening, pictu
     address = pictures.add("/balloon.png", Answer(status=503))
     async with listening() as listener:
         await listener.take(event(image=address))
-        end = time.monotonic() + 20
-        while "503" not in pending(listener.database, 3)[1]:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.05)
+        await until(lambda: "503" in pending(listener.database, 3)[1])
         assert (await listener.state())["waiting"] == 1
         pictures.add("/balloon.png", balloon_file())
         await kept(listener, 1)
@@ -314,10 +312,7 @@ async def test_odd_payloads_do_not_stop_the_others(listening: Listening, balloon
     async with listening() as listener:
         await listener.take(json.dumps(odd).encode())
         await listener.take(event(number=2, task=2, image=balloon))
-        end = time.monotonic() + 20
-        while pending(listener.database)[0]:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.05)
+        await until(lambda: not pending(listener.database)[0])
         with listener.database.reading() as connection:
             found = list(annotations_of(connection, 3))
     assert found[-1].id == 2
