@@ -143,7 +143,7 @@ def predict(url: str, images: Sequence[str], label_config: str = CONFIG) -> floa
     Raises:
         RuntimeError: a task was not predicted.
     """
-    tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images)]
+    tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images, 1)]
     started = time.perf_counter()
     results = post(f"{url}/predict", {"project": "1.1", "label_config": label_config, "tasks": tasks})["results"]
     took = time.perf_counter() - started

@@ -5,10 +5,9 @@ task -> image reference -> (pictures.py) -> detections -> label map -> selection
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +32,19 @@ log = structlog.get_logger(__name__)
 Answer = Prediction | PrelabelError
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of one task.
+
+    Attributes:
+        answer: its prediction, or the reason why there is none.
+        digests: of the pictures that it was made of, by :func:`_where`.
+    """
+
+    answer: Answer
+    digests: dict[str, str]
+
+
 @dataclass(slots=True)
 class _Request:
     """What the tasks of one request have in common.
@@ -41,6 +53,9 @@ class _Request:
         policy: what the label config says.
         version: the model version that predictions carry.
         project: the project, which tells which Label Studio has the pictures.
+        share: the places for its pictures: half of all at most, so that a single task never waits behind all of a large selection.
+        interactive: whether an annotator draws in the task at this moment.
+        drawn: the rectangle that the annotator drew, if there is one.
         overdue: whether the request has been answered, so that nobody waits for the rest any more.
         selecting: is held while one task's regions are made.
     """
@@ -48,6 +63,9 @@ class _Request:
     policy: Policy
     version: str
     project: str | None
+    share: asyncio.Semaphore
+    interactive: bool = False
+    drawn: Gesture | None = None
     overdue: bool = False
     selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -76,7 +94,7 @@ class Pipeline:
         self._settings = settings
         self.metrics = Metrics()
         self._pictures = Pictures(settings, detector, self.metrics)
-        self._late: LateWork[Answer] = LateWork(places=max(1, settings.pictures_in_flight // 4))
+        self._late: LateWork[_Done] = LateWork(places=max(1, settings.pictures_in_flight // 4))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -92,7 +110,8 @@ class Pipeline:
 
     async def _request(self, label_config: str, project: str | None) -> _Request:
         policy = await self.policies.decide(label_config, project)
-        return _Request(policy, self.policies.version_of(policy), project)
+        share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
+        return _Request(policy, self.policies.version_of(policy), project, share)
 
     async def predict(
         self,
@@ -122,26 +141,21 @@ class Pipeline:
             request = await self._request(label_config, project)
         except LabelConfigError as error:
             return [error for _ in tasks]
-        # One request gets half of the places at most, so that a single task never waits behind all of a large selection.
-        share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
-        jobs: list[asyncio.Task[Answer]] = []
-        joined: set[asyncio.Task[Answer]] = set()
-        late: set[asyncio.Task[Answer]] = set()
-        names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
-        predict: Callable[[object], Coroutine[Any, Any, Prediction]] = partial(
-            self._predict_task, request=request, share=share
-        )
         if context is not None:
             controls = [control for control, _ in request.policy.controls]
-            drawn = await asyncio.to_thread(read_gesture, context, controls)
-            predict = partial(self._snap, request=request, drawn=drawn)
+            request.interactive = True
+            request.drawn = await asyncio.to_thread(read_gesture, context, controls)
+        names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
+        jobs: list[asyncio.Task[_Done]] = []
+        joined: set[asyncio.Task[_Done]] = set()
+        late: set[asyncio.Task[_Done]] = set()
         try:
             async for place in _in_turns(len(tasks)):
                 # Work that an earlier request still has going on is waited for, not begun once more.
                 earlier = self._late.job(names[place])
                 if earlier is not None:
                     joined.add(earlier)
-                jobs.append(earlier or asyncio.create_task(_explained(predict(tasks[place]))))
+                jobs.append(earlier or asyncio.create_task(self._predict_task(tasks[place], request)))
             if jobs:
                 _, late = await asyncio.wait(jobs, timeout=deadline)
         except asyncio.CancelledError:
@@ -152,26 +166,32 @@ class Pipeline:
         async for place in _in_turns(len(jobs)):
             if jobs[place] in late:
                 self._late.keep(names[place], jobs[place])
-        return [_too_late(deadline) if job in late else job.result() for job in jobs]
+            else:
+                self._late.forget(jobs[place].result().digests)
+        return [_too_late(deadline) if job in late else job.result().answer for job in jobs]
 
-    async def _predict_task(self, task: object, request: _Request, share: asyncio.Semaphore) -> Prediction:
+    async def _predict_task(self, task: object, request: _Request) -> _Done:
+        digests: dict[str, str] = {}
+        work = self._snap(task, request) if request.interactive else self._predict(task, request, digests)
+        answer = await _explained(work)
+        # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
+        if request.overdue:
+            self._late.remember(digests)
+        return _Done(answer, digests)
+
+    async def _predict(self, task: object, request: _Request, digests: dict[str, str]) -> Prediction:
+        """Predict a task, and tell the digests of its pictures."""
+
         @asynccontextmanager
         async def place() -> AsyncIterator[None]:
-            async with share, self._late.place(late=request.overdue):
+            async with request.share, self._late.place(late=request.overdue):
                 yield
 
         seen = await self.look(task, request.policy.sources, request.project, place=place)
         pictures = [each for of_source in seen.values() for each in of_source]
-        digests = {
-            _where(each.address, task, request.project): each.version.digest
-            for each in pictures
-            if each.address is not None
-        }
-        # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
-        if request.overdue:
-            self._late.remember(digests)
-        else:
-            self._late.forget(digests)
+        for each in pictures:
+            if each.address is not None:
+                digests[_where(each.address, task, request.project)] = each.version.digest
         async with request.selecting:
             # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
             await asyncio.sleep(0)
@@ -180,7 +200,9 @@ class Pipeline:
             prediction["result"] = []  # the score stays, so that the order of the tasks says nothing
         return prediction
 
-    async def _snap(self, task: object, request: _Request, drawn: Gesture | None) -> Prediction:
+    async def _snap(self, task: object, request: _Request) -> Prediction:
+        """Answer a drawn rectangle with the detection that fits best."""
+        drawn = request.drawn
         if drawn is None:
             return {"result": [], "score": 1.0, "model_version": request.version}
         (values,) = images_of(task, [drawn.control.source]).values()

@@ -6,15 +6,20 @@ TensorFlow is imported inside the fixtures that need it, so that tests without i
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from picture_server import PictureServer, picture_server
 from postgres_server import PostgresServer, postgres_server
 from redis_server import RedisServer, redis_server
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
@@ -23,6 +28,36 @@ if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
+
+# Examples take as long as the machine is busy; each whole test has a time limit (pyproject.toml).
+hypothesis_settings.register_profile("prelabel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("prelabel")
+
+_connections: list[tuple[Any, traceback.StackSummary]] = []  # to databases, which the current test opened, and where
+
+
+@event.listens_for(Pool, "connect")
+def _remember(connection: Any, _: object) -> None:
+    _connections.append((connection, traceback.extract_stack()))
+
+
+@pytest.fixture(autouse=True)
+def _connections_are_closed() -> Iterator[None]:
+    """Fail the test that leaves a connection open; the collector would tell of it in whichever test it comes by."""
+    yield
+    left = [(connection, stack) for connection, stack in _connections if _is_open(connection)]
+    _connections.clear()
+    for connection, _ in left:
+        connection.close()
+    assert not left, "\n".join(f"left open: {each!r}, opened by\n{''.join(stack.format())}" for each, stack in left)
+
+
+def _is_open(connection: Any) -> bool:
+    try:
+        connection.cursor().close()
+    except connection.Error:
+        return False
+    return True
 
 
 @pytest.fixture(autouse=True)

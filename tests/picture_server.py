@@ -15,6 +15,7 @@ class Answer:
     Attributes:
         announced: Content-Length that is claimed, where it is not the true one; -1 leaves the header out.
         delay: seconds before anything is sent.
+        held: whether nothing is sent before :meth:`PictureServer.release`.
     """
 
     body: bytes = b""
@@ -22,6 +23,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     announced: int | None = None
     delay: float = 0
+    held: bool = False
 
 
 class PictureServer:
@@ -31,11 +33,25 @@ class PictureServer:
         self.url = url
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self._released = threading.Event()
 
     def add(self, path: str, answer: Answer | bytes) -> str:
         """Answer ``path`` from now on; gives the full URL."""
         self.answers[path] = answer if isinstance(answer, Answer) else Answer(answer)
         return self.url + path
+
+    def release(self) -> None:
+        """Send what is held, and hold nothing from now on."""
+        self._released.set()
+
+    def answer(self, path: str, headers: dict[str, str]) -> Answer:
+        """Remember a request; gives its answer when the time has come."""
+        answer = self.answers.get(path.partition("?")[0], Answer(status=404))
+        self.requests.append((path, headers))
+        time.sleep(answer.delay)
+        if answer.held:
+            self._released.wait()
+        return answer
 
     def headers_of(self, path: str) -> dict[str, str]:
         """Return the headers of the last request for ``path``."""
@@ -54,9 +70,7 @@ def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            pictures.requests.append((self.path, dict(self.headers)))
-            answer = pictures.answers.get(self.path.partition("?")[0], Answer(status=404))
-            time.sleep(answer.delay)
+            answer = pictures.answer(self.path, dict(self.headers))
             if unchanged(dict(self.headers), answer.headers):
                 answer = Answer(status=304, headers=answer.headers)
             try:
@@ -86,6 +100,9 @@ def picture_server(host: str = "127.0.0.1") -> Iterator[PictureServer]:
         pictures = PictureServer(f"http://{host}:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
-        yield pictures
-        server.shutdown()
-        thread.join()
+        try:
+            yield pictures
+        finally:
+            pictures.release()
+            server.shutdown()
+            thread.join()

@@ -36,7 +36,7 @@ def test_runner_and_service_answer_the_same(runner: str, serve: Callable[..., st
     value = {"x": 10, "y": 20, "width": 22, "height": 50, "rotation": 0, "rectanglelabels": ["Box"]}
     drawn = {"id": "r", "from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value}
     addresses = [pictures.add("/a.png", balloon_file()), pictures.add("/b.png", empty_file()), pictures.url + "/none"]
-    tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses)]
+    tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
     service = serve()
     setup = {"project": "7.1", "schema": BALLOON_CONFIG, "hostname": "http://ls", "access_token": "t"}
     for url in (runner, service):

@@ -24,7 +24,7 @@ EVERY_CLASS = label_config_for(open_images_classes().names)
 
 def answered(url: str, addresses: list[str]) -> list[list[Box]]:
     """Post all pictures in one request, and turn the regions back to pixels."""
-    tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses)]
+    tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
     body = {"tasks": tasks, "label_config": EVERY_CLASS, "project": "1.1"}
     results = httpx.post(f"{url}/predict", json=body, timeout=110).json()["results"]
     return [[_pixels(region) for region in result["result"]] for result in results]

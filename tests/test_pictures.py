@@ -8,6 +8,7 @@ import pytest
 from picture_server import Answer, PictureServer, picture_server
 from PIL import Image
 from samples import balloon_file, balloon_scene, encoded
+from waiting import until
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import ImageFetchError
@@ -176,14 +177,15 @@ async def test_cloud_storage_is_resolved_for_each_task(
 
 async def test_signature_is_a_permission(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """Who has none, or one that has expired, shares no flight with who has."""
-    path, good = "/a.png", Answer(balloon_file(), delay=0.2)
+    path, good = "/a.png", Answer(balloon_file(), held=True)
     pictures.add(path, good)
     async with looking() as look:
         waiting = asyncio.create_task(look(f"{pictures.url}{path}?X-Amz-Signature=good"))
-        await asyncio.sleep(0.1)
+        await until(lambda: pictures.requests)
         pictures.add(path, Answer(status=403))
         with pytest.raises(ImageFetchError):
             await look(f"{pictures.url}{path}?X-Amz-Signature=expired")
+        pictures.release()
         await waiting
 
 
@@ -223,11 +225,11 @@ async def test_odd_tag_is_no_error(looking: Callable[..., Any], pictures: Pictur
 
 async def test_closing_ends_what_is_computed(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """No task of ours is left behind."""
-    url = pictures.add("/a.png", Answer(balloon_file(), delay=3))
+    url = pictures.add("/a.png", Answer(balloon_file(), held=True))
     before = asyncio.all_tasks()
     async with looking() as look:
         waiting = asyncio.create_task(look(url))
-        await asyncio.sleep(0.2)
+        await until(lambda: pictures.requests)
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert asyncio.all_tasks() == before

@@ -126,11 +126,21 @@ class Database:
         self._file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
         self._engine = _engine(url.render_as_string(hide_password=False), is_file=self._file is not None)
         self._made = False
+        self._closed = False
 
     @property
     def exists(self) -> bool:
-        """Whether there can be anything to read: a file of SQLite is not made before there is something to write."""
+        """Whether there can be anything to read: reading makes no file of SQLite."""
         return self._file is None or self._file.exists()
+
+    def prepare(self) -> None:
+        """Make the tables where there are none.
+
+        Raises:
+            FeedbackError: the database cannot be used.
+        """
+        with self.writing():
+            pass
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -139,7 +149,7 @@ class Database:
         Raises:
             FeedbackError: the database is locked, full or gone; nothing was written.
         """
-        with self._plain_errors():
+        with self._using():
             if self._file is not None and not self._file.exists():
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._engine.dispose()  # connections of a file that was taken away write to nowhere
@@ -171,7 +181,7 @@ class Database:
         if not self.exists:
             yield None
             return
-        with self._plain_errors():
+        with self._using():
             if not self._made:
                 self._made = inspect(self._engine).has_table(annotations.name)
             with self._engine.execution_options(**self._snapshot).connect() as connection:
@@ -183,16 +193,22 @@ class Database:
         return {"isolation_level": "REPEATABLE READ"} if self._file is None else {}
 
     @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
+    def _using(self) -> Iterator[None]:
+        """Turn errors into :class:`FeedbackError`, and close the block's connection if nobody else will."""
+        pool = self._engine.pool
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
             raise FeedbackError(f"the database {self.place} cannot be used: {printable(cause, 300)}") from error
+        finally:
+            if self._closed or pool is not self._engine.pool:
+                pool.dispose()
 
     def close(self) -> None:
-        """Close its connections."""
-        self._engine.dispose()
+        """Close its connections: idle ones now, and those that other threads use when they are done with them."""
+        self._closed = True
+        self._engine.pool.dispose()  # not the engine's own dispose(), which forgets the connections that are in use
 
 
 def _engine(url: str, *, is_file: bool) -> Engine:

@@ -135,31 +135,36 @@ class Judge:
         new = [each for each in given if known.get(int(each["id"])) != _text(each, "updated_at")]
         changed = [_without_boxes(each, project.id, task_id) for each in new]
         if not all(annotation.skipped for annotation in changed):
-            controls = controls_of(project.label_config)
+            controls = await asyncio.to_thread(controls_of, project.label_config)
             seen, problem = await self._look(task, project, controls)
             fraction = self._settings.audit_fraction
             withholds = any(withheld(each.version.digest, fraction) for found in seen.values() for each in found)
             shown = self._reconstructed(task_id, project, seen, withholds) if shown_is_unknown else _shown(task)
             pictures = tuple(_pictures(task, seen))
-            for place, (each, annotation) in enumerate(zip(new, changed, strict=True)):
-                if not annotation.skipped:
-                    # Away from the event loop: a large one takes a fifth of a second.
-                    drawn = await asyncio.to_thread(read_regions, each.get("result"), controls)
-                    parent = each.get("parent_prediction")
-                    parent = parent if isinstance(parent, int) else None
-                    version, regions = shown.get(0 if shown_is_unknown and parent else parent, ("", None))
-                    boxes = None if regions is None else tuple(read_regions(regions, controls).boxes)
-                    changed[place] = replace(
-                        annotation,
-                        drawn=tuple(drawn.boxes),
-                        shown=boxes,
-                        version=version,
-                        audited=withholds and boxes == (),
-                        lost=boxes is None and (parent is not None or _began_with_boxes(each)),
-                        pictures=pictures,
-                        odd=dict(+drawn.odd),
-                        problem=problem,
-                    )
+
+            def with_boxes(each: Mapping[str, Any], annotation: Annotation) -> Annotation:
+                drawn = read_regions(each.get("result"), controls)
+                parent = each.get("parent_prediction")
+                parent = parent if isinstance(parent, int) else None
+                version, regions = shown.get(0 if shown_is_unknown and parent else parent, ("", None))
+                boxes = None if regions is None else tuple(read_regions(regions, controls).boxes)
+                return replace(
+                    annotation,
+                    drawn=tuple(drawn.boxes),
+                    shown=boxes,
+                    version=version,
+                    audited=withholds and boxes == (),
+                    lost=boxes is None and (parent is not None or _began_with_boxes(each)),
+                    pictures=pictures,
+                    odd=dict(+drawn.odd),
+                    problem=problem,
+                )
+
+            # Away from the event loop: thousands of regions take a fifth of a second, drawn or predicted.
+            changed = [
+                annotation if annotation.skipped else await asyncio.to_thread(with_boxes, each, annotation)
+                for each, annotation in zip(new, changed, strict=True)
+            ]
         return Judged(task_id, [int(each["id"]) for each in given], changed, read_at)
 
     async def _look(
@@ -172,9 +177,9 @@ class Judge:
             sources = list(dict.fromkeys(control.source for control in controls))
             return await self._pipeline.look(task, sources, str(project.id)), ""
         except PrelabelError as error:
-            if error.retryable:
-                raise LaterError(f"task {task['id']}: {error}") from None
             log.warning("annotated picture cannot be judged", project=project.id, task=task["id"], cause=str(error))
+            if error.retryable:
+                raise LaterError(f"task {task['id']}: {error.public}") from None
             return {}, printable(f"task {task['id']}: {error}", 500)
 
     def _reconstructed(
@@ -208,8 +213,12 @@ class Judge:
         await self._thread.run(write)
 
 
-def read_payload(payload: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
+def read_payload(payload: bytes, longest_config: int) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Return annotation, task and label config of an event that is trusted; the first two are empty in one about the project.
+
+    Args:
+        payload: of the event.
+        longest_config: the most characters of the label config.
 
     Raises:
         FeedbackError: they are not what they should be.
@@ -218,6 +227,8 @@ def read_payload(payload: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
     annotation, task, label_config = values["annotation"] or {}, values["task"] or {}, values["label_config"]
     if not isinstance(annotation, dict) or not isinstance(task, dict) or not isinstance(label_config, str):
         raise FeedbackError("the event does not hold annotation, task and label config")
+    if len(label_config) > longest_config:
+        raise FeedbackError("the event's label config is over the limit (PRELABEL_LABEL_CONFIG_MAX_BYTES)")
     return annotation, task, label_config
 
 

@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2  # after which events of another process, and those that failed before, are looked for
 TAKEN = 100  # objects that are taken out of the journal at once
+PREPARE_SECONDS = 5  # that a service waits for its tables before it starts without them
 
 
 class Listener:
@@ -47,8 +48,11 @@ class Listener:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Judge what comes in while the block lasts."""
-        working = asyncio.create_task(self._work()) if self.listens else None
+        working = None
         try:
+            if self.listens:
+                await self._prepare()
+                working = asyncio.create_task(self._work())
             yield
         finally:
             if working is not None:
@@ -57,6 +61,14 @@ class Listener:
                     await working
             await self._journal.drain()
             await self.close()
+
+    async def _prepare(self) -> None:
+        """Make the tables before the first event comes, which would be refused while that goes on."""
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await self._thread.run(self.database.prepare)
+        except Exception as error:  # whatever it is, predictions go on, and an event tries again
+            log.warning("the tables for corrections are not there yet", cause=str(error) or "the database is slow")
 
     async def close(self) -> None:
         """Let go of the database, for those who did not listen."""

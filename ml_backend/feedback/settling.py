@@ -53,6 +53,7 @@ class Settler:
     """
 
     def __init__(self, settings: Settings, pipeline: Pipeline, database: Database, thread: WritingThread) -> None:
+        self._settings = settings
         self._database = database
         self._thread = thread
         self._judge = Judge(settings, pipeline, database, thread)
@@ -168,7 +169,9 @@ class Settler:
             return lambda connection: put_task(connection, each.project, each.object, [], [], read_at)
         if not each.payload:
             return lambda connection: forget_annotation(connection, each.project, each.object)
-        annotation, task, label_config = await asyncio.to_thread(read_payload, each.payload)
+        annotation, task, label_config = await asyncio.to_thread(
+            read_payload, each.payload, self._settings.label_config_max_bytes
+        )
         project = Project(each.project, "", label_config)
         whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
         judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)

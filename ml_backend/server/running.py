@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import socket
 import threading
 import time
@@ -122,7 +123,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._ends_process:
             # Threads cannot be cancelled: one may wait for a database or a label config. Acknowledged events are on the disk.
-            last = threading.Timer(STOP_SECONDS, os._exit, [0])
+            last = threading.Timer(STOP_SECONDS, os._exit, [128 + signal.SIGTERM])
             last.daemon = True
             last.start()
         await super().shutdown(sockets)

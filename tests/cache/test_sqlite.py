@@ -1,14 +1,16 @@
 import asyncio
-import contextlib
 import os
 import random
 import signal
 import sqlite3
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from ml_backend.cache.entry import Entry, seal, unseal
 from ml_backend.cache.sqlite import SqliteStore
 from ml_backend.cache.store import StoreAwayError
 from ml_backend.errors import CacheError
@@ -140,28 +142,46 @@ async def test_place_that_cannot_be_had(tmp_path: Path, place: str) -> None:
 
 
 async def test_any_damage_is_survived(tmp_path: Path) -> None:
-    """Bytes flipped anywhere in the file: reads and writes give what is right, or an error of the cache, and end."""
+    """Bits flipped anywhere in the file: reads and writes give what was written, or an error of the cache, and end."""
     path = tmp_path / "cache.sqlite3"
-    chance = random.Random(1)  # noqa: S311 - which bytes is no secret
+    chance = random.Random(1)  # noqa: S311 - which bits is no secret
     small = 1_000_000
+    old = {f"prelabel:{n}": Entry(bytes([n]) * 3_000, n) for n in range(200)}
+    new = {f"prelabel:new{n}": Entry(bytes([n]) * 10_000, n) for n in range(80)}
+    came: Counter[str] = Counter()
     for turn in range(60):
         path.unlink(missing_ok=True)
         store = SqliteStore(path, small)
-        await store.write({f"prelabel:{n}": bytes([n]) * 3_000 for n in range(200)})
+        await store.write(sealed(old))
         await store.close()
         data = bytearray(path.read_bytes())
         for _ in range(40):
             data[chance.randrange(100 if turn % 2 else 0, len(data))] ^= 1 << chance.randrange(8)
         path.write_bytes(data)
         store = SqliteStore(path, small)
-        for work in (
-            store.read([f"prelabel:{n}" for n in range(200)]),
-            store.write({f"prelabel:new{n}": bytes(10_000) for n in range(80)}),
-            store.usage(),
-        ):
-            with contextlib.suppress(CacheError):
-                await asyncio.wait_for(work, 5)
+        for wanted in (old, new):
+            try:
+                async with asyncio.timeout(30):
+                    if wanted is new:
+                        await store.write(sealed(new))
+                    found = await store.read(list(wanted))
+                    await store.usage()
+            except CacheError:
+                continue
+            for key, value in found.items():
+                try:
+                    assert unseal(key, value) == wanted[key]
+                    came["right"] += 1
+                except ValueError:  # flipped within the value, which the checksum tells
+                    came["damaged"] += 1
         await store.close()
+    assert came["right"] > came["damaged"] > 0
+    assert path.with_name("cache.sqlite3.damaged").exists()
+
+
+def sealed(entries: Mapping[str, Entry]) -> dict[str, bytes]:
+    """Return entries as stores keep them."""
+    return {key: seal(key, entry) for key, entry in entries.items()}
 
 
 async def test_file_that_is_deleted_or_replaced_is_opened_anew(tmp_path: Path) -> None:

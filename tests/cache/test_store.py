@@ -1,9 +1,10 @@
 """What every tier promises, tried on each of them."""
 
-import contextlib
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import NoneType
 
 import pytest
 from redis_server import RedisServer
@@ -11,10 +12,16 @@ from redis_server import RedisServer
 from ml_backend.cache.memory import MemoryStore
 from ml_backend.cache.redis import RedisStore
 from ml_backend.cache.sqlite import SqliteStore
-from ml_backend.cache.store import Store
-from ml_backend.errors import CacheError
+from ml_backend.cache.store import Store, StoreAwayError, StoreRefusedError, Usage
 
 ROOM = 2_000_000
+
+# What reading, writing, measuring and asking for its health come to once a store is closed.
+AFTER_CLOSE = {
+    "memory": [{}, NoneType, Usage, NoneType],
+    "sqlite": [StoreAwayError] * 4,
+    "redis": [{"prelabel:a": b"1"}, NoneType, Usage, StoreRefusedError],
+}
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
@@ -78,13 +85,13 @@ class TestStore:
         await store.delete([f"prelabel:{n}" for n in range(100)])
         assert (await store.usage()).entries == 0
 
-    async def test_closed_store_is_away(self, store: Store) -> None:
-        """Whoever comes too late gets an error of the cache, and no other."""
+    async def test_closed_store_gives_what_is_right_or_an_error(self, store: Store) -> None:
+        """Whoever comes too late finds a file away, memory empty, and Redis as it was, but for its health."""
         await store.write({"prelabel:a": b"1"})
         await store.close()
-        for work in (store.read(["prelabel:a"]), store.write({"prelabel:a": b"2"}), store.usage(), store.ping()):
-            with contextlib.suppress(CacheError):
-                await work
+        late = (store.read(["prelabel:a"]), store.write({"prelabel:b": b"2"}), store.usage(), store.ping())
+        came = await asyncio.gather(*late, return_exceptions=True)
+        assert [each if isinstance(each, dict) else type(each) for each in came] == AFTER_CLOSE[store.name]
         await store.close()
 
 

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from ports import free_port
 from redis_server import RedisServer
 from samples import detections_of
+from waiting import SECONDS
 
 from ml_backend.cache import Cache
 from ml_backend.cache.entry import Entry, seal
@@ -125,15 +127,13 @@ async def test_entry_that_cannot_be_used_is_computed_and_overwritten(redis: Redi
     assert len(runs) == 1
 
 
-async def test_nothing_listens(unused_tcp_port: int) -> None:
-    """A start without Redis works, quickly, and memory serves meanwhile."""
+async def test_nothing_listens() -> None:
+    """A start without Redis works, and memory serves meanwhile."""
     compute, runs = computing()
-    url = f"redis://127.0.0.1:{unused_tcp_port}/0"
+    url = f"redis://127.0.0.1:{free_port()}/0"
     async with cache_of(cache="redis", redis_url=url) as (cache, metrics):
-        started = time.monotonic()
         for _ in range(10):
             await cache.get_or_compute(KEY, compute)
-        assert time.monotonic() - started < 0.5
         assert metrics.value("prelabel_cache_breaker_open", tier="redis") == 1
         assert [report.problem is None for report in await cache.measure()] == [True, False]
     assert len(runs) == 1
@@ -152,14 +152,18 @@ async def test_two_processes_compute_once(redis: RedisServer) -> None:
 
 
 async def test_dead_holder_costs_the_others_its_expiry(redis: RedisServer) -> None:
-    """And then they compute."""
-    compute, runs = computing()
+    """And then they compute, with a lock of their own."""
+    holders: list[object] = []
+
+    async def compute() -> Detections:
+        holders.append(redis.client.get(lock_key(KEY)))
+        return FOUND
+
     redis.client.set(lock_key(KEY), b"of a dead process", px=700)
-    async with cache_of(cache="redis", redis_url=redis.url) as (cache, _):
-        started = time.monotonic()
+    async with cache_of(cache="redis", redis_url=redis.url) as (cache, _), asyncio.timeout(SECONDS):
         await cache.get_or_compute(KEY, compute)
-        assert 0.6 < time.monotonic() - started < 1.5
-    assert len(runs) == 1
+    (holder,) = holders
+    assert holder not in (None, b"of a dead process")
 
 
 async def test_slow_holder_keeps_its_lock(redis: RedisServer) -> None:
@@ -184,9 +188,8 @@ async def test_error_frees_the_lock(redis: RedisServer) -> None:
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, _):
         with pytest.raises(DetectorError):
             await cache.get_or_compute(KEY, fail)
-        started = time.monotonic()
+        assert not redis.client.exists(lock_key(KEY))
         await cache.get_or_compute(KEY, compute)
-        assert time.monotonic() - started < 0.5
     assert len(runs) == 1
 
 

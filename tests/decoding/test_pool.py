@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from hostile_images import (
     repeated_scans,
 )
 from structlog.testing import capture_logs
+from waiting import wait_until
 
 from ml_backend.decoding.decode import decode
 from ml_backend.decoding.pool import DecoderPool, Limits
@@ -47,14 +47,6 @@ def children() -> set[int]:
         if int(fields[1]) == os.getpid() and fields[0] != "Z":
             found.add(int(folder.name))
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("max_side", [0, 100, 10_000])
@@ -127,7 +119,7 @@ def test_crash_of_a_decoder_fails_one_image(pool: DecoderPool) -> None:
     started = children()
     with ThreadPoolExecutor(1) as threads:
         failing = threads.submit(pool.decode, repeated_scans(times=200))
-        until(lambda: bool(children() - started))
+        wait_until(lambda: bool(children() - started))
         for process in children() - started:
             os.kill(process, signal.SIGSEGV)
         with pytest.raises(ImageDecodeError, match="SIGSEGV"):
@@ -151,7 +143,7 @@ def test_decoder_knows_no_secrets(pool: DecoderPool, monkeypatch: pytest.MonkeyP
     before = children()
     pool.start()
     (decoder,) = children() - before
-    until(lambda: b"decoding.process" in Path(f"/proc/{decoder}/cmdline").read_bytes())
+    wait_until(lambda: b"decoding.process" in Path(f"/proc/{decoder}/cmdline").read_bytes())
     assert b"very-secret" not in Path(f"/proc/{decoder}/environ").read_bytes()
 
 
@@ -172,7 +164,7 @@ def test_closing_ends_what_decodes() -> None:
     pool = DecoderPool(Limits(LIMITS.pixels, 60, LIMITS.memory))
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(pool.decode, repeated_scans())
-        until(lambda: bool(children() - before))
+        wait_until(lambda: bool(children() - before))
         pool.close()
         with pytest.raises(PrelabelError, match="stopping"):
             running.result(30)
@@ -203,4 +195,4 @@ def test_decoders_end_with_a_service_that_was_killed() -> None:
         stat = Path(f"/proc/{decoder}/stat")
         return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
-    until(ended)
+    wait_until(ended)

@@ -40,8 +40,11 @@ def test_it_finds_what_the_scenes_show(demo_detector: Detector, seed: int) -> No
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (700, 3), (33, 47)])
 def test_odd_sizes_do_no_harm(demo_detector: Detector, shape: tuple[int, int]) -> None:
-    """Any height and width are taken, as the contract says."""
-    demo_detector.run(np.zeros((*shape, 3), np.uint8))
+    """Any height and width are taken, as the contract says: a grey picture is empty, and a red one is all one box."""
+    assert len(demo_detector.run(np.full((*shape, 3), 128, np.uint8))) == 0
+    found = demo_detector.run(np.full((*shape, 3), (214, 20, 40), np.uint8))
+    assert (found.class_names[0], found.boxes[0].tolist()) == ("Box", [0, 0, 1, 1])
+    assert (found.height, found.width) == shape
 
 
 def test_it_says_that_it_is_a_demo(demo_detector: Detector) -> None:

@@ -55,7 +55,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: flo
             if httpx.get(url, timeout=3).status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     raise RuntimeError(f"nothing answers at {url}; the end of the log:\n{log.read_text()[-3000:]}")
 
 

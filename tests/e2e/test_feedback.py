@@ -4,9 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,20 +19,13 @@ from annotator import Annotator
 from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
+from waiting import wait_until
 
 from ml_backend.detections import iou
 from ml_backend.feedback.statistics import wilson
 
 TARGET = 0.8
 CONFIG = ground_truth.config(model_target_precision=str(TARGET))
-
-
-def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not become so"
-        time.sleep(0.1)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +84,37 @@ def test_tables_can_be_made_by_many_at_once(database_url: str) -> None:
     assert errors == []
     with closing(Database(Settings(database_url=database_url))) as own, own.reading() as connection:
         assert count(connection) == 8
+
+
+@pytest.mark.parametrize("closed_first", [False, True], ids=["in use while it is closed", "opened after that"])
+def test_closed_database_leaves_no_connection_open(database: Database, closed_first: bool) -> None:
+    """A service closes it while a thread may still read."""
+    database.prepare()
+    if closed_first:
+        database.close()
+    with database.reading() as connection:
+        if not closed_first:
+            database.close()
+        assert count(connection) == 0
+        driver = connection.connection.driver_connection if connection is not None else None
+    assert driver is not None
+    with pytest.raises(driver.Error):
+        driver.cursor()
+
+
+def test_connection_to_a_file_that_was_taken_away_is_closed(tmp_path: Path) -> None:
+    """By the thread that uses it while another one makes the file anew."""
+    file = tmp_path / "feedback.sqlite3"
+    with closing(Database(Settings(database_url=f"sqlite:///{file}"))) as database:
+        database.prepare()
+        with database.reading() as connection:
+            assert connection is not None
+            driver = connection.connection.driver_connection
+            file.unlink()
+            database.prepare()
+    assert driver is not None
+    with pytest.raises(driver.Error):
+        driver.cursor()
 
 
 @pytest.mark.parametrize(("second", "kept"), [(5, 5), (4, 4), (3, 4)], ids=["newer", "as old", "older"])

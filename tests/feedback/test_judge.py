@@ -1,8 +1,9 @@
 """Annotations, predictions and tasks with whatever JSON can carry become facts that can be kept."""
 
 import json
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,13 @@ from picture_server import PictureServer
 from samples import BALLOON_CONFIG, balloon_file
 
 from ml_backend.detector.detector import Detector
+from ml_backend.feedback import judge as module
 from ml_backend.feedback.database import Database
 from ml_backend.feedback.facts import Annotation, Project, annotations_of
 from ml_backend.feedback.judge import Judge, Judged
+from ml_backend.feedback.regions import ReadRegions, read_regions
 from ml_backend.feedback.threads import WritingThread
+from ml_backend.labels import Control
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings
 
@@ -143,3 +147,18 @@ async def test_odd_references_can_be_kept(kept: Kept, name: str) -> None:
     """There is no picture, and the problem says so."""
     (found,) = await kept.of({"data": {"image": kept.picture + name}, "annotations": [submitted()]})
     assert (found.pictures, found.problem.startswith("task 1: ")) == ((), True)
+
+
+async def test_regions_are_read_away_from_the_event_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the annotation and those of the prediction, which other backends make as many of as they like."""
+    threads: list[int] = []
+
+    def read(regions: object, controls: Sequence[Control]) -> ReadRegions:
+        threads.append(threading.get_ident())
+        return read_regions(regions, controls)
+
+    monkeypatch.setattr(module, "read_regions", read)
+    (found,) = await kept.of({"annotations": [submitted()], "predictions": [predicted()]})
+    assert (len(found.drawn), len(found.shown or ())) == (1, 1)
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads

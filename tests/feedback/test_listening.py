@@ -4,9 +4,10 @@ import asyncio
 import base64
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from picture_server import Answer, PictureServer
 from postgres_server import PostgresServer
 from samples import BALLOON_CONFIG, balloon_file
+from waiting import SECONDS, until
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback import journal
+from ml_backend.feedback import listening as module
 from ml_backend.feedback.database import Database
 from ml_backend.feedback.facts import Annotation, annotations_of
 from ml_backend.feedback.journal import pending
@@ -84,7 +87,7 @@ def listening(demo_detector: Detector, database_url: str) -> Listening:
     return listen
 
 
-async def kept(listener: Listener, count: int, seconds: float = 20) -> list[Annotation]:
+async def kept(listener: Listener, count: int, seconds: float = SECONDS) -> list[Annotation]:
     """Wait until nothing waits and so many annotations are kept; gives them."""
     end = time.monotonic() + seconds
     while True:
@@ -122,6 +125,60 @@ async def test_annotation_becomes_facts(listening: Listening, balloon: str) -> N
     assert (annotation.annotator, annotation.seconds, annotation.task) == (9, 12.5, 1)
     assert len(annotation.pictures[0].detections) >= 1
     assert not annotation.audited
+
+
+async def test_tables_are_there_before_the_first_event(listening: Listening) -> None:
+    """Making them takes longer than Label Studio's save may be held up."""
+    async with listening() as listener:
+        with listener.database.reading() as connection:
+            assert connection is not None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_database_that_is_away_at_the_start_holds_nothing_up(
+    listening: Listening, balloon: str, tmp_path: Path
+) -> None:
+    """The service starts, and takes events as soon as the database does."""
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    async with listening(database_url=f"sqlite:///{in_the_way / 'feedback.sqlite3'}") as listener:
+        with pytest.raises(FeedbackError, match="cannot be used"):
+            await listener.take(event(image=balloon))
+        in_the_way.unlink()
+        await listener.take(event(image=balloon))
+        await kept(listener, 1)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_database_that_hangs_at_the_start_does_not_hold_it_up(
+    listening: Listening, balloon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the lock; the tables are made, and the event is written, when it is gone."""
+    file = tmp_path / "locked.sqlite3"
+    monkeypatch.setattr(module, "PREPARE_SECONDS", 0.1)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        async with listening(database_url=f"sqlite:///{file}") as listener:
+            other.execute("ROLLBACK")
+            await listener.take(event(image=balloon))
+            await kept(listener, 1)
+
+
+async def test_service_that_stops_while_it_reads_leaves_no_connection_open(listening: Listening) -> None:
+    """Cancelling what waits for a thread does not end the thread (tests/conftest.py looks for open connections)."""
+    async with listening() as listener:
+        reading, stopped = threading.Event(), threading.Event()
+
+        def read() -> None:
+            with listener.database.reading():
+                reading.set()
+                stopped.wait(20)
+
+        waiting = asyncio.create_task(asyncio.to_thread(read))
+        await asyncio.to_thread(reading.wait)
+        waiting.cancel()
+    stopped.set()
 
 
 async def test_secrets_of_the_project_are_not_kept(
@@ -205,10 +262,7 @@ async def test_pictures_that_are_late_are_waited_for(listening: Listening, pictu
     address = pictures.add("/balloon.png", Answer(status=503))
     async with listening() as listener:
         await listener.take(event(image=address))
-        end = time.monotonic() + 20
-        while "503" not in pending(listener.database, 3)[1]:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.05)
+        await until(lambda: "503" in pending(listener.database, 3)[1])
         assert (await listener.state())["waiting"] == 1
         pictures.add("/balloon.png", balloon_file())
         await kept(listener, 1)
@@ -258,10 +312,7 @@ async def test_odd_payloads_do_not_stop_the_others(listening: Listening, balloon
     async with listening() as listener:
         await listener.take(json.dumps(odd).encode())
         await listener.take(event(number=2, task=2, image=balloon))
-        end = time.monotonic() + 20
-        while pending(listener.database)[0]:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.05)
+        await until(lambda: not pending(listener.database)[0])
         with listener.database.reading() as connection:
             found = list(annotations_of(connection, 3))
     assert found[-1].id == 2

@@ -1,5 +1,6 @@
 """Which box is which, against slower methods that nobody could get wrong."""
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -191,17 +192,36 @@ def largest(boxes: Floats, truth: Floats) -> int:
     return int((maximum_bipartite_matching(allowed, perm_type="column") >= 0).sum())
 
 
+def assigned(boxes: Floats, truth: Floats) -> int:
+    """Return the same by the assignment of shown boxes to drawn ones."""
+    return len(assign(iou(boxes, truth)))
+
+
 _interval = st.tuples(st.integers(0, 6), st.integers(3, 6)).map(lambda each: (each[0] / 12, (each[0] + each[1]) / 12))
 _box = st.tuples(_interval, _interval).map(lambda each: (each[0][0], each[1][0], each[0][1], each[1][1]))
 
 
-@given(st.lists(_box, max_size=8), st.lists(_box, max_size=3))
-def test_right_boxes_among_the_first_are_as_many_as_can_be(shown: list[Edges], truth: list[Edges]) -> None:
-    """At every threshold, against the largest matching of a graph."""
+@pytest.mark.parametrize("size", [largest, assigned])
+@given(shown=st.lists(_box, max_size=16), truth=st.lists(_box, max_size=6))
+def test_right_boxes_among_the_first_are_as_many_as_can_be(
+    size: Callable[[Floats, Floats], int], shown: list[Edges], truth: list[Edges]
+) -> None:
+    """At every threshold, against the largest matching of a graph and against assignments of their own."""
     boxes, others = boxes_of(*shown), boxes_of(*truth)
     right = right_in_order(boxes, others)
     counts = [int(right[:first].sum()) for first in range(len(boxes) + 1)]
-    assert counts == [largest(boxes[:first], others) for first in range(len(boxes) + 1)]
+    assert counts == [size(boxes[:first], others) for first in range(len(boxes) + 1)]
+
+
+def test_many_boxes_in_one_place_are_judged_together() -> None:
+    """A thousand detections of 300 crowded objects, one by one, would take seconds a picture."""
+    chance = np.random.default_rng(1)
+    corners = chance.random((1300, 2)).astype(np.float32) / 4
+    places = np.concatenate([corners, corners + np.float32(0.3)], axis=1)
+    boxes, truth = places[:1000], places[1000:]
+    right = right_in_order(boxes, truth)
+    for first in (1, 10, 100, 200, 250, 280, 300, 310, 350, 500, 1000):
+        assert right[:first].sum() == largest(boxes[:first], truth)
 
 
 def test_box_is_right_where_all_before_it_can_make_room() -> None:

@@ -10,19 +10,12 @@ from hypothesis import strategies as st
 from samples import Row, detections_of
 
 from ml_backend.detections import Detections
+from ml_backend.feedback import relabeling
 from ml_backend.feedback.calibration import Proposal, propose
 from ml_backend.feedback.evidence import Evidence
 from ml_backend.feedback.facts import Annotation
-from ml_backend.feedback.relabeling import (
-    CONSISTENT,
-    LEAST_CASES,
-    LEAST_KINDS,
-    LEAST_OF_A_KIND,
-    WORTHWHILE,
-    Relabeling,
-    relabelings_of,
-)
-from ml_backend.feedback.statistics import Share, wilson
+from ml_backend.feedback.relabeling import Relabeling, relabelings_of
+from ml_backend.feedback.statistics import Share
 from ml_backend.labels import NOTHING_LEARNED, LabelMap, Learned
 from ml_backend.open_images import open_images_classes
 
@@ -83,7 +76,7 @@ def map_after(calls: Calls, xml: str = FARM) -> LabelMap:
     [
         ({"Stock": 16}, "Stock"),
         ({"Stock": 15}, ""),
-        ({"Stock": LEAST_CASES}, ""),
+        ({"Stock": 10}, ""),
         ({"Stock": 31, "Pet": 2}, "Stock"),
         ({"Stock": 30, "Pet": 2}, ""),
         ({"Stock": 92, "Pet": 12}, "Stock"),
@@ -123,10 +116,21 @@ def test_single_class_goes_where_people_put_it(name: str, calls: dict[str, int],
     assert found_in({name: calls}) == ([(name, label, False)] if label else [])
 
 
-def test_rules_are_those_of_their_constants() -> None:
-    """Ten cases are never consistent enough alone: the interval asks for sixteen where all agree."""
-    assert (LEAST_CASES, CONSISTENT, WORTHWHILE, LEAST_KINDS, LEAST_OF_A_KIND) == (10, 0.8, 0.5, 2, 3)
-    assert wilson(15, 15)[0] < CONSISTENT <= wilson(16, 16)[0]
+@pytest.mark.parametrize(
+    ("limit", "stricter", "calls"),
+    [
+        ("LEAST_CASES", 17, {"Horse": {"Stock": 16}}),
+        ("CONSISTENT", 0.81, {"Horse": {"Stock": 16}}),
+        ("WORTHWHILE", 0.51, {"Horse": {"Stock": 20, "": 20}}),
+        ("LEAST_KINDS", 3, {"Horse": {"Stock": 10}, "Sheep": {"Stock": 10}}),
+        ("LEAST_OF_A_KIND", 4, {"Horse": {"Stock": 13}, "Sheep": {"Stock": 3}}),
+    ],
+)
+def test_each_limit_decides(monkeypatch: pytest.MonkeyPatch, limit: str, stricter: float, calls: Calls) -> None:
+    """What is just enough is not enough any more where one limit is a little stricter."""
+    assert found_in(calls)
+    monkeypatch.setattr(relabeling, limit, stricter)
+    assert found_in(calls) == []
 
 
 def test_relabeling_tells_what_it_rests_on() -> None:

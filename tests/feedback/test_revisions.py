@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_backend.errors import FeedbackError
@@ -103,7 +103,6 @@ def test_going_back_leads_to_what_was_in_force_before(database: Database, steps:
 _projects = itertools.count(1)
 
 
-@settings(max_examples=25, deadline=None)
 @given(steps=st.lists(st.sampled_from("123r"), max_size=10).map("".join))
 def test_applying_and_going_back_are_a_stack(steps: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where there is nothing to go back to nothing happens, and no revision that was there is ever changed."""

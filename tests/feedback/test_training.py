@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 from corrections import BOX, annotation, box, seen
 from samples import BALLOON_CONFIG, detections_of
+from waiting import until
 
 from ml_backend.detector.detector import Detector
 from ml_backend.errors import FeedbackError
@@ -103,8 +104,4 @@ async def test_training_that_takes_longer_than_label_studio_waits_goes_on(
     keep(settings, BALLOON_CONFIG)
     async with training(settings, demo_detector) as (trainer, revisions):
         assert await trainer.train(3) is None
-        for _ in range(200):
-            if revisions.of(3):
-                break
-            await asyncio.sleep(0.05)
-        assert revisions.of(3) is not None
+        await until(lambda: revisions.of(3))

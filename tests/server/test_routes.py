@@ -1,5 +1,4 @@
 import base64
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from redis_server import RedisServer
 from samples import BALLOON_CONFIG, balloon_file, encoded
+from waiting import wait_until
 
 Serve = Callable[..., str]
 
@@ -123,7 +123,7 @@ BAD_PICTURES: list[tuple[str, Answer | None, str]] = [
     ("decompression bomb", Answer(bomb()), "20000 x 20000 = 400,000,000 pixels"),
     ("too narrow", Answer(encoded(Image.new("RGB", (40_000, 1)))), "too narrow"),
     ("text under an image's name", Answer(b"hello"), "could not be fetched as an image"),
-    ("slow host", Answer(balloon_file(), delay=3), "could not be fetched as an image"),
+    ("slow host", Answer(balloon_file(), held=True), "could not be fetched as an image"),
     ("not found", Answer(status=404), "could not be fetched as an image"),
     ("not there", None, "could not be fetched as an image"),
 ]
@@ -134,7 +134,7 @@ def test_bad_picture_fails_alone(
     serve: Serve, pictures: PictureServer, name: str, answer: Answer | None, words: str
 ) -> None:
     """``[]`` in its place, the others keep theirs, and the page says which task and why."""
-    url = serve(image_timeout=1)
+    url = serve(image_timeout=1 if answer is not None and answer.held else 60)
     good = pictures.add("/good.png", balloon_file())
     bad = "http://127.0.0.1:1/bad.jpg" if answer is None else pictures.add("/bad.jpg", answer)
     response = post(url, [label_studio_task(1, good), label_studio_task(2, bad), label_studio_task(3, good)])
@@ -384,14 +384,15 @@ def test_odd_params_do_no_harm(serve: Serve, params: object) -> None:
 
 def test_deadline_is_kept(serve: Serve, pictures: PictureServer) -> None:
     """Label Studio stores what is there, and asks again for the rest."""
-    slow = pictures.add("/slow.png", Answer(balloon_file(), delay=1.2))
+    slow = pictures.add("/slow.png", Answer(balloon_file(), held=True))
     url = serve(predict_deadline=0.5)
     tasks = [label_studio_task(1, slow)]
     assert post(url, tasks).json() == {"results": [[]]}
     failure = httpx.get(f"{url}/status").json()["projects"]["7"]["failures"][0]
     assert "PRELABEL_PREDICT_DEADLINE" in failure["cause"]
-    time.sleep(1)
-    assert len(post(url, tasks).json()["results"][0]["result"]) == 1
+    pictures.release()
+    wait_until(lambda: post(url, tasks).json()["results"][0])
+    assert [path for path, _ in pictures.requests] == ["/slow.png"]
 
 
 def test_setup_tells_where_the_pictures_are(serve: Serve, pictures: PictureServer) -> None:

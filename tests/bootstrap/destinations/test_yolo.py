@@ -209,11 +209,11 @@ def test_names_of_addresses(job: JobOf, tmp_path: Path, values: list[str], label
 
 
 def test_thousands_of_addresses_that_end_alike(job: JobOf, tmp_path: Path) -> None:
-    """As image servers have them: …/17/full/max/0/default.jpg."""
-    predictions = job(*(of_value(f"http://h/{n}/full/max/0/default.jpg") for n in range(1_000)))
+    """As image servers have them: …/17/full/max/0/default.jpg. Counting from the first each time would take minutes."""
+    predictions = job(*(of_value(f"http://h/{n}/full/max/0/default.jpg") for n in range(4_000)))
     began = time.monotonic()
-    assert len(boxes(write(predictions, tmp_path / "out"))) == 1_000
-    assert time.monotonic() - began < 2
+    assert len(boxes(write(predictions, tmp_path / "out"))) == 4_000
+    assert time.monotonic() - began < 30
 
 
 def test_list_of_images(job: JobOf, tmp_path: Path) -> None:
