@@ -1,12 +1,17 @@
-"""Work that goes on after its request had to be answered, so that the next request finds it done."""
+"""The work of one request, and work that goes on after its request had to be answered, so that the next request finds it done."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+WINDOW = 1000  # jobs of one request that are begun and not done: 50,000 would hold up the garbage collector, and all else with it
+TURN = 50  # jobs that are begun before other requests get their turn
+PUT_OFF = 200_000  # names of jobs that are to be begun late; about 150 bytes each
 
 PICTURES = 100_000  # how many pictures that were done too late are remembered by address; about 300 bytes each
 
@@ -19,8 +24,9 @@ class LateWork(Generic[T]):
 
     def __init__(self, places: int) -> None:
         self._jobs: dict[str, asyncio.Task[T]] = {}
-        self._going_on: set[asyncio.Task[T]] = set()  # two tasks of one request can have one name
+        self._going_on: set[asyncio.Task[Any]] = set()  # two tasks of one request can have one name
         self._pictures: OrderedDict[str, str] = OrderedDict()
+        self._put_off: set[str] = set()
         self._places = asyncio.Semaphore(places)
 
     def job(self, name: str) -> asyncio.Task[T] | None:
@@ -33,6 +39,21 @@ class LateWork(Generic[T]):
             self._jobs[name] = job
             self._going_on.add(job)
             job.add_done_callback(lambda job: self._end(name, job))
+
+    def put_off(self, names: Iterable[str], beginning: asyncio.Task[Any]) -> None:
+        """Let ``beginning`` go on, which begins the jobs of those names, as far as there is room for them."""
+        for name in names:
+            if len(self._put_off) == PUT_OFF:
+                break
+            self._put_off.add(name)
+        self._going_on.add(beginning)
+        beginning.add_done_callback(self._going_on.discard)
+
+    def take(self, name: str) -> bool:
+        """Take a job that was put off; tells whether it still was, since another request may have begun it."""
+        taken = name in self._put_off
+        self._put_off.discard(name)
+        return taken
 
     def _end(self, name: str, job: asyncio.Task[T]) -> None:
         self._going_on.discard(job)
@@ -71,3 +92,70 @@ class LateWork(Generic[T]):
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+
+
+class Batch(Generic[T]):
+    """The jobs of one request. They are begun in their order, a bounded number at a time.
+
+    Args:
+        late: finds jobs that an earlier request still has going on: those are waited for, not begun once more.
+        names: of the jobs; equal names have equal results.
+        begin: gives the work of the job at a position.
+    """
+
+    def __init__(self, late: LateWork[T], names: Sequence[str], begin: Callable[[int], Coroutine[Any, Any, T]]) -> None:
+        self._late = late
+        self._names = names
+        self._begin = begin
+        self._results: list[T | None] = [None] * len(names)
+        self._own: dict[asyncio.Task[T], str] = {}  # begun here, and not done
+        self._joined: set[asyncio.Task[T]] = set()
+        self._begun = 0
+        self._overdue = False
+        self._window = asyncio.Semaphore(WINDOW)
+
+    async def results(self, seconds: float | None) -> list[T | None]:
+        """Return the results by position, with None for jobs that are not done after some seconds. Those go on, or will be begun."""
+        working = asyncio.create_task(self._work())
+        try:
+            await asyncio.wait([working], timeout=seconds)
+        except asyncio.CancelledError:
+            for job in (working, *self._own):  # others may be waiting for those that were joined
+                job.cancel()
+            raise
+        if working.done():
+            working.result()
+        else:
+            self._overdue = True
+            for job, name in self._own.items():
+                self._late.keep(name, job)
+            self._late.put_off(self._names[self._begun :], working)
+        return list(self._results)
+
+    async def _work(self) -> None:
+        for place, name in enumerate(self._names):
+            if place % TURN == 0:
+                await asyncio.sleep(0)
+            await self._window.acquire()
+            self._begun = place + 1
+            if not self._late.take(name) and self._overdue:  # a later request has begun it
+                self._window.release()
+                continue
+            job = self._late.job(name)
+            if job is None:
+                job = asyncio.create_task(self._begin(place))
+                self._own[job] = name
+                if self._overdue:
+                    self._late.keep(name, job)
+            else:
+                self._joined.add(job)
+            job.add_done_callback(partial(self._end, place))
+        while unfinished := {*self._own, *self._joined}:
+            await asyncio.wait(unfinished)
+
+    def _end(self, place: int, job: asyncio.Task[T]) -> None:
+        self._own.pop(job, None)
+        self._joined.discard(job)
+        self._window.release()
+        if not job.cancelled():
+            self._results[place] = job.result()

@@ -5,7 +5,7 @@ task -> image reference -> (pictures.py) -> detections -> label map -> selection
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,7 +20,7 @@ from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, Ta
 from ml_backend.images import Finding, LabelStudios, parse_reference
 from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
 from ml_backend.labels.gesture import Gesture
-from ml_backend.late import LateWork
+from ml_backend.late import Batch, LateWork
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures, Place, Seen
 from ml_backend.policies import Learning, Policies, nothing_learned, withheld
@@ -37,11 +37,11 @@ class _Done:
     """What came of one task.
 
     Attributes:
-        answer: its prediction, or the reason why there is none.
+        answer: its prediction, converted, or the reason why there is none.
         digests: of the pictures that it was made of, by :func:`_where`.
     """
 
-    answer: Answer
+    answer: Any
     digests: dict[str, str]
 
 
@@ -68,6 +68,10 @@ class _Request:
     drawn: Gesture | None = None
     overdue: bool = False
     selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def _as_it_is(prediction: Prediction) -> Any:
+    return prediction
 
 
 class Pipeline:
@@ -121,7 +125,8 @@ class Pipeline:
         project: str | None = None,
         deadline: float | None = None,
         context: object = None,
-    ) -> list[Answer]:
+        convert: Callable[[Prediction], Any] = _as_it_is,
+    ) -> list[Any]:
         """Predict each task.
 
         Args:
@@ -132,6 +137,8 @@ class Pipeline:
                 goes on, so that the next request finds it done.
             context: ``params.context`` of a request in interactive mode: the answer is the detection that fits best to the rectangle
                 that the annotator drew, under the drawn label.
+            convert: is applied to each prediction as soon as it is made, such as an encoder: thousands of predictions are millions of
+                objects.
 
         Returns:
             By position, the task's prediction or the reason why there is none. One task's failure touches no other; a config
@@ -146,34 +153,18 @@ class Pipeline:
             request.interactive = True
             request.drawn = await asyncio.to_thread(read_gesture, context, controls)
         names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
-        jobs: list[asyncio.Task[_Done]] = []
-        joined: set[asyncio.Task[_Done]] = set()
-        late: set[asyncio.Task[_Done]] = set()
-        try:
-            async for place in _in_turns(len(tasks)):
-                # Work that an earlier request still has going on is waited for, not begun once more.
-                earlier = self._late.job(names[place])
-                if earlier is not None:
-                    joined.add(earlier)
-                jobs.append(earlier or asyncio.create_task(self._predict_task(tasks[place], request)))
-            if jobs:
-                _, late = await asyncio.wait(jobs, timeout=deadline)
-        except asyncio.CancelledError:
-            for job in set(jobs).difference(joined):  # others may be waiting for those
-                job.cancel()
-            raise
+        batch = Batch(self._late, names, lambda place: self._predict_task(tasks[place], request, convert))
+        results = await batch.results(deadline)
         request.overdue = True
-        async for place in _in_turns(len(jobs)):
-            if jobs[place] in late:
-                self._late.keep(names[place], jobs[place])
-            else:
-                self._late.forget(jobs[place].result().digests)
-        return [_too_late(deadline) if job in late else job.result().answer for job in jobs]
+        for done in results:
+            if done is not None:
+                self._late.forget(done.digests)
+        return [_too_late(deadline) if done is None else done.answer for done in results]
 
-    async def _predict_task(self, task: object, request: _Request) -> _Done:
+    async def _predict_task(self, task: object, request: _Request, convert: Callable[[Prediction], Any]) -> _Done:
         digests: dict[str, str] = {}
         work = self._snap(task, request) if request.interactive else self._predict(task, request, digests)
-        answer = await _explained(work)
+        answer = await _explained(work, convert)
         # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
         if request.overdue:
             self._late.remember(digests)
@@ -263,26 +254,18 @@ class Pipeline:
         return await self._pictures.check_label_studio(self.label_studios.configured)
 
 
-async def _explained(work: Coroutine[Any, Any, Prediction]) -> Answer:
-    """Return the error of ``work`` instead of raising it. An unexpected one is logged with its trace."""
+async def _explained(work: Coroutine[Any, Any, Prediction], convert: Callable[[Prediction], Any]) -> Any:
+    """Return the converted prediction, or the error where there is one. An unexpected error is logged with its trace."""
     try:
-        return await work
+        return convert(await work)
     except PrelabelError as error:
-        return error
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(
+            None
+        )  # frames of 50,000 errors would hold up the garbage collector, and all else with it
     except Exception:
         log.exception("task failed unexpectedly")
         return PrelabelError("an error inside Prelabel; its log has the details")
-
-
-TURN = 50  # tasks after which other requests get their turn
-
-
-async def _in_turns(count: int) -> AsyncIterator[int]:
-    """Yield numbers from 0, and let the event loop go on now and then: 50,000 tasks begun at once would hold up /health for seconds."""
-    for number in range(count):
-        if number % TURN == 0:
-            await asyncio.sleep(0)
-        yield number
 
 
 def _too_late(deadline: float | None) -> DeadlineError:
@@ -302,5 +285,15 @@ def _where(address: str, task: object, project: str | None) -> str:
 
 def _name_of_job(task: object, request: _Request, context: object) -> str:
     """Return a name for the work on one task: equal names have equal answers."""
-    parts = (request.project, request.version, task_id(task), data_of(task), context)
+    data = data_of(task)
+    if isinstance(data, dict):
+        data = {key: _brief(value) for key, value in data.items()}
+    parts = (request.project, request.version, task_id(task), data, context)
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _brief(value: object) -> object:
+    """Return a digest in place of a long text such as a data: URI, which takes long to quote."""
+    if isinstance(value, str) and len(value) > 10_000:
+        return hashlib.sha256(value.encode("utf-8", "backslashreplace")).digest()
+    return value

@@ -6,6 +6,7 @@ msgspec passes over all other fields without building them. Label Studio sends e
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -24,6 +25,7 @@ from ml_backend.settings import Settings
 ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9
 SMALL = 1_000_000  # bytes; room for everything in a request that has no limit of its own
 
+MAX_VALUES = 200_000  # of a task's data, or of the regions that an annotator drew
 MENDED = 1_000_000  # bytes of a body that are mended at once, so that the event loop gets its turn
 
 _HALF = re.compile(
@@ -37,21 +39,6 @@ LABEL_CONFIG_EXAMPLE = (
     '<RectangleLabels name="label" toName="image"><Label value="Car"/><Label value="Person"/></RectangleLabels></View>'
 )
 
-TASK_SCHEMA = {
-    "type": "object",
-    "title": "Task",
-    "properties": {
-        "id": {"type": "integer", "minimum": 1, "description": "Label Studio's task id"},
-        "data": {
-            "type": "object",
-            "description": "the task's data; the label config says which key holds the image",
-            "additionalProperties": True,
-        },
-    },
-    "required": ["data"],
-    "example": {"id": 1, "data": {"image": "/data/upload/1/73f47284-street.jpg"}},
-}
-
 LabelConfig = Annotated[
     str, Meta(description="the project's label config (XML)", extra_json_schema={"example": LABEL_CONFIG_EXAMPLE})
 ]
@@ -64,12 +51,50 @@ ProjectName = Annotated[
 ]
 
 
+def _null() -> Raw:
+    return Raw(b"null")  # a plain default would have to stand in the schema
+
+
+class Task(msgspec.Struct):
+    """A Label Studio task. Its fields are read one by one, so that a wrong one fails alone."""
+
+    id: Annotated[
+        Raw, Meta(description="Label Studio's task id", extra_json_schema={"type": "integer", "minimum": 1})
+    ] = msgspec.field(default_factory=_null)
+    data: Annotated[
+        Raw,
+        Meta(
+            description="the task's data; the label config says which key holds the image",
+            extra_json_schema={"type": "object", "example": {"image": "/data/upload/1/73f47284-street.jpg"}},
+        ),
+    ] = msgspec.field(default_factory=_null)
+
+    def __post_init__(self) -> None:
+        """Let other threads run between two tasks: msgspec holds the interpreter's lock until it calls Python.
+
+        Raises:
+            TooManyTasksError: the reader has a limit, which is passed.
+        """
+        _reading.tasks_left -= 1
+        if _reading.tasks_left < 0:
+            raise TooManyTasksError
+
+
+class TooManyTasksError(Exception):
+    """The request has more tasks than the limit; the rest of it was not read."""
+
+
+class _Reading(threading.local):
+    tasks_left = 1
+
+
+_reading = _Reading()  # of this thread
+
+
 class PredictBody(msgspec.Struct):
     """Body of ``POST /predict``. Tasks are read one by one, so that a wrong one fails alone."""
 
-    tasks: Annotated[
-        list[Annotated[Raw, Meta(extra_json_schema=TASK_SCHEMA)]], Meta(description="the tasks to predict")
-    ]
+    tasks: Annotated[list[Task], Meta(description="the tasks to predict")]
     label_config: LabelConfig
     project: ProjectName = None
     params: Annotated[
@@ -78,7 +103,7 @@ class PredictBody(msgspec.Struct):
             description="`context` in it holds the regions that an annotator just drew (interactive mode); the rest is not read",
             extra_json_schema={"example": {"login": None, "password": None, "context": None}},
         ),
-    ] = msgspec.field(default_factory=lambda: Raw(b"null"))  # a plain default would have to stand in the schema
+    ] = msgspec.field(default_factory=_null)
 
 
 class SetupBody(msgspec.Struct):
@@ -99,7 +124,7 @@ class SetupBody(msgspec.Struct):
 class ExplainBody(msgspec.Struct):
     """Body of ``POST /explain``."""
 
-    task: Annotated[Raw, Meta(extra_json_schema=TASK_SCHEMA)]
+    task: Task
     label_config: LabelConfig
     project: ProjectName = None
 
@@ -107,17 +132,19 @@ class ExplainBody(msgspec.Struct):
 def documented(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the OpenAPI description of a body that :func:`_read` reads, for a route's ``openapi_extra``."""
     _, components = msgspec.json.schema_components([kind])
-    schema = components[kind.__name__]
+
+    def whole(schema: Any) -> Any:
+        if isinstance(schema, dict):
+            named = components.get(schema.get("$ref", "").rpartition("/")[2], schema)
+            return {key: whole(value) for key, value in named.items()}
+        return [whole(each) for each in schema] if isinstance(schema, list) else schema
+
+    schema = whole(components[kind.__name__])
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-class _Task(msgspec.Struct):
-    id: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
-    data: Any = None
-
-
 class _Params(msgspec.Struct):
-    context: Any = None
+    context: Raw = msgspec.field(default_factory=_null)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,33 +246,44 @@ def _decode(body: bytearray, kind: type[T]) -> T:
 
 
 def _predict(body: bytearray, settings: Settings) -> PredictRequest:
-    read = _decode(body, PredictBody)
-    if len(read.tasks) > settings.max_tasks:
+    _reading.tasks_left = settings.max_tasks
+    try:
+        read = _decode(body, PredictBody)
+    except TooManyTasksError:
         raise RequestError(
-            f"the request has {len(read.tasks):,} tasks; the limit is {settings.max_tasks:,} (PRELABEL_MAX_TASKS): select fewer "
-            "tasks, or use `prelabel bootstrap`"
-        )
+            f"the request has over {settings.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
+        ) from None
     params = msgspec.json.decode(read.params, type=_Params) if _is_object(read.params) else _Params()
-    return PredictRequest(list(map(_task, read.tasks)), read.label_config, _project(read.project), params.context)
+    context = _values(bytes(params.context), "the drawn regions have")
+    return PredictRequest(list(map(_task, read.tasks)), read.label_config, _project(read.project), context)
 
 
 def _explain(body: bytearray) -> tuple[object, str, str | None]:
+    _reading.tasks_left = 1
     read = _decode(body, ExplainBody)
     return _task(read.task), read.label_config, _project(read.project)
 
 
-def _task(raw: Raw) -> object:
+def _task(task: Task) -> object:
     """Return id and data of a task, or the error that it fails with."""
-    try:
-        task = msgspec.json.decode(raw, type=_Task)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return TaskError(f"the task cannot be read: {error}")
     text = bytes(task.id)
     number = int(text) if len(text) < 20 and text.isdigit() else None
     if text != b"null" and not is_task_id(number):
         shown = printable(text[:60].decode("utf-8", "replace"), 30)
         return TaskError(f"the task's id is {shown}; expected a positive whole number")
-    return {"id": number, "data": task.data}
+    try:
+        return {"id": number, "data": _values(bytes(task.data), "the task's data has")}
+    except RequestError as error:
+        return TaskError(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return TaskError(f"the task cannot be read: {error}")
+
+
+def _values(text: bytes, subject: str) -> Any:
+    """Return the values in a JSON text, unless it has so many that building them would hold up the event loop."""
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
+        raise RequestError(f"{subject} over {MAX_VALUES:,} values")
+    return msgspec.json.decode(text)
 
 
 def _is_object(raw: Raw) -> bool:

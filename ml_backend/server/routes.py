@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import structlog
@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
-from ml_backend.pipeline import Answer
+from ml_backend.labels import Prediction
 from ml_backend.redaction import printable
 from ml_backend.server import webhook
 from ml_backend.server.auth import authenticate
@@ -40,12 +40,11 @@ from ml_backend.server.schemas import (
     VersionsResponse,
 )
 from ml_backend.server.service import Service, ServiceOf
-from ml_backend.server.status import LONGEST_CAUSE, ProjectStatus, project_id
+from ml_backend.server.status import FAILURES, LONGEST_CAUSE, ProjectStatus, project_id
 from ml_backend.tasks import task_id
 
 log = structlog.get_logger(__name__)
 
-FAILED_TASK: list[Any] = []  # in a task's place: Label Studio keeps the task unpredicted and asks again
 LOGGED_FAILURES = 20  # different reasons of one request that are logged
 
 _templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
@@ -105,48 +104,66 @@ async def predict(body: Annotated[PredictRequest, Depends(predict_request)], ser
         project=body.project,
         deadline=service.settings.predict_deadline,
         context=body.context,
+        convert=_encode,
     )
-    _record(service, project_id(body.project), body.tasks, answers)
-    return Response(await asyncio.to_thread(_encode, answers), media_type="application/json")
+    await _record(service, project_id(body.project), body.tasks, answers)
+    # Label Studio keeps a task with [] unpredicted, and asks again.
+    entries = (b"[]" if isinstance(each, PrelabelError) else each.json for each in answers)
+    return Response(b'{"results":[' + b",".join(entries) + b"]}", media_type="application/json")
 
 
-def _encode(answers: Sequence[Answer]) -> bytes:
-    # One by one, since encoding all at once would hold up the event loop as well.
-    entries = (msgspec.json.encode(FAILED_TASK if isinstance(each, PrelabelError) else each) for each in answers)
-    return b'{"results":[' + b",".join(entries) + b"]}"
+class _Encoded(NamedTuple):
+    json: bytes
+    empty: bool
 
 
-def _record(service: Service, project: str, tasks: Sequence[object], answers: Sequence[Answer]) -> None:
+_Answer = _Encoded | PrelabelError
+
+
+def _encode(prediction: Prediction) -> _Encoded:
+    return _Encoded(msgspec.json.encode(prediction), not prediction["result"])
+
+
+async def _record(service: Service, project: str, tasks: Sequence[object], answers: Sequence[_Answer]) -> None:
+    """Count the answers, and record failures: one line of the log for all tasks that failed for the same reason."""
+    failed, empty = await asyncio.to_thread(_outcomes, answers)
+    predicted = len(answers) - sum(len(places) for _, places in failed)
     status = service.statuses.of(project)
-    failed: dict[tuple[str, str], list[int]] = {}
+    status.record_predictions(predicted, empty=empty)
+    counts = service.pipeline.metrics.tasks
+    counts.labels("predicted").inc(predicted)
+    for error, places in failed:
+        counts.labels(error.code).inc(len(places))
+    for error, places in failed[:LOGGED_FAILURES]:
+        _log_failure(status, project, [tasks[place] for place in places[:FAILURES]], len(places), error)
+    if unlogged := failed[LOGGED_FAILURES:]:
+        status.failed += sum(len(places) for _, places in unlogged)
+        log.warning("tasks failed for further reasons", project=project, reasons=len(unlogged))
+
+
+def _outcomes(answers: Sequence[_Answer]) -> tuple[list[tuple[PrelabelError, list[int]]], int]:
+    """Return the places of failed tasks, together where they have the same cause, and the number of predictions without regions."""
+    failed: dict[tuple[str, str], tuple[PrelabelError, list[int]]] = {}
+    empty = 0
     for place, answer in enumerate(answers):
         if isinstance(answer, PrelabelError):
-            failed.setdefault((answer.code, str(answer)), []).append(place)
+            failed.setdefault((answer.code, str(answer)), (answer, []))[1].append(place)
         else:
-            status.record_prediction(empty=not answer["result"])
-    counts = service.pipeline.metrics.tasks
-    counts.labels("predicted").inc(len(answers) - sum(map(len, failed.values())))
-    for (code, _), places in failed.items():
-        counts.labels(code).inc(len(places))
-    for places in list(failed.values())[:LOGGED_FAILURES]:
-        _log_failure(status, project, [tasks[place] for place in places], answers[places[0]])
-    for places in list(failed.values())[LOGGED_FAILURES:]:
-        status.failed += len(places)
-    if len(failed) > LOGGED_FAILURES:
-        log.warning("tasks failed for further reasons", project=project, reasons=len(failed) - LOGGED_FAILURES)
+            empty += answer.empty
+    return list(failed.values()), empty
 
 
-def _log_failure(status: ProjectStatus, project: str, tasks: Sequence[object], answer: Answer) -> None:
-    """Record the tasks of one request that failed for the same reason, in one line of the log."""
-    assert isinstance(answer, PrelabelError)  # noqa: S101 - only failures are recorded here
-    failure = status.record_failures([task_id(task) for task in tasks], answer)
+def _log_failure(
+    status: ProjectStatus, project: str, tasks: Sequence[object], count: int, error: PrelabelError
+) -> None:
+    failure = status.record_failures([task_id(task) for task in tasks], count, error)
     log.warning(
-        "task failed" if len(tasks) == 1 else "tasks failed",
+        "task failed" if count == 1 else "tasks failed",
         project=project,
         task=failure.task,
-        tasks=len(tasks),
+        tasks=count,
         code=failure.code,
-        cause=printable(str(answer), LONGEST_CAUSE),
+        cause=printable(str(error), LONGEST_CAUSE),
     )
 
 

@@ -44,17 +44,23 @@ class ProjectStatus:
     failed: int = 0
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=FAILURES))
 
-    def record_prediction(self, *, empty: bool) -> None:
-        """Count a task that was predicted."""
-        self.predicted += 1
+    def record_predictions(self, count: int, *, empty: int) -> None:
+        """Count tasks that were predicted, and those among them without a region."""
+        self.predicted += count
         self.empty += empty
 
-    def record_failures(self, tasks: Sequence[object], error: PrelabelError) -> Failure:
-        """Remember why tasks failed, in words that strangers may read; gives the record of the first."""
-        self.failed += len(tasks)
+    def record_failures(self, tasks: Sequence[object], count: int, error: PrelabelError) -> Failure:
+        """Remember why tasks failed, in words that strangers may read; gives the record of the first.
+
+        Args:
+            tasks: ids of the first of them.
+            count: of all of them.
+            error: the reason.
+        """
+        self.failed += count
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         cause = printable(error.public, LONGEST_CAUSE)
-        failures = [Failure(now, printable(str(task), LONGEST_ID), error.code, cause) for task in tasks[:FAILURES]]
+        failures = [Failure(now, printable(str(task), LONGEST_ID), error.code, cause) for task in tasks]
         self.failures.extendleft(failures)
         return failures[0]
 

@@ -159,7 +159,6 @@ BAD_TASKS: list[tuple[str, object, str]] = [
     ("id is negative", {"id": -1, "data": {"image": "/a"}}, "the task's id is -1"),
     ("id is larger than a database's", {"id": 10**30, "data": {"image": "/a"}}, "the task's id is 1000"),
     ("id is text", {"id": "1", "data": {"image": "/a"}}, 'the task\'s id is "1"'),
-    ("no task at all", 5, "Expected `object`, got `int`"),
 ]
 
 
@@ -209,6 +208,11 @@ def test_no_tasks_is_no_results(serve: Serve) -> None:
         ("/predict", b'{"tasks": {}, "label_config": "<View/>"}', "Expected `array`, got `object` - at `$.tasks`"),
         ("/predict", b'{"tasks": [], "label_config": null}', "Expected `str`, got `null` - at `$.label_config`"),
         ("/predict", b"\xff\xfe", "the body is not JSON that can be read: "),
+        (
+            "/predict",
+            b'{"tasks": [{}, 5], "label_config": "<View/>"}',
+            "Expected `object`, got `int` - at `$.tasks[1]`",
+        ),
         ("/setup", b"{}", "missing required field `schema`"),
     ],
     ids=[
@@ -218,6 +222,7 @@ def test_no_tasks_is_no_results(serve: Serve) -> None:
         "tasks not a list",
         "no label config",
         "not text",
+        "no task at all",
         "setup without config",
     ],
 )

@@ -13,9 +13,8 @@ def test_projects_are_named_by_their_id(sent: str | int | None, name: str) -> No
 def test_tasks_are_counted_by_project() -> None:
     """The empty ones are among the predicted."""
     statuses = ProjectStatuses()
-    statuses.of("7").record_prediction(empty=True)
-    statuses.of("7").record_prediction(empty=False)
-    statuses.of("8").record_prediction(empty=False)
+    statuses.of("7").record_predictions(2, empty=1)
+    statuses.of("8").record_predictions(1, empty=0)
     counts = {name: (each["predicted"], each["empty"]) for name, each in statuses.to_json().items()}
     assert counts == {"8": (1, 0), "7": (2, 1)}
 
@@ -33,7 +32,7 @@ def test_memory_is_bounded() -> None:
     statuses = ProjectStatuses()
     for project in map(str, range(PROJECTS + 5)):
         for task in range(FAILURES + 5):
-            statuses.of(project).record_failures([task], TaskError("broken"))
+            statuses.of(project).record_failures([task], 1, TaskError("broken"))
     shown = statuses.to_json()
     assert len(shown) == PROJECTS
     latest = shown[str(PROJECTS + 4)]
