@@ -75,6 +75,8 @@ class ImageFetcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Threads that decode large URIs side by side are no faster, and keep the interpreter's lock from the event loop.
+        self._decoding = asyncio.Semaphore(1)
 
     async def __aenter__(self) -> Self:
         # A cookie that one server sets must not come back with another task's picture.
@@ -133,7 +135,8 @@ class ImageFetcher:
         """
         match reference:
             case InlineReference():
-                return await asyncio.to_thread(self._decode, reference)
+                async with self._decoding:
+                    return await asyncio.to_thread(self._decode, reference)
             case FileReference():
                 return await asyncio.to_thread(self._read_file, reference)
             case StorageReference(uri):

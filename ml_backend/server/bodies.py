@@ -26,7 +26,7 @@ ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9
 SMALL = 1_000_000  # bytes; room for everything in a request that has no limit of its own
 
 MAX_VALUES = 200_000  # of a task's data, or of the regions that an annotator drew
-MENDED = 1_000_000  # bytes of a body that are mended at once, so that the event loop gets its turn
+STEP = 1_000_000  # bytes that are looked through at once, so that the event loop gets its turn
 
 _HALF = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
@@ -241,7 +241,7 @@ def _decode(body: bytearray, kind: type[T]) -> T:
         raise
     except msgspec.DecodeError:
         # JSON can carry half of a surrogate pair, which no text can: one in one task must not cost the others.
-        parts = (body[start : start + MENDED] for start in range(0, len(body), MENDED))
+        parts = (body[start : start + STEP] for start in range(0, len(body), STEP))
         return msgspec.json.decode(b"".join(_HALF.sub(rb"\\ufffd", part) for part in parts), type=kind)
 
 
@@ -254,7 +254,7 @@ def _predict(body: bytearray, settings: Settings) -> PredictRequest:
             f"the request has over {settings.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
         ) from None
     params = msgspec.json.decode(read.params, type=_Params) if _is_object(read.params) else _Params()
-    context = _values(bytes(params.context), "the drawn regions have")
+    context = _values(params.context, "the drawn regions have")
     return PredictRequest(list(map(_task, read.tasks)), read.label_config, _project(read.project), context)
 
 
@@ -272,17 +272,22 @@ def _task(task: Task) -> object:
         shown = printable(text[:60].decode("utf-8", "replace"), 30)
         return TaskError(f"the task's id is {shown}; expected a positive whole number")
     try:
-        return {"id": number, "data": _values(bytes(task.data), "the task's data has")}
+        return {"id": number, "data": _values(task.data, "the task's data has")}
     except RequestError as error:
         return TaskError(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return TaskError(f"the task cannot be read: {error}")
 
 
-def _values(text: bytes, subject: str) -> Any:
+def _values(text: Raw, subject: str) -> Any:
     """Return the values in a JSON text, unless it has so many that building them would hold up the event loop."""
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise RequestError(f"{subject} over {MAX_VALUES:,} values")
+    view = memoryview(text)
+    count = 0
+    for start in range(0, len(view), STEP):
+        part = bytes(view[start : start + STEP])
+        count += part.count(b",") + part.count(b"[") + part.count(b"{")
+        if count > MAX_VALUES:
+            raise RequestError(f"{subject} over {MAX_VALUES:,} values")
     return msgspec.json.decode(text)
 
 
