@@ -1,4 +1,4 @@
-"""The messages between the service and a decoder process, as JSON. Pixels travel beside them, in a shared file."""
+"""The messages between the service and a decoder process, one JSON object a line. Pixels travel beside them, in a shared file."""
 
 import os
 

@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,13 +30,13 @@ def main(socket: int, shared: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
     notes = _own_standard_error()
     memory = _allocated()
-    with Connection(socket) as parent, suppress(EOFError, ConnectionResetError, BrokenPipeError):
-        while True:
-            job = msgspec.json.decode(parent.recv_bytes(), type=Job)
+    with os.fdopen(socket, "r+b", buffering=0) as parent, suppress(OSError):
+        while line := parent.readline():
+            job = msgspec.json.decode(line, type=Job)
             _limit(job.seconds, memory + job.memory)
             reply = _decode(job, shared)
             _limit(0, 0)
-            parent.send_bytes(msgspec.json.encode(msgspec.structs.replace(reply, notes=_read(notes))))
+            parent.write(msgspec.json.encode(msgspec.structs.replace(reply, notes=_read(notes))) + b"\n")
 
 
 def _decode(job: Job, shared: int) -> Reply:
