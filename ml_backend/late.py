@@ -110,6 +110,7 @@ class Batch(Generic[T]):
         self._results: list[T | None] = [None] * len(names)
         self._own: dict[asyncio.Task[T], str] = {}  # begun here, and not done
         self._joined: set[asyncio.Task[T]] = set()
+        self._error: BaseException | None = None
         self._begun = 0
         self._overdue = False
         self._window = asyncio.Semaphore(WINDOW)
@@ -123,9 +124,10 @@ class Batch(Generic[T]):
             for job in (working, *self._own):  # others may be waiting for those that were joined
                 job.cancel()
             raise
-        if working.done():
-            working.result()
-        else:
+        if self._error is not None:
+            working.cancel()
+            raise self._error
+        if not working.done():
             self._overdue = True
             for job, name in self._own.items():
                 self._late.keep(name, job)
@@ -157,5 +159,8 @@ class Batch(Generic[T]):
         self._own.pop(job, None)
         self._joined.discard(job)
         self._window.release()
-        if not job.cancelled():
+        if job.cancelled():
+            return
+        self._error = self._error or job.exception()
+        if self._error is None:
             self._results[place] = job.result()

@@ -371,6 +371,17 @@ async def test_gesture_snaps_to_the_object(pipeline: Callable[..., Any], picture
     assert len(runs) == 1
 
 
+async def test_interactive_mode_keeps_the_deadline(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
+    """Slow pictures do not keep an annotator waiting; the work goes on."""
+    slow = [task(pictures.add(f"/{number}.png", Answer(balloon_file(), held=True)), number) for number in (1, 2)]
+    async with pipeline() as (pipe, _):
+        answers = await pipe.predict(slow, BALLOON_CONFIG, context=context(10, "Kite"), deadline=0.1)
+        assert [answer.code for answer in answers] == ["deadline", "deadline"]
+        pictures.release()
+        again = await pipe.predict(slow, BALLOON_CONFIG, context=context(10, "Kite"))
+    assert [len(answer["result"]) for answer in again] == [1, 1]
+
+
 async def test_size_of_the_input_is_part_of_what_is_found(
     pipeline: Callable[..., Any], pictures: PictureServer
 ) -> None:

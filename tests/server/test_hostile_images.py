@@ -3,9 +3,6 @@
 import base64
 import json
 import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +15,7 @@ import httpx
 import pytest
 from hostile_images import corpus, repeated_scans
 from samples import BALLOON_CONFIG, balloon_file
+from server.conftest import RunningService
 from waiting import wait_until
 
 from ml_backend.settings import available_cpus
@@ -75,29 +73,6 @@ def data_uri(data: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
-@pytest.fixture
-def service(models_dir: Path, tmp_path: Path) -> Iterator[tuple[str, int, Path]]:
-    """Start ``prelabel serve`` with its default limits; gives its address, its process and its standard error."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url, log = f"http://127.0.0.1:{port}", tmp_path / "stderr"
-    environment = os.environ | {"TFHUB_CACHE_DIR": str(models_dir), "PRELABEL_CACHE": "memory"}
-    command = [sys.executable, "-m", "ml_backend", "serve", "--model", "demo", "--host", "127.0.0.1", "--port"]
-
-    def is_up() -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{url}/health").status_code == 200
-        return False
-
-    with log.open("wb") as stderr, subprocess.Popen([*command, str(port)], env=environment, stderr=stderr) as process:
-        try:
-            wait_until(is_up)
-            yield url, process.pid, log
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
 def predict(url: str, *images: str) -> httpx.Response:
     """Ask for predictions of images."""
     tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images, 1)]
@@ -106,13 +81,13 @@ def predict(url: str, *images: str) -> httpx.Response:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_hostile_images_fail_alone_and_within_their_bounds(service: tuple[str, int, Path]) -> None:
+def test_hostile_images_fail_alone_and_within_their_bounds(service: RunningService) -> None:
     """Each is answered, its neighbour is predicted in time, and memory, log and process stay as they should be."""
-    url, process, log = service
+    url = service.url
     good = data_uri(balloon_file())
     slowest = 0.0
     predict(url, good)
-    memory = Memory(process)
+    memory = Memory(service.process)
     with memory.watched():
         for name, data in corpus(FILES):
             started = time.monotonic()
@@ -125,16 +100,16 @@ def test_hostile_images_fail_alone_and_within_their_bounds(service: tuple[str, i
     assert growth < LARGEST_GROWTH
     # The processor time of an image is bounded exactly, by the kernel; the time on a clock depends on what else the machine does.
     assert slowest < NEIGHBOUR_SECONDS * max(1, os.getloadavg()[0])
-    for line in log.read_text().splitlines():
+    for line in service.log.read_text().splitlines():
         record = json.loads(line)  # whatever is no JSON has passed by the logger
         assert "exception" not in record, record
         assert record["level"] in {"info", "warning"}, record
 
 
 @pytest.mark.slow
-def test_unrelated_task_is_answered_while_every_worker_meets_a_hostile_image(service: tuple[str, int, Path]) -> None:
+def test_unrelated_task_is_answered_while_every_worker_meets_a_hostile_image(service: RunningService) -> None:
     """Costly images on all workers hold up another request for some seconds, not for minutes."""
-    url, _, _ = service
+    url = service.url
     bombs = [data_uri(repeated_scans() + bytes([number])) for number in range(available_cpus() + 1)]
     with ThreadPoolExecutor(len(bombs)) as threads:
         hostile = [threads.submit(predict, url, bomb) for bomb in bombs]

@@ -49,7 +49,7 @@ def test_caller_that_sends_nothing_does_not_keep_others_from_an_answer() -> None
 
 
 @pytest.fixture
-def service(models_dir: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def starting(models_dir: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start ``prelabel serve`` with a minute for each image, and wait for nothing."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -73,9 +73,9 @@ def until_ready(log: IO[str] | None) -> list[str]:
     raise AssertionError(events)
 
 
-def test_ready_is_logged_when_the_port_answers(service: tuple[str, subprocess.Popen[str]]) -> None:
+def test_ready_is_logged_when_the_port_answers(starting: tuple[str, subprocess.Popen[str]]) -> None:
     """A script that waits for the line can ask at once. Before, the log says who can use a service without a password."""
-    url, process = service
+    url, process = starting
     events = until_ready(process.stderr)
     assert httpx.get(f"{url}/health").status_code == 200
     assert (
@@ -98,9 +98,9 @@ def decoders(parent: int) -> list[int]:
     return found
 
 
-def test_signal_ends_a_running_decode(service: tuple[str, subprocess.Popen[str]]) -> None:
+def test_signal_ends_a_running_decode(starting: tuple[str, subprocess.Popen[str]]) -> None:
     """SIGTERM ends the service within its time, whatever its decoders do, and no process stays."""
-    url, process = service
+    url, process = starting
     until_ready(process.stderr)
     image = "data:image/jpeg;base64," + base64.b64encode(repeated_scans()).decode()
     body = {"tasks": [{"id": 1, "data": {"image": image}}], "label_config": BALLOON_CONFIG}
