@@ -6,10 +6,11 @@
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
 #   make bench      measurements; about half an hour
+#   make soak       ten minutes of mixed load, and whether memory, descriptors and threads stay flat
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor test test-fast chromium postgres bench serve lint format lock clean
+.PHONY: help demo doctor test test-fast chromium postgres bench soak serve lint format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -23,7 +24,7 @@ export PRELABEL_CACHE_FILE ?= $(CURDIR)/.cache/cache.sqlite3
 export PRELABEL_DATABASE_URL ?= sqlite:///$(CURDIR)/data/feedback.sqlite3
 
 help:
-	@sed -n '3,9s/^#   //p' Makefile
+	@sed -n '3,10s/^#   //p' Makefile
 
 demo: .venv/ready
 	$(BIN)/prelabel demo --out build/demo
@@ -63,6 +64,11 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/learning.py
 	$(BIN)/python benchmarks/webhook.py
+	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/hostile.py
+
+soak: .venv/ready
+	$(BIN)/python benchmarks/soak.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .
