@@ -3,12 +3,14 @@
 import base64
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -82,6 +84,19 @@ def test_ready_is_logged_when_the_port_answers(starting: tuple[str, subprocess.P
         sum("BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: every program on this machine" in each for each in events)
         == 1
     )
+
+
+def test_idle_connections_do_not_use_up_the_file_descriptors(starting: tuple[str, subprocess.Popen[str]]) -> None:
+    """260 idle connections leave a process that may open 200 files able to answer."""
+    url, process = starting
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (200, 200))
+    until_ready(process.stderr)
+    address = httpx.URL(url)
+    with ExitStack() as idle:
+        for _ in range(260):
+            idle.enter_context(socket.create_connection((address.host, address.port or 80), timeout=30))
+        for _ in range(3):
+            assert httpx.get(f"{url}/health", timeout=30).status_code == 200
 
 
 def decoders(parent: int) -> list[int]:
