@@ -127,7 +127,9 @@ class Batch(Generic[T]):
         if self._error is not None:
             working.cancel()
             raise self._error
-        if not working.done():
+        if working.done():
+            working.result()
+        else:
             self._overdue = True
             for job, name in self._own.items():
                 self._late.keep(name, job)

@@ -73,22 +73,23 @@ class Task(msgspec.Struct):
         """Let other threads run between two tasks: msgspec holds the interpreter's lock until it calls Python.
 
         Raises:
-            TooManyTasksError: the reader has a limit, which is passed.
+            RequestError: there are more tasks than the limit; the rest of the body is not read.
         """
-        _reading.tasks_left -= 1
-        if _reading.tasks_left < 0:
-            raise TooManyTasksError
-
-
-class TooManyTasksError(Exception):
-    """The request has more tasks than the limit; the rest of it was not read."""
+        _reading.tasks += 1
+        if _reading.tasks > _reading.max_tasks:
+            raise RequestError(
+                f"the request has over {_reading.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
+            )
 
 
 class _Reading(threading.local):
-    tasks_left = 1
+    """The tasks that this thread has read from the present body, and the most that there may be."""
+
+    tasks = 0
+    max_tasks = 1
 
 
-_reading = _Reading()  # of this thread
+_reading = _Reading()
 
 
 class PredictBody(msgspec.Struct):
@@ -234,7 +235,8 @@ async def _read(request: Request, limit: int, setting: str, read: Callable[[byte
         raise RequestError(f"the body is not JSON that can be read: {error}") from None
 
 
-def _decode(body: bytearray, kind: type[T]) -> T:
+def _decode(body: bytearray, kind: type[T], max_tasks: int = 1) -> T:
+    _reading.tasks, _reading.max_tasks = 0, max_tasks
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError:
@@ -242,24 +244,19 @@ def _decode(body: bytearray, kind: type[T]) -> T:
     except msgspec.DecodeError:
         # JSON can carry half of a surrogate pair, which no text can: one in one task must not cost the others.
         parts = (body[start : start + STEP] for start in range(0, len(body), STEP))
-        return msgspec.json.decode(b"".join(_HALF.sub(rb"\\ufffd", part) for part in parts), type=kind)
+        mended = b"".join(_HALF.sub(rb"\\ufffd", part) for part in parts)
+        _reading.tasks = 0
+        return msgspec.json.decode(mended, type=kind)
 
 
 def _predict(body: bytearray, settings: Settings) -> PredictRequest:
-    _reading.tasks_left = settings.max_tasks
-    try:
-        read = _decode(body, PredictBody)
-    except TooManyTasksError:
-        raise RequestError(
-            f"the request has over {settings.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
-        ) from None
+    read = _decode(body, PredictBody, settings.max_tasks)
     params = msgspec.json.decode(read.params, type=_Params) if _is_object(read.params) else _Params()
     context = _values(params.context, "the drawn regions have")
     return PredictRequest(list(map(_task, read.tasks)), read.label_config, _project(read.project), context)
 
 
 def _explain(body: bytearray) -> tuple[object, str, str | None]:
-    _reading.tasks_left = 1
     read = _decode(body, ExplainBody)
     return _task(read.task), read.label_config, _project(read.project)
 

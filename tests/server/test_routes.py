@@ -194,6 +194,25 @@ def test_config_that_cannot_be_served_fails_each_task_with_the_reason(
     assert words in httpx.get(f"{url}/status").json()["projects"]["7"]["failures"][0]["cause"]
 
 
+def test_number_of_tasks_is_limited(serve: Serve) -> None:
+    """The error says how many there may be, also where a letter that no text can hold makes the body be read twice."""
+    url = serve(max_tasks=2)
+    odd = b'{"tasks": [%s], "label_config": "<View/>", "project": "\\ud800"}'
+    headers = {"Content-Type": "application/json"}
+    statuses = [
+        httpx.post(f"{url}/predict", content=odd % b",".join([b"{}"] * count), headers=headers) for count in (2, 3)
+    ]
+    assert [each.status_code for each in statuses] == [200, 422]
+    assert "over 2 tasks (PRELABEL_MAX_TASKS)" in statuses[1].json()["error"]["message"]
+
+
+def test_task_that_comes_twice_is_an_error(serve: Serve) -> None:
+    """There is one task to explain; JSON allows a key twice."""
+    body = b'{"task": {}, "task": {}, "label_config": "<View/>"}'
+    answer = httpx.post(f"{serve()}/explain", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
 def test_no_tasks_is_no_results(serve: Serve) -> None:
     """An empty request is not an error."""
     assert post(serve(), []).json() == {"results": []}
