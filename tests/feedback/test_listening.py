@@ -262,7 +262,7 @@ async def test_pictures_that_are_late_are_waited_for(listening: Listening, pictu
     address = pictures.add("/balloon.png", Answer(status=503))
     async with listening() as listener:
         await listener.take(event(image=address))
-        await until(lambda: "503" in pending(listener.database, 3)[1])
+        await until(lambda: "could not be fetched as an image" in pending(listener.database, 3)[1])
         assert (await listener.state())["waiting"] == 1
         pictures.add("/balloon.png", balloon_file())
         await kept(listener, 1)
