@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 WALL_SECONDS = 60  # for one image on a machine that is too busy to give a decoder its processor time
 END_SECONDS = 5  # for a process to end that has closed its socket
 KEPT_BYTES = 8_000_000  # that the shared file keeps between two images
+STOPPING = "Prelabel is stopping"
 TUNING = {
     "OPENBLAS_NUM_THREADS": "1",  # its pools of threads would count as allocated memory
     # glibc gives each image's memory back to the kernel, which clears it for the next one: 5 % of the time of a photograph.
@@ -123,16 +124,22 @@ class DecoderPool:
     def _take(self) -> "_Decoder":
         with self._lock:
             if self._closed:
-                raise PrelabelError("Prelabel is stopping")
+                raise PrelabelError(STOPPING)
             if self._idle:
                 return self._idle.pop()
         try:
             decoder = _Decoder()
         except OSError as error:
             raise PrelabelError(f"no decoder process can be started: {error.strerror or error}") from error
+        if not self._add(decoder):  # the pool was closed while the process started
+            self._end(decoder)
+            raise PrelabelError(STOPPING)
+        return decoder
+
+    def _add(self, decoder: "_Decoder") -> bool:
         with self._lock:
             self._all.add(decoder)
-        return decoder
+            return not self._closed
 
     def _put(self, decoder: "_Decoder") -> None:
         with self._lock:

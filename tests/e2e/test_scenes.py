@@ -137,7 +137,8 @@ def test_broken_picture_costs_only_its_own_task(
     assert boxes(stored[0][0])
     assert stored[2][0]["result"] == []
     assert stored[2][0]["score"] >= 0.5
-    assert "HTML page" in prelabel.status(project)["failures"][-1]["cause"]
+    assert "could not be fetched as an image" in prelabel.status(project)["failures"][-1]["cause"]
+    assert "HTML page" in prelabel.log.read_text()
 
     pictures.add("/b.jpg", good)
     label_studio.retrieve(project)
