@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings, detector: Detector) -> FastAPI:
-    """Return the service for a detector that is loaded and warm, so that the port never opens before it can answer."""
+    """Return the service for a detector that is loaded and warm, so that the port answers 200 only when it can predict."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -64,7 +64,7 @@ for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(40
 @router.get("/", include_in_schema=False)
 @router.get("/health")
 async def health() -> HealthResponse:
-    """Tell that the service is up. It opens its port only when the detector is warm, so up means ready."""
+    """Tell that the service is up and ready. While the detector loads, the port answers 503."""
     return HealthResponse(status="UP", model_class="Prelabel")
 
 
