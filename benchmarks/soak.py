@@ -100,6 +100,7 @@ def main() -> None:
         settings = {
             "PRELABEL_MODEL": detector(Path(folder)),
             "PRELABEL_CACHE_FILE": f"{folder}/cache.sqlite3",
+            "PRELABEL_CACHE_MEMORY_BYTES": "8MB",  # full within minutes, so that what grows after that is a leak
             "PRELABEL_DATABASE_URL": f"sqlite:///{folder}/feedback.sqlite3",
             "PRELABEL_TRUST_WEBHOOKS": "true",
         }

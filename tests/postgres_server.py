@@ -45,8 +45,10 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        options = f"-p {self._port} -h 127.0.0.1 -k ''"
-        self._run("pg_ctl", "start", "-w", "-D", str(self._folder), "-l", str(self._log), "-o", options)
+        # -F: after a crash, writing all databases to the disk once more takes a minute on a busy machine. Only a crash of the machine
+        # itself would lose something by it.
+        options = f"-p {self._port} -h 127.0.0.1 -k '' -F"
+        self._run("pg_ctl", "start", "-w", "-t", "100", "-D", str(self._folder), "-l", str(self._log), "-o", options)
 
     def stop(self) -> None:
         """Stop it at once, as a crash does."""
