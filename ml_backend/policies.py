@@ -16,7 +16,7 @@ KNOWN_CONFIGS = (
     256  # label configs whose policy is remembered; a config of 600 labels takes about 10 ms to read and map
 )
 
-KNOWN_BYTES = 8_000_000  # of their texts; a policy takes about thirty times as much memory
+KNOWN_BYTES = 8_000_000  # of their texts; a policy takes about fifteen times as much memory
 
 _Key = tuple[bytes, int, Learned]  # of a label config: digest and length, and what corrections have taught
 
