@@ -34,12 +34,8 @@ from ml_backend.settings import Settings
 if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
 
-DONE, FAILURES, INTERRUPTED, OUTPUT_CLOSED = (
-    0,
-    1,
-    130,
-    141,
-)  # the last two are 128 + SIGINT and SIGPIPE, as shells have it
+DONE, FAILURES = 0, 1
+INTERRUPTED, OUTPUT_CLOSED = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have it
 PROJECT = "project:"
 
 
