@@ -22,6 +22,9 @@ from ml_backend.settings import Settings
 EVIL = "<b>Größe 🪁\"';--"
 
 
+OURS, THEIRS = "0123abcd", "89abcdef"  # fingerprints of detectors
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Settings:
     """Give the settings of a database of its own."""
@@ -47,14 +50,16 @@ def past_of(database: Database, project: int = 3) -> list[Revision]:
         return history(connection, project)
 
 
-def do(database: Database, steps: str, project: int = 3) -> None:
+def do(database: Database, steps: str, project: int = 3, detector: str = OURS) -> None:
     """Apply (a digit, which becomes the threshold) and go back (``r``)."""
     for step in steps:
         if step == "r":
             revert(database, project, author="b")
         else:
             after = len(past_of(database, project))
-            apply(database, project, learned_at(int(step) / 10), author="a", evidence={}, after=after)
+            apply(
+                database, project, learned_at(int(step) / 10), detector=detector, author="a", evidence={}, after=after
+            )
 
 
 def in_force(past: list[Revision]) -> str:
@@ -65,7 +70,7 @@ def in_force(past: list[Revision]) -> str:
 def test_revision_is_read_back_as_it_was_applied(database: Database) -> None:
     """Who, on what evidence, and all of what was learned."""
     evidence: Mapping[str, Any] = {"annotations": 40, "labels": [{"label": EVIL, "target": 0.9, "low": None}]}
-    revision = apply(database, 3, learned_at(0.51), author=EVIL, evidence=evidence, after=0)
+    revision = apply(database, 3, learned_at(0.51), detector=OURS, author=EVIL, evidence=evidence, after=0)
     assert past_of(database) == [revision]
     assert (revision.number, revision.stands_for, revision.before, revision.author) == (1, 1, 0, EVIL)
     assert (revision.learned, revision.evidence) == (learned_at(0.51), evidence)
@@ -163,7 +168,7 @@ def test_revision_that_was_learned_under_another_is_refused(database: Database, 
     do(database, steps)
     before = past_of(database)
     with pytest.raises(FeedbackError, match="in force meanwhile") as refused:
-        apply(database, 3, NOTHING_LEARNED, author="a", evidence={}, after=after)
+        apply(database, 3, NOTHING_LEARNED, detector=OURS, author="a", evidence={}, after=after)
     assert str(before[-1]) in str(refused.value)
     assert past_of(database) == before
 
@@ -171,7 +176,7 @@ def test_revision_that_was_learned_under_another_is_refused(database: Database, 
 def test_revision_after_one_that_is_gone_is_refused(database: Database) -> None:
     """The database was taken away or begun anew between learning and applying."""
     with pytest.raises(FeedbackError, match="no revision of project 3 is in force meanwhile"):
-        apply(database, 3, NOTHING_LEARNED, author="a", evidence={}, after=5)
+        apply(database, 3, NOTHING_LEARNED, detector=OURS, author="a", evidence={}, after=5)
 
 
 def test_projects_have_their_own_revisions(database: Database) -> None:
@@ -186,9 +191,9 @@ def test_projects_have_their_own_revisions(database: Database) -> None:
 def test_two_processes_cannot_both_apply_the_next(database: Database, place: Settings) -> None:
     """Whoever comes second learned under what is not in force any more."""
     other = Database(place)
-    apply(other, 3, learned_at(0.1), author="a", evidence={}, after=0)
+    apply(other, 3, learned_at(0.1), detector=OURS, author="a", evidence={}, after=0)
     with pytest.raises(FeedbackError, match="meanwhile"):
-        apply(database, 3, learned_at(0.2), author="b", evidence={}, after=0)
+        apply(database, 3, learned_at(0.2), detector=OURS, author="b", evidence={}, after=0)
     other.close()
     assert [each.author for each in past_of(database)] == ["a"]
 
@@ -196,7 +201,7 @@ def test_two_processes_cannot_both_apply_the_next(database: Database, place: Set
 @pytest.fixture
 def current(place: Settings) -> Iterator[CurrentRevisions]:
     """Give what is in force, as a service reads it, without its thread."""
-    made = CurrentRevisions(place)
+    made = CurrentRevisions(place, OURS + "ff")
     yield made
     made.close()
 
@@ -277,20 +282,40 @@ def test_what_was_in_force_stays_when_the_database_goes(
 def test_service_starts_on_what_is_no_database(place: Settings, tmp_path: Path) -> None:
     """Nothing learned is in force, and predictions go on."""
     (tmp_path / "feedback.sqlite3").write_bytes(b"these are no pages of a database " * 100)
-    running = CurrentRevisions(place)
+    running = CurrentRevisions(place, OURS + "ff")
     running.start()
     assert running.learned("3") == NOTHING_LEARNED
     running.close()
 
 
+@pytest.mark.parametrize(
+    ("taught_by", "steps", "learned", "aside"),
+    [
+        pytest.param(OURS, "1", learned_at(0.1, 1), [], id="this detector"),
+        pytest.param("", "1", learned_at(0.1, 1), [], id="an older version did not say which"),
+        pytest.param(THEIRS, "1", NOTHING_LEARNED, [1], id="another detector"),
+        pytest.param(THEIRS, "1r", Learned(revision=2), [], id="another detector, and taken back"),
+        pytest.param(THEIRS, "12r", NOTHING_LEARNED, [3], id="another detector, back to what it taught first"),
+    ],
+)
+def test_teaching_of_another_detector_is_set_aside(
+    database: Database, current: CurrentRevisions, taught_by: str, steps: str, learned: Learned, aside: list[int]
+) -> None:
+    """Its scores mean something else."""
+    do(database, steps, detector=taught_by)
+    current.refresh()
+    assert current.learned("3") == learned
+    assert [each.number for each in current.set_aside()] == aside
+
+
 def test_service_reads_what_is_in_force_when_it_starts(database: Database, place: Settings) -> None:
     """Before the first request; and ends when it is told to, or was never started."""
     do(database, "1")
-    running = CurrentRevisions(place)
+    running = CurrentRevisions(place, OURS + "ff")
     running.start()
     assert running.learned("3") == learned_at(0.1, revision=1)
     running.close()
-    CurrentRevisions(place).close()
+    CurrentRevisions(place, OURS + "ff").close()
 
 
 def test_nothing_was_learned_where_there_is_no_database(current: CurrentRevisions, tmp_path: Path) -> None:
