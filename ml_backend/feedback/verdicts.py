@@ -107,10 +107,10 @@ def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> li
     for same_label_only in (True, False):
         for row, box in enumerate(shown):
             free = of_region.get(box.region, ()) if row not in pairs else ()
-            column = next((each for each in free if not same_label_only or drawn[each].label == box.label), None)
-            if column is not None:
-                pairs[row] = column
-                of_region[box.region].remove(column)
+            partner = next((each for each in free if not same_label_only or drawn[each].label == box.label), None)
+            if partner is not None:
+                pairs[row] = partner
+                of_region[box.region].remove(partner)
     return sorted(pairs.items())
 
 
