@@ -1,11 +1,12 @@
 import json
+from typing import Any
 
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
 from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.labels import Policy, Source, label_of
+from ml_backend.labels import Policy, Source, label_of, read_gesture
 from ml_backend.open_images import open_images_classes
 
 IMAGE = Source("image", is_list=False)
@@ -85,6 +86,45 @@ def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
     assert len(prediction["result"]) == 4
     assert prediction["score"] == pytest.approx(0.7)
     assert LabelInterface(pair).validate_prediction(prediction)
+
+
+@pytest.mark.parametrize(
+    ("xml", "expected"),
+    [
+        pytest.param(BALLOON_CONFIG, [("label", "rectanglelabels", ["rectanglelabels"], None)], id="RectangleLabels"),
+        pytest.param(
+            BALLOON_CONFIG.replace('value="$image"', 'valueList="$image"'),
+            [("label", "rectanglelabels", ["rectanglelabels"], 1)],
+            id="a list of images",
+        ),
+        pytest.param(
+            '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
+            '<Labels name="label" toName="image"><Label value="Kite"/></Labels></View>',
+            [("box", "rectangle", [], None), ("label", "labels", ["labels"], None)],
+            id="a pair of tags",
+        ),
+    ],
+)
+def test_drawn_rectangle_without_a_detection_is_the_answer(xml: str, expected: list[Any]) -> None:
+    """With Auto-Accept, Label Studio would delete it for an empty one. Turned or not, it stays as it was drawn."""
+    given = {"x": 80.0, "y": 1.5, "width": 12.25, "height": 7.0, "rotation": 33.3}
+    words = "labels" if "<Rectangle " in xml else "rectanglelabels"
+    region: dict[str, Any] = {"id": "r", "from_name": "label", "to_name": "image", "value": {**given, words: ["Kite"]}}
+    region |= {"original_width": 640, "original_height": 480, "item_index": 1 if "valueList" in xml else None}
+    decided = policy(xml)
+    gesture = read_gesture({"result": [region]}, [control for control, _ in decided.controls])
+    assert gesture is not None
+    answer = decided.snap(gesture, detections_of(("Kite", 0.9, BOX)), 1, "v1")
+    assert (answer["score"], answer["model_version"]) == (1.0, "v1")
+    parts = answer["result"]
+    assert [
+        (each["from_name"], each["type"], list(each["value"])[5:], each.get("item_index")) for each in parts
+    ] == expected
+    assert all({name: each["value"].get(name) for name in given} == given for each in parts)
+    assert {label_of(each) for each in parts} - {""} == {"Kite"}
+    assert len({each["id"] for each in parts}) == 1
+    assert not any("score" in each for each in parts)
+    assert LabelInterface(xml).validate_prediction(answer)
 
 
 def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
