@@ -151,7 +151,7 @@ def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...]) -> tuple[s
     for control, label_map in mapped:
         reached = {assignment.label for assignment in label_map.captured().values()}
         known += len(reached)
-        unknown += [label.value for label in control.labels if label not in reached]
+        unknown += [label.names[0] for label in control.labels if label not in reached]
     if not unknown:
         return ()
     names = printable(", ".join(unknown[:10]), 300) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")

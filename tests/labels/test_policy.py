@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
-from samples import BALLOON_CONFIG, detections_of
+from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.errors import LabelConfigError
 from ml_backend.labels import Policy, Source, label_of, read_gesture
@@ -34,6 +34,19 @@ def test_threshold_and_labels_select() -> None:
     assert [label_of(region) for region in prediction["result"]] == ["Kite", "Balloon"]
     assert prediction["score"] == pytest.approx(0.6)
     assert prediction["model_version"] == "v1"
+
+
+def test_labels_that_share_an_alias_both_get_boxes() -> None:
+    """They are one label in results: they suppress each other, may list one class, and each brings its own ``predicted_values``."""
+    xml = (
+        '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+        '<Label value="Car" alias="c" predicted_values="Kite,Box"/><Label value="Truck" alias="c" predicted_values="Kite"/>'
+        "</RectangleLabels></View>"
+    )
+    rows: list[Row] = [("Car", 0.9, BOX), ("Truck", 0.8, AWAY), ("Truck", 0.7, BOX), ("Kite", 0.6, (0.5, 0, 0.6, 0.1))]
+    prediction = policy(xml).predict(1, {IMAGE: [detections_of(*rows)]}, "v1")
+    assert [(label_of(each), each["score"]) for each in prediction["result"]] == [("c", 0.9), ("c", 0.8), ("c", 0.6)]
+    assert policy(xml).warnings == ()
 
 
 def test_nothing_found_is_an_empty_result_with_a_score() -> None:
@@ -143,9 +156,19 @@ def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
         (BALLOON_CONFIG.replace('"Box"', '"Box" predicted_values="Car"'), 0.3),
         (BALLOON_CONFIG, 0.31),
         (BALLOON_CONFIG.replace('toName="image"', 'toName="image" model_nms_iou="0.5"'), 0.3),
+        (BALLOON_CONFIG.replace('toName="image"', 'toName="image" model_nms_across_labels="true"'), 0.3),
         (BALLOON_CONFIG.replace('"Box"', '"Box" model_skip="true"'), 0.3),
     ],
-    ids=["label", "control", "task key", "predicted values", "threshold", "control's attribute", "label's attribute"],
+    ids=[
+        "label",
+        "control",
+        "task key",
+        "predicted values",
+        "threshold",
+        "control's attribute",
+        "suppression across labels",
+        "label's attribute",
+    ],
 )
 def test_digest_changes_when_predictions_could(xml: str, threshold: float) -> None:
     """Label Studio then asks again."""
