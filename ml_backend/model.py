@@ -4,7 +4,7 @@ Runs under 1.0.9, the only release on PyPI, and under 2.x, which exists as a Git
 start either, and what 1.0.9 itself does otherwise than :mod:`ml_backend.server`.
 
 Settings come from the environment, as for ``prelabel serve``. The runner makes a new model object for each request; they all share
-one detector, which a process loads when its first object is made. Processes must not be forked after that.
+one detector, which a process loads when it needs it first. Forks after that must not need one: TensorFlow does not survive them.
 """
 
 import asyncio
@@ -74,7 +74,10 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
         self._label_config = label_config or ""
         self._project = str(project_id or "runner").partition(".")[0]
-        engine().pipeline.label_studios.learn(self._project, kwargs.get("hostname"), kwargs.get("access_token"))
+        if (
+            "hostname" in kwargs
+        ):  # not where 1.0.9 makes an object for an event, in a fork that must not load a detector
+            engine().pipeline.label_studios.learn(self._project, kwargs["hostname"], kwargs.get("access_token"))
         if hasattr(LabelStudioMLBase, "setup"):  # 2.x
             super().__init__(project_id=project_id, label_config=self._label_config)
         else:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from e2e.servers import stop, wait_for
 from picture_server import PictureServer
 from ports import free_port
 from samples import BALLOON_CONFIG, balloon_file, empty_file
+from waiting import wait_until
 from werkzeug.serving import make_server
 
 ROOT = Path(__file__).parent.parent
@@ -164,11 +165,30 @@ def test_version_of_the_new_runner_is_that_of_its_predictions(new_runner: str, p
         xml = BALLOON_CONFIG.replace("Kite", "Ball")
 
 
-def test_events_do_no_harm(runner: str) -> None:
-    """Either gives them to the model in its own way."""
-    answers(runner, SETUP)
-    event = {"action": "ANNOTATION_CREATED", "project": {"id": 7, "label_config": BALLOON_CONFIG}, "annotation": {}}
-    assert httpx.post(f"{runner}/webhook", json=event, timeout=60).status_code == 201
+EVENT = {"action": "ANNOTATION_CREATED", "project": {"id": 7, "label_config": BALLOON_CONFIG}, "annotation": {}}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_new_runner_takes_events(new_runner: str) -> None:
+    """Nothing is learned from them."""
+    answers(new_runner, SETUP)
+    assert httpx.post(f"{new_runner}/webhook", json=EVENT, timeout=60).json() == {"result": {}, "status": "ok"}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded:DeprecationWarning"
+)  # from Python 3.12: it is the runner that forks
+def test_old_runner_takes_events(old_runner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It forks a process for each, which must not load a detector: TensorFlow does not survive a fork."""
+    answers(old_runner, SETUP)
+
+    def load(_: object) -> NoReturn:
+        pytest.fail("a detector is loaded")
+
+    monkeypatch.setattr("ml_backend.model._engine_of", load)
+    assert httpx.post(f"{old_runner}/webhook", json=EVENT, timeout=60).status_code == 201
+    wait_until(lambda: list(tmp_path.glob("runner/*/job_result.json")))
 
 
 @pytest.mark.slow
