@@ -74,9 +74,8 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
         self._label_config = label_config or ""
         self._project = str(project_id or "runner").partition(".")[0]
-        if (
-            "hostname" in kwargs
-        ):  # not where 1.0.9 makes an object for an event, in a fork that must not load a detector
+        # 1.0.9 names a host with /setup, and makes objects without one for events, in forks that must not load a detector.
+        if "hostname" in kwargs:
             engine().pipeline.label_studios.learn(self._project, kwargs["hostname"], kwargs.get("access_token"))
         if hasattr(LabelStudioMLBase, "setup"):  # 2.x
             super().__init__(project_id=project_id, label_config=self._label_config)

@@ -69,12 +69,14 @@ def started(command: list[str], folder: Path, models_dir: Path, *paths: Path) ->
         paths: of Python modules, the first ones first.
     """
     port, log = free_port(), folder / "runner.log"
-    own = {"PRELABEL_MODEL": "demo", "TFHUB_CACHE_DIR": str(models_dir), "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    own = {"HOME": str(folder), "PRELABEL_MODEL": "demo", "TFHUB_CACHE_DIR": str(models_dir)}
+    own["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     with log.open("wb") as output:
         process = subprocess.Popen(
             [each.format(port=port) for each in command],
             cwd=folder,
-            env=os.environ | own,
+            env=kept | own,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -87,15 +89,27 @@ def started(command: list[str], folder: Path, models_dir: Path, *paths: Path) ->
         stop(process)
 
 
-@pytest.fixture
-def new_runner(shared: Path, models_dir: Path, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def new_runner(shared: Path, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of 2.x under gunicorn. It needs a package that nothing else here does."""
-    packages = tmp_path / "packages"
+    folder = tmp_path_factory.mktemp("runner")
+    packages = folder / "packages"
     install = [UV, "pip", "install", "--quiet", "--no-config", "--python", sys.executable, "--target", str(packages)]
     subprocess.run([*install, "semver==3.0.4"], check=True)
-    (tmp_path / "wsgi.py").write_text(documented("2.x"))
-    serve = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--threads", "4", "wsgi:app"]
-    with started(serve, tmp_path, models_dir, shared / "label-studio-ml-2x", packages, ROOT) as url:
+    (folder / "wsgi.py").write_text(documented("2.x"))
+    serve = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--bind",
+        "127.0.0.1:{port}",
+        "--threads",
+        "4",
+        "--timeout",
+        "0",
+        "wsgi:app",
+    ]
+    with started(serve, folder, models_dir, shared / "label-studio-ml-2x", packages, ROOT) as url:
         yield url
 
 
