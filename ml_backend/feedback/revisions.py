@@ -6,7 +6,7 @@ This module alone is what predictions need of corrections.
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -172,7 +172,7 @@ class CurrentRevisions:
         """Return what is in force in a project, named as Label Studio does it: ``<id>`` or ``<id>.<time of creation>``."""
         number = (project or "").partition(".")[0]
         revision = self._by_project.get(int(number)) if number.isdecimal() and len(number) < 12 else None
-        return revision.learned if revision else NOTHING_LEARNED
+        return replace(revision.learned, revision=revision.number) if revision else NOTHING_LEARNED
 
     def of(self, project: int) -> Revision | None:
         """Return the current revision of a project."""

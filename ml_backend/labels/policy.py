@@ -28,7 +28,7 @@ class Policy:
     Attributes:
         controls: each rectangle control with its label map.
         score_threshold: lowest score that is shown, 0 to 1.
-        digest: 6 hex digits that change exactly when the policy would answer differently.
+        digest: 6 hex digits that change when the policy would answer differently, and with each revision of what was learned.
         warnings: what a person should know about the config, one sentence each.
     """
 
@@ -79,7 +79,10 @@ class Policy:
         ]
         # Classes that are not of Open Images go where they are called, which the controls say, or where corrections say.
         corrected = [label_map.corrected() for _, label_map in mapped]
-        decided = json.dumps([RULES, read, goes_to, score_threshold, *([corrected] if any(corrected) else [])])
+        optional = [corrected] if any(corrected) else []
+        decided = json.dumps([RULES, read, goes_to, score_threshold, *optional])
+        if learned.revision:
+            decided += f" revision {learned.revision}"
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ def database(place: Settings) -> Iterator[Database]:
     made.close()
 
 
-def learned_at(threshold: float) -> Learned:
+def learned_at(threshold: float, revision: int = 0) -> Learned:
     """Return something learned."""
-    return Learned.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL})
+    return replace(Learned.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL}), revision=revision)
 
 
 def past_of(database: Database, project: int = 3) -> list[Revision]:
@@ -232,7 +233,7 @@ def test_projects_are_named_as_label_studio_does(
     """By id, or by id and time of creation; of any other name nothing was learned."""
     do(database, "1")
     current.refresh()
-    assert current.learned(project) == (learned_at(0.1) if known else NOTHING_LEARNED)
+    assert current.learned(project) == (learned_at(0.1, revision=1) if known else NOTHING_LEARNED)
 
 
 def test_what_another_process_applies_is_in_force_once_it_was_read(
@@ -244,13 +245,13 @@ def test_what_another_process_applies_is_in_force_once_it_was_read(
     assert current.of(3) is None
     do(database, "12")
     assert current.learned("3") == NOTHING_LEARNED
-    for step, force in (("", 0.2), ("r", 0.1)):
+    for step, force, revision in (("", 0.2, 2), ("r", 0.1, 3)):
         do(database, step)
         current.refresh()
-        assert current.learned("3.5") == learned_at(force)
+        assert current.learned("3.5") == learned_at(force, revision)
     do(database, "r")
     current.refresh()
-    assert current.learned("3") == NOTHING_LEARNED
+    assert current.learned("3") == Learned(revision=4)
     assert str(current.of(3)) == "revision 4 of project 3, which goes back to the beginning"
 
 
@@ -270,7 +271,7 @@ def test_what_was_in_force_stays_when_the_database_goes(
             connection.execute("DROP TABLE prelabel_revisions")
     for _ in range(2):
         current.refresh()
-        assert current.learned("3") == learned_at(0.1)
+        assert current.learned("3") == learned_at(0.1, revision=1)
 
 
 def test_service_starts_on_what_is_no_database(place: Settings, tmp_path: Path) -> None:
@@ -287,7 +288,7 @@ def test_service_reads_what_is_in_force_when_it_starts(database: Database, place
     do(database, "1")
     running = CurrentRevisions(place)
     running.start()
-    assert running.learned("3") == learned_at(0.1)
+    assert running.learned("3") == learned_at(0.1, revision=1)
     running.close()
     CurrentRevisions(place).close()
 
