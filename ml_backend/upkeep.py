@@ -123,6 +123,7 @@ class ProjectUpkeep:
         self._revisions = revisions
         self._projects: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()  # of the dictionary
+        self._found = False  # whether the newest projects have been looked through
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         # Label Studio may take a minute to answer, and nobody waits for that at the end.
@@ -189,7 +190,7 @@ class ProjectUpkeep:
         assert self._client is not None  # noqa: S101 - the thread starts only with one
         unknown = _Kept(0)  # stands for the projects that have not called yet
         while not self._ended.wait(TICK_SECONDS):
-            if unknown.due <= monotonic():
+            if not self._found and unknown.due <= monotonic():
                 self._look(unknown, self._find)
             for kept in self._all():
                 if self._ended.is_set():
@@ -231,6 +232,7 @@ class ProjectUpkeep:
         for project in client.newest_projects(NEWEST):
             if is_ours(str(project.model_version)):
                 self._of(project.id)
+        self._found = True
         return ""
 
     def _keep(self, client: StudioClient, kept: _Kept) -> str:
@@ -246,7 +248,8 @@ class ProjectUpkeep:
         kept.findings = tuple(diagnose(connection, version, keeps=self._keeps))
         if not connection.ours(version):
             kept.renewal = None
-            return kept.findings[0].sentence
+            # Imported predictions alone give a project a version of ours: it need not have a model.
+            return kept.findings[0].sentence if kept.told else ""
         if not self._keeps or not connection.asks(version):
             kept.renewal = None
         elif not kept.renewal or kept.renewal.version != version:
