@@ -111,7 +111,7 @@ class StudioClient:
 
     def outdated_tasks(
         self, project: int, version: str, *, annotated: bool, after: int, count: int
-    ) -> tuple[list[tuple[int, str]], int]:
+    ) -> tuple[dict[int, set[str]], int]:
         """Return tasks that have predictions of versions as Prelabel writes them (with ``@``), but none of a certain one.
 
         Args:
@@ -122,23 +122,58 @@ class StudioClient:
             count: of tasks to return, at most.
 
         Returns:
-            Ids in ascending order, each with the versions that it has in one text, and the number of all such tasks.
+            The versions that each has, or the first of many, by id, ascending; and the number of all such tasks.
         """
-        conditions = [
-            _condition("id", "greater", after),
-            _condition("predictions_model_versions", "contains", ["@"], kind="List"),
-            _condition("total_annotations", "greater" if annotated else "equal", 0),
-            _condition("predictions_model_versions", "not_contains", [version], kind="List"),
-        ]
+        return self._versions(
+            project,
+            [
+                _condition("id", "greater", after),
+                _condition("predictions_model_versions", "contains", ["@"], kind="List"),
+                _condition("total_annotations", "greater" if annotated else "equal", 0),
+                _condition("predictions_model_versions", "not_contains", [version], kind="List"),
+            ],
+            count,
+        )
+
+    def tasks_with_others(
+        self, project: int, version: str, *, after: int, count: int
+    ) -> tuple[dict[int, set[str]], int]:
+        """Return tasks that have a prediction of a version and further ones; arguments and result as of :meth:`outdated_tasks`."""
+        return self._versions(
+            project,
+            [
+                _condition("id", "greater", after),
+                _condition("predictions_model_versions", "contains", [version], kind="List"),
+                _condition("total_predictions", "greater", 1),
+            ],
+            count,
+        )
+
+    def _versions(self, project: int, conditions: list[dict[str, Any]], count: int) -> tuple[dict[int, set[str]], int]:
         query = json.dumps({"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]})
         list_page = partial(self.sdk.tasks.list, project=project, fields="task_only", page_size=count, query=query)
 
-        def read() -> tuple[list[tuple[int, str]], int]:
+        def read() -> tuple[dict[int, set[str]], int]:
             page = list_page()
-            tasks = [(int(task.id), str(task.predictions_model_versions)) for task in page.items or []]
+            tasks = {
+                int(task.id): {each.strip() for each in str(task.predictions_model_versions).split(",")}
+                for task in page.items or []
+            }
             return tasks, int(page.response.total)
 
         return self.ask(f"the tasks of project {project}", read)
+
+    def add_predictions(self, project: int, rows: list[dict[str, Any]]) -> int:
+        """Add predictions, each with the id of its ``task``, in one request; gives how many were taken.
+
+        Raises:
+            UncertainError: no answer came.
+        """
+        answer = self.change(
+            f"predictions for project {project}",
+            lambda: self.sdk.projects.import_predictions(project, request=rows, request_options={"max_retries": 0}),
+        )
+        return int(answer.created or 0)
 
     def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
         """Let Label Studio ask its model about tasks that lack the version which ``/setup`` tells."""

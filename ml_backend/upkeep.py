@@ -11,7 +11,7 @@ in a thread of its own, and predictions depend on none of it.
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -26,13 +26,13 @@ from ml_backend.feedback.revisions import CurrentRevisions
 from ml_backend.images.diagnosis import Finding
 from ml_backend.policies import Policies
 from ml_backend.settings import Settings
-from ml_backend.studio_client import NO_CLIENT, StudioClient
+from ml_backend.studio_client import NO_CLIENT, StudioClient, UncertainError
 
 log = structlog.get_logger(__name__)
 
 PROJECTS = 200  # that are known at most; the ones longest silent are forgotten first
 NEWEST = 100  # projects that are looked through at the start
-PORTION = 50  # tasks that are asked for again at once
+PORTION = 20  # tasks that are asked for again at once: about a second of Label Studio, which others wait for
 TICK_SECONDS = 0.5
 SOON_SECONDS = 1  # after which a change is looked at: Label Studio still does what it called for
 LEAST_SECONDS = 5  # between two looks at a project, whoever asks for them
@@ -45,10 +45,11 @@ LONGEST_SECONDS = 3600  # between tries that fail
 
 @dataclass
 class _Renewal:
-    """Tasks that are asked for again, those without annotations first.
+    """Tasks that get newer predictions: those that went back to a version, then those without annotations, then the rest.
 
     Attributes:
         version: the one that they lack.
+        previous: the one that was shown before it; empty once tasks are done whose prediction of ``version`` is older than that.
         of: how many there were at the beginning.
         asked: how many have been asked for.
         annotated: whether those without annotations are done.
@@ -57,6 +58,7 @@ class _Renewal:
     """
 
     version: str
+    previous: str
     of: int
     asked: int = 0
     annotated: bool = False
@@ -76,6 +78,7 @@ class _Kept:
         told: the version that ``/setup`` told last.
         revision: the number of its current revision.
         set: the version that was set in Label Studio last.
+        previous: the one of ours that Label Studio showed before.
         renewal: what goes on.
         renewed: the version that all tasks with predictions have, as far as it can be had.
         failed: tasks that keep older predictions, since predicting them failed.
@@ -91,6 +94,7 @@ class _Kept:
     told: str = ""
     revision: int = 0
     set: str = ""
+    previous: str = ""
     renewal: _Renewal | None = None
     renewed: str = ""
     failed: int = 0
@@ -150,8 +154,11 @@ class ProjectUpkeep:
                 kept.hurry()
 
     def changed(self, project: int) -> None:
-        """Take note that a project was changed in Label Studio."""
-        self._of(project).hurry()
+        """Take note that a project was changed in Label Studio, as an event says, which anybody can send: one that is not known stays so."""
+        with self._lock:
+            kept = self._projects.get(project)
+        if kept is not None:
+            kept.hurry()
 
     def look_again(self) -> None:
         """Look at all projects soon, since somebody wants to know."""
@@ -216,7 +223,7 @@ class ProjectUpkeep:
         assert self._client is not None  # noqa: S101 - as above
         try:
             kept.problem = work(self._client, kept)
-        except LabelStudioError as error:
+        except (LabelStudioError, UncertainError) as error:
             kept.problem = str(error)
         except Exception as error:  # whatever it is, the other projects are looked after
             if not self._ended.is_set():
@@ -277,7 +284,8 @@ class ProjectUpkeep:
             client.rename_backend(backend, version)
         if client.project(kept.number).model_version != version:
             client.set_model_version(kept.number, version)
-        kept.set = version
+        shown = str(project.model_version)
+        kept.set, kept.previous = version, shown if is_ours(shown) and shown != version else kept.previous
         log.info(
             "scores and queue of Label Studio go by the version in force", project=kept.number, model_version=version
         )
@@ -286,40 +294,53 @@ class ProjectUpkeep:
     def _begin_renewal(self, client: StudioClient, version: str, kept: _Kept) -> None:
         if kept.renewed == version and not (kept.failed and kept.again <= monotonic()):
             return
-        if count := self._outdated(client, kept.number, version):
-            log.info(
-                "asking again for tasks with older predictions", project=kept.number, tasks=count, model_version=version
-            )
-            kept.renewal = _Renewal(version, count)
+        count = self._outdated(client, kept.number, version)
+        previous = kept.previous if kept.previous != version else ""
+        if previous:
+            count += client.tasks_with_others(kept.number, version, after=0, count=1)[1]
+        if count:
+            log.info("renewing older predictions", project=kept.number, tasks=count, model_version=version)
+            kept.renewal = _Renewal(version, previous, count)
         else:
             kept.renewal, kept.renewed = None, version
         kept.failed = 0
 
     def _renew(self, client: StudioClient, kept: _Kept, renewal: _Renewal) -> str:
-        """Ask for a portion again, and leave Label Studio alone for as long as that took."""
+        """Do a portion, and leave Label Studio alone for as long as that took."""
         began = monotonic()
-        tasks, _ = client.outdated_tasks(
-            kept.number, renewal.version, annotated=renewal.annotated, after=renewal.after, count=PORTION
-        )
-        ours = [number for number, versions in tasks if any(map(is_ours, versions.split(",")))]
-        if ours:
-            client.retrieve_predictions(kept.number, ours)
-        renewal.asked += len(ours)
+        tasks = self._show_again(client, kept, renewal) if renewal.previous else self._ask_again(client, kept, renewal)
+        renewal.asked += len(tasks)
         if tasks:
-            renewal.after = tasks[-1][0]
+            renewal.after = max(tasks)
             renewal.due = 2 * monotonic() - began
+        elif renewal.previous:
+            renewal.previous, renewal.after = "", 0
         elif not renewal.annotated:
             renewal.annotated, renewal.after = True, 0
         else:
             kept.failed = self._outdated(client, kept.number, renewal.version)
             kept.renewal, kept.renewed, kept.again = None, renewal.version, monotonic() + LONGEST_SECONDS
-            log.info(
-                "asked again for tasks with older predictions",
-                project=kept.number,
-                tasks=renewal.asked,
-                failed=kept.failed,
-            )
+            log.info("renewed older predictions", project=kept.number, tasks=renewal.asked, failed=kept.failed)
         return ""
+
+    @staticmethod
+    def _show_again(client: StudioClient, kept: _Kept, renewal: _Renewal) -> Collection[int]:
+        """Copy predictions of a version that is in force again: Label Studio has them, and so does not ask, but shows newer ones."""
+        tasks, _ = client.tasks_with_others(kept.number, renewal.version, after=renewal.after, count=PORTION)
+        rows = [_copy(task, renewal.version) for task in client.tasks_by_id(kept.number, list(tasks))]
+        if copies := [row for row in rows if row is not None]:
+            client.add_predictions(kept.number, copies)
+        return tasks
+
+    @staticmethod
+    def _ask_again(client: StudioClient, kept: _Kept, renewal: _Renewal) -> Collection[int]:
+        """Let Label Studio ask for tasks that have predictions of ours, but not of the version in force."""
+        tasks, _ = client.outdated_tasks(
+            kept.number, renewal.version, annotated=renewal.annotated, after=renewal.after, count=PORTION
+        )
+        if ours := [number for number, versions in tasks.items() if any(map(is_ours, versions))]:
+            client.retrieve_predictions(kept.number, ours)
+        return tasks
 
     @staticmethod
     def _outdated(client: StudioClient, project: int, version: str) -> int:
@@ -328,3 +349,14 @@ class ProjectUpkeep:
             client.outdated_tasks(project, version, annotated=annotated, after=0, count=1)[1]
             for annotated in (False, True)
         )
+
+
+def _copy(task: Mapping[str, Any], version: str) -> dict[str, Any] | None:
+    """Return a task's prediction of a version as a new one, or None where it is the newest of ours."""
+    ours = sorted(
+        (each for each in task["predictions"] if is_ours(str(each["model_version"]))), key=lambda each: int(each["id"])
+    )
+    same = [each for each in ours if each["model_version"] == version]
+    if not same or ours[-1]["model_version"] == version:
+        return None
+    return {"task": task["id"], "model_version": version, "result": same[-1]["result"], "score": same[-1]["score"]}

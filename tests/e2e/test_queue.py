@@ -306,12 +306,26 @@ def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Que
     assert queue.boxes_by_every_way(task) == dict.fromkeys(("row", "link", "label stream"), boxes)
 
 
+def test_labels_that_come_back_bring_their_boxes_back(queue: Queue) -> None:
+    """The version is then one that tasks have already, so Label Studio asks for nothing, and would show the newer boxes."""
+    (task,) = queue.locked
+    before, boxes = queue.shown_version(), queue.boxes_in_force(task)
+    for labels in (("Box",), ("Kite", "Balloon", "Box")):
+        shown = queue.shown_version()
+        queue.label_studio.api("PATCH", f"/api/projects/{queue.project}", json={"label_config": config(*labels)})
+        queue.wait_for_version_after(shown)
+    assert queue.shown_version() == before
+    assert queue.boxes_in_force(task) == boxes
+    assert queue.boxes_by_every_way(task) == dict.fromkeys(("row", "link", "label stream"), boxes)
+
+
 def test_another_detector_at_the_start_renews_predictions_before_anybody_calls(queue: Queue, restart: Restart) -> None:
     """A threshold of the service stands for it: Label Studio calls nobody when it shows stored predictions."""
-    before = queue.shown_version()
+    before, stored = queue.shown_version(), queue.label_studio.predictions(queue.project)
     queue.server = restart(queue, MODEL_SCORE_THRESHOLD="0.5")
     queue.wait_for_version_after(before)
-    assert {len(each) for each in queue.label_studio.predictions(queue.project).values()} == {5}
+    now = queue.label_studio.predictions(queue.project)
+    assert {len(now[task]) - len(stored[task]) for task in now} == {1}
 
 
 def test_ordering_by_score_does_the_same_as_sampling(queue: Queue) -> None:
