@@ -81,8 +81,9 @@ def diagnose(connection: Connection, version: str, *, keeps: bool) -> list[Findi
         findings.append(
             Finding(
                 ok=True,
-                sentence=f'{name}: "Label All Tasks" goes by {str(connection.project.sampling).lower()}. For doubtful tasks first, PATCH '
-                f'/api/projects/{connection.project.id} with {{"sampling": "{UNCERTAINTY}"}}, which the settings page does not offer.',
+                sentence=f'{name}: "Label All Tasks" goes by {str(connection.project.sampling).lower()}. For doubtful tasks first, order the data '
+                'manager by prediction score and press "Label Tasks As Displayed", or set its sampling by the API to '
+                f'"{UNCERTAINTY}", which the settings page of the community edition does not offer.',
             )
         )
     return findings

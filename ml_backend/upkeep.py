@@ -48,8 +48,8 @@ class _Renewal:
     """Tasks that get newer predictions: those that went back to a version, then those without annotations, then the rest.
 
     Attributes:
-        version: the one that they lack.
-        previous: the one that was shown before it; empty once tasks are done whose prediction of ``version`` is older than that.
+        version: the one in force.
+        returning: whether tasks are left that have this version from an earlier time, with newer predictions of others.
         of: how many there were at the beginning.
         asked: how many have been asked for.
         annotated: whether those without annotations are done.
@@ -58,7 +58,7 @@ class _Renewal:
     """
 
     version: str
-    previous: str
+    returning: bool
     of: int
     asked: int = 0
     annotated: bool = False
@@ -78,7 +78,7 @@ class _Kept:
         told: the version that ``/setup`` told last.
         revision: the number of its current revision.
         set: the version that was set in Label Studio last.
-        previous: the one of ours that Label Studio showed before.
+        replaced: whether it took the place of another version of ours.
         renewal: what goes on.
         renewed: the version that all tasks with predictions have, as far as it can be had.
         failed: tasks that keep older predictions, since predicting them failed.
@@ -94,7 +94,7 @@ class _Kept:
     told: str = ""
     revision: int = 0
     set: str = ""
-    previous: str = ""
+    replaced: bool = False
     renewal: _Renewal | None = None
     renewed: str = ""
     failed: int = 0
@@ -284,8 +284,7 @@ class ProjectUpkeep:
             client.rename_backend(backend, version)
         if client.project(kept.number).model_version != version:
             client.set_model_version(kept.number, version)
-        shown = str(project.model_version)
-        kept.set, kept.previous = version, shown if is_ours(shown) and shown != version else kept.previous
+        kept.set, kept.replaced = version, kept.replaced or is_ours(str(project.model_version))
         log.info(
             "scores and queue of Label Studio go by the version in force", project=kept.number, model_version=version
         )
@@ -295,26 +294,25 @@ class ProjectUpkeep:
         if kept.renewed == version and not (kept.failed and kept.again <= monotonic()):
             return
         count = self._outdated(client, kept.number, version)
-        previous = kept.previous if kept.previous != version else ""
-        if previous:
+        if kept.replaced:
             count += client.tasks_with_others(kept.number, version, after=0, count=1)[1]
         if count:
             log.info("renewing older predictions", project=kept.number, tasks=count, model_version=version)
-            kept.renewal = _Renewal(version, previous, count)
+            kept.renewal = _Renewal(version, kept.replaced, count)
         else:
             kept.renewal, kept.renewed = None, version
-        kept.failed = 0
+        kept.failed, kept.replaced = 0, False
 
     def _renew(self, client: StudioClient, kept: _Kept, renewal: _Renewal) -> str:
         """Do a portion, and leave Label Studio alone for as long as that took."""
         began = monotonic()
-        tasks = self._show_again(client, kept, renewal) if renewal.previous else self._ask_again(client, kept, renewal)
+        tasks = self._show_again(client, kept, renewal) if renewal.returning else self._ask_again(client, kept, renewal)
         renewal.asked += len(tasks)
         if tasks:
             renewal.after = max(tasks)
             renewal.due = 2 * monotonic() - began
-        elif renewal.previous:
-            renewal.previous, renewal.after = "", 0
+        elif renewal.returning:
+            renewal.returning, renewal.after = False, 0
         elif not renewal.annotated:
             renewal.annotated, renewal.after = True, 0
         else:

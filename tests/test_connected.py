@@ -86,7 +86,7 @@ def test_sampling_is_a_hint() -> None:
     _, hint = diagnose(connection(sampling="Sequential sampling"), VERSION, keeps=True)
     assert hint.ok
     assert "sequential sampling" in hint.sentence
-    assert "/api/projects/7" in hint.sentence
+    assert "order the data manager by prediction score" in hint.sentence
 
 
 def test_passwords_in_addresses_are_not_shown() -> None:

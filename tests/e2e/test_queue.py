@@ -379,3 +379,28 @@ def test_missing_webhook_is_named(queue: Queue) -> None:
     assert f"Project {queue.project} has no active webhook {address}" in queue.prelabel("doctor", status=1)
     queue.label_studio.api("POST", "/api/webhooks/", json={"project": queue.project, "url": address})
     wait_until(lambda: queue.faults() == [])
+
+
+def test_model_with_a_password_keeps_it(label_studio: LabelStudio, start_prelabel: StartPrelabel) -> None:
+    """Label Studio tries the connection when a model is renamed, with what it is given; Prelabel does not know what it has."""
+    login = {"BASIC_AUTH_USER": "ada", "BASIC_AUTH_PASS": "a-secret"}
+    server = start_prelabel(PRELABEL_MODEL="demo", PRELABEL_KEEP_PROJECTS_CURRENT="true", **login)
+    project = label_studio.create_project(config("Kite"), title="Behind a password")
+    label_studio.connect(
+        project, server.url, auth_method="BASIC_AUTH", basic_auth_user="ada", basic_auth_pass=login["BASIC_AUTH_PASS"]
+    )
+    version = label_studio.api("GET", f"/api/ml?project={project}")[0]["model_version"]
+    wait_until(lambda: label_studio.api("GET", f"/api/projects/{project}")["model_version"] == version)
+    (backend,) = label_studio.api("GET", f"/api/ml?project={project}")
+    assert (backend["title"], backend["state"], backend["basic_auth_pass_is_set"]) == (version, "CO", True)
+    server.stop()
+
+
+def test_setting_turns_it_off(label_studio: LabelStudio, start_prelabel: StartPrelabel) -> None:
+    """Nothing is changed then, and the status page says what would be."""
+    server = start_prelabel(PRELABEL_MODEL="demo", PRELABEL_KEEP_PROJECTS_CURRENT="false")
+    project = label_studio.create_project(config("Kite"), title="Left alone")
+    label_studio.connect(project, server.url)
+    wait_until(lambda: "PRELABEL_KEEP_PROJECTS_CURRENT=true" in str(server.status(project)["upkeep"]["findings"]))
+    assert label_studio.api("GET", f"/api/projects/{project}")["model_version"] == "Prelabel"
+    server.stop()
