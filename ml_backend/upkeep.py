@@ -88,7 +88,7 @@ class _Kept:
     """
 
     number: int
-    due: float = 0
+    due: float = float("inf")
     looked: float = -LEAST_SECONDS
     tries: int = 0
     told: str = ""
@@ -195,7 +195,7 @@ class ProjectUpkeep:
 
     def _work(self) -> None:
         assert self._client is not None  # noqa: S101 - the thread starts only with one
-        unknown = _Kept(0)  # stands for the projects that have not called yet
+        unknown = _Kept(0, due=0)  # stands for the projects that have not called yet
         while not self._ended.wait(TICK_SECONDS):
             if not self._found and unknown.due <= monotonic():
                 self._look(unknown, self._find)
@@ -238,7 +238,7 @@ class ProjectUpkeep:
         """Look for projects that go by a version of ours: with a new detector, their predictions are older ones."""
         for project in client.newest_projects(NEWEST):
             if is_ours(str(project.model_version)):
-                self._of(project.id)
+                self._of(project.id).hurry()
         self._found = True
         return ""
 
@@ -266,6 +266,8 @@ class ProjectUpkeep:
     def _version_in_force(self, project: Any) -> str | None:
         """Return the version of predictions under a project's label config; None where that cannot be served."""
         assert self._loop is not None  # noqa: S101 - the thread starts only with one
+        if self._ended.is_set():
+            return None
         deciding = self._policies.decide(str(project.label_config), str(project.id))
         try:
             return self._policies.version_of(asyncio.run_coroutine_threadsafe(deciding, self._loop).result(30))
