@@ -51,7 +51,7 @@ class Connection:
         )
 
     def chosen(self, version: str) -> str:
-        """Return the model version that somebody chose in Label Studio in place of ours, or nothing.
+        """Return the model version that somebody chose in Label Studio in place of ours, or an import set, or nothing.
 
         It is no choice where the field is empty, has the version already, or the title of our model, as Label Studio sets it by itself.
         """
@@ -102,8 +102,8 @@ def _version_faults(connection: Connection, version: str, name: str, *, keeps: b
         yield f'{name} shows no predictions: turn on "Use predictions to prelabel tasks" in Settings, Annotation.'
     elif connection.chosen(version):
         yield (
-            f'{name}: somebody chose the model version "{shown}", and Prelabel leaves that alone. Predictions have version {version}, so '
-            f'neither the score column nor the queue goes by them: choose "{title}" in Settings, Annotation, Prelabeling.'
+            f'{name}: its model version "{shown}" was chosen in Label Studio, or set by an import, and Prelabel leaves it alone. Predictions '
+            f'have {version}, so neither the score column nor the queue goes by them: choose "{title}" in Settings, Annotation, Prelabeling.'
         )
     elif project.model_version != version or title != version:
         remedy = (

@@ -40,7 +40,7 @@ def connection(
         pytest.param(connection(), [], id="all is well"),
         pytest.param(connection("Prelabel", (("Prelabel", VERSION),)), ["neither"], id="the name that a person typed"),
         pytest.param(connection(None), ["neither"], id="Label Studio forgets it with deleted predictions"),
-        pytest.param(connection(OLD), [f'chose the model version "{OLD}"'], id="somebody chose older predictions"),
+        pytest.param(connection(OLD), [f'"{OLD}" was chosen'], id="somebody chose older predictions"),
         pytest.param(connection("", show_collab_predictions=False), ["shows no predictions"], id="turned off"),
         pytest.param(
             connection(backends=((OLD, OLD),)), ["no model that tells it"], id="the model tells another version"

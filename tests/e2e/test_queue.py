@@ -357,8 +357,8 @@ def test_choice_of_another_version_is_left_alone_and_named(queue: Queue) -> None
     current = queue.shown_version()
     old = next(each for each in queue.versions() if each != current)
     queue.choose(old)
-    wait_until(lambda: any("somebody chose" in fault and old in fault for fault in queue.faults()))
-    assert "somebody chose" in queue.prelabel("doctor", status=1)
+    wait_until(lambda: any(f'"{old}" was chosen' in fault for fault in queue.faults()))
+    assert f'"{old}" was chosen' in queue.prelabel("doctor", status=1)
     labels = {"label_config": config("Kite", "Box")}
     queue.label_studio.api("PATCH", f"/api/projects/{queue.project}", json=labels)
     wait_until(lambda: queue.told() != current and any(queue.told() in fault for fault in queue.faults()))
