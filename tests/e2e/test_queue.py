@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from e2e.browser import SCREENSHOTS, SHOWN, log_in
 from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from waiting import wait_until
 
 from ml_backend.demo.scenes import draw_scene, encode
@@ -174,15 +175,23 @@ class Queue:
         values = [region["value"] for region in answer["result"]]
         return sorted((each["rectanglelabels"][0], round(each["x"]), round(each["y"])) for each in values)
 
+    def row_opens(self, task: int) -> bool:
+        """Click the row of a task in the data manager, which loses clicks while it draws; tells whether the task opened."""
+        cells = [(cell, cell.bounding_box()) for cell in self.page.get_by_text(str(task), exact=True).all()]
+        ids = [cell for cell, box in cells if box and box["x"] < FIRST_COLUMN]
+        if ids:
+            ids[0].click()
+            with suppress(PlaywrightTimeoutError):
+                self.page.wait_for_url(f"**task={task}*", timeout=5_000)
+                return True
+        return False
+
     def boxes_by_every_way(self, task: int) -> dict[str, Boxes]:
         """Open a task by its row, by a link, and by the label stream, which begins with the locked one; gives the boxes shown."""
         count = len(self.boxes_in_force(task))
         shown = {}
         self.open_manager()
-        cells = self.page.get_by_text(str(task), exact=True)
-        cells.first.wait_for()
-        boxes = [(cell, cell.bounding_box()) for cell in cells.all()]
-        next(cell for cell, box in boxes if box and box["x"] < FIRST_COLUMN).click()
+        wait_until(lambda: self.row_opens(task))
         shown["row"] = self.boxes_shown(task, count)
         self.page.goto("about:blank")
         self.page.goto(f"{self.label_studio.url}/projects/{self.project}/data?task={task}")
