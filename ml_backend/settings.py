@@ -296,6 +296,13 @@ class Settings(BaseModel):
         description="the share of pictures, from 0 to 1, that are answered without boxes, so that `prelabel report` can tell whether boxes bias people",
     )
 
+    keep_projects_current: bool = Field(
+        True,
+        validation_alias="PRELABEL_KEEP_PROJECTS_CURRENT",
+        description="whether Prelabel keeps model versions and stored predictions of its projects current in Label Studio, with "
+        "LABEL_STUDIO_API_KEY: true or false",
+    )
+
     @model_validator(mode="after")
     def _credentials_come_in_pairs(self) -> Self:
         if (self.basic_auth_user is None) != (self.basic_auth_pass is None):

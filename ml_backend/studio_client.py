@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can start again
 PAGE = 100  # tasks
+RETRIEVE_SECONDS = 120  # Label Studio itself waits 100 for predictions
 NO_CLIENT = "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)"
 
 
@@ -76,6 +77,115 @@ class StudioClient:
             if len(page) < PAGE:
                 return
             first = page[-1]["id"] + 1
+
+    def newest_projects(self, count: int) -> list[Any]:
+        """Return the newest projects that the token may see, at most 100 of them, with ``id`` and ``model_version``."""
+        listed = partial(self.sdk.projects.list, page_size=count, ordering="-id", include="id,model_version")
+        return self.ask("the list of projects", lambda: list(islice(listed(), count)))
+
+    def backends(self, project: int) -> list[Any]:
+        """Return the models of a project, the one that Label Studio asks for predictions first.
+
+        Label Studio calls ``/health`` and ``/setup`` of each before it answers.
+        """
+        return self.ask(f"the models of project {project}", lambda: self.sdk.ml.list(project=project))
+
+    def webhooks(self, project: int) -> list[Any]:
+        """Return the webhooks of a project, and those of its whole organization."""
+        every = self.ask("the list of webhooks", self.sdk.webhooks.list)
+        return [webhook for webhook in every if webhook.project in (project, None)]
+
+    def rename_backend(self, backend: Any, title: str) -> None:
+        """Give a model another title. Label Studio moves the project's ``model_version`` along where the two were equal."""
+        # Label Studio tries the connection with the fields of this request alone. It takes an empty password for the one it has.
+        secured = backend.auth_method == "BASIC_AUTH"
+        login = {"auth_method": "BASIC_AUTH", "basic_auth_user": backend.basic_auth_user, "basic_auth_pass": ""}
+        fields = {"title": title, "url": backend.url, "project": backend.project, **(login if secured else {})}
+        self.ask(f"the new title of model {backend.id}", lambda: self.sdk.ml.update(backend.id, **fields))
+
+    def set_model_version(self, project: int, version: str) -> None:
+        """Let a project use the predictions of a version: the title of one of its models, or stored with predictions."""
+        self.ask(
+            f"the model version of project {project}", lambda: self.sdk.projects.update(project, model_version=version)
+        )
+
+    def outdated_tasks(
+        self, project: int, version: str, *, annotated: bool, after: int, count: int
+    ) -> tuple[dict[int, set[str]], int]:
+        """Return tasks that have predictions of versions as Prelabel writes them (with ``@``), but none of a certain one.
+
+        Args:
+            project: its id.
+            version: the ``model_version`` that they lack.
+            annotated: those with annotations, or those without.
+            after: only ids above this one.
+            count: of tasks to return, at most.
+
+        Returns:
+            The versions that each has, or the first of many, by id, ascending; and the number of all such tasks.
+        """
+        return self._versions(
+            project,
+            [
+                _condition("id", "greater", after),
+                _condition("predictions_model_versions", "contains", ["@"], kind="List"),
+                _condition("total_annotations", "greater" if annotated else "equal", 0),
+                _condition("predictions_model_versions", "not_contains", [version], kind="List"),
+            ],
+            count,
+        )
+
+    def tasks_with_others(
+        self, project: int, version: str, *, after: int, count: int
+    ) -> tuple[dict[int, set[str]], int]:
+        """Return tasks that have a prediction of a version and further ones; arguments and result as of :meth:`outdated_tasks`."""
+        return self._versions(
+            project,
+            [
+                _condition("id", "greater", after),
+                _condition("predictions_model_versions", "contains", [version], kind="List"),
+                _condition("total_predictions", "greater", 1),
+            ],
+            count,
+        )
+
+    def _versions(self, project: int, conditions: list[dict[str, Any]], count: int) -> tuple[dict[int, set[str]], int]:
+        query = json.dumps({"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]})
+        list_page = partial(self.sdk.tasks.list, project=project, fields="task_only", page_size=count, query=query)
+
+        def read() -> tuple[dict[int, set[str]], int]:
+            page = list_page()
+            tasks = {
+                int(task.id): {each.strip() for each in str(task.predictions_model_versions).split(",")}
+                for task in page.items or []
+            }
+            return tasks, int(page.response.total)
+
+        return self.ask(f"the tasks of project {project}", read)
+
+    def add_predictions(self, project: int, rows: list[dict[str, Any]]) -> int:
+        """Add predictions, each with the id of its ``task``, in one request; gives how many were taken.
+
+        Raises:
+            UncertainError: no answer came.
+        """
+        answer = self.change(
+            f"predictions for project {project}",
+            lambda: self.sdk.projects.import_predictions(project, request=rows, request_options={"max_retries": 0}),
+        )
+        return int(answer.created or 0)
+
+    def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
+        """Let Label Studio ask its model about tasks that lack the version which ``/setup`` tells."""
+        self.ask(
+            f"predictions for project {project}",
+            lambda: self.sdk.actions.create(
+                id="retrieve_tasks_predictions",
+                project=project,
+                selected_items={"all": False, "included": list(tasks)},
+                request_options={"timeout_in_seconds": RETRIEVE_SECONDS},
+            ),
+        )
 
     def tasks_by_id(self, project: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Return those of at most :data:`PAGE` tasks that there are, whole."""
@@ -138,6 +248,6 @@ class StudioClient:
         )
 
 
-def _condition(name: str, operator: str, value: int) -> dict[str, Any]:
+def _condition(name: str, operator: str, value: object, kind: str = "Number") -> dict[str, Any]:
     """Return a filter of Label Studio's data manager."""
-    return {"filter": f"filter:tasks:{name}", "operator": operator, "value": value, "type": "Number"}
+    return {"filter": f"filter:tasks:{name}", "operator": operator, "value": value, "type": kind}

@@ -113,13 +113,10 @@ class Studio(StudioClient):
         """
         if not rows:
             return
-        answer = self.change(
-            f"predictions for project {project}",
-            lambda: self.sdk.projects.import_predictions(project, request=rows, request_options=_ONCE),
-        )
-        if answer.created != len(rows):
+        taken = self.add_predictions(project, rows)
+        if taken != len(rows):
             raise BootstrapError(
-                f"Label Studio at {self.url} took {answer.created} of {len(rows)} predictions for project {project} and passed over the rest; "
+                f"Label Studio at {self.url} took {taken} of {len(rows)} predictions for project {project} and passed over the rest; "
                 "does its label config differ from that of this job?"
             )
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from ml_backend.cli.common import Model, app, load_detector, out, plain_errors
-from ml_backend.errors import CacheError, DetectorLoadError, FeedbackError
+from ml_backend.cli.common import Model, app, err, load_detector, out, plain_errors
+from ml_backend.errors import CacheError, DetectorLoadError, FeedbackError, LabelStudioError
 from ml_backend.images import Finding, ImageFetcher, LabelStudios
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
@@ -83,6 +83,8 @@ def doctor(model: Model = None) -> None:
             asyncio.run(_check_cache(settings)),
             _check_corrections(settings),
         ]
+        if findings[0].ok:
+            findings += _check_projects(settings)
         try:
             detector = load_detector(settings)
             findings.append(Finding(ok=True, sentence=f"The detector {detector.name} is loaded and warm."))
@@ -109,6 +111,17 @@ def _check_corrections(settings: Settings) -> Finding:
         return Finding(
             ok=True, sentence=f"Corrections are kept in {database.place}; {waiting} events wait to be judged."
         )
+
+
+def _check_projects(settings: Settings) -> list[Finding]:
+    from ml_backend.connected import survey
+    from ml_backend.studio_client import StudioClient
+
+    try:
+        with err.status("asking Label Studio for projects and their models"):
+            return survey(StudioClient(settings, pauses=()), keeps=settings.keep_projects_current)
+    except LabelStudioError as error:
+        return [Finding(ok=False, sentence=f"Projects cannot be checked: {error}.")]
 
 
 async def _check_label_studio(settings: Settings) -> Finding:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 START_TRAINING = "START_TRAINING"
+PROJECT_UPDATED = "PROJECT_UPDATED"
 
 # What each event is about: those that are known and not here say nothing about annotations.
 ANNOTATED = {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"}
@@ -19,7 +20,7 @@ KNOWN_ACTIONS = ANNOTATED | {
     "ANNOTATIONS_DELETED",
     "TASKS_CREATED",
     "TASKS_DELETED",
-    "PROJECT_UPDATED",
+    PROJECT_UPDATED,
     "PROJECT_CREATED",
     "PROJECT_DELETED",
     "LABEL_LINK_CREATED",
@@ -97,7 +98,7 @@ def read_event(body: bytes, *, trusted: bool) -> Event:
             return Event(UNKNOWN)
         about = _numbered(read.project)
         project = _id(about.id) or _id(read.project) or 0
-        if action == "PROJECT_UPDATED":
+        if action == PROJECT_UPDATED:
             hints: list[Hint] = [Hint("project", project, project, _payload(about=about) if trusted else b"")]
         else:
             hints = list(_hints(action, project, read, about, trusted=trusted))

@@ -22,6 +22,7 @@ from ml_backend.server.routes import router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.server.service import Service
 from ml_backend.settings import Settings
+from ml_backend.upkeep import ProjectUpkeep
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,10 @@ async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Serv
         await stack.enter_async_context(listener.listening())
         trainer = Trainer(settings, listener, revisions)
         stack.push_async_callback(trainer.close)
-        yield Service(settings, pipeline, revisions, listener, trainer, start_warnings=settings.warnings())
+        upkeep = ProjectUpkeep(settings, pipeline.policies, revisions)
+        stack.push_async_callback(upkeep.close)
+        upkeep.start()
+        yield Service(settings, pipeline, revisions, listener, trainer, upkeep, start_warnings=settings.warnings())
 
 
 async def _probe(pipeline: Pipeline) -> None:

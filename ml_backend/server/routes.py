@@ -81,6 +81,7 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
         policy = await policies.decide(body.label_config, name)
         status.model_version = policies.version_of(policy)
         status.config_warnings, status.config_problem = policy.warnings, ""
+        service.upkeep.called(project, status.model_version)
     except LabelConfigError as error:
         # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
         if status.config_problem != str(error):  # Label Studio asks before each prediction
@@ -194,6 +195,7 @@ async def metrics(service: ServiceOf) -> Response:
 async def show_status(request: Request, service: ServiceOf) -> Response:
     """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
     detector = service.pipeline.detector
+    service.upkeep.look_again()
     label_studio = await service.pipeline.check_label_studio()
     report = {
         "version": __version__,
@@ -211,7 +213,8 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
         "events": service.events.to_json(),
         "learning": await service.listener.state() | {"set_aside": service.set_aside()},
         "projects": {
-            name: status | {"revision": _revision(service, name)} for name, status in service.statuses.to_json().items()
+            name: status | {"revision": _revision(service, name), "upkeep": service.upkeep.state(name)}
+            for name, status in service.statuses.to_json().items()
         },
     }
     if "text/html" in request.headers.get("Accept", ""):

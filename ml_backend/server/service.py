@@ -11,6 +11,7 @@ from ml_backend.feedback.training import Trainer
 from ml_backend.pipeline import Pipeline
 from ml_backend.server.status import EventCounts, ProjectStatuses
 from ml_backend.settings import Settings
+from ml_backend.upkeep import ProjectUpkeep
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Service:
     revisions: CurrentRevisions
     listener: Listener
     trainer: Trainer
+    upkeep: ProjectUpkeep
     start_warnings: list[str]
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
     events: EventCounts = field(default_factory=EventCounts)

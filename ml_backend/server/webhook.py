@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from ml_backend.feedback.events import START_TRAINING
+from ml_backend.feedback.events import PROJECT_UPDATED, START_TRAINING
 from ml_backend.feedback.training import Trained
 from ml_backend.server.auth import authenticate, scheme
 from ml_backend.server.bodies import receive, require_json
@@ -37,6 +37,8 @@ async def webhook(request: Request, service: ServiceOf) -> Any:
     body = await receive(request, LARGEST_EVENT, "`prelabel feedback sync` catches up")
     event = await service.listener.take(bytes(body))
     service.events.count(event.action)
+    if event.action == PROJECT_UPDATED and event.project:
+        service.upkeep.changed(event.project)
     if event.action == START_TRAINING:
         require_json(request)
         await authenticate(request, await scheme(request))

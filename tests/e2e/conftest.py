@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, stop, wait_for
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 from ports import free_port
 from samples import stored_as
 
@@ -115,6 +116,7 @@ def start_prelabel(
             "LABEL_STUDIO_API_KEY": TOKEN,
             "PRELABEL_MODEL": material.model,
             "TFHUB_CACHE_DIR": str(models_dir),
+            "PRELABEL_KEEP_PROJECTS_CURRENT": "false",  # most tests press the buttons themselves, and count what comes of it
         }
         given = {name: value for name, value in (usual | settings).items() if value is not None}
         started.append(Prelabel(folder, port, given))
@@ -129,3 +131,18 @@ def start_prelabel(
 def prelabel(start_prelabel: StartPrelabel) -> Prelabel:
     """Give a server with the usual settings."""
     return start_prelabel()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """Give a page of headless Chromium."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail("Chromium is missing, and this test must not be skipped here")
+        pytest.skip("needs Chromium (Debian's package chromium)")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield browser.new_page(viewport={"width": 1400, "height": 840})
+        browser.close()
