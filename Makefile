@@ -3,6 +3,7 @@
 #   make demo       the main job, offline, with the demo detector (about a minute the first time, mostly downloads)
 #   make test       all tests; make test-fast leaves out those that take long
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
+#   make prelabel   any command, on the files that make serve uses: make prelabel ARGS="report --project 3"
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
 #   make bench      measurements; about half an hour
@@ -10,7 +11,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor test test-fast chromium postgres bench soak serve lint format lock clean
+.PHONY: help demo prelabel doctor test test-fast chromium postgres bench soak serve lint format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -24,13 +25,17 @@ export PRELABEL_CACHE_FILE ?= $(CURDIR)/.cache/cache.sqlite3
 export PRELABEL_DATABASE_URL ?= sqlite:///$(CURDIR)/data/feedback.sqlite3
 
 help:
-	@sed -n '3,10s/^#   //p' Makefile
+	@sed -n '3,11s/^#   //p' Makefile
 
 demo: .venv/ready
 	$(BIN)/prelabel demo --out build/demo
 
 serve: .venv/ready
 	$(BIN)/prelabel serve
+
+# Without these, a command uses the user's own folders: another database, and detectors downloaded once more.
+prelabel: .venv/ready
+	@$(BIN)/prelabel $(ARGS)
 
 doctor: .venv/ready
 	$(BIN)/prelabel doctor

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, annotation, box, seen
 from samples import BALLOON_CONFIG, detections_of
+from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
 from ml_backend.cli import app, common
@@ -317,6 +318,24 @@ def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, command: Sequence[s
     """Status 2, no trace, and no database made for it."""
     assert re.search(words, one_sentence(run(*command, "--project", 3)))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["never written", "of other projects alone"])
+@pytest.mark.parametrize("command", ["report", "calibrate"])
+def test_database_that_knows_nothing_of_a_project_is_named(
+    run: Run, command: str, others: bool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service may keep corrections in another one. The setting that chooses it is named; passwords are not."""
+    url = make_url(database_url)
+    if url.host:
+        url = url.set(password="hunter2")
+    monkeypatch.setenv("PRELABEL_DATABASE_URL", url.render_as_string(hide_password=False))
+    if others:
+        keep()
+    said = one_sentence(run(command, "--project", 4))
+    assert f"{url.host or ''}/{url.database} has none" in said.replace(f":{url.port}", "")
+    assert "set PRELABEL_DATABASE_URL to the database" in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("command", [["report"], ["calibrate"], ["report", "--json"]], ids=" ".join)

@@ -1,6 +1,9 @@
 """The documentation tells the truth about the code."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,32 @@ def test_commands_that_the_readme_shows_exist() -> None:
         assert all(option in usage for option in re.findall(r"--\w+", options))
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake (demo|test|serve|\w+-\w+)\b", readme)) <= targets
+
+
+def make(*arguments: str) -> list[str]:
+    """Return the lines that make prints in the checkout, with no setting of Prelabel's in the environment."""
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
+    command = [str(shutil.which("make")), "--silent", "--no-print-directory", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_make_help_shows_every_target_that_the_makefile_describes() -> None:
+    """It prints a range of the Makefile's first lines."""
+    assert make("help") == re.findall(r"^#   (make .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> None:
+    """A report reads the corrections that the service keeps, and no detector is downloaded twice."""
+    command = tmp_path / "prelabel"
+    command.write_text('#!/bin/sh\necho "$@"\necho "$PRELABEL_DATABASE_URL $TFHUB_CACHE_DIR $PRELABEL_CACHE_FILE"\n')
+    command.chmod(0o755)
+    served, reported = (
+        make("--old-file=.venv/ready", f"BIN={tmp_path}", *target)
+        for target in (["serve"], ["prelabel", "ARGS=report --project 3 --html 'a page.html'"])
+    )
+    assert (served[0], reported[0]) == ("serve", "report --project 3 --html a page.html")
+    assert served[1] == reported[1]
+    assert f"sqlite:///{ROOT / 'data' / 'feedback.sqlite3'}" in served[1]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "label_config").glob("*.xml")), ids=lambda path: path.name)

@@ -16,11 +16,13 @@ class Item:
     """One task-to-be.
 
     Attributes:
-        key: what names it in its source for good; two items of one key are one.
+        key: what names it in its source for good.
         task: the task as it is written out: its ``data``, and whatever else the source has of it.
         file: the picture on this machine, where the task's data names it as Label Studio will.
         left: why it is left alone, or nothing.
         stamp: changes when its pictures may have changed.
+        variant: tells items of one key apart, which the journal numbers in the order of the source; two of one key and variant are one.
+            Journals of older versions have it as the key.
     """
 
     key: bytes
@@ -28,6 +30,7 @@ class Item:
     file: Path | None = None
     left: str = ""
     stamp: str = ""
+    variant: bytes = b""
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ml_backend.bootstrap.destinations import Destination
 from ml_backend.bootstrap.items import Found, Keep, Outcome, Predicted, PredictedPicture
-from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, blocks
+from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, Surveyed, blocks
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import recorded, remove_superseded
 from ml_backend.bootstrap.sources import Inputs
@@ -33,8 +33,8 @@ class Engine(Protocol):
 class Reporter(Protocol):
     """Is told how a job goes."""
 
-    def surveyed(self, counts: Counts, repeated: int) -> None:
-        """The source has been gone through; some items may have been named more than once."""
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
+        """The source has been gone through."""
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:
         """Items have been looked at, and that is in the journal."""
@@ -75,10 +75,14 @@ class Job:
     reporter: Reporter
     audit_fraction: float = 0
 
-    def survey(self) -> None:
-        """Take in the source: all of it the first time, and what is new or has changed later."""
-        repeated = self.journal.survey(self.inputs.items(), sort=self.inputs.sort)
-        self.reporter.surveyed(self.journal.counts(), repeated)
+    def survey(self, *, leave_out_missing: bool = False) -> None:
+        """Take in the source: all of it the first time, and what is new or has changed later.
+
+        Args:
+            leave_out_missing: take out the items that the source does not name any more.
+        """
+        surveyed = self.journal.survey(self.inputs.items(), sort=self.inputs.sort, leave_out_missing=leave_out_missing)
+        self.reporter.surveyed(self.journal.counts(), surveyed)
 
     def examine(self, engine: Engine) -> None:
         """Look at everything that has not been looked at."""

@@ -31,9 +31,10 @@ BLOCK = 500  # items that are read at once
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS found (
-    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, remains TEXT NOT NULL,
-    stamp TEXT NOT NULL);
+DROP TABLE IF EXISTS found;
+CREATE TABLE found (
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL, variant BLOB NOT NULL DEFAULT x'', task TEXT NOT NULL, file BLOB,
+    remains TEXT NOT NULL, stamp TEXT NOT NULL, UNIQUE (key, variant));
 CREATE TABLE IF NOT EXISTS items (
     position INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, remains TEXT NOT NULL,
     stamp TEXT NOT NULL, looks TEXT, reason TEXT, code TEXT);
@@ -59,6 +60,21 @@ class Counts:
     def total(self) -> int:
         """All of them."""
         return self.pending + self.done + self.failed + self.left
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """How a source differs from what the journal has.
+
+    Attributes:
+        repeated: items that named one that the survey had already.
+        missing: items that are kept although the source does not name them any more.
+        left_out: items that were taken out because the source does not name them any more.
+    """
+
+    repeated: int = 0
+    missing: int = 0
+    left_out: int = 0
 
 
 class Journal:
@@ -145,8 +161,8 @@ class Journal:
     def _remember(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    def survey(self, items: Iterable[Item], *, sort: bool) -> int:
-        """Take in the items of a source; gives how many of them named one that this survey had already.
+    def survey(self, items: Iterable[Item], *, sort: bool, leave_out_missing: bool = False) -> Surveyed:
+        """Take in the items of a source.
 
         New items come after those that are known; of known ones, task and reason to be left alone are renewed, and whatever has another
         stamp is to be looked at again. A survey that is broken off changes nothing. What is sorted is sorted on disk.
@@ -154,16 +170,23 @@ class Journal:
         Args:
             items: of the source.
             sort: by key, where the source gives them in no order of its own.
+            leave_out_missing: take out the items that the source does not name any more, whatever was found in them.
         """
         repeated = 0
         with self._explained():
             self._db.execute("DELETE FROM found")
         for block in blocks(items, BLOCK):
             with self._transaction():
-                rows = [(each.key, json.dumps(each.task), _path(each), each.left, each.stamp) for each in block]
-                insert = "INSERT OR IGNORE INTO found (key, task, file, remains, stamp) VALUES (?, ?, ?, ?, ?)"
+                rows = [
+                    (each.key, each.variant, json.dumps(each.task), _path(each), each.left, each.stamp)
+                    for each in block
+                ]
+                insert = (
+                    "INSERT OR IGNORE INTO found (key, variant, task, file, remains, stamp) VALUES (?, ?, ?, ?, ?, ?)"
+                )
                 repeated += len(rows) - self._db.executemany(insert, rows).rowcount
         with self._transaction():
+            self._name_found()
             self._db.execute(
                 "INSERT INTO items (key, task, file, remains, stamp) SELECT key, task, file, remains, stamp FROM found WHERE true "  # noqa: S608 - one of two words
                 f"ORDER BY {'key' if sort else 'number'} "
@@ -175,9 +198,25 @@ class Journal:
                 (ANNOTATED,),
             )
             # What never gave anything and is not there any more cannot be mended either.
-            self._db.execute("DELETE FROM items WHERE looks IS NULL AND key NOT IN (SELECT key FROM found)")
+            missing = "FROM items WHERE key NOT IN (SELECT key FROM found)"
+            self._db.execute(f"DELETE {missing} AND looks IS NULL")
+            left_out = self._db.execute(f"DELETE {missing}").rowcount if leave_out_missing else 0
+            ((kept,),) = self._db.execute(f"SELECT COUNT(*) {missing}")
             self._db.execute("DELETE FROM found")
-        return repeated
+        return Surveyed(repeated, kept, left_out)
+
+    def _name_found(self) -> None:
+        """Number items that share a key, from the second one on. Items that older versions named by the variant get the key of now."""
+        self._db.execute(
+            "UPDATE found SET key = CAST(found.key || '-' || place AS BLOB) FROM ("
+            "SELECT number AS other, ROW_NUMBER() OVER (PARTITION BY key ORDER BY number) AS place FROM found WHERE variant <> x'') "
+            "WHERE number = other AND place > 1"
+        )
+        self._db.execute(
+            "UPDATE OR IGNORE items SET key = named.key FROM ("
+            "SELECT variant, key, MIN(number) FROM found WHERE variant <> x'' GROUP BY variant) AS named "
+            "WHERE items.key = named.variant AND items.key NOT IN (SELECT key FROM found)"
+        )
 
     def counts(self) -> Counts:
         """Return how many items there are, by what became of them."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typing_extensions import override
 
 from ml_backend.bootstrap.items import Look, Outcome
-from ml_backend.bootstrap.journal import Counts
+from ml_backend.bootstrap.journal import Counts, Surveyed
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.labels import Policy, label_of
@@ -107,7 +107,7 @@ class Quiet:
         self.tally = tally
         self.pending = 0
 
-    def surveyed(self, counts: Counts, repeated: int) -> None:
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
         """Take in how much there is in the source."""
 
     @contextmanager
@@ -145,8 +145,8 @@ class Lines(Quiet):
         self._told = 0.0
 
     @override
-    def surveyed(self, counts: Counts, repeated: int) -> None:
-        _tell("surveyed", **asdict(counts), repeated=repeated)
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
+        _tell("surveyed", **asdict(counts), **asdict(surveyed))
 
     @override
     def examined(self, outcomes: Sequence[Outcome]) -> None:
@@ -212,12 +212,17 @@ class Watched(Quiet):
         )
 
     @override
-    def surveyed(self, counts: Counts, repeated: int) -> None:
-        known = {"done before": counts.done, "failed before": counts.failed, "left alone": counts.left}
-        parts = [f"{counts.total:,} in the source", *(f"{number:,} {what}" for what, number in known.items() if number)]
-        if repeated:
-            parts.append(f"{repeated:,} named more than once, which count once")
-        self.note(", ".join(parts))
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
+        numbers = {
+            "done before": counts.done,
+            "failed before": counts.failed,
+            "left alone": counts.left,
+            "named more than once, which count once": surveyed.repeated,
+            "not in the source any more, which stay in the outputs (--leave-out-missing takes them out)": surveyed.missing,
+            "not in the source any more, which are left out": surveyed.left_out,
+        }
+        parts = [f"{counts.total - surveyed.missing:,} in the source"]
+        self.note(", ".join(parts + [f"{number:,} {what}" for what, number in numbers.items() if number]))
 
     @override
     @contextmanager

@@ -56,6 +56,7 @@ class Request:
     chunk: int = 0
     dry_run: int = 0
     retry_failures: bool = False
+    leave_out_missing: bool = False
     include_annotated: bool = False
     refresh_stale: bool = False
     title: str = "Prelabel"
@@ -122,7 +123,7 @@ class Run:
             detector = load()
             job, rule = self._job(journal, detector, report_to)
             try:
-                job.survey()
+                job.survey(leave_out_missing=request.leave_out_missing)
                 pending = journal.counts().pending
                 if request.dry_run:
                     journal.keep_only(request.dry_run)

@@ -62,6 +62,13 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try those again, too, that failed before.")
     ] = False,
+    leave_out_missing: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-missing",
+            help="Leave out of the outputs what the source had before and has no more. A project keeps the tasks that it has got.",
+        ),
+    ] = False,
     include_annotated: Annotated[
         bool,
         typer.Option("--include-annotated", help="Predict tasks that have annotations too; those stay as they are."),
@@ -110,6 +117,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             chunk=chunk,
             dry_run=dry_run,
             retry_failures=retry_failures,
+            leave_out_missing=leave_out_missing,
             include_annotated=include_annotated,
             refresh_stale=refresh_stale,
             title=title,

@@ -90,7 +90,7 @@ def report(
         from ml_backend.labels import NOTHING_LEARNED, Policy
 
         with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
-            about = get_project(connection, project)
+            about = get_project(connection, project, database.place)
             past = history(connection, project)
             detector = detector_of(connection)
             policy = Policy.from_label_config(

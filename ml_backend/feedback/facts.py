@@ -203,8 +203,13 @@ def config_at(configs: Sequence[tuple[float, str]], updated_at: str) -> str:
     return next((config for since, config in reversed(configs) if since <= moment), configs[0][1])
 
 
-def get_project(connection: Connection | None, number: int) -> Project:
+def get_project(connection: Connection | None, number: int, place: str) -> Project:
     """Return a project.
+
+    Args:
+        connection: to read with, or None where nothing was ever written.
+        number: id of the project.
+        place: of the database, for the error: people may have meant another one.
 
     Raises:
         FeedbackError: nothing is known of it.
@@ -214,8 +219,8 @@ def get_project(connection: Connection | None, number: int) -> Project:
         row = connection.execute(select(projects).where(projects.c.id == number)).mappings().first()
     if row is None:
         raise FeedbackError(
-            f"no annotation of project {number} has come in: connect Prelabel to it in Label Studio, or run "
-            f"`prelabel feedback sync --project {number}`"
+            f"no annotation of project {number} has come in: the database {place} has none; connect Prelabel to it in Label Studio, run "
+            f"`prelabel feedback sync --project {number}`, or set PRELABEL_DATABASE_URL to the database that has its annotations"
         )
     return Project(row["id"], row["title"], row["label_config"])
 

@@ -90,7 +90,7 @@ def learn(database: Database, settings: Settings, number: int, target: float | N
         return target or control.target_precision or settings.target_precision
 
     with database.reading() as connection:
-        project = get_project(connection, number)
+        project = get_project(connection, number, database.place)
         past = history(connection, number)
         current = past[-1] if past else None
         detector = detector_of(connection)

@@ -199,7 +199,8 @@ class Settler:
             with self._database.reading() as connection:
                 if connection is None:
                     raise FeedbackError("the database is gone")
-                before = self._judge.before(connection, get_project(connection, each.project), [each.object])
+                project = get_project(connection, each.project, self._database.place)
+                before = self._judge.before(connection, project, [each.object])
             return before, outdated_task(each.object, before)
 
         before, task = await asyncio.to_thread(read)

@@ -21,7 +21,7 @@ from ml_backend.bootstrap.destinations.tasks_json import TasksJson
 from ml_backend.bootstrap.destinations.yolo import Yolo
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Job, JobPredictions
-from ml_backend.bootstrap.journal import Counts
+from ml_backend.bootstrap.journal import Counts, Surveyed
 from ml_backend.labels import parse_label_config
 from ml_backend.policies import withheld
 from ml_backend.settings import Settings
@@ -41,7 +41,7 @@ class Told:
         """Take a sentence."""
         self.sentences.append(sentence)
 
-    def surveyed(self, counts: Counts, repeated: int) -> None:
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
         """Say nothing."""
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:

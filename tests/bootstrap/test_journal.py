@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,15 +13,25 @@ from bootstrap_jobs import balloon, item, look, looked_at, nothing
 from samples import detections_of
 
 from ml_backend.bootstrap.items import Failure, Item, Look, Outcome
-from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, blocks
+from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, Surveyed, blocks
 from ml_backend.errors import BootstrapError
 
 GONE = Failure("not there", "image_not_fetched")
 
 
-def survey(journal: Journal, *names: str, sort: bool = False) -> int:
+def survey(journal: Journal, *names: str, sort: bool = False) -> Surveyed:
     """Take in items by their names."""
     return journal.survey(map(item, names), sort=sort)
+
+
+def row(name: str, note: str) -> Item:
+    """Return an item of a table with two columns: its image is its key."""
+    return Item(name.encode(), {"data": {"image": name, "note": note}}, variant=f"{name} {note}".encode())
+
+
+def notes(journal: Journal) -> list[str]:
+    """Return what the second column says of the rows that are done, in order."""
+    return [found.item.task["data"]["note"] for found in journal.done()]
 
 
 def pending(journal: Journal) -> list[str]:
@@ -51,14 +62,14 @@ def record_all(journal: Journal) -> None:
 )
 def test_survey_orders_items(journal: Journal, names: str, sort: bool, order: str, repeated: int) -> None:
     """Once and for all: the order of the journal is the order of everything that is written."""
-    assert survey(journal, *names.split(), sort=sort) == repeated
+    assert survey(journal, *names.split(), sort=sort) == Surveyed(repeated)
     assert pending(journal) == order.split()
 
 
 def test_repeated_key_keeps_what_came_first(journal: Journal) -> None:
     """Also where the two are far apart in the source."""
     others = (item(f"{n}") for n in range(BLOCK))
-    assert journal.survey([item("a", id=1), *others, item("a", id=2)], sort=False) == 1
+    assert journal.survey([item("a", id=1), *others, item("a", id=2)], sort=False) == Surveyed(1)
     assert next(journal.pending()).item.task["id"] == 1
 
 
@@ -73,7 +84,7 @@ def test_order_of_thousands(journal: Journal) -> None:
 def test_new_items_come_after_those_that_are_known(journal: Journal, sort: bool) -> None:
     """So that nothing that was written before moves."""
     survey(journal, "b", "d")
-    assert survey(journal, "a", "b", "c", "d", sort=sort) == 0
+    assert survey(journal, "a", "b", "c", "d", sort=sort) == Surveyed()
     assert pending(journal) == ["b", "d", "a", "c"]
 
 
@@ -81,13 +92,81 @@ def test_what_the_source_has_no_more(journal: Journal) -> None:
     """What was found in it stays; where nothing was, it is forgotten, and nothing takes its place in the order."""
     survey(journal, "a", "b", "c", "d")
     journal.record([Outcome(1, {"image": [look(balloon()["image"][0])]}), Outcome(2, {}, GONE)])
-    survey(journal, "c")
+    assert survey(journal, "c") == Surveyed(missing=1)
     assert pending(journal) == ["c"]
     assert journal.counts() == Counts(pending=1, done=1, failed=0, left=0)
     survey(journal, "c", "e")
     first, second = (each.position for each in journal.pending())
     assert first == 3
     assert second > 4  # the place of what is forgotten stays empty: tasks in Label Studio are known by it
+
+
+def test_what_the_source_has_no_more_is_left_out_if_that_is_wanted(journal: Journal) -> None:
+    """Whatever was found in it; the picture stays known, so that an item that comes back costs no run of the detector."""
+    survey(journal, "a", "b", "c", "d")
+    journal.record([Outcome(1, looked_at(balloon())), Outcome(2, {}, GONE), Outcome(3, looked_at(nothing()))])
+    assert journal.survey([item("c"), item("e")], sort=False, leave_out_missing=True) == Surveyed(left_out=1)
+    assert (done(journal), pending(journal)) == (["c"], ["e"])
+    assert journal.pictures() == 2
+    assert survey(journal, "a", "c", "e") == Surveyed()
+    assert [(each.position > 4, each.item.key) for each in journal.pending()] == [(True, b"e"), (True, b"a")]
+
+
+def test_items_of_one_key_are_numbered(journal: Journal) -> None:
+    """Other variants are other items, each for good; the same variant again is the same item."""
+    first = [row("a", "1"), row("b", "1"), row("a", "2"), row("a", "1"), row("a", "3")]
+    assert journal.survey(first, sort=False) == Surveyed(repeated=1)
+    record_all(journal)
+    assert notes(journal) == ["1", "1", "2", "3"]
+    assert len(set(done(journal))) == 4
+    edited = [row("a", "one"), row("b", "1"), row("a", "2"), row("a", "three")]
+    assert journal.survey(edited, sort=False) == Surveyed()
+    assert notes(journal) == ["one", "1", "2", "three"]
+    assert pending(journal) == []
+
+
+def test_items_that_older_versions_named_are_known(journal: Journal) -> None:
+    """Their key was the variant of now. They keep their places and what was found; no two get one key."""
+    rows = [row("a", "1"), row("b", "1"), row("a", "2"), row("c", "1")]
+    former = [Item(each.variant, each.task) for each in rows]
+    journal.survey(former[:3], sort=False)
+    record_all(journal)
+    for _ in range(2):
+        assert journal.survey(reversed(rows), sort=False) == Surveyed()
+        assert [(found.position, found.item.key) for found in journal.done()] == [(1, b"a-2"), (2, b"b"), (3, b"a")]
+        assert notes(journal) == ["1", "1", "2"]
+        assert pending(journal) == ["c"]
+    journal.survey([row("a", "new"), *rows[1:]], sort=False)
+    assert notes(journal) == ["2", "1", "new"]
+
+
+def test_item_that_older_versions_merged_with_others_is_kept_by_one_of_them(journal: Journal) -> None:
+    """By the one that still has the key, else by the first of the source; the others are new."""
+    journal.survey([Item(b"one", {"data": {}}), Item(b"two", {"data": {}})], sort=False)
+    record_all(journal)
+    now = [
+        Item(key, {"data": {}}, variant=variant) for key, variant in ((b"x", b"one"), (b"y", b"one"), (b"z", b"two"))
+    ]
+    journal.survey([*now, Item(b"two", {"data": {}})], sort=False)
+    assert (done(journal), pending(journal)) == (["x", "two"], ["y", "z"])
+
+
+def test_journal_with_the_tables_of_an_older_version(tmp_path: Path) -> None:
+    """Its scratch table had no variants, and a survey that was broken off may have left rows in it."""
+    path = tmp_path / "journal"
+    with Journal(path) as journal:
+        journal.survey([Item(b"a 1", row("a", "1").task)], sort=False)
+        record_all(journal)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE found")
+        database.execute(
+            "CREATE TABLE found (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, "
+            "remains TEXT NOT NULL, stamp TEXT NOT NULL)"
+        )
+        database.execute("INSERT INTO found VALUES (1, x'00', '{}', NULL, '', '')")
+    with Journal(path) as journal:
+        assert journal.survey([row("a", "1")], sort=False) == Surveyed()
+        assert (done(journal), pending(journal)) == (["a"], [])
 
 
 def test_what_is_done_stays_done(journal: Journal) -> None:

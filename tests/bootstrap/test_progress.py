@@ -10,7 +10,7 @@ from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.bootstrap import progress
 from ml_backend.bootstrap.items import Failure, Look, Outcome
-from ml_backend.bootstrap.journal import Counts
+from ml_backend.bootstrap.journal import Counts, Surveyed
 from ml_backend.bootstrap.progress import Lines, Quiet, Tally, Watched
 from ml_backend.labels import Policy
 
@@ -37,7 +37,7 @@ def tally_of(config: str = BALLOON_CONFIG) -> Tally:
 
 def whole_run(reporter: Quiet) -> None:
     """Report everything that can be reported."""
-    reporter.surveyed(Counts(pending=5, done=1_000, failed=0, left=3), 2)
+    reporter.surveyed(Counts(pending=5, done=1_000, failed=0, left=3), Surveyed(2, missing=7))
     reporter.note("a [label] that nobody knows")
     with reporter.examining(5):
         reporter.examined(OUTCOMES)
@@ -93,7 +93,8 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = [json.loads(line) for line in printed.out.splitlines()]
     assert [each["event"] for each in events] == ["surveyed", "note", "progress", "wrote", "estimated", "ended"]
     by_name = {each.pop("event"): each for each in events}
-    assert by_name["surveyed"] == {"pending": 5, "done": 1_000, "failed": 0, "left": 3, "repeated": 2}
+    source = {"repeated": 2, "missing": 7, "left_out": 0}
+    assert by_name["surveyed"] == {"pending": 5, "done": 1_000, "failed": 0, "left": 3} | source
     assert by_name["note"] == {"text": "a [label] that nobody knows"}
     assert by_name["wrote"] == {"text": "9 tasks in tasks.json"}
     assert by_name["progress"] | {"items": 4, "failed": 1, "known": 2, "pending": 1} == by_name["progress"]
@@ -149,7 +150,8 @@ def test_what_people_read(terminal: bool) -> None:
     whole_run(reporter)
     text = written.getvalue()
     for words in (
-        "1,008 in the source, 1,000 done before, 3 left alone, 2 named more than once, which count once\n",
+        "1,001 in the source, 1,000 done before, 3 left alone, 2 named more than once, which count once, ",
+        ", 7 not in the source any more, which stay in the outputs (--leave-out-missing takes them out)\n",
         "a [label] that nobody knows\n",
         "9 tasks in tasks.json\n",
         "Kite 3, Balloon 1\n",
@@ -167,11 +169,18 @@ def test_what_people_read(terminal: bool) -> None:
 def test_nothing_to_do() -> None:
     """No bar, no figures about nothing."""
     reporter, written = watched()
-    reporter.surveyed(Counts(pending=0, done=3, failed=0, left=0), 0)
+    reporter.surveyed(Counts(pending=0, done=3, failed=0, left=0), Surveyed())
     with reporter.examining(0):
         pass
     reporter.ended(Counts(pending=0, done=3, failed=0, left=0), "")
     assert written.getvalue() == "3 in the source, 3 done before\n"
+
+
+def test_left_out() -> None:
+    """What was taken out is in no other figure."""
+    reporter, written = watched()
+    reporter.surveyed(Counts(pending=0, done=3, failed=0, left=0), Surveyed(left_out=2))
+    assert written.getvalue() == "3 in the source, 3 done before, 2 not in the source any more, which are left out\n"
 
 
 def test_nothing_found() -> None:

@@ -1,5 +1,7 @@
 """A bulk job that is killed, interrupted or run out of disk: the same command again, and nothing is lost or done twice."""
 
+import base64
+import json
 import os
 import random
 import signal
@@ -7,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bootstrap_command import draw_pictures, run, running, written
-from samples import BALLOON_CONFIG
+from samples import BALLOON_CONFIG, balloon_file, empty_file
 
 EVERYTHING = (
     "--config",
@@ -181,3 +184,50 @@ def test_source_that_changes(tmp_path: Path) -> None:
     names = [line.partition(",")[0] for line in (folder / "boxes.csv").read_text().splitlines()]
     assert names[-1] == "a-new.png"
     assert "picture-00004.png" in names
+
+
+def images_in(folder: Path) -> dict[str, list[str]]:
+    """Return the images that each output of a folder has."""
+    tasks = json.loads((folder / "tasks.json").read_text())
+    coco = json.loads((folder / "coco.json").read_text())
+    return {
+        "tasks": [task["data"]["image"] for task in tasks],
+        "coco": [image["file_name"] for image in coco["images"]],
+        "yolo": sorted(path.stem for path in (folder / "yolo" / "labels").rglob("*.txt")),
+    }
+
+
+def test_edited_row_of_a_table_replaces_its_task(tmp_path: Path) -> None:
+    """No picture is looked at again, and rows with one image stay apart."""
+    folder = make_folder(tmp_path / "folder")
+    addresses = [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in (balloon_file(), empty_file())]
+    table = folder / "table.csv"
+
+    def tasks_of(*rows: tuple[int, str]) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+        table.write_text("image,note\n" + "".join(f'"{addresses[n]}",{note}\n' for n, note in rows))
+        status, told, complaint = run("table.csv", *EVERYTHING, folder=folder)
+        assert (status, complaint) == (0, "")
+        tasks = json.loads((folder / "tasks.json").read_text())
+        return [(task["data"]["image"], task["data"]["note"]) for task in tasks], told[-1]
+
+    tasks_of((0, "a"), (1, "b"), (1, "c"))
+    tasks, ended = tasks_of((0, "edited"), (1, "b"), (1, "also edited"))
+    assert tasks == [(addresses[0], "edited"), (addresses[1], "b"), (addresses[1], "also edited")]
+    assert ended["pictures"] == 0
+
+
+def test_pictures_that_are_gone(tmp_path: Path) -> None:
+    """They stay in all outputs, and are counted, until somebody wants them left out."""
+    pictures, folder = tmp_path / "pictures", make_folder(tmp_path / "folder")
+    draw_pictures(pictures, 3)
+    run("../pictures", *EVERYTHING, folder=folder)
+    before = images_in(folder)
+    (pictures / "picture-00001.png").unlink()
+    _, told, _ = run("../pictures", *EVERYTHING, folder=folder)
+    assert (told[0]["done"], told[0]["missing"], told[0]["left_out"]) == (3, 1, 0)
+    assert images_in(folder) == before
+    status, told, complaint = run("../pictures", *EVERYTHING, "--leave-out-missing", folder=folder)
+    assert (status, complaint) == (0, "")
+    assert (told[0]["done"], told[0]["missing"], told[0]["left_out"]) == (2, 0, 1)
+    assert images_in(folder) == {kind: [images[0], images[2]] for kind, images in before.items()}
+    assert "picture-00001" not in (folder / "boxes.csv").read_text()

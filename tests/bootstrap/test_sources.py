@@ -283,6 +283,20 @@ def test_table(file: Callable[..., Path], content: str, data: list[dict[str, str
     assert [item.task for item in items_of(file("table.csv", content))] == [{"data": row} for row in data]
 
 
+def test_row_is_known_by_its_images(file: Callable[..., Path]) -> None:
+    """An edited row is the same item, so that its old task goes from the outputs; two rows with one image are two."""
+    places = [*PLACES, Source("back", is_list=False)]
+    keys = {
+        content: [
+            (item.key, item.variant) for item in items_of(file("table.csv", f"image,back,n\n{content}\n"), places)
+        ]
+        for content in ("a,b,1", "a,b,2", "b,a,1", "a,c,1")
+    }
+    ((first, before),), ((edited, after),), *others = keys.values()
+    assert (first == edited, before == after) == (True, False)
+    assert len({first, *(key for ((key, _),) in others)}) == 3
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -332,6 +346,17 @@ def test_tasks_without_numbers_are_known_by_their_data(file: Callable[..., Path]
     tasks = [{"data": {"image": "a", "n": 1}}, {"data": {"n": 1, "image": "a"}}, {"data": {"image": "a", "n": 2}}]
     one, same, other = items_of(file("tasks.json", tasks))
     assert one.key == same.key != other.key
+
+
+def test_tasks_with_text_ids_are_known_by_them(file: Callable[..., Path]) -> None:
+    """Equal data makes them no less two; numbers, texts and data are never mistaken for each other."""
+    ids = ["a", "b", "7", 7, "", None, 1.5]
+    items = items_of(file("tasks.json", [{"id": each, "data": {"image": ADDRESS}} for each in ids]))
+    by_id = dict(zip(ids, items, strict=True))
+    assert len({by_id[each].key for each in ("a", "b", "7", 7, "")}) == 5
+    assert by_id[""].key == by_id[None].key == by_id[1.5].key
+    (changed,) = items_of(file("tasks.json", [{"id": "a", "data": {"image": "c"}}]))
+    assert (changed.key == by_id["a"].key, changed.stamp == by_id["a"].stamp) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_what_is_newer_stays(database: Database, second: int, kept: int) -> None
                 unless_newer="title",
             )
     with database.reading() as connection:
-        assert get_project(connection, 1).title == str(kept)
+        assert get_project(connection, 1, database.place).title == str(kept)
 
 
 def value_of(_: int) -> int:
@@ -176,7 +176,7 @@ def test_any_text_can_be_kept(database: Database, text: str) -> None:
     with database.writing() as connection:
         put_project(connection, Project(1, text, text))
     with database.reading() as connection:
-        assert get_project(connection, 1).title == storable(text, 200)
+        assert get_project(connection, 1, database.place).title == storable(text, 200)
 
 
 def test_title_stays_where_events_do_not_say_it(database: Database) -> None:
@@ -185,7 +185,7 @@ def test_title_stays_where_events_do_not_say_it(database: Database) -> None:
         with database.writing() as connection:
             put_project(connection, project)
     with database.reading() as connection:
-        assert get_project(connection, 1) == Project(1, "Photographs", "new")
+        assert get_project(connection, 1, database.place) == Project(1, "Photographs", "new")
 
 
 @pytest.mark.parametrize(

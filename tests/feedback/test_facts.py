@@ -287,7 +287,7 @@ def test_database_that_was_never_written_knows_nothing(database: Database, tmp_p
     """And reading makes no file."""
     assert kept_in(database) == []
     with database.reading() as connection, pytest.raises(FeedbackError, match="prelabel feedback sync --project 3"):
-        get_project(connection, 3)
+        get_project(connection, 3, database.place)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -297,9 +297,9 @@ def test_project_is_kept_as_it_is_now(database: Database) -> None:
         with database.writing() as connection:
             put_project(connection, project)
         with database.reading() as connection:
-            assert get_project(connection, 3) == project
+            assert get_project(connection, 3, database.place) == project
     with database.reading() as connection, pytest.raises(FeedbackError, match="no annotation of project 4 has come in"):
-        get_project(connection, 4)
+        get_project(connection, 4, database.place)
 
 
 def test_project_whose_title_cannot_be_encoded_is_kept(database: Database) -> None:
@@ -307,7 +307,7 @@ def test_project_whose_title_cannot_be_encoded_is_kept(database: Database) -> No
     with database.writing() as connection:
         put_project(connection, Project(3, "Ki\0te \ud800", "<View/>"))
     with database.reading() as connection:
-        assert get_project(connection, 3) == Project(3, "Kite \\ud800", "<View/>")
+        assert get_project(connection, 3, database.place) == Project(3, "Kite \\ud800", "<View/>")
 
 
 def test_nothing_is_kept_of_a_transaction_that_fails(database: Database) -> None:

@@ -123,11 +123,13 @@ async def test_pressing_twice_trains_once(demo_detector: Detector, database_url:
 
 
 async def test_nothing_to_learn_from_is_told(demo_detector: Detector, database_url: str) -> None:
-    """With what to do."""
+    """With what to do, and which database was read."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     async with training(settings, demo_detector) as (trainer, _):
-        with pytest.raises(FeedbackError, match="feedback sync --project 7"):
+        with pytest.raises(FeedbackError, match="feedback sync --project 7") as nothing:
             await trainer.train(7)
+    with closing(Database(settings)) as database:
+        assert f"{database.place} has none" in nothing.value.public
 
 
 async def test_training_that_takes_longer_than_label_studio_waits_goes_on(

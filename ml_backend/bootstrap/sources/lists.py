@@ -57,7 +57,10 @@ class UrlList(InFile):
 
 @dataclass(frozen=True)
 class UrlTable(InFile):
-    """A CSV file with a header; each row is a task, each column a key of its data, as Label Studio reads it."""
+    """A CSV file with a header; each row is a task, each column a key of its data, as Label Studio reads it.
+
+    The images of a row are its key, so that a row whose other columns have been edited is still the same task.
+    """
 
     def items(self) -> Iterator[Item]:
         """Yield a task for each row."""
@@ -82,7 +85,8 @@ class UrlTable(InFile):
                             f"{self.name}, line {rows.line_num}: not as many columns as the header has"
                         )
                     any_found = True
-                    yield Item(key_of_data(row), {"data": row})
+                    images = {place.key: row[place.key] for place in self.places}
+                    yield Item(key_of_data(images), {"data": row}, variant=key_of_data(row))
             except csv.Error as error:
                 raise BootstrapError(f"{self.name}, line {rows.reader.line_num}: {error}") from None
         if not any_found:
@@ -112,10 +116,16 @@ class Export(InFile):
                             f"{self.name}, task {number}: no object under 'data'; export as JSON (not JSON-MIN) from Label Studio"
                         )
                     json.dumps(task)  # the journal does that too, but could not say where it is nested too deeply
-                    identity = task.get("id")
-                    key = f"{identity:020d}".encode() if isinstance(identity, int) else key_of_data(task["data"])
                     left = left_alone(task, include_annotated=self.include_annotated)
-                    yield Item(key, task, left=left, stamp=key_of_data(task["data"]).hex())
+                    data = key_of_data(task["data"])
+                    match task.get("id"):
+                        case int(number):
+                            key, variant = f"{number:020d}".encode(), b""
+                        case str(text) if text:
+                            key, variant = key_of_data({"id": text}), data
+                        case _:
+                            key, variant = data, b""
+                    yield Item(key, task, left=left, stamp=data.hex(), variant=variant)
         except ijson.JSONError as error:
             cause = printable(" ".join(str(error).split()), 200)
             raise BootstrapError(f"{self.name} is not JSON as it should be: {cause}") from None
