@@ -1,16 +1,15 @@
 """What the annotator sees: the labelling page of a real Label Studio in a real browser, on the project's own scenes."""
 
 import base64
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.servers import EMAIL, PASSWORD, LabelStudio, StartPrelabel
+from e2e.annotating import chromium, log_in
+from e2e.servers import LabelStudio, StartPrelabel
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from samples import encoded, stored_as
 
 from ml_backend.decoding.decode import decode
@@ -38,16 +37,8 @@ SHOWN = """() => {
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """Give a page of headless Chromium."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail("Chromium is missing, and this test must not be skipped here")
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
+    with chromium() as browser:
         yield browser.new_page(viewport={"width": 1400, "height": 840})
-        browser.close()
 
 
 @pytest.mark.parametrize(("seed", "orientation"), [(4, 1), (12, 6)], ids=["upright", "stored lying on its side"])
@@ -111,13 +102,3 @@ def test_orientation_in_xmp_alone_does_not_turn_a_picture(page: Page) -> None:
     page.wait_for_function("() => document.querySelector('img').complete")
     assert page.evaluate(SIZE_SHOWN) == [80, 60]
     assert decode(data, max_pixels=10_000).pixels.shape == (60, 80, 3)
-
-
-def log_in(page: Page, url: str) -> None:
-    """Log in through the form, unless done already."""
-    page.goto(f"{url}/user/login/")
-    if page.locator("input[name=email]").count():
-        page.fill("input[name=email]", EMAIL)
-        page.fill("input[name=password]", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url(lambda address: "/user/login" not in address)

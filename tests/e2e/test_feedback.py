@@ -1,9 +1,6 @@
 """The whole loop on a real Label Studio and photographs: predicted, corrected, reported, trained, predicted again."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ import labels as ground_truth
 import numpy as np
 import pytest
 from annotator import Annotator
-from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
+from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabel
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from waiting import wait_until
@@ -49,10 +46,7 @@ class Loop:
 
     def prelabel(self, *arguments: str) -> Any:
         """Run a command of Prelabel; gives what it printed."""
-        command = [sys.executable, "-m", "ml_backend", *arguments]
-        done = subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if "--json" in arguments else done.stdout
+        return run_prelabel(self.settings, *arguments)
 
     def report(self) -> Any:
         """Return the report."""
