@@ -34,6 +34,7 @@ READ = """() => {
         tabs: store?.annotations.map(each => each.id) ?? [],
         tab: selected?.id ?? null,
         draft: selected?.draftId ?? 0,
+        parent: selected?.parent_prediction ?? null,
         stage: stage ? [stage.x, stage.y, stage.width, stage.height] : null,
         hotkeys: Object.fromEntries((selected?.names?.get('label')?.children ?? []).map(each => [each._value, each.hotkey])),
         regions: (selected?.regions ?? []).map(region => {
@@ -152,8 +153,8 @@ def figures_of(report: dict[str, Any]) -> Counter[str]:
             "annotations with boxes": seen["annotations"],
             "annotations without boxes": report["unseen"]["annotations"],
             "skipped": report["skipped"],
-            "accepted annotations": report.get("accepted",{}).get("annotations",0),
-            "accepted boxes": report.get("accepted",{}).get("boxes",0),
+            "accepted annotations": report["accepted"]["annotations"],
+            "accepted boxes": report["accepted"]["boxes"],
         }
     )
 
@@ -254,9 +255,9 @@ class BrowserAnnotator:
         return self._now(region)
 
     def touch(self, region: Region) -> Region:
-        """Drag a box so little that it is no correction."""
+        """Drag a box by a pixel, which is no correction."""
         with self._step(region, "kept"):
-            self._drag(region, (region.box[2] - region.box[0]) * 0.02, 0)
+            self._drag(region, 0.1, 0)
         return self._now(region)
 
     def nudge(self, region: Region) -> Region:
@@ -425,22 +426,31 @@ class BrowserAnnotator:
         pytest.fail(f"{problem}: {self._read()}")
 
     def _opened(self, task: int) -> None:
-        stage: list[Any] = []
+        """Wait until a task is on the page with the regions that belong there, and the picture has its place."""
+        places: list[Any] = []
 
         def ready() -> bool:
             state = self._read()
-            stage.append(state["stage"])
-            return (
-                not state["loading"]
-                and state["task"] == task
-                and state["tab"] is not None
-                and stage[-1] is not None
-                and len(stage) > 1
-                and stage[-1] == stage[-2]
-            )
+            places.append(state["stage"])
+            settled = places[-1] is not None and places[-1] == places[-2:][0] and len(places) > 1
+            return settled and not state["loading"] and state["task"] == task and self._is_whole(state)
 
         self._until(ready)
         self._begin()
+
+    def _is_whole(self, state: Any) -> bool:
+        """Tell whether all regions are there of the annotation, draft or prediction that is open."""
+        stored = self._task_now()
+        if state["draft"]:
+            open_now = [each for each in stored["drafts"] if each["id"] == state["draft"]]
+        elif state["pk"]:
+            open_now = [each for each in stored["annotations"] if each["id"] == int(state["pk"])]
+        elif state["parent"]:
+            open_now = [each for each in stored["predictions"] if each["id"] == state["parent"]]
+        else:
+            return not (stored["drafts"] or stored["annotations"] or stored["predictions"])
+        wanted = {region["id"] for each in open_now for region in each["result"]}
+        return bool(open_now) and {each["id"] for each in state["regions"]} == wanted
 
     def _next(self, before: int) -> int:
         self._until(lambda: self._read()["done"] or self.task not in {0, before})
@@ -533,11 +543,12 @@ class BrowserAnnotator:
         self._unselect()
 
     def _trace(self, begin: tuple[float, float], end: tuple[float, float]) -> None:
-        """Draw a line with the button held down, in steps: the editor takes a jump for a click."""
+        """Draw a line with the button held down, by way of a point further on: the editor takes a jump, and a few pixels, for a click."""
         mouse = self._page.mouse
         mouse.move(*begin)
         mouse.down()
-        mouse.move(*end, steps=8)
+        mouse.move(end[0] + 12, end[1], steps=8)
+        mouse.move(*end, steps=2)
         mouse.up()
 
     def _task_now(self) -> Any:
