@@ -39,7 +39,7 @@ class _Engine:
             self._settings.model, self._settings.tfhub_cache_dir, workers=self._settings.inference_workers
         )
         self._loop = asyncio.new_event_loop()
-        revisions = CurrentRevisions(self._settings)
+        revisions = CurrentRevisions(self._settings, detector.fingerprint)
         revisions.start()
         # A daemon, since the runner never tells when it is done: the process must be able to end.
         threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()

@@ -27,6 +27,10 @@ PEOPLE_CONFIG = (
 )
 
 
+LABELS = ("Kite", "Balloon", "Box", "Person", "Clothing", "Worker", "Stock", "Pet", "Carnivore", "Animal", "Other")
+DRAWABLE = dict.fromkeys(("label", "other", "box", "a", "b"), LABELS)
+
+
 def policy_of(xml: str = BALLOON_CONFIG, *, score_threshold: float = 0.3, learned: Learned = NOTHING_LEARNED) -> Policy:
     """Decide a policy for whatever detector."""
     return Policy.from_label_config(xml, score_threshold=score_threshold, class_list=None, learned=learned)
@@ -49,12 +53,13 @@ def seen(*found: Detections, key: str = "image") -> tuple[SeenPicture, ...]:
 
 
 def annotation(*drawn: LabelledBox, number: int = 1, **more: Any) -> Annotation:
-    """Return an annotation of project 3 with some boxes; what nobody says is not there."""
+    """Return an annotation of project 3 with some boxes, made when all labels of these tests could be drawn; what nobody says is not there."""
     facts: dict[str, Any] = {
         "project": 3,
         "task": number,
         "annotator": 1,
         "updated_at": "2026-01-01T00:00:00Z",
         "skipped": False,
+        "drawable": DRAWABLE,
     }
     return Annotation(id=number, drawn=drawn, **(facts | more))

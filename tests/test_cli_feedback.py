@@ -12,10 +12,12 @@ from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, annotation, box, seen
 from samples import BALLOON_CONFIG, detections_of
 from typer.testing import CliRunner, Result
 
-from ml_backend.cli import app
+from ml_backend.cli import app, common
 from ml_backend.feedback.database import Database
+from ml_backend.feedback.detectors import CurrentDetector, put_detector
 from ml_backend.feedback.facts import Annotation, Project, put_annotation, put_project
 from ml_backend.feedback.revisions import Revision, history
+from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.labels import Learned
 from ml_backend.settings import Settings, load_settings
 
@@ -77,16 +79,125 @@ def answered(result: Result) -> dict[str, Any]:
     return values
 
 
+def rows_of(result: Result) -> dict[str, list[str]]:
+    """Return the rows of the tables that a command printed, by their first cell."""
+    cells = (re.split(r" {2,}", line.strip()) for line in result.stdout.splitlines() if line.startswith(" "))
+    return {first: rest for first, *rest in cells}
+
+
+def test_tables_fit_into_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No head and no figure is cut off, whatever the length of labels and versions."""
+    monkeypatch.setattr(common.out, "width", 80)
+    long = "a label of many words " * 5
+    many = [
+        annotation(box("Kite"), number=n, shown=(box("Kite"),) * 1, version="v" * 90) for n in range(10_000, 10_040)
+    ]
+    keep(*kites(40, 40), *many, xml=BALLOON_CONFIG.replace('"Box"', f'"{long}"'))
+    for command in ("report", "calibrate"):
+        printed = run(command, "--project", 3).stdout
+        assert max(map(len, printed.splitlines())) <= 80
+        assert "…" not in printed
+        assert [head for head in HEADS[command] if head not in printed] == []
+
+
+HEADS = {
+    "report": (*SHOWN_OUTCOMES, *DRAWN_OUTCOMES, "Shown", "Drawn", "right", "Model version"),
+    "calibrate": ("Label", "Threshold", "Shown", "Right", "Wrong spared", "Right lost"),
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "link"), [("http://studio:8080", "http://studio:8080/projects/3/data?task=1"), ("", "")]
+)
+def test_report_leads_to_the_tasks(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, link: str
+) -> None:
+    """That took the most edits, where the address of Label Studio is known."""
+    monkeypatch.setenv("LABEL_STUDIO_URL", address)
+    keep(annotation(box("Balloon"), shown=(box("Kite"),), pictures=seen(detections_of(("Kite", 0.6, BOX)))))
+    result = run("report", "--project", 3, "--html", "page.html")
+    assert f"most edits: task 1 (1 relabeled) {link}".strip() in result.stdout
+    assert ('<a href="' + link in (tmp_path / "page.html").read_text()) == bool(address)
+    assert answered(run("report", "--project", 3, "--json"))["worst"][0]["url"] == link
+
+
+def test_predictions_accepted_in_bulk_are_told_apart(run: Run) -> None:
+    """On a line of their own; neither figures nor learning know of them."""
+    accepted = [
+        annotation(box("Kite"), number=number, shown=(box("Kite"),), accepted=True, pictures=seen(FOUND))
+        for number in range(1, 81)
+    ]
+    keep(*accepted)
+    values = answered(run("report", "--project", 3, "--json"))
+    assert values["accepted"] == {"annotations": 80, "boxes": 80}
+    assert (values["annotations"], values["total"]["precision"]["total"]) == (0, 0)
+    assert values["seen"]["annotations"] == values["unseen"]["annotations"] == 0
+    said = " ".join(run("report", "--project", 3).stdout.split())
+    assert "80 predictions (80 boxes) were turned into annotations without being looked at" in said
+    proposal = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.5"))
+    assert (proposal["annotations"], proposal["anything"]) == (0, False)
+
+
+FOUND = detections_of(("Kite", 0.6, BOX))
+
+
+def test_label_that_is_added_later_has_no_data(run: Run) -> None:
+    """Figures of the old label stay as they were, in the report and for learning."""
+    found = detections_of(("Kite", 0.6, BOX), ("Balloon", 0.9, AWAY))
+    then = {"drawable": {"label": ("Kite",)}, "pictures": seen(found), "shown": (box("Kite"),)}
+    made = [annotation(box("Kite"), number=number, **then) for number in range(1, 81)]
+    figures = []
+    for config in (BALLOON_CONFIG.replace('<Label value="Balloon"/>', ""), BALLOON_CONFIG):
+        keep(*made, xml=config)
+        values = answered(run("report", "--project", 3, "--json"))
+        learned = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.9"))
+        figures.append(
+            (
+                {each["label"]: each for each in values["labels"]},
+                {each["label"]: each for each in learned["labels"]},
+                values["total"],
+            )
+        )
+    (report, proposed, total), (report_now, proposed_now, total_now) = figures
+    assert total_now == total
+    assert report_now["Kite"] == report["Kite"]
+    assert proposed_now["Kite"] == proposed["Kite"]
+    assert report_now["Balloon"]["curve"] == []
+    assert (proposed_now["Balloon"]["shown_before"], proposed_now["Balloon"]["reason"]) == (
+        0,
+        "0 boxes could be judged, 30 are needed",
+    )
+
+
+def test_annotation_whose_control_is_gone_is_left_out(run: Run) -> None:
+    """With the reason, rather than with all detections wrong."""
+    keep(annotation(box("Kite"), drawable={"before": ("Kite",)}, pictures=seen(FOUND)))
+    values = answered(run("report", "--project", 3, "--json"))
+    assert values["not_judged"] == {"the label config does not have their pictures or their control any more": 1}
+    assert values["unseen"]["precision_now"]["total"] == 0
+
+
+def test_evidence_of_another_detector_waits(run: Run) -> None:
+    """Annotations are left out until they are judged again, and what was learned is set aside."""
+    keep(*kites(40, 40))
+    assert "in force" in run("calibrate", "--project", 3, "--target-precision", "0.8", "--apply").stdout
+    with closing(Database(load_settings())) as database, database.writing() as connection:
+        put_detector(connection, CurrentDetector("0123abcd", "another"))
+    values = answered(run("report", "--project", 3, "--json"))
+    assert values["not_judged"] == {"they wait to be judged again with the current detector": 80}
+    assert answered(run("calibrate", "--project", 3, "--json"))["annotations"] == 0
+
+
 def test_report_counts_by_label_and_version(run: Run) -> None:
     """In tables, with what the figures rest on."""
     keep(*kites(3, 1), annotation(number=90, skipped=True))
     result = run("report", "--project", 3)
     assert result.exit_code == 0, result.stderr
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in result.stdout.splitlines() if "│" in line]
-    by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["Kite (small)"] == by_name["demo@1.2 (small)"] == by_name["All (small)"]
-    assert by_name["Kite (small)"][:5] == ["3", "0", "0", "1", "75 % (30-95)"]
-    assert by_name["Balloon (small)"][4] == "-"
+    rows = rows_of(result)
+    assert rows["Kite (small)"] == rows["All (small)"] == ["4", "3", "0", "0", "1", "75 % (30-95)"]
+    assert rows["demo@1.2 (small)"] == ["4", "75 % (30-95)", "3", "100 % (44-100)"]
+    assert rows["Kite"] == rows["All"] == ["3", "3", "0", "0", "0", "100 % (44-100)"]
+    assert rows["Balloon (small)"][-1] == rows["Balloon"][-1] == "-"
     assert "0.2 edits a picture, 4 annotations, 1 skipped" in result.stdout
     assert "No picture was audited" in result.stdout
 
@@ -127,7 +238,8 @@ def test_calibrate_shows_and_changes_nothing(run: Run) -> None:
     results = [run("calibrate", "--project", 3, "--target-precision", "0.8") for _ in range(2)]
     assert [each.exit_code for each in results] == [0, 0]
     assert results[0].stdout == results[1].stdout
-    assert "0.30 -> 0.51" in results[0].stdout
+    assert rows_of(results[0])["Kite"][:2] == ["0.30", "80"]
+    assert rows_of(results[0])["would be"][:2] == ["0.51", "40"]
     assert "0 boxes could be judged, 30 are needed" in results[0].stdout
     assert "nothing has changed yet: --apply puts this into force" in results[0].stdout
     assert revisions() == []
@@ -170,7 +282,7 @@ def test_calibrate_shows_labels_of_classes(run: Run) -> None:
     keep(*(annotation(box("[b]Worker"), number=n, pictures=pictures) for n in range(1, 21)), xml=xml)
     result = run("calibrate", "--project", 3)
     (row,) = (line for line in result.stdout.splitlines() if "20 of 20" in line)
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["Person", "Person", "[b]Worker", "20 of 20", "20"]
+    assert re.split(r" {2,}", row.strip()) == ["Person", "Person", "[b]Worker", "20 of 20", "20"]
 
 
 def test_report_is_of_what_is_in_force(run: Run) -> None:

@@ -60,8 +60,9 @@ KITE = ("label", "Kite")
         (Learned.of({}, {("label", "Car"): "Kite"}), {}),
         (Learned.of({}, {}, {("label", "Car"): "Kite"}), {}),
         (Learned.of({}, {("label", "papalote"): "Kite"}), {}),
+        (Learned(revision=2), {}),
     ],
-    ids=["audited", "all audited", "threshold", "input", "learned threshold", "no threshold", "learned class", "learned branch", "class of the detector's own"],
+    ids=["audited", "all audited", "threshold", "input", "learned threshold", "no threshold", "learned class", "learned branch", "class of the detector's own", "revert to the beginning"],
 )  # fmt: skip
 def test_version_changes_with_what_decides(demo_detector: Detector, learned: Learned, settings: dict[str, Any]) -> None:
     """Label Studio then asks again."""

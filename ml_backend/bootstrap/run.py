@@ -142,8 +142,9 @@ class Run:
 
         request = self._request
         threshold = self._settings.model_score_threshold
+        learned = self._learned(detector.fingerprint)
         policy = Policy.from_label_config(
-            request.label_config, score_threshold=threshold, class_list=detector.class_list, learned=self._learned()
+            request.label_config, score_threshold=threshold, class_list=detector.class_list, learned=learned
         )
         version = model_version(detector, self._settings, policy.digest)
         rule = Rule(version, request.include_annotated, request.refresh_stale)
@@ -156,11 +157,11 @@ class Run:
             reporter.note(f"the rule for tasks that exist: {rule}")
         return Job(inputs, journal, policy, version, reporter, self._settings.audit_fraction), rule
 
-    def _learned(self) -> Learned:
+    def _learned(self, fingerprint: str) -> Learned:
         """Return what is in force in the project that predictions come from or go to, as the service would use it."""
         if self._project_number is None:
             return NOTHING_LEARNED
-        with closing(CurrentRevisions(self._settings)) as revisions:
+        with closing(CurrentRevisions(self._settings, fingerprint)) as revisions:
             revisions.refresh()
             return revisions.learned(str(self._project_number))
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_detector, out, plain_errors
 from ml_backend.errors import SettingsError
@@ -20,10 +18,7 @@ from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ml_backend.detector.detector import Detector
-    from ml_backend.feedback.calibration import Proposal
     from ml_backend.feedback.learning import Lesson
-    from ml_backend.feedback.report import Outcomes, Report
-    from ml_backend.feedback.statistics import Share
 
 feedback_app = typer.Typer(
     help="What people corrected in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -62,7 +57,7 @@ async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[i
     from ml_backend.feedback.revisions import CurrentRevisions
     from ml_backend.pipeline import Pipeline
 
-    with closing(CurrentRevisions(settings)) as revisions:
+    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
         revisions.refresh()
         async with Pipeline(settings, detector, revisions.learned) as pipeline:
             listener = Listener(settings, pipeline)
@@ -85,23 +80,28 @@ def report(
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
+        from ml_backend.cli.feedback_tables import print_report
         from ml_backend.feedback.database import Database
         from ml_backend.feedback.facts import annotations_of, get_project
         from ml_backend.feedback.journal import pending
-        from ml_backend.feedback.report import make_report
-        from ml_backend.feedback.revisions import history
+        from ml_backend.feedback.learning import detector_of
+        from ml_backend.feedback.report import make_report, task_links
+        from ml_backend.feedback.revisions import history, set_aside_sentence
         from ml_backend.labels import NOTHING_LEARNED, Policy
 
         with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
             about = get_project(connection, project)
             past = history(connection, project)
+            detector = detector_of(connection)
             policy = Policy.from_label_config(
                 about.label_config,
                 score_threshold=settings.model_score_threshold,
                 class_list=None,
-                learned=past[-1].learned if past else NOTHING_LEARNED,
+                learned=past[-1].taught_to(detector) if past else NOTHING_LEARNED,
             )
-            figures = make_report(annotations_of(connection, project), policy)
+            figures = make_report(
+                annotations_of(connection, project), policy, detector, task_links(settings.label_studio_url, project)
+            )
             waiting, problem = pending(database, project)
         if html is not None:
             from ml_backend.feedback.report_page import draw_worst, render
@@ -113,63 +113,13 @@ def report(
         if as_json:
             out.out(json.dumps({"project": project, "waiting": waiting} | figures.to_json(), indent=2), highlight=False)
             return
-        _print_report(figures)
+        print_report(figures)
+        if past and past[-1].is_aside(detector):
+            complain(set_aside_sentence(past[-1]), style="yellow")
         if waiting:
             complain(f"{waiting} events are not judged yet" + (f": {problem}" if problem else ""), style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
-
-
-def _print_report(figures: Report) -> None:
-    from ml_backend.feedback.calibration import LEAST_BOXES
-    from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
-
-    several = len({where.control for where in figures.labels}) > 1
-    labels = [
-        ((where.label or "(no label)") + (f" [{where.control}]" if several else ""), each)
-        for where, each in figures.labels.items()
-    ]
-    for title, rows in (("By label", labels), ("By model version", list(figures.versions.items()))):
-        table = Table(title, *SHOWN_OUTCOMES, "Right", *DRAWN_OUTCOMES, "Had been shown")
-        for name, outcomes in [*rows, *([("All", figures.total)] if title == "By label" else [])]:
-            small = " (small)" if outcomes.shown.total() < LEAST_BOXES else ""
-            table.add_row(escape(name) + small, *_cells(outcomes))
-        out.print(table)
-    seen, unseen = figures.seen, figures.unseen
-    if seen.annotations:
-        edits = seen.edits.total() / seen.annotations
-        out.print(
-            f"{edits:.1f} edits a picture, {figures.annotations} annotations, {figures.skipped} skipped",
-            highlight=False,
-        )
-    if unseen.annotations:
-        (now, _), (then, _) = figures.group(biased=False), figures.group(biased=True)
-        out.print(
-            f"right where no boxes were seen: {_percent(now)}; where they were: {_percent(then)}", highlight=False
-        )
-    if figures.twice:
-        out.print(f"{figures.twice} tasks have more than one annotation; all of them count", highlight=False)
-    for why, count in figures.unjudged.items():
-        complain(f"{count} annotations are left out: {why}", style="yellow")
-    out.print(figures.basis(), highlight=False, markup=False)
-
-
-def _cells(outcomes: Outcomes) -> list[str]:
-    from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
-
-    return [
-        *(str(outcomes.shown[each]) for each in SHOWN_OUTCOMES),
-        _percent(outcomes.precision),
-        *(str(outcomes.drawn[each]) for each in DRAWN_OUTCOMES),
-        _percent(outcomes.recall),
-    ]
-
-
-def _percent(share: Share) -> str:
-    if share.value is None:
-        return "-"
-    low, high = share.interval
-    return f"{100 * share.value:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
 @app.command()
@@ -199,26 +149,29 @@ def calibrate(
             raise SettingsError(f"--target-precision {target}: expected a number between 0 and 1, such as 0.9")
         settings = load_settings()
         configure_logging("warning")
+        from ml_backend.cli.feedback_tables import print_proposal
         from ml_backend.feedback import revisions
         from ml_backend.feedback.database import Database
         from ml_backend.feedback.learning import learn
+        from ml_backend.feedback.trainings import Training, put_training
 
         who = author or _user()
         with closing(Database(settings)) as database:
             if revert:
-                told = str(revisions.revert(database, project, author=who))
+                told = revisions.revert(database, project, author=who)
+                put_training(database, Training(project, who, "reverted", told.number, str(told)))
                 out.print(f"in force: {told}", highlight=False, markup=False)
                 return
             with err.status("judging"):
                 lesson = learn(database, settings, project, target)
-            revision = lesson.apply(database, who) if apply else None
+            revision = lesson.apply_and_record(database, who) if apply else None
         number = revision.number if revision else lesson.current.number if lesson.current else 0
         if as_json:
             values: dict[str, Any] = {"project": project, "revision": number, "applied": revision is not None}
             changes = {"anything": lesson.proposal.anything, "learned": lesson.proposal.learned.to_json()}
             out.out(json.dumps(values | changes | lesson.proposal.to_json(), indent=2), highlight=False)
             return
-        _print_proposal(lesson.proposal)
+        print_proposal(lesson.proposal)
         out.print(_outcome(lesson, applied=revision is not None, number=number), highlight=False, soft_wrap=True)
 
 
@@ -228,43 +181,6 @@ def _outcome(lesson: Lesson, *, applied: bool, number: int) -> str:
     if not lesson.proposal.anything:
         return "nothing would change" + (f"; revision {number} stays in force" if number else "")
     return "nothing has changed yet: --apply puts this into force"
-
-
-def _print_proposal(proposal: Proposal) -> None:
-    if proposal.relabelings:
-        table = Table(
-            "Class", "Goes to", "Would go to", "Called so", "Boxes", title="Labels that people gave to classes"
-        )
-        for each in proposal.relabelings:
-            called = f"{each.agreeing.hits} of {each.agreeing.total}"
-            kinds = f" ({', '.join(each.kinds[:4])} and other kinds)" if each.kinds else ""
-            table.add_row(
-                escape(each.class_name + kinds), escape(each.before) or "-", escape(each.label), called, str(each.boxes)
-            )
-        out.print(table)
-    table = Table(
-        "Label",
-        "Threshold",
-        "Shown",
-        "Right",
-        "Wrong spared",
-        "Right lost",
-        title=f"from {proposal.annotations} annotations",
-    )
-    for label in proposal.labels:
-        before, after = label.precision_before, label.precision_after
-        threshold = f"{label.threshold_before:.2f}"
-        if label.threshold_after != label.threshold_before:
-            threshold += f" -> {label.threshold_after:.2f}"
-        table.add_row(
-            escape(label.where.label) + (f"\n[dim]{escape(label.reason)}[/dim]" if label.reason else ""),
-            threshold,
-            f"{before.total} -> {after.total}",
-            f"{_percent(before)} -> {_percent(after)}",
-            str(label.wrong_spared),
-            str(label.right_lost),
-        )
-    out.print(table)
 
 
 def _user() -> str:

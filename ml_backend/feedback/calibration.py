@@ -1,7 +1,7 @@
 """Sets thresholds and the label map from corrections, to a precision that somebody states. No network is trained, no model runs."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_backend.feedback.evidence import GRID, LabelEvidence, Where, gather, labels_of, threshold_in
@@ -150,7 +150,7 @@ def propose(
         )
     there = set(labels_of(after.policy))
     learned = Learned.of({where: value for where, value in thresholds.items() if where in there}, classes, branches)
-    changed = policy_of(learned).digest != before.policy.digest
+    changed = policy_of(replace(learned, revision=current.revision)).digest != before.policy.digest
     return Proposal(learned, changed, before.annotations, changes, relabelings)
 
 

@@ -1,4 +1,4 @@
-"""The tables that corrections are kept in, in SQLite or Postgres. What must not be lost is here; the cache is elsewhere."""
+"""The database that corrections are kept in: SQLite or Postgres. It is no cache; its contents must not be lost."""
 
 import time
 from collections.abc import Iterator
@@ -7,100 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from sqlalchemy import (
-    URL,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    event,
-    inspect,
-    make_url,
-)
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.errors import FeedbackError
+from ml_backend.feedback.schema import NewerSchemaError, upgrade
+from ml_backend.feedback.tables import annotations
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 20  # another process may be writing
-
-metadata = MetaData()
-
-events = Table(
-    "prelabel_events",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("kind", Text, nullable=False),  # task, annotation or project: what may have changed
-    Column("project", Integer, nullable=False),
-    Column("object", Integer, nullable=False),  # its id
-    Column("payload", LargeBinary),  # what the event says of it, where that is trusted
-    Column("received_at", Float, nullable=False),  # seconds since 1970
-    Column("due_at", Float, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("problem", Text, nullable=False),  # why it could not be judged so far
-    Index("prelabel_events_due", "due_at", "id"),
-    Index("prelabel_events_about", "object", "project", "kind", "id"),
-    sqlite_autoincrement=True,  # ids are never used twice, so "up to this id" stays true
-)
-
-annotations = Table(
-    "prelabel_annotations",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),  # that of Label Studio, as all ids below
-    Column("project", Integer, nullable=False, index=True),
-    Column("task", Integer, nullable=False, index=True),
-    Column("annotator", Integer),
-    Column("updated_at", Text, nullable=False),
-    Column("skipped", Boolean, nullable=False),
-    Column(
-        "updated", Float, nullable=False
-    ),  # the same in seconds since 1970: a text has no fraction where that is zero
-    Column("whole", Boolean, nullable=False),  # whether its pictures could be looked at
-    Column("facts", LargeBinary, nullable=False),  # see facts.py
-)
-
-tasks = Table(
-    "prelabel_tasks",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column(
-        "read_at", Float, nullable=False
-    ),  # seconds since 1970, by our clock: what was read before must not replace it
-)
-
-projects = Table(
-    "prelabel_projects",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("title", Text, nullable=False),
-    Column("label_config", Text, nullable=False),
-)
-
-revisions = Table(
-    "prelabel_revisions",
-    metadata,
-    Column("project", Integer, primary_key=True, autoincrement=False),
-    Column("number", Integer, primary_key=True, autoincrement=False),  # from 1, one by one
-    Column(
-        "stands_for", Integer, nullable=False
-    ),  # itself, or the revision that it goes back to; 0 for nothing learned
-    Column("before", Integer, nullable=False),  # what was in force: where going back leads
-    Column("learned", Text, nullable=False),  # JSON of labels.Learned
-    Column("author", Text, nullable=False),
-    Column("created_at", Text, nullable=False),  # ISO 8601, UTC
-    Column("evidence", Text, nullable=False),  # JSON
-)
 
 
 def default_file() -> Path:
@@ -125,7 +43,7 @@ class Database:
         self.place = redact(url.render_as_string(hide_password=True))
         self._file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
         self._engine = _engine(url.render_as_string(hide_password=False), is_file=self._file is not None)
-        self._made = False
+        self._is_current = False
         self._closed = False
 
     @property
@@ -134,10 +52,10 @@ class Database:
         return self._file is None or self._file.exists()
 
     def prepare(self) -> None:
-        """Make the tables where there are none.
+        """Make the tables where there are none, and bring those of an older version up to date.
 
         Raises:
-            FeedbackError: the database cannot be used.
+            FeedbackError: the database cannot be used, or a newer version of Prelabel has written it.
         """
         with self.writing():
             pass
@@ -147,45 +65,56 @@ class Database:
         """Give a transaction, committed at its end: then it is on the disk.
 
         Raises:
-            FeedbackError: the database is locked, full or gone; nothing was written.
+            FeedbackError: the database is locked, full or gone, or of a newer version; nothing was written.
         """
         with self._using():
             if self._file is not None and not self._file.exists():
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._engine.dispose()  # connections of a file that was taken away write to nowhere
-                self._made = False
-            if not self._made:
-                self._make_tables()
+                self._is_current = False
+            if not self._is_current:
+                self._upgrade()
             with self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
                 yield connection
 
-    def _make_tables(self) -> None:
-        for pause in (0.05, 0.2, None):
+    def _upgrade(self) -> None:
+        with self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
             try:
-                metadata.create_all(self._engine)
-            except SQLAlchemyError:  # another process makes them at the same time
-                if pause is None:
-                    raise
-                time.sleep(pause)
-            else:
-                self._made = True
-                return
+                upgrade(connection)
+            except NewerSchemaError as error:
+                raise FeedbackError(f"the database {self.place} cannot be used: {error}") from None
+        self._is_current = True
 
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
         """Give a connection that sees one state of the database; None where nothing was ever written.
 
         Raises:
-            FeedbackError: the database cannot be read.
+            FeedbackError: the database cannot be read, or is of a newer version.
         """
         if not self.exists:
             yield None
             return
         with self._using():
-            if not self._made:
-                self._made = inspect(self._engine).has_table(annotations.name)
+            is_there = self._is_current or self._has_tables()
             with self._engine.execution_options(**self._snapshot).connect() as connection:
-                yield connection if self._made else None
+                yield connection if is_there else None
+
+    def _has_tables(self) -> bool:
+        """Tell whether there is something to read. Tables of an older version are brought up to date first."""
+        if not inspect(self._engine).has_table(annotations.name):
+            return False
+        self._upgrade()
+        return True
+
+    def now(self) -> float:
+        """Return the time by the database's own clock, in seconds since 1970.
+
+        Raises:
+            FeedbackError: the database cannot be read.
+        """
+        with self.reading() as connection:
+            return time.time() if connection is None else now(connection)
 
     @property
     def _snapshot(self) -> dict[str, str]:
@@ -240,6 +169,13 @@ def _engine(url: str, *, is_file: bool) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
+
+
+def now(connection: Connection) -> float:
+    """Return the seconds since 1970 by the clock of the database, which all services that share it have in common."""
+    if connection.dialect.name != "postgresql":
+        return time.time()  # a file of SQLite is on this machine
+    return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
 def storable(text: str, limit: int) -> str:

@@ -29,7 +29,7 @@ KNOWN_ACTIONS = ANNOTATED | {
 MALFORMED, UNKNOWN = "malformed", "unknown"
 LARGEST_ID = 2**31 - 1  # of the column, and of Label Studio's
 
-Kind = Literal["task", "annotation", "project"]
+Kind = Literal["task", "annotation", "project", "detections"]
 
 _NULL = msgspec.Raw(b"null")
 
@@ -39,7 +39,7 @@ class Hint:
     """Something that may have changed.
 
     Attributes:
-        kind: what it is.
+        kind: what it is; ``detections`` is a task whose pictures the current detector has not looked at.
         project: id of its project.
         object: its own id.
         payload: what the event says of it: JSON of ``annotation``, ``task`` and ``label_config``, or empty where it is gone.

@@ -78,7 +78,7 @@ class Evidence:
         labels: by control and label, those of the config first.
         classes: by control and class (its MID, else its name): what people called boxes of that class with at least the policy's
             threshold; empty where they drew nothing there, or where another class explains what they drew.
-        annotations: how many there are, skipped ones not counted, those without pictures included.
+        annotations: how many there are, those without pictures included; skipped ones, and predictions accepted in bulk, are not counted.
     """
 
     policy: Policy
@@ -146,7 +146,7 @@ def gather(annotations: Iterable[Annotation], policy: Policy) -> Evidence:
     """Return what annotations say about a policy."""
     evidence = begin(policy)
     for annotation in annotations:
-        if annotation.skipped:
+        if annotation.skipped or annotation.accepted:
             continue
         evidence.annotations += 1
         for look in looks(annotation, policy):

@@ -1,7 +1,6 @@
 """Events that have come and are not judged yet: durable before they are answered, and together where many come at once."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +8,9 @@ from functools import partial
 from sqlalchemy import ColumnElement, Delete, and_, delete, func, insert, select, update
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import Database, events, storable
+from ml_backend.feedback.database import Database, now, storable
 from ml_backend.feedback.events import Hint, Kind
+from ml_backend.feedback.tables import events
 from ml_backend.feedback.threads import WritingThread
 
 MOST_WAITING = 20_000  # hints in memory that are not on the disk
@@ -94,22 +94,22 @@ class Journal:
             self.writing = None
 
     def _insert(self, batch: Sequence[tuple[Sequence[Hint], object]]) -> None:
-        now = time.time()
-        rows = [
-            {
-                "kind": hint.kind,
-                "project": hint.project,
-                "object": hint.object,
-                "payload": hint.payload or None,
-                "received_at": now,
-                "due_at": now,
-                "tries": 0,
-                "problem": "",
-            }
-            for hints, _ in batch
-            for hint in hints
-        ]
         with self._database.writing() as connection:
+            received_at = now(connection)
+            rows = [
+                {
+                    "kind": hint.kind,
+                    "project": hint.project,
+                    "object": hint.object,
+                    "payload": hint.payload or None,
+                    "received_at": received_at,
+                    "due_at": received_at,
+                    "tries": 0,
+                    "problem": "",
+                }
+                for hints, _ in batch
+                for hint in hints
+            ]
             connection.execute(insert(events), rows)
 
     async def drain(self) -> None:
@@ -131,7 +131,7 @@ def due(database: Database, most: int) -> list[Due]:
                 func.max(events.c.tries).label("tries"),
                 func.min(events.c.due_at).label("since"),
             )
-            .where(events.c.due_at <= time.time())
+            .where(events.c.due_at <= now(connection))
             .group_by(*what)
             .order_by(func.min(events.c.due_at), func.min(events.c.id))
             .limit(most)
@@ -169,8 +169,9 @@ def settle(done: Due) -> Delete:
 def postpone(database: Database, failed: Sequence[Due], problem: str) -> None:
     """Let objects be tried again later, each time after twice as long."""
     with database.writing() as connection:
+        at = now(connection)
         for each in failed:
-            due_at = time.time() + min(LONGEST_PAUSE, 2.0 ** min(each.tries, 20))
+            due_at = at + min(LONGEST_PAUSE, 2.0 ** min(each.tries, 20))
             values = {"due_at": due_at, "tries": each.tries + 1, "problem": storable(problem, 1000)}
             connection.execute(update(events).where(_about(each)).values(values))
 

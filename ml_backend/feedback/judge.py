@@ -4,17 +4,29 @@ import asyncio
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from ml_backend.errors import FeedbackError, LabelConfigError, PrelabelError
 from ml_backend.feedback.database import Database, storable
 from ml_backend.feedback.events import LARGEST_ID
-from ml_backend.feedback.facts import Annotation, Project, SeenPicture, known_versions, put_project, put_task
-from ml_backend.feedback.regions import number, read_regions
+from ml_backend.feedback.facts import (
+    Annotation,
+    Known,
+    Project,
+    SeenPicture,
+    config_at,
+    configs_of,
+    known_annotations,
+    put_project,
+    put_task,
+)
+from ml_backend.feedback.provenance import StoredPrediction, beginning_of, beginning_of_event, predictions_of
+from ml_backend.feedback.regions import LabelledBox, number, read_regions
 from ml_backend.feedback.threads import WritingThread
 from ml_backend.labels import Control, Source, parse_label_config
 from ml_backend.pictures import Seen
@@ -50,6 +62,25 @@ class Judged:
     read_at: float
 
 
+@dataclass(frozen=True)
+class Before:
+    """What is known of a project before its tasks are judged.
+
+    Attributes:
+        project: as Label Studio has it now.
+        known: annotations that are kept, by id.
+        configs: the label configs that it had, as :func:`~ml_backend.feedback.facts.configs_of` gives them.
+    """
+
+    project: Project
+    known: Mapping[int, Known] = field(default_factory=dict)
+    configs: Sequence[tuple[float, str]] = ()
+
+    def config_at(self, updated_at: str) -> str:
+        """Return the label config under which an annotation was made; its time is ISO 8601."""
+        return config_at(self.configs, updated_at) if self.configs else self.project.label_config
+
+
 class Judge:
     """Makes facts of annotations.
 
@@ -66,6 +97,7 @@ class Judge:
         self._database = database
         self._thread = thread
         self._places = asyncio.Semaphore(AT_ONCE)
+        self.detector = pipeline.detector.fingerprint[:8]
 
     async def keep_project(self, project: Project) -> None:
         """Keep what a project is called, and its label config."""
@@ -90,30 +122,34 @@ class Judge:
             FeedbackError: the database cannot be read.
         """
 
-        def read() -> dict[int, str]:
+        def read() -> Before:
             with self._database.reading() as connection:
-                return {} if connection is None else known_versions(connection, [int(task["id"]) for task in tasks])
+                if connection is None:
+                    return Before(project)
+                return self.before(connection, project, [int(task["id"]) for task in tasks])
 
-        known = await asyncio.to_thread(read)
-        return list(await asyncio.gather(*(self._judge_or_later(task, project, known, read_at) for task in tasks)))
+        before = await asyncio.to_thread(read)
+        return list(await asyncio.gather(*(self._judge_or_later(task, before, read_at) for task in tasks)))
 
-    async def _judge_or_later(
-        self, task: Mapping[str, Any], project: Project, known: Mapping[int, str], read_at: float
-    ) -> Judged | LaterError:
+    def before(self, connection: Connection, project: Project, tasks: list[int]) -> Before:
+        """Return what is known of some tasks of a project."""
+        known = known_annotations(connection, tasks, self.detector)
+        return Before(project, known, configs_of(connection, project.id))
+
+    async def _judge_or_later(self, task: Mapping[str, Any], before: Before, read_at: float) -> Judged | LaterError:
         async with self._places:
             try:
-                return await self.judge_task(task, project, known, read_at)
+                return await self.judge_task(task, before, read_at)
             except LaterError as error:
                 return error
             except Exception:  # one task that nobody thought of must not hold up all others
-                log.exception("task cannot be judged", project=project.id, task=task["id"])
+                log.exception("task cannot be judged", project=before.project.id, task=task["id"])
                 return LaterError(f"task {task['id']}: an error inside Prelabel; its log has the details")
 
     async def judge_task(
         self,
         task: Mapping[str, Any],
-        project: Project,
-        known: Mapping[int, str],
+        before: Before,
         read_at: float,
         *,
         shown_is_unknown: bool = False,
@@ -122,48 +158,60 @@ class Judge:
 
         Args:
             task: with ``annotations``, and ``predictions`` unless ``shown_is_unknown``.
-            project: its project.
-            known: when annotations that are kept were last updated, by id; those are passed over.
-            read_at: when the task was asked for, in seconds since 1970.
+            before: its project, and what is known of it. Annotations that are kept as they are now are passed over; of those whose pictures
+                another detector has looked at, only the detections are made anew.
+            read_at: when the task was asked for, in seconds since 1970, by the clock of the database.
             shown_is_unknown: whether what was shown must be worked out, since nobody says it.
 
         Raises:
             LaterError: a picture cannot be had now.
         """
-        task_id = int(task["id"])
+        task_id, project, known = int(task["id"]), before.project, before.known
         given = [each for each in task.get("annotations") or [] if _has_id(each)]
-        new = [each for each in given if known.get(int(each["id"])) != _text(each, "updated_at")]
+        new = [each for each in given if not _is_kept(each, known)]
+        outdated = [kept for each in given if _is_kept(each, known) and (kept := known[int(each["id"])].outdated)]
         changed = [_without_boxes(each, project.id, task_id) for each in new]
-        if not all(annotation.skipped for annotation in changed):
+        if outdated or not all(annotation.skipped for annotation in changed):
             controls = await asyncio.to_thread(controls_of, project.label_config)
             seen, problem = await self._look(task, project, controls)
+            pictures = tuple(_pictures(task, seen))
             fraction = self._settings.audit_fraction
             withholds = any(withheld(each.version.digest, fraction) for found in seen.values() for each in found)
-            shown = self._reconstructed(task_id, project, seen, withholds) if shown_is_unknown else _shown(task)
-            pictures = tuple(_pictures(task, seen))
+            reconstructed = self._reconstructed(task_id, project, seen, withholds) if shown_is_unknown else None
+            predictions = predictions_of(task)
 
             def with_boxes(each: Mapping[str, Any], annotation: Annotation) -> Annotation:
-                drawn = read_regions(each.get("result"), controls)
-                parent = each.get("parent_prediction")
-                parent = parent if isinstance(parent, int) else None
-                version, regions = shown.get(0 if shown_is_unknown and parent else parent, ("", None))
-                boxes = None if regions is None else tuple(read_regions(regions, controls).boxes)
+                if annotation.skipped:
+                    return annotation
+                controls_then = controls_of(before.config_at(annotation.updated_at)) or controls
+                drawn = read_regions(each.get("result"), controls_then)
+                if shown_is_unknown:
+                    beginning = beginning_of_event(each, task, reconstructed)
+                else:
+                    beginning = beginning_of(each, predictions, are_shown=project.shows_predictions)
+                shown = beginning.prediction
+                boxes = None if shown is None else tuple(read_regions(shown.regions, controls_then).boxes)
                 return replace(
                     annotation,
                     drawn=tuple(drawn.boxes),
+                    drawable=_drawable(controls_then, drawn.boxes),
                     shown=boxes,
-                    version=version,
+                    version=shown.version if shown else "",
+                    accepted=beginning.accepted,
                     audited=withholds and boxes == (),
-                    lost=boxes is None and (parent is not None or _began_with_boxes(each)),
-                    pictures=pictures,
+                    lost=beginning.lost,
                     odd=dict(+drawn.odd),
-                    problem=problem,
                 )
 
             # Away from the event loop: thousands of regions take a fifth of a second, drawn or predicted.
             changed = [
-                annotation if annotation.skipped else await asyncio.to_thread(with_boxes, each, annotation)
+                await asyncio.to_thread(with_boxes, each, annotation)
                 for each, annotation in zip(new, changed, strict=True)
+            ]
+            # Nobody has changed the outdated ones, so only the detections are new.
+            changed = [
+                annotation if annotation.skipped else annotation.with_detections(self.detector, pictures, problem)
+                for annotation in [*changed, *outdated]
             ]
         return Judged(task_id, [int(each["id"]) for each in given], changed, read_at)
 
@@ -184,17 +232,18 @@ class Judge:
 
     def _reconstructed(
         self, task: int, project: Project, seen: Mapping[Source, Sequence[Seen]], withholds: bool
-    ) -> dict[object, tuple[str, Any]]:
-        """Return what would be shown now: an event does not say what was."""
+    ) -> StoredPrediction | None:
+        """Return the prediction that would be shown now: an event does not say which one was."""
         if not seen:
-            return {}
+            return None
         try:
             policy = self._pipeline.policies.of(project.label_config, str(project.id))
         except LabelConfigError:
-            return {}
+            return None
         version = self._pipeline.policies.version_of(policy)
         found = {source: [each.detections for each in of_source] for source, of_source in seen.items()}
-        return {0: (version, [] if withholds else policy.predict(task, found, version)["result"])}
+        regions = [] if withholds else policy.predict(task, found, version)["result"]
+        return StoredPrediction(0, version, regions, 0.0)
 
     async def keep(self, project: int, judged: Sequence[Judged], settle: Iterable[Any] = ()) -> None:
         """Keep facts and run further statements, in one transaction.
@@ -211,6 +260,20 @@ class Judge:
                     connection.execute(statement)
 
         await self._thread.run(write)
+
+
+def outdated_task(number: int, before: Before) -> dict[str, Any]:
+    """Return a task as far as the facts of its outdated annotations hold it."""
+    kept = [known.outdated for known in before.known.values() if known.outdated]
+    references: dict[str, list[str]] = {}
+    for picture in sorted(kept[-1].pictures if kept else (), key=lambda picture: picture.item):
+        references.setdefault(picture.key, []).append(picture.reference)
+    lists = {control.data_key for control in controls_of(before.project.label_config) if control.is_list}
+    return {
+        "id": number,
+        "data": {key: values if key in lists else values[0] for key, values in references.items()},
+        "annotations": [{"id": each.id, "updated_at": each.updated_at} for each in kept],
+    }
 
 
 def read_payload(payload: bytes, longest_config: int) -> tuple[dict[str, Any], dict[str, Any], str]:
@@ -230,15 +293,6 @@ def read_payload(payload: bytes, longest_config: int) -> tuple[dict[str, Any], d
     if len(label_config) > longest_config:
         raise FeedbackError("the event's label config is over the limit (PRELABEL_LABEL_CONFIG_MAX_BYTES)")
     return annotation, task, label_config
-
-
-def _shown(task: Mapping[str, Any]) -> dict[object, tuple[str, Any]]:
-    """Return version and regions of a task's predictions, by id."""
-    return {
-        each.get("id"): (printable(str(each.get("model_version") or ""), 200), each.get("result") or [])
-        for each in task.get("predictions") or []
-        if isinstance(each, dict) and isinstance(each.get("id"), int)
-    }
 
 
 def _pictures(task: Mapping[str, Any], seen: Mapping[Source, Sequence[Seen]]) -> Iterable[SeenPicture]:
@@ -267,12 +321,17 @@ def _without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> An
     )
 
 
-def _began_with_boxes(annotation: Mapping[str, Any]) -> bool:
-    """Tell whether a region says that it came from a prediction, changed or not."""
-    regions = annotation.get("result")
-    return isinstance(regions, list) and any(
-        isinstance(region, dict) and str(region.get("origin")).startswith("prediction") for region in regions
-    )
+def _is_kept(annotation: Mapping[str, Any], known: Mapping[int, Known]) -> bool:
+    before = known.get(int(annotation["id"]))
+    return before is not None and before.updated_at == _text(annotation, "updated_at")
+
+
+def _drawable(controls: Sequence[Control], drawn: Sequence[LabelledBox]) -> dict[str, tuple[str, ...]]:
+    """Return the labels that could be drawn: those of the config, and those that were, whose config nobody knew."""
+    labels = {control.from_name: {label.value for label in control.labels} for control in controls}
+    for box in drawn:
+        labels.setdefault(box.control, set()).add(box.label)
+    return {control: tuple(sorted(each)) for control, each in labels.items()}
 
 
 def _text(annotation: Mapping[str, Any], name: str) -> str:

@@ -1,6 +1,7 @@
 """The part of the service that listens: events in, facts out, and Start Training."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -9,10 +10,12 @@ import structlog
 
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.database import Database
+from ml_backend.feedback.detectors import CurrentDetector, count_outdated, enqueue_outdated, put_detector
 from ml_backend.feedback.events import Event, read_event
 from ml_backend.feedback.journal import Journal, due, pending
 from ml_backend.feedback.settling import Settler
 from ml_backend.feedback.threads import WritingThread
+from ml_backend.feedback.trainings import last_trainings
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings
 
@@ -20,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2  # after which events of another process, and those that failed before, are looked for
 TAKEN = 100  # objects that are taken out of the journal at once
+SCAN_SECONDS = 60  # after which annotations of another detector are looked for again
 PREPARE_SECONDS = 5  # that a service waits for its tables before it starts without them
 
 
@@ -39,6 +43,9 @@ class Listener:
         self._turn = asyncio.Lock()
         self._settler = Settler(settings, pipeline, self.database, self._thread)
         self._wake = asyncio.Event()
+        self.detector = CurrentDetector(pipeline.detector.fingerprint[:8], pipeline.detector.name)
+        self._is_named = False
+        self._next_scan = 0.0  # of time.monotonic()
 
     @property
     def listens(self) -> bool:
@@ -63,12 +70,17 @@ class Listener:
             await self.close()
 
     async def _prepare(self) -> None:
-        """Make the tables before the first event comes, which would be refused while that goes on."""
+        """Make the tables before the first event comes, which would be refused while that goes on, and name the detector in them."""
         try:
             async with asyncio.timeout(PREPARE_SECONDS):
-                await self._thread.run(self.database.prepare)
+                await self._thread.run(self._name_detector)
         except Exception as error:  # whatever it is, predictions go on, and an event tries again
             log.warning("the tables for corrections are not there yet", cause=str(error) or "the database is slow")
+
+    def _name_detector(self) -> None:
+        with self.database.writing() as connection:
+            put_detector(connection, self.detector)
+        self._is_named = True
 
     async def close(self) -> None:
         """Let go of the database, for those who did not listen."""
@@ -113,10 +125,28 @@ class Listener:
         async with self._turn:
             waiting = await asyncio.to_thread(due, self.database, TAKEN)
             await self._settler.settle(waiting)
-            return bool(waiting)
+            # Only when nothing else is due: events that people cause come first.
+            return bool(waiting) or await self._enqueue_outdated()
+
+    async def _enqueue_outdated(self) -> bool:
+        """Put a portion of the annotations that another detector has looked at into the journal; tells whether there was any."""
+        if time.monotonic() < self._next_scan:
+            return False
+
+        def enqueue() -> int:
+            if not self._is_named:  # the database was away when the service started
+                self._name_detector()
+            with self.database.writing() as connection:
+                return enqueue_outdated(connection, self.detector.fingerprint, TAKEN)
+
+        count = await self._thread.run(enqueue)
+        if not count:
+            self._next_scan = time.monotonic() + SCAN_SECONDS
+        return count > 0
 
     async def sync(self, number: int, progress: Callable[[int], None] = lambda _: None) -> tuple[int, int, list[str]]:
-        """Bring the facts of a project up to date with Label Studio; see :meth:`Settler.sync`."""
+        """Bring the facts of a project up to date with Label Studio and this detector; see :meth:`Settler.sync`."""
+        await self._thread.run(self._name_detector)
         return await self._settler.sync(number, progress)
 
     async def catch_up(self, number: int) -> list[str]:
@@ -135,8 +165,19 @@ class Listener:
 
     async def state(self) -> dict[str, Any]:
         """Return how it does, as plain JSON values, for people."""
+        values: dict[str, Any] = {"listens": self.listens, "place": self.database.place}
+        values |= {"waiting": 0, "problem": "", "detector": self.detector.fingerprint, "outdated": 0, "trainings": []}
+
+        def read() -> dict[str, Any]:
+            waiting, problem = pending(self.database)
+            with self.database.reading() as connection:
+                if connection is None:
+                    return {}
+                trainings = [training.to_json() for training in last_trainings(connection)]
+                outdated = count_outdated(connection)
+            return {"waiting": waiting, "problem": problem, "outdated": outdated, "trainings": trainings}
+
         try:
-            waiting, problem = await asyncio.to_thread(pending, self.database)
+            return values | await asyncio.to_thread(read)
         except FeedbackError as error:
-            waiting, problem = 0, str(error)
-        return {"listens": self.listens, "place": self.database.place, "waiting": waiting, "problem": problem}
+            return values | {"problem": str(error)}

@@ -11,7 +11,7 @@ from ml_backend.labels.geometry import upright
 from ml_backend.redaction import printable
 
 RECTANGLES = {"rectanglelabels", "rectangle"}
-LONGEST_LABEL = 1000  # characters
+LONGEST_LABEL, LONGEST_ID = 1000, 100  # characters
 MOST_ITEMS = 100_000  # images of one list
 
 
@@ -24,6 +24,7 @@ class LabelledBox(NamedTuple):
         label: of the project; empty where nobody gave it one.
         edges: ``ymin, xmin, ymax, xmax``, 0 to 1 of the displayed picture.
         score: of the detection that it was, 0 to 1; 0 for what people drew.
+        region: id of its region, which a predicted box keeps while people edit it; empty where there is none.
     """
 
     control: str
@@ -31,6 +32,7 @@ class LabelledBox(NamedTuple):
     label: str
     edges: tuple[float, float, float, float]
     score: float = 0.0
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,15 @@ def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegi
                 label,
                 (ymin, xmin, ymax, xmax),
                 min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0,
+                region_id(region),
             )
         )
+
+
+def region_id(region: Mapping[str, Any]) -> str:
+    """Return the id of a region; empty where it has none."""
+    given = region.get("id")
+    return printable(given, LONGEST_ID) if isinstance(given, str) else ""
 
 
 def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:

@@ -3,7 +3,7 @@
 import heapq
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +36,8 @@ class Outcomes:
 
     @property
     def precision(self) -> Share:
-        """Shown boxes that people left on their object under their label."""
-        return Share(self.shown["kept"] + self.shown["nudged"], self.shown.total())
+        """Shown boxes that people left on their object under their label: each of them is a drawn box that was found."""
+        return Share(self.drawn["found"], self.shown.total())
 
     @property
     def recall(self) -> Share:
@@ -91,6 +91,7 @@ class WorstPicture:
         edits: how many of each kind.
         reference: where the picture is, as the task says.
         boxes: shown and drawn ones, with what became of them.
+        url: of the task in Label Studio; empty where its address is not set.
     """
 
     task: int
@@ -98,6 +99,7 @@ class WorstPicture:
     edits: Counter[str]
     reference: str
     boxes: list[JudgedBox]
+    url: str = ""
 
 
 @dataclass
@@ -109,7 +111,8 @@ class Report:
         labels: outcomes by label.
         versions: outcomes by the model version of the prediction that was shown.
         seen, unseen: effort where boxes were seen, and where there were none to see.
-        annotations, skipped: how many there are.
+        annotations, skipped: how many there are; predictions accepted in bulk are neither.
+        accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes. They count nowhere else.
         audited: annotations of pictures whose boxes were withheld.
         twice: tasks with more than one annotation.
         unjudged: why annotations are left out, with how many.
@@ -124,6 +127,8 @@ class Report:
     unseen: Effort = field(default_factory=Effort)
     annotations: int = 0
     skipped: int = 0
+    accepted: int = 0
+    accepted_boxes: int = 0
     audited: int = 0
     twice: int = 0
     unjudged: Counter[str] = field(default_factory=Counter)
@@ -165,11 +170,19 @@ class Report:
             "than their intervals, people kept boxes because they were there, or found objects that they would have missed."
         )
 
+    def acceptance(self) -> str:
+        """Return in a sentence which predictions were accepted in bulk."""
+        return (
+            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations without being looked at; they count in no "
+            "other figure"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
             "annotations": self.annotations,
             "skipped": self.skipped,
+            "accepted": {"annotations": self.accepted, "boxes": self.accepted_boxes},
             "audited": self.audited,
             "tasks_with_several_annotations": self.twice,
             "not_judged": dict(self.unjudged),
@@ -196,7 +209,8 @@ class Report:
             | {"edits": None, "edits_per_picture": None}
             | self._group_to_json(biased=False),
             "worst": [
-                {"task": each.task, "annotation": each.annotation, "edits": dict(each.edits)} for each in self.worst
+                {"task": each.task, "annotation": each.annotation, "edits": dict(each.edits), "url": each.url}
+                for each in self.worst
             ],
         }
 
@@ -215,12 +229,22 @@ class Report:
         ]
 
 
-def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
+def task_links(label_studio: str | None, project: int) -> Callable[[int], str]:
+    """Return a function from the id of a task to its address in Label Studio, which is empty where that of Label Studio is not set."""
+    return lambda task: f"{label_studio}/projects/{project}/data?task={task}" if label_studio else ""
+
+
+def make_report(
+    annotations: Iterable[Annotation], policy: Policy, detector: str = "", link: Callable[[int], str] = lambda _: ""
+) -> Report:
     """Judge annotations.
 
     Args:
         annotations: of one project.
         policy: what is in force there now; what people were shown is in the annotations.
+        detector: fingerprint of the detector that it is about, 8 hex; empty where that is unknown. Annotations whose pictures another one
+            has looked at are left out until they are judged again.
+        link: gives the address of a task.
     """
     report = Report(begin(policy))
     report.labels.update({where: Outcomes() for where in report.evidence.labels})
@@ -230,18 +254,25 @@ def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
         if annotation.skipped:
             report.skipped += 1
             continue
+        if annotation.accepted:
+            report.accepted += 1
+            report.accepted_boxes += len(annotation.drawn)
+            continue
         report.annotations += 1
         tasks[annotation.task] += 1
         report.odd.update(annotation.odd)
         if annotation.problem:
             report.unjudged[annotation.problem.partition(": ")[2] or annotation.problem] += 1
             continue
+        if detector not in {"", annotation.detector}:
+            report.unjudged["they wait to be judged again with the current detector"] += 1
+            continue
         report.audited += annotation.audited
         seen = list(looks(annotation, policy))
         if not seen:
             report.unjudged["the label config does not have their pictures or their control any more"] += 1
             continue
-        picture = _judge(annotation, seen, report)
+        picture = _judge(annotation, seen, report, link)
         if picture is not None:
             # The id keeps equal ones in order, since pictures cannot be compared.
             heapq.heappush(worst, (picture.edits.total(), -annotation.id, picture))
@@ -252,7 +283,9 @@ def make_report(annotations: Iterable[Annotation], policy: Policy) -> Report:
     return report
 
 
-def _judge(annotation: Annotation, seen: Sequence[Look], report: Report) -> WorstPicture | None:
+def _judge(
+    annotation: Annotation, seen: Sequence[Look], report: Report, link: Callable[[int], str]
+) -> WorstPicture | None:
     """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
     for look in seen:
         report.evidence.add(look)
@@ -281,7 +314,7 @@ def _judge(annotation: Annotation, seen: Sequence[Look], report: Report) -> Wors
     if not edits:
         return None
     reference = annotation.pictures[0].reference if len(annotation.pictures) == 1 else ""
-    return WorstPicture(annotation.task, annotation.id, edits, reference, boxes)
+    return WorstPicture(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
 
 
 def _corrected(look: Look, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:

@@ -2,19 +2,20 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
 
 from ml_backend.errors import FeedbackError, LabelStudioError
-from ml_backend.feedback.database import Database
+from ml_backend.feedback.database import Database, now
 from ml_backend.feedback.facts import (
     Project,
     forget_annotation,
+    get_project,
+    pass_over_broken,
     put_annotation,
     put_project,
     put_task,
@@ -22,7 +23,7 @@ from ml_backend.feedback.facts import (
     tasks_of_project,
 )
 from ml_backend.feedback.journal import Due, postpone, settle
-from ml_backend.feedback.judge import Judge, Judged, LaterError, read_payload
+from ml_backend.feedback.judge import Before, Judge, Judged, LaterError, outdated_task, read_payload
 from ml_backend.feedback.threads import WritingThread
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings
@@ -113,7 +114,7 @@ class Settler:
         with self._database.reading() as connection:
             return [
                 [each.object]
-                if each.kind == "task"
+                if each.kind in {"task", "detections"}
                 else tasks_of_annotations(connection, each.project, [each.object])
                 if each.kind == "annotation" and connection is not None
                 else []
@@ -122,7 +123,8 @@ class Settler:
 
     async def _read_project(self, client: StudioClient, number: int) -> Project:
         found = await asyncio.to_thread(client.project, number)
-        project = Project(number, str(found.title or ""), str(found.label_config or ""))
+        shows = getattr(found, "show_collab_predictions", None) is not False
+        project = Project(number, str(found.title or ""), str(found.label_config or ""), shows)
         await self._judge.keep_project(project)
         return project
 
@@ -130,9 +132,10 @@ class Settler:
         self, client: StudioClient, project: Project, tasks: Sequence[int]
     ) -> dict[int, Judged | LaterError]:
         """Judge tasks as they are now, by id; one that is not there any more has no annotations."""
-        outcomes: dict[int, Judged | LaterError] = {task: Judged(task, [], [], time.time()) for task in tasks}
+        outcomes: dict[int, Judged | LaterError] = {}
         for portion in _portions(tasks):
-            read_at = time.time()
+            read_at = await asyncio.to_thread(self._database.now)
+            outcomes |= {task: Judged(task, [], [], read_at) for task in portion}
             found = await asyncio.to_thread(client.tasks_by_id, project.id, portion)
             for task, outcome in zip(found, await self._judge.judge(found, project, read_at), strict=True):
                 outcomes[int(task["id"])] = outcome
@@ -164,9 +167,10 @@ class Settler:
         Raises:
             LaterError: a picture cannot be had now.
         """
+        if each.kind == "detections":
+            return await self._judge_again(each)
         if not each.payload and each.kind == "task":  # events about one without a payload say that it is gone
-            read_at = time.time()
-            return lambda connection: put_task(connection, each.project, each.object, [], [], read_at)
+            return lambda connection: put_task(connection, each.project, each.object, [], [], now(connection))
         if not each.payload:
             return lambda connection: forget_annotation(connection, each.project, each.object)
         annotation, task, label_config = await asyncio.to_thread(
@@ -174,12 +178,36 @@ class Settler:
         )
         project = Project(each.project, "", label_config)
         whole = task | {"annotations": [annotation]} if annotation else {"id": each.object}
-        judged = await self._judge.judge_task(whole, project, {}, time.time(), shown_is_unknown=True)
+        judged = await self._judge.judge_task(whole, Before(project), 0.0, shown_is_unknown=True)
 
         def keep(connection: Connection) -> None:
             put_project(connection, project)
             for changed in judged.changed:
                 put_annotation(connection, changed)
+
+        return keep
+
+    async def _judge_again(self, each: Due) -> Change:
+        """Return the annotations of a task with what the current detector finds, for those who have nobody to read the task back from.
+
+        Raises:
+            LaterError: a picture cannot be had now.
+        """
+
+        def read() -> tuple[Before, dict[str, Any]]:
+            with self._database.reading() as connection:
+                if connection is None:
+                    raise FeedbackError("the database is gone")
+                before = self._judge.before(connection, get_project(connection, each.project), [each.object])
+            return before, outdated_task(each.object, before)
+
+        before, task = await asyncio.to_thread(read)
+        judged = await self._judge.judge_task(task, before, 0.0)
+
+        def keep(connection: Connection) -> None:
+            for changed in judged.changed:
+                put_annotation(connection, changed)
+            pass_over_broken(connection, each.project, each.object, self._judge.detector)
 
         return keep
 
@@ -227,7 +255,7 @@ class Settler:
         gone_through: set[int] = set()
         tasks = client.tasks(number, annotated=True)
         while True:
-            read_at = time.time()
+            read_at = await asyncio.to_thread(self._database.now)
             page = await asyncio.to_thread(lambda: list(itertools.islice(tasks, PAGE)))
             if not page:
                 break

@@ -1,14 +1,16 @@
 """What Start Training does: catch up, learn, and put it into force."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from ml_backend.errors import PrelabelError
+from ml_backend.errors import FeedbackError, PrelabelError
 from ml_backend.feedback.learning import Lesson, learn
 from ml_backend.feedback.listening import Listener
 from ml_backend.feedback.revisions import CurrentRevisions, Revision
+from ml_backend.feedback.trainings import Training, put_training
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -68,10 +70,16 @@ class Trainer:
 
     async def _train(self, project: int) -> Trained:
         async with self._turn:
-            problems = await self._listener.catch_up(project)
             database = self._listener.database
-            lesson = await asyncio.to_thread(learn, database, self._settings, project)
-            revision = await asyncio.to_thread(lesson.apply, database, AUTHOR)
+            try:
+                problems = await self._listener.catch_up(project)
+                lesson = await asyncio.to_thread(learn, database, self._settings, project)
+                revision = await asyncio.to_thread(lesson.apply_and_record, database, AUTHOR)
+            except PrelabelError as error:
+                failed = Training(project, AUTHOR, "failed", 0, error.public)
+                with suppress(FeedbackError):  # the database may be what failed
+                    await asyncio.to_thread(put_training, database, failed)
+                raise
             await asyncio.to_thread(self._revisions.refresh)
         log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")
         return Trained(lesson, revision, problems)

@@ -48,7 +48,8 @@ class Look:
 
 
 def looks(annotation: Annotation, policy: Policy) -> Iterator[Look]:
-    """Yield what there is to judge in an annotation, under a policy."""
+    """Yield what there is to judge in an annotation, under a policy limited to the labels that could be drawn then."""
+    policy = policy.limited_to(annotation.drawable)
     # The label config may have changed since: pictures under other keys are not looked at.
     found: dict[Source, list[Detections]] = {
         source: [
@@ -81,23 +82,54 @@ def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
     return np.array([box.edges for box in boxes], np.float32).reshape(-1, 4)
 
 
-def judge_shown(look: Look) -> list[ShownOutcome]:
-    """Tell what became of each shown box."""
+def pair(look: Look) -> list[tuple[int, int, float]]:
+    """Pair shown boxes with drawn ones, one to one: each with its index and the IoU of the two.
+
+    The region id decides first: Label Studio keeps it while people move, resize and rename a predicted box. The rest is paired by label
+    and overlap (:func:`~ml_backend.feedback.matching.match`).
+    """
     overlaps = iou(edges_of(look.shown), edges_of(look.drawn))
+    pairs = _by_region(look.shown, look.drawn)
+    left = overlaps.copy()
+    for row, column in pairs:
+        left[row, :] = left[:, column] = 0
+    pairs += match(left, _labels(look.shown), _labels(look.drawn))
+    return [(row, column, float(overlaps[row, column])) for row, column in pairs]
+
+
+def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> list[tuple[int, int]]:
+    """Pair boxes of one region, those of one label before all others: a region can have several labels, and is then a box under each."""
+    pairs: dict[int, int] = {}
+    for same_label_only in (True, False):
+        for row, box in enumerate(shown):
+            partners = (
+                column
+                for column, other in enumerate(drawn)
+                if box.region and box.region == other.region and column not in pairs.values()
+                if box.label == other.label or not same_label_only
+            )
+            if row not in pairs and (column := next(partners, None)) is not None:
+                pairs[row] = column
+    return sorted(pairs.items())
+
+
+def judge_shown(look: Look) -> list[ShownOutcome]:
+    """Tell what became of each shown box. One that was renamed is ``relabeled``, moved or not; a region is ``nudged`` however far it went."""
     outcomes: list[ShownOutcome] = ["deleted"] * len(look.shown)
-    for row, column in match(overlaps, _labels(look.shown), _labels(look.drawn)):
+    for row, column, overlap in pair(look):
         if look.shown[row].label != look.drawn[column].label:
             outcomes[row] = "relabeled"
         else:
-            outcomes[row] = "kept" if overlaps[row, column] >= UNTOUCHED else "nudged"
+            outcomes[row] = "kept" if overlap >= UNTOUCHED else "nudged"
     return outcomes
 
 
 def judge_drawn(look: Look) -> list[DrawnOutcome]:
     """Tell of each drawn box whether the detector had found it, and why it was not shown.
 
-    In this order, each one to one: shown under its label; found under its label, but not shown; shown, or found with a score of at
-    least :data:`SUSPECTED`, under another label or none of the project; not found.
+    In this order, each one to one: shown under its label (and not moved away from the object, to an IoU below
+    :data:`~ml_backend.feedback.matching.SAME_OBJECT`); found under its label, but not shown; shown, or found with a score of at least
+    :data:`SUSPECTED`, under another label or none of the project; not found.
     """
     outcomes: list[DrawnOutcome] = ["not found"] * len(look.drawn)
     drawn, shown, raw = edges_of(look.drawn), edges_of(look.shown), look.detections.boxes
@@ -115,11 +147,19 @@ def judge_drawn(look: Look) -> list[DrawnOutcome]:
 
     with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
     same_shown, same_raw = (same_label(_labels(look.drawn), others) for others in (shown_labels, raw_labels))
-    same_raw &= np.array([label != "" for label in raw_labels], bool)[
-        None, :
-    ]  # a class that goes nowhere, and a box without a label
-    settle(with_shown, same_shown, free_shown, "found")
+    # A class that goes to no label, and a drawn box without a label, are no pair.
+    same_raw &= np.array([label != "" for label in raw_labels], bool)[None, :]
+    pairs = pair(look)
+    found = np.zeros_like(with_shown)
+    renamed = np.zeros_like(with_shown)
+    for row, column, overlap in pairs:
+        if same_shown[column, row]:
+            found[column, row] = overlap
+        elif look.shown[row].region == look.drawn[column].region != "":
+            renamed[column, row] = 1  # wherever it went
+    settle(found, same_shown, free_shown, "found")
     settle(with_raw, same_raw, free_raw, "hidden")
+    settle(renamed, ~same_shown, free_shown, "other label")
     settle(with_shown, ~same_shown, free_shown, "other label")
     settle(with_raw, ~same_raw & (look.detections.scores >= SUSPECTED)[None, :], free_raw, "other label")
     return outcomes

@@ -17,11 +17,14 @@ class Learned:
         thresholds: lowest score that is shown, 0 to 1, by ``from_name`` of the control and label.
         classes: the label that a class goes to, by ``from_name`` of the control and the class's MID (its name where it has none).
         branches: the same of classes that bring along what is below them in the hierarchy.
+        revision: number of the revision that it is in force as; 0 for none. It gives each revision a model version of its own, a revert
+            too: Label Studio asks for predictions of a version that it does not have yet, and shows the newest prediction of a task.
     """
 
     thresholds: tuple[tuple[str, str, float], ...] = ()
     classes: Taught = ()
     branches: Taught = ()
+    revision: int = 0
 
     @classmethod
     def of(
@@ -68,7 +71,7 @@ class Learned:
         return replace(self, branches=tuple(sorted((*others, (control, known, label)))))
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return it as plain JSON values, without the number of its revision."""
         return {"thresholds": self.thresholds, "classes": self.classes, "branches": self.branches}
 
     @classmethod

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
 from ml_backend.detections import Detections
@@ -28,7 +28,7 @@ class Policy:
     Attributes:
         controls: each rectangle control with its label map.
         score_threshold: lowest score that is shown, 0 to 1.
-        digest: 6 hex digits that change exactly when the policy would answer differently.
+        digest: 6 hex digits that change when the policy would answer differently, and with each revision of what was learned.
         warnings: what a person should know about the config, one sentence each.
     """
 
@@ -36,6 +36,7 @@ class Policy:
     score_threshold: float
     digest: str
     warnings: tuple[str, ...]
+    _limited: dict[object, Self] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def from_label_config(
@@ -79,7 +80,10 @@ class Policy:
         ]
         # Classes that are not of Open Images go where they are called, which the controls say, or where corrections say.
         corrected = [label_map.corrected() for _, label_map in mapped]
-        decided = json.dumps([RULES, read, goes_to, score_threshold, *([corrected] if any(corrected) else [])])
+        optional = [corrected] if any(corrected) else []
+        decided = json.dumps([RULES, read, goes_to, score_threshold, *optional])
+        if learned.revision:
+            decided += f" revision {learned.revision}"
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 
@@ -87,6 +91,28 @@ class Policy:
     def sources(self) -> list[Source]:
         """Where a task's data holds the images, each once."""
         return list(dict.fromkeys(control.source for control, _ in self.controls))
+
+    def limited_to(self, drawable: Mapping[str, Collection[str]]) -> Self:
+        """Return the policy with fewer labels: what it would be if the label config had no others.
+
+        Args:
+            drawable: the labels that stay, by ``from_name`` of their control. A control without any goes.
+        """
+        key = frozenset((control, frozenset(labels)) for control, labels in drawable.items())
+        if key not in self._limited:
+            self._limited[key] = self._limit(drawable)
+        return self._limited[key]
+
+    def _limit(self, drawable: Mapping[str, Collection[str]]) -> Self:
+        controls = []
+        for control, label_map in self.controls:
+            labels = tuple(label for label in control.labels if label.value in drawable.get(control.from_name, ()))
+            if labels == control.labels:
+                controls.append((control, label_map))
+            elif labels:
+                limited = replace(control, labels=labels)
+                controls.append((limited, LabelMap(limited, learned=label_map.learned)))
+        return replace(self, controls=tuple(controls))
 
     def predict(self, task_id: object, found: Mapping[Source, Sequence[Detections]], model_version: str) -> Prediction:
         """Turn what was found in a task's images into its prediction.

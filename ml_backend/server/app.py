@@ -57,7 +57,7 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
 @asynccontextmanager
 async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
-        revisions = CurrentRevisions(settings)
+        revisions = CurrentRevisions(settings, detector.fingerprint)
         stack.callback(revisions.close)
         await asyncio.to_thread(revisions.start)
         pipeline = await stack.enter_async_context(Pipeline(settings, detector, revisions.learned))

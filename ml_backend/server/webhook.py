@@ -53,15 +53,10 @@ def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONRespon
         )
         return JSONResponse(answer.model_dump(exclude_none=True), 202)
     revision = trained.revision or trained.lesson.current
-    changes = [
-        f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"
-        for each in trained.lesson.proposal.labels
-        if each.threshold_before != each.threshold_after
-    ] + [f"{each.class_name} -> {each.label}" for each in trained.lesson.proposal.relabelings]
     number = revision.number if revision else 0
     return WebhookResponse(
         status="trained" if trained.revision else "unchanged",
         job=f"prelabel-{project}-revision-{number}",
         revision=number,
-        message="; ".join([*changes, *trained.problems[:20]]) or "nothing to change",
+        message="; ".join([trained.lesson.summary(), *trained.problems[:20]]),
     )

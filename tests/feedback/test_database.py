@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import Connection, func, insert, select
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import Database, events, projects, storable, upsert
+from ml_backend.feedback.database import Database, storable, upsert
 from ml_backend.feedback.facts import Project, get_project, put_project
+from ml_backend.feedback.tables import events, projects
 from ml_backend.settings import Settings
 
 EVENT = {"kind": "task", "project": 1, "object": 1, "received_at": 1, "due_at": 1, "tries": 0, "problem": ""}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,16 +15,19 @@ from samples import detections_of
 from sqlalchemy import RowMapping, select
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import Database, annotations
+from ml_backend.feedback.database import Database
 from ml_backend.feedback.facts import (
     PORTION,
     Annotation,
+    Known,
     Project,
     SeenPicture,
     annotations_of,
+    config_at,
+    configs_of,
     forget_annotation,
     get_project,
-    known_versions,
+    known_annotations,
     put_annotation,
     put_project,
     put_task,
@@ -31,6 +35,7 @@ from ml_backend.feedback.facts import (
     tasks_of_project,
 )
 from ml_backend.feedback.regions import LabelledBox
+from ml_backend.feedback.tables import annotations
 from ml_backend.settings import Settings
 
 EVER = 1e12  # seconds since 1970: later than anything that is kept
@@ -89,7 +94,8 @@ def test_annotation_is_read_back_as_it_was_kept(database: Database, of: Annotati
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 _share = st.floats(0, 1)
-_box = st.builds(LabelledBox, _text, st.integers(0, 2**31), _text, st.tuples(_share, _share, _share, _share), _share)
+_edges = st.tuples(_share, _share, _share, _share)
+_box = st.builds(LabelledBox, _text, st.integers(0, 2**31), _text, _edges, _share, _text)
 _boxes = st.lists(_box, max_size=3).map(tuple)
 _annotation = st.builds(
     Annotation,
@@ -102,7 +108,10 @@ _annotation = st.builds(
     drawn=_boxes,
     shown=st.none() | _boxes,
     version=_text,
+    drawable=st.dictionaries(_text, st.lists(_text, max_size=2).map(tuple), max_size=2),
+    accepted=st.booleans(),
     audited=st.booleans(),
+    detector=_text,
     seconds=st.none() | st.floats(0, 1e300),
     pictures=st.lists(st.builds(SeenPicture, _text, st.integers(0, 9), _text, st.just(FOUND)), max_size=2).map(tuple),
     odd=st.dictionaries(_text, st.integers(0, 2**31), max_size=2),
@@ -116,7 +125,7 @@ def test_rows_hold_all_of_an_annotation(of: Annotation) -> None:
     assert plain(Annotation.from_row(cast("RowMapping", of.to_row()))) == plain(of)
 
 
-@pytest.mark.parametrize("facts", [{"version": 0}, {"version": 2}, {"version": "1"}, {}])
+@pytest.mark.parametrize("facts", [{"version": 1}, {"version": 3}, {"version": "2"}, {}])
 def test_facts_of_another_version_are_refused_by_name(facts: dict[str, Any]) -> None:
     """Rather than read wrongly."""
     row = annotation(number=17).to_row() | {"facts": msgpack.packb(facts)}
@@ -218,18 +227,52 @@ def test_tasks_of_annotations_are_told_once(database: Database) -> None:
 
 
 def test_annotations_that_are_kept_whole_are_known(database: Database) -> None:
-    """One without pictures is asked for again."""
+    """One without pictures is asked for again; one that another detector has looked at comes with its facts."""
+    outdated = annotation(number=5, task=7, updated_at="e", detector="before")
     keep(
         database,
-        annotation(number=1, task=7, updated_at="a"),
-        annotation(number=2, task=7, updated_at="b", problem="gone"),
+        annotation(number=1, task=7, updated_at="a", detector="now"),
+        annotation(number=2, task=7, updated_at="b", problem="gone", detector="now"),
         annotation(number=3, task=7, updated_at="c", skipped=True),
-        annotation(number=4, task=8, updated_at="d"),
+        annotation(number=4, task=8, updated_at="d", detector="now"),
+        outdated,
     )
     with database.reading() as connection:
         assert connection is not None
-        assert known_versions(connection, [7]) == {1: "a", 3: "c"}
-        assert known_versions(connection, []) == {}
+        assert known_annotations(connection, [7], "now") == {1: Known("a"), 3: Known("c"), 5: Known("e", outdated)}
+        assert known_annotations(connection, [], "now") == {}
+
+
+@pytest.mark.parametrize(
+    ("updated_at", "config"),
+    [
+        ("2026-01-01T00:00:00Z", "first"),
+        ("2026-01-01T00:00:09.9Z", "first"),
+        ("2026-01-01T00:00:10Z", "second"),
+        ("2026-01-02T00:00:00+00:00", "third"),
+        ("no time", "first"),
+    ],
+)
+def test_annotation_was_made_under_the_config_of_its_time(updated_at: str, config: str) -> None:
+    """The first that is known reaches back for ever."""
+    begin = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    configs = [(0.0, "first"), (begin + 10, "second"), (begin + 20, "third")]
+    assert config_at(configs, updated_at) == config
+
+
+def test_label_configs_of_a_project_are_remembered(database: Database) -> None:
+    """Each from the time at which it was first seen; the same again is no other."""
+    before = database.now()
+    for config in ("<a/>", "<a/>", "<b/>", "<b/>", "<a/>"):
+        with database.writing() as connection:
+            put_project(connection, Project(3, "Kites", config))
+    with database.reading() as connection:
+        assert connection is not None
+        configs = configs_of(connection, 3)
+        assert configs_of(connection, 4) == []
+    assert [config for _, config in configs] == ["<a/>", "<b/>", "<a/>"]
+    assert configs[0][0] == 0
+    assert before <= configs[1][0] < configs[2][0] <= database.now()
 
 
 def test_annotations_come_in_the_order_of_their_ids(database: Database) -> None:

@@ -314,7 +314,7 @@ def test_box_has_each_label_of_its_own_pair_once(more: list[dict[str, Any]], lab
 @pytest.mark.parametrize("xml", [BALLOON_CONFIG, PAIR_CONFIG], ids=["RectangleLabels", "a pair"])
 @pytest.mark.parametrize("is_list", [False, True], ids=["a picture", "a list"])
 def test_own_predictions_are_read_back_as_what_was_shown(xml: str, is_list: bool) -> None:
-    """Control, place in the list, label, edges and score."""
+    """Control, place in the list, label, edges, score and the id of the region."""
     policy = policy_of(xml.replace('value="$image"', 'valueList="$image"') if is_list else xml)
     (control,) = (each for each, _ in policy.controls)
     pictures = [detections_of(("Kite", 0.9, BOX), ("Balloon", 0.5, AWAY), ("Car", 0.9, BOX))] * (1 + is_list)
@@ -325,7 +325,8 @@ def test_own_predictions_are_read_back_as_what_was_shown(xml: str, is_list: bool
         for item in range(len(pictures))
         for label, edges, score in (("Kite", BOX, 0.9), ("Balloon", AWAY, 0.5))
     ]
-    assert [tuple(each) for each in found.boxes] == expected
+    assert [tuple(each)[:5] for each in found.boxes] == expected
+    assert [each.region for each in found.boxes] == list(dict.fromkeys(each["id"] for each in prediction["result"]))
     assert odd(found) == {}
 
 

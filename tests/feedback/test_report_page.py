@@ -161,7 +161,7 @@ def test_page_is_called_like_the_project(project: Project, title: str) -> None:
 def test_what_people_wrote_is_text() -> None:
     """Labels, versions and authors with markup; no element comes of it."""
     plain = page_of(report_of("Box"))
-    revision = Revision(3, 2, 1, 0, NOTHING_LEARNED, EVIL, "2026-01-01T00:00:00+00:00", {})
+    revision = Revision(3, 2, 1, 0, NOTHING_LEARNED, "", EVIL, "2026-01-01T00:00:00+00:00", {})
     evil = page_of(report_of(EVIL, version=EVIL), revision=revision)
     assert [name for name, _ in evil.elements if name in {"script", "b"}] == [
         name for name, _ in plain.elements if name in {"script", "b"}

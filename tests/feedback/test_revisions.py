@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from ml_backend.settings import Settings
 EVIL = "<b>Größe 🪁\"';--"
 
 
+OURS, THEIRS = "0123abcd", "89abcdef"  # fingerprints of detectors
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Settings:
     """Give the settings of a database of its own."""
@@ -35,9 +39,9 @@ def database(place: Settings) -> Iterator[Database]:
     made.close()
 
 
-def learned_at(threshold: float) -> Learned:
+def learned_at(threshold: float, revision: int = 0) -> Learned:
     """Return something learned."""
-    return Learned.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL})
+    return replace(Learned.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL}), revision=revision)
 
 
 def past_of(database: Database, project: int = 3) -> list[Revision]:
@@ -46,14 +50,16 @@ def past_of(database: Database, project: int = 3) -> list[Revision]:
         return history(connection, project)
 
 
-def do(database: Database, steps: str, project: int = 3) -> None:
+def do(database: Database, steps: str, project: int = 3, detector: str = OURS) -> None:
     """Apply (a digit, which becomes the threshold) and go back (``r``)."""
     for step in steps:
         if step == "r":
             revert(database, project, author="b")
         else:
             after = len(past_of(database, project))
-            apply(database, project, learned_at(int(step) / 10), author="a", evidence={}, after=after)
+            apply(
+                database, project, learned_at(int(step) / 10), detector=detector, author="a", evidence={}, after=after
+            )
 
 
 def in_force(past: list[Revision]) -> str:
@@ -64,7 +70,7 @@ def in_force(past: list[Revision]) -> str:
 def test_revision_is_read_back_as_it_was_applied(database: Database) -> None:
     """Who, on what evidence, and all of what was learned."""
     evidence: Mapping[str, Any] = {"annotations": 40, "labels": [{"label": EVIL, "target": 0.9, "low": None}]}
-    revision = apply(database, 3, learned_at(0.51), author=EVIL, evidence=evidence, after=0)
+    revision = apply(database, 3, learned_at(0.51), detector=OURS, author=EVIL, evidence=evidence, after=0)
     assert past_of(database) == [revision]
     assert (revision.number, revision.stands_for, revision.before, revision.author) == (1, 1, 0, EVIL)
     assert (revision.learned, revision.evidence) == (learned_at(0.51), evidence)
@@ -162,7 +168,7 @@ def test_revision_that_was_learned_under_another_is_refused(database: Database, 
     do(database, steps)
     before = past_of(database)
     with pytest.raises(FeedbackError, match="in force meanwhile") as refused:
-        apply(database, 3, NOTHING_LEARNED, author="a", evidence={}, after=after)
+        apply(database, 3, NOTHING_LEARNED, detector=OURS, author="a", evidence={}, after=after)
     assert str(before[-1]) in str(refused.value)
     assert past_of(database) == before
 
@@ -170,7 +176,7 @@ def test_revision_that_was_learned_under_another_is_refused(database: Database, 
 def test_revision_after_one_that_is_gone_is_refused(database: Database) -> None:
     """The database was taken away or begun anew between learning and applying."""
     with pytest.raises(FeedbackError, match="no revision of project 3 is in force meanwhile"):
-        apply(database, 3, NOTHING_LEARNED, author="a", evidence={}, after=5)
+        apply(database, 3, NOTHING_LEARNED, detector=OURS, author="a", evidence={}, after=5)
 
 
 def test_projects_have_their_own_revisions(database: Database) -> None:
@@ -185,9 +191,9 @@ def test_projects_have_their_own_revisions(database: Database) -> None:
 def test_two_processes_cannot_both_apply_the_next(database: Database, place: Settings) -> None:
     """Whoever comes second learned under what is not in force any more."""
     other = Database(place)
-    apply(other, 3, learned_at(0.1), author="a", evidence={}, after=0)
+    apply(other, 3, learned_at(0.1), detector=OURS, author="a", evidence={}, after=0)
     with pytest.raises(FeedbackError, match="meanwhile"):
-        apply(database, 3, learned_at(0.2), author="b", evidence={}, after=0)
+        apply(database, 3, learned_at(0.2), detector=OURS, author="b", evidence={}, after=0)
     other.close()
     assert [each.author for each in past_of(database)] == ["a"]
 
@@ -195,7 +201,7 @@ def test_two_processes_cannot_both_apply_the_next(database: Database, place: Set
 @pytest.fixture
 def current(place: Settings) -> Iterator[CurrentRevisions]:
     """Give what is in force, as a service reads it, without its thread."""
-    made = CurrentRevisions(place)
+    made = CurrentRevisions(place, OURS + "ff")
     yield made
     made.close()
 
@@ -232,7 +238,7 @@ def test_projects_are_named_as_label_studio_does(
     """By id, or by id and time of creation; of any other name nothing was learned."""
     do(database, "1")
     current.refresh()
-    assert current.learned(project) == (learned_at(0.1) if known else NOTHING_LEARNED)
+    assert current.learned(project) == (learned_at(0.1, revision=1) if known else NOTHING_LEARNED)
 
 
 def test_what_another_process_applies_is_in_force_once_it_was_read(
@@ -244,13 +250,13 @@ def test_what_another_process_applies_is_in_force_once_it_was_read(
     assert current.of(3) is None
     do(database, "12")
     assert current.learned("3") == NOTHING_LEARNED
-    for step, force in (("", 0.2), ("r", 0.1)):
+    for step, force, revision in (("", 0.2, 2), ("r", 0.1, 3)):
         do(database, step)
         current.refresh()
-        assert current.learned("3.5") == learned_at(force)
+        assert current.learned("3.5") == learned_at(force, revision)
     do(database, "r")
     current.refresh()
-    assert current.learned("3") == NOTHING_LEARNED
+    assert current.learned("3") == Learned(revision=4)
     assert str(current.of(3)) == "revision 4 of project 3, which goes back to the beginning"
 
 
@@ -270,26 +276,46 @@ def test_what_was_in_force_stays_when_the_database_goes(
             connection.execute("DROP TABLE prelabel_revisions")
     for _ in range(2):
         current.refresh()
-        assert current.learned("3") == learned_at(0.1)
+        assert current.learned("3") == learned_at(0.1, revision=1)
 
 
 def test_service_starts_on_what_is_no_database(place: Settings, tmp_path: Path) -> None:
     """Nothing learned is in force, and predictions go on."""
     (tmp_path / "feedback.sqlite3").write_bytes(b"these are no pages of a database " * 100)
-    running = CurrentRevisions(place)
+    running = CurrentRevisions(place, OURS + "ff")
     running.start()
     assert running.learned("3") == NOTHING_LEARNED
     running.close()
 
 
+@pytest.mark.parametrize(
+    ("taught_by", "steps", "learned", "aside"),
+    [
+        pytest.param(OURS, "1", learned_at(0.1, 1), [], id="this detector"),
+        pytest.param("", "1", learned_at(0.1, 1), [], id="an older version did not say which"),
+        pytest.param(THEIRS, "1", NOTHING_LEARNED, [1], id="another detector"),
+        pytest.param(THEIRS, "1r", Learned(revision=2), [], id="another detector, and taken back"),
+        pytest.param(THEIRS, "12r", NOTHING_LEARNED, [3], id="another detector, back to what it taught first"),
+    ],
+)
+def test_teaching_of_another_detector_is_set_aside(
+    database: Database, current: CurrentRevisions, taught_by: str, steps: str, learned: Learned, aside: list[int]
+) -> None:
+    """Its scores mean something else."""
+    do(database, steps, detector=taught_by)
+    current.refresh()
+    assert current.learned("3") == learned
+    assert [each.number for each in current.set_aside()] == aside
+
+
 def test_service_reads_what_is_in_force_when_it_starts(database: Database, place: Settings) -> None:
     """Before the first request; and ends when it is told to, or was never started."""
     do(database, "1")
-    running = CurrentRevisions(place)
+    running = CurrentRevisions(place, OURS + "ff")
     running.start()
-    assert running.learned("3") == learned_at(0.1)
+    assert running.learned("3") == learned_at(0.1, revision=1)
     running.close()
-    CurrentRevisions(place).close()
+    CurrentRevisions(place, OURS + "ff").close()
 
 
 def test_nothing_was_learned_where_there_is_no_database(current: CurrentRevisions, tmp_path: Path) -> None:

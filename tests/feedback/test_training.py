@@ -22,7 +22,7 @@ from ml_backend.settings import Settings
 STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_precision="0.8">')
 
 
-def keep(settings: Settings, xml: str) -> None:
+def keep(settings: Settings, xml: str, detector: Detector) -> None:
     """Keep forty annotations of a Kite that is right, and twenty of a weaker one that is nobody's."""
     with closing(Database(settings)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", xml))
@@ -30,13 +30,14 @@ def keep(settings: Settings, xml: str) -> None:
             right = number <= 40
             found = detections_of(("Kite", 0.6 if right else 0.4, BOX))
             drawn = [box("Kite")] if right else []
-            put_annotation(connection, annotation(*drawn, number=number, shown=(box("Kite"),), pictures=seen(found)))
+            parts = {"shown": (box("Kite"),), "pictures": seen(found), "detector": detector.fingerprint[:8]}
+            put_annotation(connection, annotation(*drawn, number=number, **parts))
 
 
 @asynccontextmanager
 async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
     """Give what the service trains with."""
-    with closing(CurrentRevisions(settings)) as revisions:
+    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
         async with Pipeline(settings, detector, revisions.learned) as pipeline:
             listener = Listener(settings, pipeline)
             trainer = Trainer(settings, listener, revisions)
@@ -60,7 +61,7 @@ async def test_training_aims_at_the_stated_target(
 ) -> None:
     """And is in force at once, under its own name; a second time it changes nothing."""
     given = Settings(database_url=database_url, trust_webhooks=True, **settings)
-    keep(given, xml)
+    keep(given, xml, demo_detector)
     async with training(given, demo_detector) as (trainer, revisions):
         trained = await trainer.train(3)
         assert trained is not None
@@ -79,7 +80,7 @@ async def test_training_aims_at_the_stated_target(
 async def test_pressing_twice_trains_once(demo_detector: Detector, database_url: str) -> None:
     """Whoever presses while it goes on gets the same answer."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
-    keep(settings, BALLOON_CONFIG)
+    keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, revisions):
         one, other = await asyncio.gather(trainer.train(3), trainer.train(3))
         assert one is other
@@ -101,7 +102,7 @@ async def test_training_that_takes_longer_than_label_studio_waits_goes_on(
 ) -> None:
     """The caller is told so, and the revision comes."""
     settings = Settings(database_url=database_url, trust_webhooks=True, predict_deadline=0.0001)
-    keep(settings, BALLOON_CONFIG)
+    keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, revisions):
         assert await trainer.train(3) is None
         await until(lambda: revisions.of(3))

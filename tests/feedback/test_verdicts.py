@@ -104,6 +104,99 @@ def test_annotation_is_judged_as_far_as_the_config_still_fits(
     assert found == expected
 
 
+def region(label: str, edges: Edges, number: str) -> LabelledBox:
+    """Return a box of a region."""
+    return LabelledBox("label", 0, label, edges, region=number)
+
+
+@pytest.mark.parametrize(
+    ("shown", "drawn", "outcomes", "drawn_outcomes", "edits"),
+    [
+        pytest.param(
+            [region("Kite", BOX, "a")], [region("Kite", AWAY, "a")], ["nudged"], ["not found"], {"nudged": 1},
+            id="moved to another object: one edit, and no box was right",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "a")], [region("Box", AWAY, "a")], ["relabeled"], ["other label"], {"relabeled": 1},
+            id="relabeled and moved off",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "a")], [region("Kite", BOX, "b")], ["kept"], ["found"], {},
+            id="deleted and drawn again: by overlap",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "a"), region("Kite", AWAY, "b")],
+            [region("Kite", AWAY, "a"), region("Kite", BOX, "b")],
+            ["nudged", "nudged"], ["not found", "not found"], {"nudged": 2},
+            id="two changed places",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "a")], [region("Box", BOX, "b"), region("Kite", MOVED, "a")],
+            ["nudged"], ["not found", "found"], {"nudged": 1, "added": 1},
+            id="a better overlap of another region does not count",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "a"), region("Box", BOX, "a")], [region("Box", BOX, "a"), region("Kite", BOX, "a")],
+            ["kept", "kept"], ["found", "found"], {},
+            id="one region with two labels",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "a")], [region("Kite", BOX, "a"), region("Box", BOX, "a")],
+            ["kept"], ["found", "not found"], {"added": 1},
+            id="a second label was given",
+        ),
+        pytest.param(
+            [region("Kite", BOX, "")], [region("Kite", AWAY, "")], ["deleted"], ["not found"], {"deleted": 1, "added": 1},
+            id="regions without ids",
+        ),
+    ],
+)  # fmt: skip
+def test_region_id_decides_before_overlap(
+    shown: list[LabelledBox],
+    drawn: list[LabelledBox],
+    outcomes: list[str],
+    drawn_outcomes: list[str],
+    edits: dict[str, int],
+) -> None:
+    """Label Studio keeps the id of a predicted region while people move and rename it."""
+    look = look_of([], drawn, shown)
+    assert judge_shown(look) == outcomes
+    assert judge_drawn(look) == drawn_outcomes
+    assert +count_edits(look, judge_shown(look)) == edits
+
+
+@pytest.mark.parametrize(
+    ("drawable", "expected"),
+    [
+        pytest.param({"label": ("Kite", "Balloon", "Box")}, [("label", ["Kite", "Balloon"])], id="all labels"),
+        pytest.param({"label": ("Kite",)}, [("label", ["Kite"])], id="Balloon came later"),
+        pytest.param({"label": ("Kite", "Gone")}, [("label", ["Kite"])], id="and another label has gone"),
+        pytest.param({"other": ("Kite",)}, [], id="its control is gone"),
+        pytest.param({"label": ("Gone",)}, [], id="all of its labels are gone"),
+    ],
+)
+def test_annotation_is_judged_by_the_labels_of_its_time(
+    drawable: dict[str, tuple[str, ...]], expected: list[tuple[str, list[str]]]
+) -> None:
+    """A detection under a label that could not be drawn is no wrong box."""
+    found = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.8, AWAY))
+    facts = annotation(box("Kite"), pictures=seen(found), drawable=drawable)
+    judged = [(look.control.from_name, [each.label for each in look.shown]) for look in looks(facts, policy_of())]
+    assert judged == expected
+
+
+def test_class_goes_to_the_label_of_its_time() -> None:
+    """A new label that takes a class over does not take it from annotations that could not use it."""
+    people = [("Person", BOX), ("Man", AWAY)]
+    found = detections_of(*((name, 0.9, edges) for name, edges in people))
+    facts = annotation(box("Person", BOX), box("Person", AWAY), pictures=seen(found), drawable={"label": ("Person",)})
+    config = PEOPLE_CONFIG.replace("Worker", "Man")
+    (look,) = looks(facts, policy_of(config))
+    assert judge_drawn(look) == ["found", "found"]
+    now = annotation(pictures=seen(found), drawable={"label": ("Person", "Clothing", "Man")})
+    assert [each.label for look in looks(now, policy_of(config)) for each in look.shown] == ["Person", "Man"]
+
+
 KITE, FIRST = box("Kite"), box("Balloon")
 
 

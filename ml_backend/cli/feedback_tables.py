@@ -1,0 +1,127 @@
+"""The tables of ``prelabel report`` and ``prelabel calibrate``, which fit into 80 columns."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ml_backend.cli.common import complain, out
+from ml_backend.feedback.calibration import LEAST_BOXES, Proposal
+from ml_backend.feedback.report import Outcomes, Report
+from ml_backend.feedback.statistics import Share
+from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+
+WORST = 5  # tasks that are named
+
+
+def print_report(report: Report) -> None:
+    """Print outcomes by label and by model version, and sentences on what they rest on."""
+    several = len({where.control for where in report.labels}) > 1
+    labels = {
+        (where.label or "(no label)") + (f" [{where.control}]" if several else ""): each
+        for where, each in report.labels.items()
+    }
+    rows = [*labels.items(), ("All", report.total)]
+    out.print(_table("Shown boxes, by label", ["Label", "Shown", *SHOWN_OUTCOMES, "right"], map(_shown, rows)))
+    out.print(
+        _table("Drawn boxes, by label", ["Label", "Drawn", *DRAWN_OUTCOMES, "had been\nshown"], map(_drawn, rows))
+    )
+    versions = [(name or "(unknown)", each) for name, each in report.versions.items()]
+    if versions:
+        heads = ["Model version", "Shown", "right", "Drawn", "had been\nshown"]
+        out.print(_table("By model version", heads, map(_both, versions)))
+    for sentence in _sentences(report):
+        out.print(sentence, highlight=False, markup=False)
+    for why, count in report.unjudged.items():
+        complain(f"{count} annotations are left out: {why}", style="yellow")
+    out.print(report.basis(), highlight=False, markup=False)
+    for each in report.worst[:WORST]:
+        edits = ", ".join(f"{count} {kind}" for kind, count in each.edits.items() if count)
+        out.print(
+            f"most edits: task {each.task} ({edits}) {each.url}".rstrip(), highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _sentences(report: Report) -> Iterable[str]:
+    seen = report.seen
+    if seen.annotations:
+        edits = seen.edits.total() / seen.annotations
+        yield f"{edits:.1f} edits a picture, {report.annotations} annotations, {report.skipped} skipped"
+    if report.accepted:
+        yield report.acceptance()
+    if report.unseen.annotations:
+        (now, _), (then, _) = report.group(biased=False), report.group(biased=True)
+        yield f"right where no boxes were seen: {_percent(now)}; where they were: {_percent(then)}"
+    if report.twice:
+        yield f"{report.twice} tasks have more than one annotation; all of them count"
+
+
+def _shown(row: tuple[str, Outcomes]) -> list[str]:
+    name, outcomes = row
+    counts = [outcomes.shown.total(), *(outcomes.shown[each] for each in SHOWN_OUTCOMES)]
+    return [_name(name, outcomes), *map(str, counts), _percent(outcomes.precision)]
+
+
+def _drawn(row: tuple[str, Outcomes]) -> list[str]:
+    name, outcomes = row
+    counts = [outcomes.drawn.total(), *(outcomes.drawn[each] for each in DRAWN_OUTCOMES)]
+    return [escape(name), *map(str, counts), _percent(outcomes.recall)]
+
+
+def _both(row: tuple[str, Outcomes]) -> list[str]:
+    name, outcomes = row
+    shown, drawn = str(outcomes.shown.total()), str(outcomes.drawn.total())
+    return [_name(name, outcomes), shown, _percent(outcomes.precision), drawn, _percent(outcomes.recall)]
+
+
+def _name(name: str, outcomes: Outcomes) -> str:
+    return escape(name) + (" (small)" if outcomes.shown.total() < LEAST_BOXES else "")
+
+
+def print_proposal(proposal: Proposal) -> None:
+    """Print what would change: labels of classes, thresholds, and what that costs and spares."""
+    if proposal.relabelings:
+        rows = []
+        for each in proposal.relabelings:
+            kinds = f" ({', '.join(each.kinds[:4])} and other kinds)" if each.kinds else ""
+            called = f"{each.agreeing.hits} of {each.agreeing.total}"
+            rows.append([each.class_name + kinds, each.before or "-", each.label, called, str(each.boxes)])
+        heads = ["Class", "Goes to", "Would go to", "Called so", "Boxes"]
+        out.print(
+            _table("Labels that people gave to classes", heads, [list(map(escape, row)) for row in rows], texts=3)
+        )
+    rows = []
+    for label in proposal.labels:
+        before, after = label.precision_before, label.precision_after
+        rows.append(
+            [escape(label.where.label), f"{label.threshold_before:.2f}", str(before.total), _percent(before), "", ""]
+        )
+        if label.threshold_after != label.threshold_before or before != after:
+            spared, lost = str(label.wrong_spared), str(label.right_lost)
+            rows.append(["  would be", f"{label.threshold_after:.2f}", str(after.total), _percent(after), spared, lost])
+    heads = ["Label", "Threshold", "Shown", "Right", "Wrong spared", "Right lost"]
+    out.print(_table(f"Thresholds, from {proposal.annotations} annotations", heads, rows))
+    for label in proposal.labels:
+        if label.reason:
+            out.print(f"{label.where.label} keeps its threshold: {label.reason}", highlight=False, markup=False)
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> Table:
+    """Return a table whose first columns are texts that may break, and whose others are figures that do not."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, head in enumerate(heads):
+        if place < texts:
+            table.add_column(head, overflow="fold")
+        else:
+            table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _percent(share: Share) -> str:
+    if share.value is None:
+        return "-"
+    low, high = share.interval
+    return f"{100 * share.value:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
