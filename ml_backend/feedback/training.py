@@ -76,7 +76,8 @@ class Trainer:
                 lesson = await asyncio.to_thread(learn, database, self._settings, project)
                 revision = await asyncio.to_thread(lesson.apply_and_record, database, AUTHOR)
             except PrelabelError as error:
-                failed = Training(project, AUTHOR, "failed", 0, error.public)
+                current = self._revisions.of(project)
+                failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)
                 with suppress(FeedbackError):  # the database may be what failed
                     await asyncio.to_thread(put_training, database, failed)
                 raise

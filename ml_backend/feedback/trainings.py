@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from ml_backend.feedback.database import Database, storable, upsert
-from ml_backend.feedback.tables import trainings
+from ml_backend.feedback.tables import projects, trainings
 
 LONGEST_MESSAGE, LONGEST_AUTHOR = 2000, 200  # characters
 SHOWN = 20
@@ -41,7 +41,7 @@ class Training:
 
 
 def put_training(database: Database, training: Training) -> None:
-    """Keep a training as the last one of its project.
+    """Keep a training as the last one of its project, if anything is kept of that: anybody can ask to train any number.
 
     Raises:
         FeedbackError: the database cannot be used.
@@ -52,7 +52,8 @@ def put_training(database: Database, training: Training) -> None:
         "at": training.at or datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with database.writing() as connection:
-        upsert(connection, trainings, row)
+        if connection.execute(select(projects.c.id).where(projects.c.id == training.project)).first():
+            upsert(connection, trainings, row)
 
 
 def last_trainings(connection: Connection, most: int = SHOWN) -> list[Training]:

@@ -209,7 +209,7 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
         "events": service.events.to_json(),
-        "learning": await service.listener.state(),
+        "learning": await service.listener.state() | {"set_aside": service.set_aside()},
         "projects": {
             name: status | {"revision": _revision(service, name)} for name, status in service.statuses.to_json().items()
         },

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ml_backend.feedback.listening import Listener
-from ml_backend.feedback.revisions import CurrentRevisions
+from ml_backend.feedback.revisions import CurrentRevisions, set_aside_sentence
 from ml_backend.feedback.training import Trainer
 from ml_backend.pipeline import Pipeline
 from ml_backend.server.status import EventCounts, ProjectStatuses
@@ -25,6 +25,10 @@ class Service:
     start_warnings: list[str]
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
     events: EventCounts = field(default_factory=EventCounts)
+
+    def set_aside(self) -> list[str]:
+        """Return a sentence for each project whose revision another detector taught."""
+        return [set_aside_sentence(revision) for revision in self.revisions.set_aside()]
 
 
 async def _service(request: Request) -> Service:

@@ -10,12 +10,13 @@ from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.detector.detector import Detector
-from ml_backend.errors import FeedbackError
+from ml_backend.errors import FeedbackError, LabelConfigError
 from ml_backend.feedback.database import Database
 from ml_backend.feedback.facts import Project, put_annotation, put_project
 from ml_backend.feedback.listening import Listener
 from ml_backend.feedback.revisions import CurrentRevisions
 from ml_backend.feedback.training import AUTHOR, Trainer
+from ml_backend.feedback.trainings import last_trainings
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings
 
@@ -75,6 +76,38 @@ async def test_training_aims_at_the_stated_target(
         again = await trainer.train(3)
         assert again is not None
         assert again.revision is None
+        assert last_training(given)[:3] == ("unchanged", AUTHOR, 1)
+
+
+def last_training(settings: Settings) -> tuple[str, str, int, str]:
+    """Return what came of the last training, who asked for it, the revision that is in force, and what is told of it."""
+    with closing(Database(settings)) as database, database.reading() as connection:
+        assert connection is not None
+        (training,) = last_trainings(connection)
+        assert (training.project, training.at[-6:]) == (3, "+00:00")
+        return training.outcome, training.author, training.revision, training.message
+
+
+async def test_last_training_is_remembered(demo_detector: Detector, database_url: str) -> None:
+    """What changed, else why nothing did, else why it failed; a project of which nothing is kept has none."""
+    settings = Settings(database_url=database_url, trust_webhooks=True)
+    keep(settings, BALLOON_CONFIG, demo_detector)
+    async with training(settings, demo_detector) as (trainer, _):
+        with pytest.raises(FeedbackError):
+            await trainer.train(7)
+        await trainer.train(3)
+        assert last_training(settings) == ("applied", AUTHOR, 1, "Kite: 0.3 -> 0.41")
+        keep(settings, "<View/>", demo_detector)
+        with pytest.raises(LabelConfigError):
+            await trainer.train(3)
+        outcome, _, revision, message = last_training(settings)
+        assert (outcome, revision) == ("failed", 1)
+        assert "RectangleLabels" in message
+        keep(settings, STATED.replace("0.8", "0.99"), demo_detector)
+        await trainer.train(3)
+        outcome, _, revision, message = last_training(settings)
+        assert (outcome, revision) == ("unchanged", 1)
+        assert "Balloon: 0 boxes could be judged, 30 are needed" in message
 
 
 async def test_pressing_twice_trains_once(demo_detector: Detector, database_url: str) -> None:

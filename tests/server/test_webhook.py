@@ -2,14 +2,22 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from corrections import annotation
+from samples import BALLOON_CONFIG
 from waiting import wait_until
 
 from ml_backend.feedback import journal
+from ml_backend.feedback.database import Database
+from ml_backend.feedback.facts import Project, put_annotation, put_project
+from ml_backend.feedback.revisions import apply
+from ml_backend.labels import Learned
+from ml_backend.settings import Settings
 
 Serve = Callable[..., str]
 
@@ -77,6 +85,30 @@ def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None
     assert answer.status_code == status
     if status == 503:
         assert "feedback sync --project 3" in answer.json()["error"]["message"]
+
+
+def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
+    """When, by whom, and why nothing changed; and how the work of another detector comes along."""
+    settings = {"database_url": f"sqlite:///{tmp_path / 'feedback.sqlite3'}", "trust_webhooks": True}
+    with closing(Database(Settings(**settings))) as database, database.writing() as connection:
+        put_project(connection, Project(3, "Kites", BALLOON_CONFIG))
+        put_annotation(connection, annotation(detector="0123abcd", problem="gone"))
+    applied: dict[str, Any] = {"detector": "0123abcd", "author": "Ada", "evidence": {}, "after": 0}
+    with closing(Database(Settings(**settings))) as database:
+        apply(database, 3, Learned.of({("label", "Kite"): 0.7}), **applied)
+    url = serve(**settings)
+    answer = httpx.post(f"{url}/webhook", json=TRAINING, timeout=30)
+    assert (answer.status_code, answer.json()["status"]) == (201, "unchanged")
+    state = httpx.get(f"{url}/status").json()["learning"]
+    (training,) = state["trainings"]
+    assert (training["project"], training["author"], training["outcome"]) == (3, "Start Training", "unchanged")
+    assert "Kite: 0 boxes could be judged, 30 are needed" in training["message"]
+    (sentence,) = state["set_aside"]
+    assert sentence.startswith("revision 1 of project 3 was learned with another detector (0123abcd) and is set aside")
+    wait_until(lambda: httpx.get(f"{url}/status").json()["learning"]["outdated"] == 0)
+    page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
+    for text in (training["at"], "Start Training", "30 are needed", "is set aside"):
+        assert text in page
 
 
 def test_training_is_asked_for_in_json_only(serve: Serve) -> None:
