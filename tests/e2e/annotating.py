@@ -93,8 +93,8 @@ class Sheet:
 
     Attributes:
         shown: what became of each box that it began with, by region id: kept, nudged, relabeled or deleted; None if it began with nothing.
-        drawn: by region id, what the detector had at each box that was drawn from scratch or got another label: hidden, other label or
-            not found.
+        drawn: by region id, what the detector had found at each box that was drawn from scratch, got another label or was dragged away:
+            hidden, other label or not found.
     """
 
     shown: dict[str, str] | None
@@ -119,17 +119,18 @@ class Tally:
 
     def figures(self) -> Counter[str]:
         """Return each figure of the report, as the tally has it."""
-        seen = [sheet for sheet in self.sheets.values() if sheet.shown is not None]
-        shown = Counter(fate for sheet in seen for fate in (sheet.shown or {}).values())
-        drawn = Counter(outcome for sheet in seen for outcome in sheet.drawn.values())
+        seen = [(sheet.shown, sheet.drawn) for sheet in self.sheets.values() if sheet.shown is not None]
+        fates = Counter(fate for shown, _ in seen for fate in shown.values())
+        drawn = Counter(outcome for _, outcomes in seen for outcome in outcomes.values())
+        added = sum(len(outcomes.keys() - shown) for shown, outcomes in seen)
         return Counter(
             {
-                "kept": shown["kept"],
-                "nudged": shown["nudged"],
-                "relabeled": shown["relabeled"],
-                "deleted": shown["deleted"],
-                "added": drawn.total() - shown["relabeled"],
-                "found": shown["kept"] + shown["nudged"],
+                "kept": fates["kept"],
+                "nudged": fates["nudged"],
+                "relabeled": fates["relabeled"],
+                "deleted": fates["deleted"],
+                "added": added,
+                "found": fates.total() - fates["deleted"] + added - drawn.total(),
                 "hidden": drawn["hidden"],
                 "other label": drawn["other label"],
                 "not found": drawn["not found"],
@@ -267,9 +268,10 @@ class BrowserAnnotator:
         return self._now(region)
 
     def drag(self, region: Region, right: float, down: float) -> Region:
-        """Drag a box elsewhere, by percent of the picture."""
+        """Drag a box to where the detector found nothing, by percent of the picture."""
         with self._step(region, "nudged"):
             self._drag(region, right, down)
+            self._sheet.drawn.setdefault(region.id, "not found")
         return self._now(region)
 
     def delete(self, region: Region) -> None:
