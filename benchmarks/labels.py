@@ -1,7 +1,7 @@
 """What label mapping is worth and what it costs.
 
 Worth: precision and recall of the answers on the shared photographs, with ground truth rolled up to five labels, against the same
-without hierarchy and without NMS after mapping. Cost: time to map a config with all classes, and to select among 100 detections.
+without hierarchy and without NMS after mapping; and with the 80 labels of COCO, with and without suppression across labels. Cost: time to map a config with all classes, and to select among 100 detections.
 Run it with `make bench`; `docs/labels.md` has the figures. The first part needs the shared folder.
 """
 
@@ -60,11 +60,11 @@ def rolled_up() -> dict[str, str | None]:
     return found
 
 
-def truth() -> dict[str, Boxes]:
-    """Return the annotated boxes of the five labels by file name."""
+def truth(label_by_name: dict[str, str | None] | None = None) -> dict[str, Boxes]:
+    """Return the annotated boxes by file name, under the labels of their categories, by default under those of COCO."""
     instances = json.loads((SHARED / "photos" / "instances.json").read_text())
-    label_by_name = rolled_up()
-    label_by_category = {each["id"]: label_by_name[each["name"]] for each in instances["categories"]}
+    names = {each["id"]: each["name"] for each in instances["categories"]}
+    label_by_category = {key: name if label_by_name is None else label_by_name[name] for key, name in names.items()}
     sizes = {each["id"]: (each["file_name"], each["width"], each["height"]) for each in instances["images"]}
     rows: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name, _, _ in sizes.values()}
     for each in instances["annotations"]:
@@ -105,15 +105,23 @@ def score(predictions: dict[str, Prediction], wanted: dict[str, Boxes]) -> tuple
     shown = annotated = matched = 0
     for name, prediction in predictions.items():
         boxes = answered(prediction)
-        for label in LABELS:
-            ours, theirs = boxes.get(label), wanted[name].get(label)
-            shown += 0 if ours is None else len(ours)
-            annotated += 0 if theirs is None else len(theirs)
-            matched += 0 if ours is None or theirs is None else right(ours, theirs)
+        shown += sum(map(len, boxes.values()))
+        annotated += sum(map(len, wanted[name].values()))
+        matched += sum(right(boxes[label], theirs) for label, theirs in wanted[name].items() if label in boxes)
     return shown, annotated, matched
 
 
-async def worth(detector: Detector) -> None:
+async def predicted(pipeline: Pipeline, xml: str) -> dict[str, Prediction]:
+    """Return the predictions for the photographs by file name."""
+    files = sorted((SHARED / "photos" / "images").glob("*.jpg"))
+    answers = await pipeline.predict([{"id": file.name, "data": {"image": file}} for file in files], xml)
+    for answer in answers:
+        if isinstance(answer, PrelabelError):
+            raise answer
+    return dict(zip((file.name for file in files), answers, strict=True))
+
+
+async def worth(pipeline: Pipeline) -> None:
     """Print precision and recall with and without what the labels do."""
     scenes = {
         "as it is": config(),
@@ -121,23 +129,38 @@ async def worth(detector: Detector) -> None:
         "without the hierarchy": config(model_hierarchy="false"),
         "without both": config(model_hierarchy="false", model_nms_iou="1"),
     }
-    files = sorted((SHARED / "photos" / "images").glob("*.jpg"))
-    tasks = [{"id": file.name, "data": {"image": file}} for file in files]
-    wanted = truth()
-    print(f"\n{len(files)} photographs, {', '.join(LABELS)}, IoU {MATCH}, threshold 0.3\n")
+    wanted = truth(rolled_up())
+    print(f"\n{len(wanted)} photographs, {', '.join(LABELS)}, IoU {MATCH}, threshold 0.3\n")
     print("| | boxes shown | right | precision | recall |\n|---|---|---|---|---|")
+    for name, xml in scenes.items():
+        shown, annotated, matched = score(await predicted(pipeline, xml), wanted)
+        print(f"| {name} | {shown} | {matched} of {annotated} | {matched / shown:.3f} | {matched / annotated:.3f} |")
+
+
+async def worth_across_labels(pipeline: Pipeline) -> None:
+    """Print what suppression across labels takes away, at several limits."""
+    wanted = truth()
+    given = COCO_CONFIG.read_text().replace('name="label"', 'name="label" {}')
+    scenes = {"no": given.format("")}
+    for limit in ("0.6", "0.7", "0.8", "0.9"):
+        scenes[f"over {limit}"] = given.format(f'model_nms_iou="{limit}" model_nms_across_labels="true"')
+    print(f"\n{len(wanted)} photographs, the labels of COCO, IoU {MATCH}, threshold 0.3\n")
+    print("| across labels | boxes shown | right | precision | recall | wrong a picture | right ones lost |")
+    print("|---|---|---|---|---|---|---|")
+    before = 0
+    for name, xml in scenes.items():
+        shown, annotated, matched = score(await predicted(pipeline, xml), wanted)
+        before = before or matched
+        figures = f"{matched / shown:.3f} | {matched / annotated:.3f} | {(shown - matched) / len(wanted):.2f}"
+        print(f"| {name} | {shown} | {matched} of {annotated} | {figures} | {before - matched} |")
+
+
+async def accuracy(model: str) -> None:
+    """Print how accurate the answers of a detector are under different label configs."""
+    detector = Detector.load(model, Settings().tfhub_cache_dir, workers=2)
     async with Pipeline(Settings(), detector) as pipeline:
-        for name, xml in scenes.items():
-            answers = await pipeline.predict(tasks, xml)
-            predictions: dict[str, Prediction] = {}
-            for file, answer in zip(files, answers, strict=True):
-                if isinstance(answer, PrelabelError):
-                    raise answer
-                predictions[file.name] = answer
-            shown, annotated, matched = score(predictions, wanted)
-            print(
-                f"| {name} | {shown} | {matched} of {annotated} | {matched / shown:.3f} | {matched / annotated:.3f} |"
-            )
+        await worth(pipeline)
+        await worth_across_labels(pipeline)
 
 
 def median_ms(work: Callable[[], Any], times: int) -> float:
@@ -189,7 +212,7 @@ def main() -> None:
     cost()
     model = SHARED / "models" / "openimages-subset-detector-hub"
     if model.exists():
-        asyncio.run(worth(Detector.load(str(model), Settings().tfhub_cache_dir, workers=2)))
+        asyncio.run(accuracy(str(model)))
 
 
 if __name__ == "__main__":

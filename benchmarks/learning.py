@@ -38,6 +38,7 @@ ONE_LABEL = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
     f'<Label value="Object" predicted_values="{",".join(LABELS)}"/></RectangleLabels></View>'
 )
+DRAWABLE = {"label": (*LABELS, *INVENTED.values(), "Object")}
 PLOT = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 
 
@@ -93,7 +94,7 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
             )
             picture = SeenPicture("image", 0, name, seen.detections)
             annotations[name] = Annotation(
-                number, 1, number, 1, "2026", skipped=False, drawn=drawn, pictures=(picture,)
+                number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, pictures=(picture,)
             )
     return annotations
 

@@ -1,14 +1,10 @@
 """Prelabel under the official ``label-studio-ml`` runner: the same pipeline behind its base class.
 
-Runs under 1.0.9, the only release on PyPI, and has the signatures of 2.x, which exists as a Git repository only::
-
-    from label_studio_ml.api import init_app
-    from ml_backend.model import PrelabelModel
-
-    app = init_app(model_class=PrelabelModel, model_dir="/tmp")
+Runs under 1.0.9, the only release on PyPI, and under 2.x, which exists as a Git repository only. `docs/label-studio.md` has the lines that
+start either, and what 1.0.9 itself does otherwise than :mod:`ml_backend.server`.
 
 Settings come from the environment, as for ``prelabel serve``. The runner makes a new model object for each request; they all share
-one detector, which a process loads when its first object is made. Processes must not be forked after that.
+one detector, which a process loads when it needs it first. Forks after that must not need one: TensorFlow does not survive them.
 """
 
 import asyncio
@@ -78,11 +74,17 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
         self._label_config = label_config or ""
         self._project = str(project_id or "runner").partition(".")[0]
-        engine().pipeline.label_studios.learn(self._project, kwargs.get("hostname"), kwargs.get("access_token"))
+        # 1.0.9 names a host with /setup, and makes objects without one for events, in forks that must not load a detector.
+        if "hostname" in kwargs:
+            engine().pipeline.label_studios.learn(self._project, kwargs["hostname"], kwargs.get("access_token"))
         if hasattr(LabelStudioMLBase, "setup"):  # 2.x
-            super().__init__(project_id=project_id, label_config=label_config)
+            super().__init__(project_id=project_id, label_config=self._label_config)
         else:
-            super().__init__(label_config=label_config, **kwargs)
+            super().__init__(**kwargs)  # without the config, which it would parse
+            self.label_config = self._label_config
+
+    def use_label_config(self, label_config: str) -> None:
+        """Do nothing with a label config (2.x): the pipeline reads it, and answers a broken one as the service does."""
 
     def setup(self) -> None:
         """Tell the runner (2.x) the version that predictions carry."""
@@ -93,7 +95,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
 
         Args:
             tasks: Label Studio tasks.
-            context: what an annotator drew, in interactive mode.
+            context: what an annotator drew, in interactive mode; 2.x gives ``{}`` where the request has none.
         """
         answers = engine().predict(tasks, self._label_config, context, self._project)
         return [[] if isinstance(answer, PrelabelError) else answer for answer in answers]

@@ -19,7 +19,7 @@ from ml_backend.detector.detector import Detector
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
 from ml_backend.images import Finding, LabelStudios, parse_reference
 from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
-from ml_backend.labels.gesture import Gesture
+from ml_backend.labels.gesture import Gesture, drawn_regions
 from ml_backend.late import Batch, LateWork
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures, Place, Seen
@@ -136,7 +136,7 @@ class Pipeline:
             deadline: seconds after which tasks that are not done are answered with :class:`DeadlineError`; the work on them
                 goes on, so that the next request finds it done.
             context: ``params.context`` of a request in interactive mode: the answer is the detection that fits best to the rectangle
-                that the annotator drew, under the drawn label.
+                that the annotator drew, under the drawn label, or else that rectangle. Without regions it counts as none.
             convert: is applied to each prediction as soon as it is made, such as an encoder: thousands of predictions are millions of
                 objects.
 
@@ -148,7 +148,9 @@ class Pipeline:
             request = await self._request(label_config, project)
         except LabelConfigError as error:
             return [error for _ in tasks]
-        if context is not None:
+        if not drawn_regions(context):
+            context = None  # an empty one and none are the same work
+        else:
             controls = [control for control, _ in request.policy.controls]
             request.interactive = True
             request.drawn = await asyncio.to_thread(read_gesture, context, controls)
@@ -192,7 +194,7 @@ class Pipeline:
         return prediction
 
     async def _snap(self, task: object, request: _Request) -> Prediction:
-        """Answer a drawn rectangle with the detection that fits best."""
+        """Answer a drawn rectangle with the detection that fits best, or with itself; any other region with nothing."""
         drawn = request.drawn
         if drawn is None:
             return {"result": [], "score": 1.0, "model_version": request.version}

@@ -355,18 +355,24 @@ def context(x: float, label: str, **changes: Any) -> dict[str, Any]:
 
 
 async def test_gesture_snaps_to_the_object(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
-    """Under the drawn label, from detections that are there already; off the object it is nothing."""
+    """Under the drawn label, from detections that are there already. Off the object it stays, or Auto-Accept would delete it."""
     given = task(pictures.add("/a.png", balloon_file()))
     async with pipeline() as (pipe, runs):
         (automatic,) = await pipe.predict([given], BALLOON_CONFIG)
         (snapped,) = await pipe.predict([given], BALLOON_CONFIG, context=context(10, "Kite"))
         (beside,) = await pipe.predict([given], BALLOON_CONFIG, context=context(60, "Kite"))
-        (no_rectangle,) = await pipe.predict([given], BALLOON_CONFIG, context={"result": []})
+        (no_rectangle,) = await pipe.predict([given], BALLOON_CONFIG, context=context(10, "Zebra"))
+        nothing_drawn: list[object] = [{}, {"result": []}]
+        empty = [await pipe.predict([given], BALLOON_CONFIG, context=each) for each in nothing_drawn]
         (no_image,) = await pipe.predict([{"id": 1}], BALLOON_CONFIG, context=context(10, "Kite"))
     (region,), (before,) = snapped["result"], automatic["result"]
     assert region["value"] == {**before["value"], "rectanglelabels": ["Kite"]}
     assert region["id"] != before["id"]
-    assert beside["result"] == no_rectangle["result"] == []
+    (kept,) = beside["result"]
+    assert kept["value"] == context(60, "Kite")["result"][0]["value"]
+    assert (kept["id"] == "r1", "score" in kept, beside["score"]) == (False, False, 1.0)
+    assert no_rectangle["result"] == []
+    assert empty == [[automatic], [automatic]]
     assert no_image.code == "bad_task"
     assert len(runs) == 1
 

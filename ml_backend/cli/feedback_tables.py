@@ -8,8 +8,9 @@ from rich.table import Table
 
 from ml_backend.cli.common import complain, out
 from ml_backend.feedback.calibration import LEAST_BOXES, Proposal
-from ml_backend.feedback.report import Outcomes, Report
+from ml_backend.feedback.report import Report
 from ml_backend.feedback.statistics import Share
+from ml_backend.feedback.tallies import Outcomes
 from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 
 WORST = 5  # tasks that are named

@@ -1,19 +1,15 @@
 """From "this may have changed" to facts: read the annotations of a task, look at its pictures, keep both."""
 
 import asyncio
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
-from ml_backend.errors import FeedbackError, LabelConfigError, PrelabelError
-from ml_backend.feedback.database import Database, storable
-from ml_backend.feedback.events import LARGEST_ID
+from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.feedback.database import Database
 from ml_backend.feedback.facts import (
     Annotation,
     Known,
@@ -26,9 +22,10 @@ from ml_backend.feedback.facts import (
     put_task,
 )
 from ml_backend.feedback.provenance import StoredPrediction, beginning_of, beginning_of_event, predictions_of
-from ml_backend.feedback.regions import LabelledBox, number, read_regions
+from ml_backend.feedback.reading import controls_of, has_id, updated_at_of, without_boxes
+from ml_backend.feedback.regions import LabelledBox, read_regions
 from ml_backend.feedback.threads import WritingThread
-from ml_backend.labels import Control, Source, parse_label_config
+from ml_backend.labels import Control, Source
 from ml_backend.pictures import Seen
 from ml_backend.pipeline import Pipeline
 from ml_backend.policies import withheld
@@ -167,10 +164,10 @@ class Judge:
             LaterError: a picture cannot be had now.
         """
         task_id, project, known = int(task["id"]), before.project, before.known
-        given = [each for each in task.get("annotations") or [] if _has_id(each)]
+        given = [each for each in task.get("annotations") or [] if has_id(each)]
         new = [each for each in given if not _is_kept(each, known)]
         outdated = [kept for each in given if _is_kept(each, known) and (kept := known[int(each["id"])].outdated)]
-        changed = [_without_boxes(each, project.id, task_id) for each in new]
+        changed = [without_boxes(each, project.id, task_id) for each in new]
         if outdated or not all(annotation.skipped for annotation in changed):
             controls = await asyncio.to_thread(controls_of, project.label_config)
             seen, problem = await self._look(task, project, controls)
@@ -276,25 +273,6 @@ def outdated_task(number: int, before: Before) -> dict[str, Any]:
     }
 
 
-def read_payload(payload: bytes, longest_config: int) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return annotation, task and label config of an event that is trusted; the first two are empty in one about the project.
-
-    Args:
-        payload: of the event.
-        longest_config: the most characters of the label config.
-
-    Raises:
-        FeedbackError: they are not what they should be.
-    """
-    values = json.loads(payload)
-    annotation, task, label_config = values["annotation"] or {}, values["task"] or {}, values["label_config"]
-    if not isinstance(annotation, dict) or not isinstance(task, dict) or not isinstance(label_config, str):
-        raise FeedbackError("the event does not hold annotation, task and label config")
-    if len(label_config) > longest_config:
-        raise FeedbackError("the event's label config is over the limit (PRELABEL_LABEL_CONFIG_MAX_BYTES)")
-    return annotation, task, label_config
-
-
 def _pictures(task: Mapping[str, Any], seen: Mapping[Source, Sequence[Seen]]) -> Iterable[SeenPicture]:
     for source, of_source in seen.items():
         values = task["data"][source.key]
@@ -304,26 +282,9 @@ def _pictures(task: Mapping[str, Any], seen: Mapping[Source, Sequence[Seen]]) ->
             yield SeenPicture(source.key, item, reference, each.detections)
 
 
-def _without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> Annotation:
-    """Return what an annotation is besides boxes."""
-    who = annotation.get("completed_by")
-    if isinstance(who, dict):
-        who = who.get("id")
-    seconds = number(annotation.get("lead_time"))
-    return Annotation(
-        id=int(annotation["id"]),
-        project=project,
-        task=task,
-        annotator=who if isinstance(who, int) and 0 < who <= LARGEST_ID else None,
-        updated_at=_text(annotation, "updated_at"),
-        skipped=bool(annotation.get("was_cancelled")),
-        seconds=seconds if 0 <= seconds < math.inf else None,
-    )
-
-
 def _is_kept(annotation: Mapping[str, Any], known: Mapping[int, Known]) -> bool:
     before = known.get(int(annotation["id"]))
-    return before is not None and before.updated_at == _text(annotation, "updated_at")
+    return before is not None and before.updated_at == updated_at_of(annotation)
 
 
 def _drawable(controls: Sequence[Control], drawn: Sequence[LabelledBox]) -> dict[str, tuple[str, ...]]:
@@ -332,21 +293,3 @@ def _drawable(controls: Sequence[Control], drawn: Sequence[LabelledBox]) -> dict
     for box in drawn:
         labels.setdefault(box.control, set()).add(box.label)
     return {control: tuple(sorted(each)) for control, each in labels.items()}
-
-
-def _text(annotation: Mapping[str, Any], name: str) -> str:
-    return storable(str(annotation.get(name) or ""), 60)
-
-
-def _has_id(annotation: object) -> bool:
-    given = annotation.get("id") if isinstance(annotation, dict) else None
-    return isinstance(given, int) and not isinstance(given, bool) and 0 < given <= LARGEST_ID
-
-
-@lru_cache(maxsize=16)
-def controls_of(label_config: str) -> Sequence[Control]:
-    """Return the rectangle controls of a label config; none where it cannot be served."""
-    try:
-        return parse_label_config(label_config)[0]
-    except LabelConfigError:
-        return ()

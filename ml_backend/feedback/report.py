@@ -1,7 +1,6 @@
 """What pre-annotation is worth in a project: figures from facts, for people and for scripts."""
 
 import heapq
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,8 @@ from ml_backend.feedback.calibration import LEAST_BOXES
 from ml_backend.feedback.evidence import GRID, Evidence, Where, begin, threshold_in
 from ml_backend.feedback.facts import Annotation
 from ml_backend.feedback.statistics import Share
+from ml_backend.feedback.tallies import Effort, JudgedBox, Outcomes, WorstPicture
 from ml_backend.feedback.verdicts import (
-    DRAWN_OUTCOMES,
-    SHOWN_OUTCOMES,
     DrawnOutcome,
     Look,
     ShownOutcome,
@@ -25,81 +23,6 @@ from ml_backend.feedback.verdicts import (
 from ml_backend.labels import Policy
 
 WORST = 12
-
-
-@dataclass
-class Outcomes:
-    """How many shown and drawn boxes came to what."""
-
-    shown: Counter[str] = field(default_factory=Counter)
-    drawn: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def precision(self) -> Share:
-        """Shown boxes that people left on their object under their label: each of them is a drawn box that was found."""
-        return Share(self.drawn["found"], self.shown.total())
-
-    @property
-    def recall(self) -> Share:
-        """Drawn boxes that had been shown under their label."""
-        return Share(self.drawn["found"], self.drawn.total())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {
-            "shown": {name: self.shown[name] for name in SHOWN_OUTCOMES},
-            "drawn": {name: self.drawn[name] for name in DRAWN_OUTCOMES},
-            "precision": self.precision.to_json(),
-            "recall": self.recall.to_json(),
-        }
-
-
-@dataclass
-class Effort:
-    """What annotations cost, by edit and in seconds."""
-
-    annotations: int = 0
-    edits: Counter[str] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values; the median of the seconds, since somebody always goes for a coffee."""
-        return {
-            "annotations": self.annotations,
-            "edits": {name: self.edits[name] for name in ("nudged", "relabeled", "deleted", "added")},
-            "edits_per_picture": self.edits.total() / self.annotations if self.annotations else None,
-            "median_seconds": statistics.median(self.seconds) if self.seconds else None,
-            "timed": len(self.seconds),
-        }
-
-
-@dataclass(frozen=True)
-class JudgedBox:
-    """A box to show: what became of it, in the frame of its picture."""
-
-    edges: tuple[float, float, float, float]
-    label: str
-    outcome: ShownOutcome | DrawnOutcome
-
-
-@dataclass(frozen=True)
-class WorstPicture:
-    """A picture that took many edits.
-
-    Attributes:
-        task, annotation: ids of Label Studio.
-        edits: how many of each kind.
-        reference: where the picture is, as the task says.
-        boxes: shown and drawn ones, with what became of them.
-        url: of the task in Label Studio; empty where its address is not set.
-    """
-
-    task: int
-    annotation: int
-    edits: Counter[str]
-    reference: str
-    boxes: list[JudgedBox]
-    url: str = ""
 
 
 @dataclass

@@ -17,9 +17,10 @@ from ml_backend.decoding.pool import DecoderPool, Limits
 from ml_backend.drawing import Box, draw_boxes
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.facts import Project
-from ml_backend.feedback.report import Report, WorstPicture
+from ml_backend.feedback.report import Report
 from ml_backend.feedback.revisions import Revision
 from ml_backend.feedback.statistics import wilson
+from ml_backend.feedback.tallies import WorstPicture
 from ml_backend.images import ImageFetcher, LabelStudios, parse_reference
 from ml_backend.settings import Settings
 

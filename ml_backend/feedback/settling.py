@@ -23,7 +23,8 @@ from ml_backend.feedback.facts import (
     tasks_of_project,
 )
 from ml_backend.feedback.journal import Due, postpone, settle
-from ml_backend.feedback.judge import Before, Judge, Judged, LaterError, outdated_task, read_payload
+from ml_backend.feedback.judge import Before, Judge, Judged, LaterError, outdated_task
+from ml_backend.feedback.reading import read_payload
 from ml_backend.feedback.threads import WritingThread
 from ml_backend.pipeline import Pipeline
 from ml_backend.settings import Settings

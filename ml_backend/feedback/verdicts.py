@@ -1,6 +1,6 @@
 """What became of each box: of those that were shown, and of those that people drew."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -99,17 +99,18 @@ def pair(look: Look) -> list[tuple[int, int, float]]:
 
 def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> list[tuple[int, int]]:
     """Pair boxes of one region, those of one label before all others: a region can have several labels, and is then a box under each."""
+    of_region: dict[str, list[int]] = defaultdict(list)
+    for column, box in enumerate(drawn):
+        if box.region:
+            of_region[box.region].append(column)
     pairs: dict[int, int] = {}
     for same_label_only in (True, False):
         for row, box in enumerate(shown):
-            partners = (
-                column
-                for column, other in enumerate(drawn)
-                if box.region and box.region == other.region and column not in pairs.values()
-                if box.label == other.label or not same_label_only
-            )
-            if row not in pairs and (column := next(partners, None)) is not None:
-                pairs[row] = column
+            free = of_region.get(box.region, ()) if row not in pairs else ()
+            partner = next((each for each in free if not same_label_only or drawn[each].label == box.label), None)
+            if partner is not None:
+                pairs[row] = partner
+                of_region[box.region].remove(partner)
     return sorted(pairs.items())
 
 

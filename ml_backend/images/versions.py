@@ -9,22 +9,30 @@ from email.utils import parsedate_to_datetime
 import msgpack
 from yarl import URL
 
-# Query parameters that sign a request for a while and say nothing of the picture, by the parameters that give the scheme away.
-_SIGNATURES: dict[frozenset[str], re.Pattern[str]] = {
+# Query parameters that sign an address for a while and say nothing of the picture: those that a scheme always has, which must all be
+# there since one of them alone may name a picture on another host, and those that it may have.
+_SCHEMES: tuple[tuple[str, str], ...] = (
     # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
-    frozenset({"x-amz-signature"}): re.compile(
-        r"x-amz-(algorithm|credential|date|expires|security-token|signature|signedheaders)"
+    (
+        "x-amz-algorithm x-amz-credential x-amz-date x-amz-expires x-amz-signature x-amz-signedheaders",
+        "x-amz-security-token",
     ),
     # https://cloud.google.com/storage/docs/authentication/signatures
-    frozenset({"x-goog-signature"}): re.compile(r"x-goog-(algorithm|credential|date|expires|signature|signedheaders)"),
-    # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html (version 2), and Google's of that time
-    frozenset({"awsaccesskeyid", "signature"}): re.compile(r"awsaccesskeyid|signature|expires|x-amz-security-token"),
-    frozenset({"googleaccessid", "signature"}): re.compile(r"googleaccessid|signature|expires"),
-    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html
-    frozenset({"key-pair-id", "signature"}): re.compile(r"key-pair-id|signature|expires|policy"),
-    # https://learn.microsoft.com/rest/api/storageservices/create-service-sas
-    frozenset({"sig", "sv"}): re.compile(r"sig|sv|se|st|sp|sr|spr|sip|ss|srt|ses|sdd|sk(oid|tid|t|e|s|v)"),
-}
+    ("x-goog-algorithm x-goog-credential x-goog-date x-goog-expires x-goog-signature x-goog-signedheaders", ""),
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html (version 2)
+    ("awsaccesskeyid expires signature", "x-amz-security-token"),
+    # https://cloud.google.com/storage/docs/access-control/signed-urls-v2
+    ("expires googleaccessid signature", ""),
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html (canned, custom policy)
+    ("expires key-pair-id signature", ""),
+    ("key-pair-id policy signature", ""),
+    # https://learn.microsoft.com/rest/api/storageservices/create-service-sas, and create-user-delegation-sas
+    ("se sig sp sr sv", "st spr sip ses sdd skoid sktid skt ske sks skv saoid suoid scid"),
+    # https://learn.microsoft.com/rest/api/storageservices/create-account-sas
+    ("se sig sp srt ss sv", "st spr sip ses"),
+)
+_SIGNING = [(frozenset(always.split()), frozenset(f"{always} {sometimes}".split())) for always, sometimes in _SCHEMES]
+_STORAGE_VERSION = re.compile(r"\d{4}-\d\d-\d\d")  # Azure's sv
 
 LONGEST = 200  # characters of a header that is kept
 
@@ -35,11 +43,10 @@ _UPLOAD = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[^/]+")
 def canonical(url: URL) -> str:
     """Return the text of ``url``, letter by letter, without fragment and without the parameters that only sign it."""
     address, _, query = str(url.with_fragment(None)).partition("?")
-    present = {name.lower() for name in url.query}
-    for marks, signing in _SIGNATURES.items():
-        if marks <= present:
-            parts = query.split("&")
-            query = "&".join(part for part in parts if not signing.fullmatch(part.partition("=")[0].lower()))
+    present = {name.lower(): value for name, value in url.query.items()}
+    for always, signing in _SIGNING:
+        if always <= present.keys() and ("sv" not in always or _STORAGE_VERSION.fullmatch(present["sv"])):
+            query = "&".join(part for part in query.split("&") if part.partition("=")[0].lower() not in signing)
             break
     return f"{address}?{query}" if query else address
 

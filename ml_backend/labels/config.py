@@ -1,9 +1,9 @@
 """Reads a Label Studio label config: which rectangle controls it has, on which images, with which labels and attributes."""
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from label_studio_sdk.label_interface import LabelInterface
@@ -33,52 +33,110 @@ def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
     except Exception as error:  # the SDK raises a class of its own for XML and whatever comes up for the rest
         raise LabelConfigError(f"the label config is not valid XML: {_first_line(error)}") from None
     images = {tag.name: tag for tag in interface.objects}
-    drawing = _drawing_tags(interface.controls)
+    drawing, problems = _drawing_tags(interface.controls)
     # Tags in lower case are served too; comments are nodes whose tag is no text.
-    nodes = interface._tree.iter()  # noqa: SLF001 - the SDK has parsed the text, and gives the tree to nobody
-    written = sum(isinstance(node.tag, str) and node.tag.lower() == "rectanglelabels" for node in nodes)
-    if not drawing and written:
-        raise LabelConfigError("no <RectangleLabels> of the label config has a name and a toName")
+    nodes = [node for node in interface._tree.iter() if isinstance(node.tag, str)]  # noqa: SLF001 - the SDK has parsed the text, and gives the tree to nobody
+    for kind, tag_class in (("RectangleLabels", RectangleLabelsTag), ("Rectangle", RectangleTag)):
+        written = sum(node.tag.lower() == kind.lower() for node in nodes)
+        dropped = written - sum(isinstance(tag, tag_class) for tag in interface.controls)
+        if written == dropped > 0 and not drawing:
+            raise LabelConfigError(f"no <{kind}> of the label config has a name and a toName")
+        if dropped:
+            problems.append(
+                f"{dropped} of {written} <{kind}> are not served: each needs a name of its own and a toName"
+            )
     if not drawing:
         others = ", ".join(sorted({tag.tag for tag in interface.controls})) or "no control tag at all"
         raise LabelConfigError(
             f"the label config has no <RectangleLabels> control to draw boxes with, nor a <Rectangle> with <Labels> (it has {others})"
         )
+    # Labels come from the tree: of those that share an alias, the SDK keeps one.
+    node_of = {(node.tag, node.get("name")): node for node in nodes if node.get("toName")}
     controls: list[Control] = []
-    problems: list[str] = []
-    dropped = written - sum(isinstance(tag, RectangleLabelsTag) for tag, _ in drawing)
-    if dropped:
-        problems.append(
-            f"{dropped} of {written} <RectangleLabels> are not served: each needs a name of its own and a toName"
-        )
-    for rectangle, labels in drawing:
+    for rectangle, labelling in drawing:
+        inside = node_of[labelling.tag, labelling.name].iter()
+        labels = [dict(node.attrib) for node in inside if str(node.tag).lower() == "label"]
         try:
-            controls.append(_control(rectangle, labels, images))
+            controls.append(_control(rectangle, labelling, labels, images))
         except _UnservedError as reason:
-            problems.append(f"<{rectangle.tag} name={quoteattr(rectangle.name or '')}> is not served: {reason}")
+            problems.append(f"{_named(rectangle)} is not served: {reason}")
+        else:
+            problems += _labels_not_served(labelling, labels)
     if not controls:
         raise LabelConfigError("; ".join(problems))
     return tuple(controls), tuple(problems)
 
 
-def _drawing_tags(tags: Any) -> list[tuple[ControlTag, ControlTag]]:
-    """Return what draws rectangles, each with the tag that has its labels: itself, or the ``<Labels>`` on the same image."""
-    labels_of_image = {_to_name(tag): tag for tag in tags if isinstance(tag, LabelsTag)}
+def _drawing_tags(tags: Collection[ControlTag]) -> tuple[list[tuple[ControlTag, ControlTag]], list[str]]:
+    """Pair what draws rectangles with the tag that has its labels: itself, or the ``<Labels>`` on the same image.
+
+    Returns:
+        The pairs, and a sentence for each tag that is left over.
+    """
+    labels_on: dict[tuple[str, ...], list[ControlTag]] = defaultdict(list)
+    for tag in tags:
+        if isinstance(tag, LabelsTag):
+            labels_on[tuple(tag.to_name or ())].append(tag)
     found: list[tuple[ControlTag, ControlTag]] = []
+    problems: dict[str, None] = {}  # in order, each once
     for tag in tags:
         if isinstance(tag, RectangleLabelsTag):
             found.append((tag, tag))
-        elif isinstance(tag, RectangleTag) and _to_name(tag) in labels_of_image:
-            found.append((tag, labels_of_image[_to_name(tag)]))
-    return found
+        elif isinstance(tag, RectangleTag):
+            labels_here = labels_on[tuple(tag.to_name or ())]
+            if not labels_here:
+                problems[f"{_named(tag)} is not served: no <Labels> has its toName"] = None
+                continue
+            *others, labelling = labels_here
+            found.append((tag, labelling))
+            for other in others:
+                advice = (
+                    f"a <Rectangle> gets the labels of one <Labels>, here {_named(labelling)}; move all labels there"
+                )
+                problems[f"{_named(other)} is not served: {advice}"] = None
+    return found, list(problems)
 
 
-def _to_name(tag: ControlTag) -> str:
-    return str(tag.to_name[0]) if tag.to_name else ""
+def _labels_not_served(labelling: ControlTag, labels: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a sentence for each kind of labels of a served control that get no boxes."""
+    problems = []
+    unnamed = sum(not _label(each).value for each in labels)
+    if unnamed:
+        problems.append(
+            f"{unnamed} <Label> of {_named(labelling)} are not served: they have neither a value nor an alias"
+        )
+    source = (labelling.attr or {}).get("value", "")
+    if source.startswith("$"):
+        problems.append(
+            f"the labels that {_named(labelling)} takes from the task (value={quoteattr(source)}) are not served: only those of the label config are"
+        )
+    return problems
 
 
-def _control(rectangle: ControlTag, labelling: ControlTag, objects: Mapping[str | None, ObjectTag]) -> Control:
-    to_name = _to_name(rectangle)
+def _named(tag: ControlTag) -> str:
+    return f"<{tag.tag} name={quoteattr(tag.name or '')}>"
+
+
+def _control(
+    rectangle: ControlTag,
+    labelling: ControlTag,
+    given: Sequence[Mapping[str, str]],
+    objects: Mapping[str | None, ObjectTag],
+) -> Control:
+    """Return the control that draws with a tag.
+
+    Args:
+        rectangle: the tag that draws.
+        labelling: the tag that has the labels.
+        given: attributes of each of its labels.
+        objects: what can be drawn on, by name.
+    """
+    to_name = ",".join(rectangle.to_name or ())
+    if "," in to_name:
+        # The editor looks tools up by the whole text: Tree.tsx and ToolManagerMixin.js of 1.23.2; <Pairwise> alone splits it.
+        raise _UnservedError(
+            f"its toName={quoteattr(to_name)} has several names, and Label Studio draws on none of them; give each image a control of its own"
+        )
     image = objects.get(to_name)
     if not isinstance(image, ImageTag):
         raise _UnservedError(f"its toName={quoteattr(to_name)} is no <Image>")
@@ -89,8 +147,7 @@ def _control(rectangle: ControlTag, labelling: ControlTag, objects: Mapping[str 
         raise _UnservedError(
             f'its <Image> has value={quoteattr(source)}; expected one key of the task, such as value="$image"'
         )
-    labels = tuple(_label(tag.attr or {}) for tag in (labelling.labels_attrs or {}).values())
-    labels = tuple(label for label in labels if label.value)
+    labels = tuple(dict.fromkeys(label for label in map(_label, given) if label.value))
     if not labels:
         raise _UnservedError("it has no <Label> with a value")
     # Of a pair, either tag may carry the attributes.
@@ -106,6 +163,7 @@ def _control(rectangle: ControlTag, labelling: ControlTag, objects: Mapping[str 
         labels_name="" if rectangle is labelling else labelling.name or "",
         score_threshold=attributes.share("model_score_threshold"),
         nms_iou=NMS_IOU if overlap is None else overlap,
+        nms_across_labels=attributes.flag("model_nms_across_labels", default=False),
         min_area=attributes.number("model_min_area", 0, 100, "percent of the picture's area, from 0 to 100") or 0.0,
         max_regions=None if most is None else int(most),
         hierarchy=attributes.flag("model_hierarchy", default=True),

@@ -51,7 +51,8 @@ class Control:
         is_list: whether the image tag takes a list (``valueList``).
         labels_name: ``name`` of the ``<Labels>`` of a pair; empty for ``<RectangleLabels>``.
         score_threshold: lowest score that is shown, 0 to 1; None leaves it to the settings.
-        nms_iou: overlap from which the weaker of two boxes with one label is suppressed, 0 to 1.
+        nms_iou: overlap (IoU) over which the weaker of two boxes with one label is suppressed, 0 to 1.
+        nms_across_labels: whether the weaker of two boxes is suppressed whatever their labels.
         min_area: smallest box that is shown, in percent of the picture's area.
         max_regions: most boxes that are shown in a picture; None for no limit.
         hierarchy: whether classes come to labels above them in the hierarchy.
@@ -68,6 +69,7 @@ class Control:
     labels_name: str = ""
     score_threshold: float | None = None
     nms_iou: float = NMS_IOU
+    nms_across_labels: bool = False
     min_area: float = 0.0
     max_regions: int | None = None
     hierarchy: bool = True

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import Detections, iou
 from ml_backend.labels.controls import Control
-from ml_backend.labels.geometry import upright
+from ml_backend.labels.geometry import upright_object
 from ml_backend.labels.mapping import LabelMap
+from ml_backend.labels.regions import RectangleValue
 
 LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
 LEAST_SCORE = 0.02  # a person points at the place, so much weaker detections than otherwise count
@@ -25,15 +26,26 @@ class Gesture:
         item: which image of the control's list it is on, from 0.
         label: the label that was chosen.
         region_id: Label Studio's id of the drawn region.
-        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame; of a turned rectangle, the upright box
-            around it.
+        rectangle: as it was drawn, turned or not.
+        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame: where an upright box of the object is to
+            be expected. Of a turned rectangle, that is :func:`~ml_backend.labels.geometry.upright_object`.
     """
 
     control: Control
     item: int
     label: str
     region_id: str
+    rectangle: RectangleValue
     box: NDArray[np.float32]
+
+
+def drawn_regions(context: object) -> Sequence[object]:
+    """Return the regions of a ``context``. Without any there is no gesture, and tasks are predicted as usual.
+
+    Label Studio sends ``null`` outside interactive mode, and the official runner 2.x ``{}`` where a request has no ``context``.
+    """
+    regions = context.get("result") if isinstance(context, Mapping) else None
+    return regions if isinstance(regions, Sequence) and not isinstance(regions, str) else []
 
 
 def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None:
@@ -50,8 +62,7 @@ def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None
         for name in (control.from_name, control.labels_name)
         if name
     }
-    regions = context.get("result") if isinstance(context, Mapping) else None
-    for drawn in reversed(regions if isinstance(regions, Sequence) and not isinstance(regions, str) else []):
+    for drawn in reversed(drawn_regions(context)):
         gesture = _gesture(drawn, by_name) if isinstance(drawn, Mapping) else None
         if gesture is not None:
             return gesture
@@ -65,9 +76,10 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
         (label, *_) = value["rectanglelabels"] if "rectanglelabels" in value else value["labels"]
         left, top, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
         rotation = float(value.get("rotation") or 0)
+        rectangle: RectangleValue = {"x": left, "y": top, "width": width, "height": height, "rotation": rotation}
         if rotation % 360:
             shape = (float(drawn["original_width"]), float(drawn["original_height"]))
-            left, top, width, height = upright((left, top, width, height), rotation, shape)
+            left, top, width, height = upright_object((left, top, width, height), rotation, shape)
         item = int(drawn.get("item_index") or 0)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return None
@@ -80,7 +92,7 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
         or not np.isfinite(box).all()
     ):
         return None
-    return Gesture(control, item, label, str(drawn.get("id", "")), box)
+    return Gesture(control, item, label, str(drawn.get("id", "")), rectangle, box)
 
 
 def best_fit(drawn: Gesture, detections: Detections, label_map: LabelMap) -> int | None:

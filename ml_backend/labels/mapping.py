@@ -42,7 +42,7 @@ class LabelMap:
         learned: as given.
 
     Raises:
-        LabelConfigError: two labels list the same class in ``predicted_values``.
+        LabelConfigError: two labels list the same class in ``predicted_values``; labels that share an alias may.
     """
 
     def __init__(self, control: Control, classes: ClassList | None = None, learned: Learned = NOTHING_LEARNED) -> None:
@@ -62,7 +62,7 @@ class LabelMap:
         for label in control.labels:
             for text in label.predicted_values:
                 taken = self._claim(text, Assignment(label, "predicted_values"))
-                if taken.label != label:
+                if taken.label.value != label.value:  # labels with one alias are one in results
                     raise LabelConfigError(
                         f"the labels {taken.label.value!r} and {label.value!r} both list {text!r} in their predicted_values"
                     )

@@ -13,7 +13,7 @@ from ml_backend.labels.controls import Control, Source
 from ml_backend.labels.gesture import Gesture, best_fit
 from ml_backend.labels.learned import NOTHING_LEARNED, Learned
 from ml_backend.labels.mapping import LabelMap
-from ml_backend.labels.regions import Prediction, Region, task_score, write
+from ml_backend.labels.regions import Prediction, Region, region_id, task_score, write, write_rectangle
 from ml_backend.labels.selection import Fate, select
 from ml_backend.open_images import ClassList
 from ml_backend.redaction import printable
@@ -145,7 +145,10 @@ class Policy:
                 yield control, item, detections, select(detections, control, label_map, self.score_threshold)
 
     def snap(self, drawn: Gesture, detections: Detections, task_id: object, model_version: str) -> Prediction:
-        """Answer a drawn rectangle with the detection that fits it best, under the drawn label, or with nothing.
+        """Answer a drawn rectangle with the detection that fits it best, under the drawn label, or with the rectangle itself.
+
+        With Auto-Accept, Label Studio deletes the drawn rectangle and keeps what it is answered with, so nothing would delete it. The
+        prediction's score is then 1: nothing that a person drew is in doubt. (Label Studio stores neither.)
 
         Args:
             drawn: what the annotator drew.
@@ -156,11 +159,14 @@ class Policy:
         label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
         row = best_fit(drawn, detections, label_map)
         identity = (task_id, model_version, drawn.region_id)
-        regions = [] if row is None else write(identity, drawn.control, drawn.item, detections, row, drawn.label)
+        where = (drawn.control, drawn.item, detections)
+        regions = [] if row is None else write(identity, *where, row, drawn.label)
+        regions = regions or write_rectangle(region_id(*identity), *where, drawn.rectangle, drawn.label)
         return self._prediction(regions, [], model_version)
 
     def _prediction(self, regions: list[Region], hidden: Sequence[float], model_version: str) -> Prediction:
-        scores = {region["id"]: region["score"] for region in regions}  # a pair writes one rectangle as two regions
+        # A pair writes one rectangle as two regions.
+        scores = {region["id"]: region["score"] for region in regions if "score" in region}
         score = task_score(list(scores.values()), hidden, self.score_threshold)
         return {"result": regions, "score": score, "model_version": model_version}
 
@@ -171,7 +177,7 @@ def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...]) -> tuple[s
     for control, label_map in mapped:
         reached = {assignment.label for assignment in label_map.captured().values()}
         known += len(reached)
-        unknown += [label.value for label in control.labels if label not in reached]
+        unknown += [label.names[0] for label in control.labels if label not in reached]
     if not unknown:
         return ()
     names = printable(", ".join(unknown[:10]), 300) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")

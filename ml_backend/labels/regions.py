@@ -19,13 +19,16 @@ class RectangleValue(TypedDict):
     y: float
     width: float
     height: float
-    rotation: int
+    rotation: float
     rectanglelabels: NotRequired[list[str]]
     labels: NotRequired[list[str]]
 
 
 class Region(TypedDict):
-    """One region of a prediction, as Label Studio stores it. A pair of tags writes a rectangle as two with one id."""
+    """One region of a prediction, as Label Studio stores it. A pair of tags writes a rectangle as two with one id.
+
+    A rectangle that a person drew has no ``score``.
+    """
 
     id: str
     from_name: str
@@ -35,7 +38,7 @@ class Region(TypedDict):
     original_height: int
     image_rotation: int
     value: RectangleValue
-    score: float
+    score: NotRequired[float]
     item_index: NotRequired[int]
 
 
@@ -85,9 +88,27 @@ def write(
     value = rectangle(detections.boxes[row])
     if value is None:
         return []
+    # The box is part of it, so that tasks without an id, such as those of a test button, differ by their pictures.
+    own = region_id(*identity, control.from_name, control.to_name, item, row, detections.boxes[row].tobytes())
+    score = round(float(detections.scores[row]), DECIMALS)
+    return [{**each, "score": score} for each in write_rectangle(own, control, item, detections, value, label)]
+
+
+def write_rectangle(
+    own: str, control: Control, item: int, detections: Detections, value: RectangleValue, label: str
+) -> list[Region]:
+    """Write a rectangle without a score, as :func:`write` does with one.
+
+    Args:
+        own: the region's id.
+        control: the control tag that it belongs to.
+        item: which image of the control's list it is on; 0 where the control has one image.
+        detections: what was found in that image; tells its size.
+        value: the rectangle, without a label.
+        label: the project's label.
+    """
     drawn: Region = {
-        # The box is part of it, so that tasks without an id, such as those of a test button, differ by their pictures.
-        "id": region_id(*identity, control.from_name, control.to_name, item, row, detections.boxes[row].tobytes()),
+        "id": own,
         "from_name": control.from_name,
         "to_name": control.to_name,
         "type": "rectanglelabels",
@@ -95,7 +116,6 @@ def write(
         "original_height": detections.height,
         "image_rotation": 0,
         "value": {**value, "rectanglelabels": [label]},
-        "score": round(float(detections.scores[row]), DECIMALS),
     }
     if control.is_list:
         drawn["item_index"] = item

@@ -55,8 +55,10 @@ def select(
         control: the control tag.
         label_map: which label of it a class goes to.
         default_threshold: lowest score that is shown where neither label nor control say otherwise, 0 to 1. None is for those who
-            choose a threshold afterwards: no score is too low, and there is no limit on the number. Since a box is only ever suppressed
-            by a better one, what is kept then at or above a threshold is what that threshold would show.
+            choose a threshold afterwards: no score is too low, there is no limit on the number, and no label suppresses another. Since
+            a box is only ever suppressed by a better one of its label, what is kept then at or above a threshold is what that
+            threshold would show. With ``nms_across_labels`` it would show those but for the boxes that better ones of other labels
+            suppress: which of these are shown is up to their own thresholds, which are not known then.
 
     Returns:
         One fate for each detection, in their order.
@@ -69,6 +71,8 @@ def select(
         fates.append(Fate(row, assignment, *_alone(name, assignment, control, score, area, default_threshold)))
     _suppress(fates, detections, control.nms_iou)
     if default_threshold is not None:
+        if control.nms_across_labels:
+            _suppress(fates, detections, control.nms_iou, across_labels=True)
         _limit(fates, detections.scores.tolist(), control.max_regions)
     return fates
 
@@ -111,21 +115,23 @@ def as_score(threshold: float) -> float:
     return float(np.float32(threshold))
 
 
-def _suppress(fates: Sequence[Fate], detections: Detections, limit: float) -> None:
-    """Suppress, label by label, boxes that overlap a better one: greedy non-maximum suppression, the best score first.
+def _suppress(fates: Sequence[Fate], detections: Detections, limit: float, *, across_labels: bool = False) -> None:
+    """Suppress boxes that overlap a better one: greedy non-maximum suppression, the best score first.
 
-    Class-wise by the project's label: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays.
+    Label by label, by the project's words: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays. Across
+    labels it comes second, among what the first leaves: so it only takes boxes away, whatever the thresholds are.
     """
     kept = sorted((fate for fate in fates if fate.kind == "kept"), key=lambda fate: -detections.scores[fate.row])
     boxes = detections.boxes[[fate.row for fate in kept]]
     overlaps = iou(boxes, boxes)
     winners: dict[str, list[int]] = {}  # places in ``kept``
     for place, fate in enumerate(kept):
-        above = winners.setdefault(fate.label, [])
+        above = winners.setdefault("" if across_labels else fate.label, [])
         for better in above:
             if overlaps[place, better] > limit:
-                number, overlap = kept[better].row + 1, overlaps[place, better]
-                fate.kind, fate.reason = "suppressed", f"suppressed by #{number} (IoU {overlap:.2f})"
+                winner, overlap = kept[better], overlaps[place, better]
+                other = f"{winner.label}, " if across_labels else ""
+                fate.kind, fate.reason = "suppressed", f"suppressed by #{winner.row + 1} ({other}IoU {overlap:.2f})"
                 break
         else:
             above.append(place)

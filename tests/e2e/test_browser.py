@@ -78,6 +78,53 @@ def test_boxes_lie_over_the_objects(
     server.stop()
 
 
+def test_auto_accept_keeps_a_drawn_rectangle(
+    label_studio: LabelStudio, start_prelabel: StartPrelabel, page: Page
+) -> None:
+    """Around an object it becomes the object's box; where nothing is found it stays as it was drawn."""
+    server = start_prelabel(PRELABEL_MODEL="demo")
+    image, (thing, *_) = draw_scene(4)
+    # No box comes by itself, and every object is still found where somebody points at it.
+    config = CONFIG.replace('toName="image"', 'toName="image" smart="true" model_min_area="100"')
+    project = label_studio.create_project(config, title="Drawn by hand")
+    label_studio.upload(project, "scene.jpg", encode(image))
+    label_studio.connect(project, server.url, is_interactive=True)
+    (task,) = label_studio.tasks(project)
+
+    log_in(page, label_studio.url)
+    page.goto(f"{label_studio.url}/projects/{project}/data?task={task['id']}")
+    page.wait_for_function(f"() => ({SHOWN})().size", timeout=90_000)
+    for toggle in ("auto-annotation", "auto-accept"):
+        page.get_by_test_id(f"bottombar-{toggle}-toggle").check(force=True)
+    page.locator(".lsf-toolbar__smart .lsf-tool").first.dispatch_event("click")
+    frame = page.locator("canvas").first.bounding_box()
+    assert frame is not None
+    margin = 4
+    around = (thing.left - margin, thing.top - margin, thing.right + margin, thing.bottom + margin)
+    beside = (SIZE[0] * 0.002, SIZE[1] * 0.002, SIZE[0] * 0.04, SIZE[1] * 0.05)
+    for number, (left, top, right, bottom) in enumerate((around, beside), 1):
+        across, down = frame["width"] / SIZE[0], frame["height"] / SIZE[1]
+        page.locator(".lsf-label", has_text="Kite").first.click()
+        page.mouse.move(frame["x"] + left * across, frame["y"] + top * down)
+        page.mouse.down()
+        page.mouse.move(frame["x"] + right * across, frame["y"] + bottom * down, steps=5)
+        page.mouse.up()
+        page.wait_for_function(
+            f"""() => window.Htx.annotationStore.store.awaitingSuggestions === false
+                && ({SHOWN})().regions.length === {number}
+                && window.Htx.annotationStore.selected.regions.every(region => !region.dynamic)""",
+            timeout=30_000,
+        )
+    snapped, kept = page.evaluate(SHOWN)["regions"]
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "auto-accept.png")
+    for region, expected in ((snapped, (thing.left, thing.top, thing.right, thing.bottom)), (kept, beside)):
+        assert region["labels"] == ["Kite"]
+        percent = [100 * edge / side for edge, side in zip(expected, SIZE * 2, strict=True)]
+        assert [region[side] for side in ("left", "top", "right", "bottom")] == pytest.approx(percent, abs=1)
+    server.stop()
+
+
 SIZE_SHOWN = "() => { const image = document.querySelector('img'); return [image.naturalWidth, image.naturalHeight]; }"
 
 

@@ -1,6 +1,7 @@
 """What both databases promise to those who keep corrections in them."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,13 @@ import pytest
 from sqlalchemy import Connection, func, insert, select
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.database import Database, storable, upsert
-from ml_backend.feedback.facts import Project, get_project, put_project
-from ml_backend.feedback.tables import events, projects
+from ml_backend.feedback import journal
+from ml_backend.feedback.database import Database, now, storable, upsert
+from ml_backend.feedback.events import Hint
+from ml_backend.feedback.facts import Project, get_project, put_project, put_task
+from ml_backend.feedback.journal import Journal
+from ml_backend.feedback.tables import events, projects, tasks
+from ml_backend.feedback.threads import WritingThread
 from ml_backend.settings import Settings
 
 EVENT = {"kind": "task", "project": 1, "object": 1, "received_at": 1, "due_at": 1, "tries": 0, "problem": ""}
@@ -116,6 +121,29 @@ def test_connection_to_a_file_that_was_taken_away_is_closed(tmp_path: Path) -> N
     assert driver is not None
     with pytest.raises(driver.Error):
         driver.cursor()
+
+
+@pytest.fixture
+def _ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process be on a machine whose clock is an hour ahead."""
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    monkeypatch.setattr(journal, "PATIENCE", 20)  # a slow disk is tested with the journal
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.usefixtures("_ahead")
+async def test_clocks_of_services_may_differ(database: Database) -> None:
+    """Time is what the database says, or a service that is ahead would keep others from events and from newer states of a task."""
+    thread = WritingThread()
+    await Journal(database, thread).append([Hint("task", 1, 7)])
+    thread.close()
+    with database.writing() as connection:
+        put_task(connection, 1, 7, [], [], now(connection))
+        clock = connection.exec_driver_sql("SELECT extract(epoch FROM now())").scalar_one()
+        (received, due) = connection.execute(select(events.c.received_at, events.c.due_at)).one()
+        (read,) = connection.execute(select(tasks.c.read_at)).one()
+    assert [abs(float(clock) - moment) < 60 for moment in (received, due, read, database.now())] == [True] * 4
 
 
 @pytest.mark.parametrize(("second", "kept"), [(5, 5), (4, 4), (3, 4)], ids=["newer", "as old", "older"])

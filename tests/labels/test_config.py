@@ -115,18 +115,95 @@ def test_one_control_that_cannot_be_served_leaves_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inside", "words"),
+    ("inside", "served", "words"),
     [
-        (rectangles() + rectangles(DOG), "1 of 2 <RectangleLabels> are not served"),
-        (rectangles() + f"<RectangleLabels>{DOG}</RectangleLabels>", "1 of 2 <RectangleLabels> are not served"),
+        pytest.param(
+            rectangles() + rectangles(DOG), ["Dog"], "1 of 2 <RectangleLabels> are not served", id="two of one name"
+        ),
+        pytest.param(
+            rectangles() + f"<RectangleLabels>{DOG}</RectangleLabels>",
+            ["Car"],
+            "1 of 2 <RectangleLabels> are not served",
+            id="without a name",
+        ),
+        pytest.param(
+            rectangles() + '<Rectangle name="box"/>',
+            ["Car"],
+            "1 of 1 <Rectangle> are not served",
+            id="without a toName",
+        ),
+        pytest.param(
+            rectangles() + '<Rectangle name="box" toName="image"/>',
+            ["Car"],
+            '<Rectangle name="box"> is not served: no <Labels> has its toName',
+            id="a rectangle without labels",
+        ),
+        pytest.param(
+            f'<Rectangle name="box" toName="image"/><Labels name="pets" toName="image">{DOG}</Labels>'
+            f'<Labels name="cars" toName="image">{CAR}</Labels>',
+            ["Car"],
+            '<Labels name="pets"> is not served: a <Rectangle> gets the labels of one <Labels>, here <Labels name="cars">',
+            id="a rectangle with two sets of labels",
+        ),
+        pytest.param(
+            rectangles() + REAR + rectangles(DOG, "pets", "image,back"),
+            ["Car"],
+            '<RectangleLabels name="pets"> is not served: its toName="image,back" has several names',
+            id="a control for two images",
+        ),
+        pytest.param(
+            rectangles(CAR + "<Label/><Label background='red'/>"),
+            ["Car"],
+            '2 <Label> of <RectangleLabels name="label"> are not served: they have neither a value nor an alias',
+            id="labels without a name",
+        ),
+        pytest.param(
+            rectangles().replace('name="label"', 'name="label" value="$more"'),
+            ["Car"],
+            'takes from the task (value="$more") are not served',
+            id="labels from the task's data",
+        ),
     ],
-    ids=["two of one name", "without a name"],
 )
-def test_controls_that_the_reader_drops_are_warned_of(inside: str, words: str) -> None:
+def test_tags_that_are_dropped_are_warned_of(inside: str, served: list[str], words: str) -> None:
     """Nothing vanishes without a word."""
-    controls, (warning,) = parse_label_config(f"<View>{IMAGE}{inside}</View>")
-    assert len(controls) == 1
+    (control,), (warning,) = parse_label_config(f"<View>{IMAGE}{inside}</View>")
+    assert [label.value for label in control.labels] == served
     assert words in warning
+
+
+def test_control_for_two_images_alone_is_refused() -> None:
+    """Label Studio's editor offers no tool on either image, so there is nothing that could be drawn."""
+    with pytest.raises(LabelConfigError, match="give each image a control of its own"):
+        parse_label_config(f"<View>{IMAGE}{REAR}{rectangles(to_name='image,back')}</View>")
+
+
+@pytest.mark.parametrize(
+    ("inside", "labels"),
+    [
+        pytest.param(
+            CAR_AS_C + '<Label value="Truck" alias="c" predicted_values="Van"/>',
+            [Label("c", ("Car", "c")), Label("c", ("Truck", "c"), ("Van",))],
+            id="a shared alias",
+        ),
+        pytest.param(
+            CAR + '<Label value="Auto" alias="Car"/>',
+            [Label("Car", ("Car",)), Label("Car", ("Auto", "Car"))],
+            id="an alias that is another's value",
+        ),
+        pytest.param(CAR + CAR, [Label("Car", ("Car",))], id="the same label twice is one"),
+        pytest.param(
+            f"<View><Header value='x'/>{CAR}</View>{DOG}",
+            [Label("Car", ("Car",)), Label("Dog", ("Dog",))],
+            id="grouped",
+        ),
+        pytest.param('<label value="Car"/>', [Label("Car", ("Car",))], id="in lower case"),
+    ],
+)
+def test_every_label_is_served(inside: str, labels: list[Label]) -> None:
+    """The SDK reads them into a dictionary by alias, where one replaces another."""
+    (control,), warnings = parse_label_config(f"<View>{IMAGE}{rectangles(inside)}</View>")
+    assert (list(control.labels), warnings) == (labels, ())
 
 
 @pytest.mark.parametrize(
@@ -180,11 +257,13 @@ def test_half_a_pair_is_none(inside: str) -> None:
 def test_attributes_are_read() -> None:
     """Names that users of other backends know, on control and label."""
     attributes = 'model_score_threshold="0.5" model_nms_iou="0" model_min_area="0.2" model_max_regions="7" model_hierarchy="False"'
+    attributes += ' model_nms_across_labels="true"'
     inside = '<Label value="Car" model_score_threshold="0.8" model_hierarchy="false" model_skip="true"/>'
     tag = rectangles(inside).replace('name="label"', f'name="label" {attributes}')
     (control,), _ = parse_label_config(f"<View>{IMAGE}{tag}</View>")
     assert (control.score_threshold, control.nms_iou, control.min_area) == (0.5, 0, 0.2)
     assert (control.max_regions, control.hierarchy, control.skip) == (7, False, False)
+    assert control.nms_across_labels
     (label,) = control.labels
     assert (label.score_threshold, label.hierarchy, label.skip) == (0.8, False, True)
 
@@ -199,6 +278,7 @@ def test_attributes_are_read() -> None:
         ("control", 'model_max_regions="0"', "a whole number from 1"),
         ("control", 'model_max_regions="2.9"', "a whole number from 1"),
         ("control", 'model_skip="yes"', '"true" or "false"'),
+        ("control", 'model_nms_across_labels="0.7"', '"true" or "false"'),
         ("label", 'model_score_threshold="50"', "a number from 0 to 1"),
         ("label", 'model_hierarchy="0"', '"true" or "false"'),
     ],

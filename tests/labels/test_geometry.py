@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.labels.geometry import upright
+from ml_backend.labels.geometry import upright, upright_object
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,17 @@ def test_upright_rectangle_just_holds_the_turned_corners(
     turned = (corners @ turn.T) / scale + (left, top)
     expected = (*turned.min(axis=0), *(turned.max(axis=0) - turned.min(axis=0)))
     assert upright(rectangle, rotation, shape) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90, 360])
+def test_object_in_a_rectangle_turned_by_right_angles_fills_it(rotation: float) -> None:
+    """Round or not, it has the same edges."""
+    expected = upright((50, 20, 20, 10), rotation, (200, 100))
+    assert upright_object((50, 20, 20, 10), rotation, (200, 100)) == pytest.approx(expected)
+
+
+def test_object_in_a_turned_rectangle_is_halfway_between_a_round_one_and_one_with_corners() -> None:
+    """A square of 20 turned by 45 degrees: a ball in it is 20 wide, a crate 28.28."""
+    left, top, width, height = upright_object((50, 20, 20, 20), 45, (100, 100))
+    assert (width, height) == pytest.approx((24.142, 24.142), abs=1e-3)
+    assert (left + width / 2, top + height / 2) == pytest.approx((50, 20 + 14.142), abs=1e-3)

@@ -5,7 +5,7 @@ import pytest
 from samples import detections_of
 
 from ml_backend.labels.controls import Control, Label
-from ml_backend.labels.gesture import best_fit, read_gesture
+from ml_backend.labels.gesture import best_fit, drawn_regions, read_gesture
 from ml_backend.labels.mapping import LabelMap
 
 CONTROL = Control("label", "image", "image", (Label("Person", ("Person",)), Label("Car", ("Car",))))
@@ -48,7 +48,7 @@ def test_newest_rectangle_counts() -> None:
         pytest.param(90, (200, 100), (0.2, -0.1, 0.8, 0.1), id="on a wide picture, whose percentages differ"),
     ],
 )
-def test_turned_rectangle_is_the_upright_box_around_it(
+def test_turned_rectangle_is_read_about_its_corner(
     rotation: float, size: tuple[int, int], expected: tuple[float, ...]
 ) -> None:
     """Label Studio's x and y are those of the corner before it was turned."""
@@ -61,10 +61,34 @@ def test_turned_rectangle_is_the_upright_box_around_it(
 @pytest.mark.parametrize(
     "context",
     [
-        None,
-        {},
-        {"result": None},
-        {"result": "text"},
+        pytest.param(None, id="outside interactive mode"),
+        pytest.param({}, id="the official runner 2.x, where a request has none"),
+        pytest.param({"result": None}, id="no regions"),
+        pytest.param({"result": []}, id="an empty list"),
+        pytest.param({"result": "text"}, id="a text"),
+        pytest.param({"result": {"a": 1}}, id="an object"),
+        pytest.param({"other": [drawn()]}, id="another key"),
+        pytest.param([drawn()], id="no object"),
+        pytest.param(5, id="a number"),
+    ],
+)
+def test_context_without_regions_is_no_gesture(context: object) -> None:
+    """Tasks are then predicted as usual."""
+    assert not drawn_regions(context)
+    assert read_gesture(context, [CONTROL]) is None
+
+
+def test_rectangle_is_kept_as_it_was_drawn() -> None:
+    """It is the answer where no detection fits."""
+    region = turned(-30)
+    gesture = read_gesture({"result": [region]}, [CONTROL])
+    assert gesture is not None
+    assert gesture.rectangle == {name: region["value"][name] for name in ("x", "y", "width", "height", "rotation")}
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
         {"result": [5]},
         {"result": [drawn("Zebra")]},
         {"result": [drawn(from_name="other")]},
@@ -118,3 +142,43 @@ def test_best_fit(rows: list[Any], expected: int | None) -> None:
     gesture = read_gesture({"result": [drawn()]}, [CONTROL])
     assert gesture is not None
     assert best_fit(gesture, detections_of(*rows), LabelMap(CONTROL)) == expected
+
+
+def outline(width: float, height: float, roundness: float, rotation: float) -> tuple[float, float, float, float]:
+    """Return the edges of an object in the middle of a square picture, as the detector gives them: 2 is an ellipse, 50 nearly a rectangle."""
+    angle = np.linspace(0, 2 * np.pi, 1000)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    x = width / 2 * np.sign(cosine) * abs(cosine) ** (2 / roundness)
+    y = height / 2 * np.sign(sine) * abs(sine) ** (2 / roundness)
+    turn = np.deg2rad(rotation)
+    across, down = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    return (0.5 + down.min(), 0.5 + across.min(), 0.5 + down.max(), 0.5 + across.max())
+
+
+@pytest.mark.parametrize("rotation", [30, 45, -30, 120])
+@pytest.mark.parametrize(
+    ("width", "height", "roundness"),
+    [
+        pytest.param(0.2, 0.2, 2, id="a ball"),
+        pytest.param(0.2, 0.2, 50, id="a crate"),
+        pytest.param(0.4, 0.2, 4, id="a car"),
+        pytest.param(0.5, 0.05, 50, id="a pole"),
+    ],
+)
+def test_turned_rectangle_finds_the_object_in_it(
+    width: float, height: float, roundness: float, rotation: float
+) -> None:
+    """Among one of its size that nobody turned, one that holds it, and one in it."""
+    turn = np.deg2rad(rotation)
+    left = 0.5 - (width / 2 * np.cos(turn) - height / 2 * np.sin(turn))  # of the corner about which Label Studio turns
+    top = 0.5 - (width / 2 * np.sin(turn) + height / 2 * np.cos(turn))
+    value = {"x": left * 100, "y": top * 100, "width": width * 100, "height": height * 100, "rotation": rotation}
+    region = drawn(value={**value, "rectanglelabels": ["Person"]}, original_width=500, original_height=500)
+    gesture = read_gesture({"result": [region]}, [CONTROL])
+    assert gesture is not None
+    meant = outline(width, height, roundness, rotation)
+    unturned = (top, left, top + height, left + width)
+    middle = np.array([0.5] * 4)
+    holding, inside = (tuple(middle + (np.array(meant) - middle) * scale) for scale in (2, 0.5))
+    found = detections_of(*(("Person", 0.9, edges) for edges in (unturned, holding, meant, inside)))
+    assert best_fit(gesture, found, LabelMap(CONTROL)) == 2

@@ -1,11 +1,12 @@
 import json
+from typing import Any
 
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
-from samples import BALLOON_CONFIG, detections_of
+from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.labels import Policy, Source, label_of
+from ml_backend.labels import Policy, Source, label_of, read_gesture
 from ml_backend.open_images import open_images_classes
 
 IMAGE = Source("image", is_list=False)
@@ -33,6 +34,19 @@ def test_threshold_and_labels_select() -> None:
     assert [label_of(region) for region in prediction["result"]] == ["Kite", "Balloon"]
     assert prediction["score"] == pytest.approx(0.6)
     assert prediction["model_version"] == "v1"
+
+
+def test_labels_that_share_an_alias_both_get_boxes() -> None:
+    """They are one label in results: they suppress each other, may list one class, and each brings its own ``predicted_values``."""
+    xml = (
+        '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+        '<Label value="Car" alias="c" predicted_values="Kite,Box"/><Label value="Truck" alias="c" predicted_values="Kite"/>'
+        "</RectangleLabels></View>"
+    )
+    rows: list[Row] = [("Car", 0.9, BOX), ("Truck", 0.8, AWAY), ("Truck", 0.7, BOX), ("Kite", 0.6, (0.5, 0, 0.6, 0.1))]
+    prediction = policy(xml).predict(1, {IMAGE: [detections_of(*rows)]}, "v1")
+    assert [(label_of(each), each["score"]) for each in prediction["result"]] == [("c", 0.9), ("c", 0.8), ("c", 0.6)]
+    assert policy(xml).warnings == ()
 
 
 def test_nothing_found_is_an_empty_result_with_a_score() -> None:
@@ -87,6 +101,45 @@ def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
     assert LabelInterface(pair).validate_prediction(prediction)
 
 
+@pytest.mark.parametrize(
+    ("xml", "expected"),
+    [
+        pytest.param(BALLOON_CONFIG, [("label", "rectanglelabels", ["rectanglelabels"], None)], id="RectangleLabels"),
+        pytest.param(
+            BALLOON_CONFIG.replace('value="$image"', 'valueList="$image"'),
+            [("label", "rectanglelabels", ["rectanglelabels"], 1)],
+            id="a list of images",
+        ),
+        pytest.param(
+            '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
+            '<Labels name="label" toName="image"><Label value="Kite"/></Labels></View>',
+            [("box", "rectangle", [], None), ("label", "labels", ["labels"], None)],
+            id="a pair of tags",
+        ),
+    ],
+)
+def test_drawn_rectangle_without_a_detection_is_the_answer(xml: str, expected: list[Any]) -> None:
+    """With Auto-Accept, Label Studio would delete it for an empty one. Turned or not, it stays as it was drawn."""
+    given = {"x": 80.0, "y": 1.5, "width": 12.25, "height": 7.0, "rotation": 33.3}
+    words = "labels" if "<Rectangle " in xml else "rectanglelabels"
+    region: dict[str, Any] = {"id": "r", "from_name": "label", "to_name": "image", "value": {**given, words: ["Kite"]}}
+    region |= {"original_width": 640, "original_height": 480, "item_index": 1 if "valueList" in xml else None}
+    decided = policy(xml)
+    gesture = read_gesture({"result": [region]}, [control for control, _ in decided.controls])
+    assert gesture is not None
+    answer = decided.snap(gesture, detections_of(("Kite", 0.9, BOX)), 1, "v1")
+    assert (answer["score"], answer["model_version"]) == (1.0, "v1")
+    parts = answer["result"]
+    assert [
+        (each["from_name"], each["type"], list(each["value"])[5:], each.get("item_index")) for each in parts
+    ] == expected
+    assert all({name: each["value"].get(name) for name in given} == given for each in parts)
+    assert {label_of(each) for each in parts} - {""} == {"Kite"}
+    assert len({each["id"] for each in parts}) == 1
+    assert not any("score" in each for each in parts)
+    assert LabelInterface(xml).validate_prediction(answer)
+
+
 def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
     """No numpy scalar, no NaN; the SDK's own validation passes."""
     prediction = policy().predict(1, {IMAGE: [detections_of(("Kite", 0.87654321, BOX))]}, "v1")
@@ -103,9 +156,19 @@ def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
         (BALLOON_CONFIG.replace('"Box"', '"Box" predicted_values="Car"'), 0.3),
         (BALLOON_CONFIG, 0.31),
         (BALLOON_CONFIG.replace('toName="image"', 'toName="image" model_nms_iou="0.5"'), 0.3),
+        (BALLOON_CONFIG.replace('toName="image"', 'toName="image" model_nms_across_labels="true"'), 0.3),
         (BALLOON_CONFIG.replace('"Box"', '"Box" model_skip="true"'), 0.3),
     ],
-    ids=["label", "control", "task key", "predicted values", "threshold", "control's attribute", "label's attribute"],
+    ids=[
+        "label",
+        "control",
+        "task key",
+        "predicted values",
+        "threshold",
+        "control's attribute",
+        "suppression across labels",
+        "label's attribute",
+    ],
 )
 def test_digest_changes_when_predictions_could(xml: str, threshold: float) -> None:
     """Label Studio then asks again."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,88 @@ def test_skipped_label_keeps_its_classes_from_others() -> None:
         'model_skip="true"',
         "kept as Vehicle 0.90",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "control", "expected"),
+    [
+        pytest.param(
+            [("Car", 0.69, BOX), ("Person", 0.45, NEARLY)],
+            (VEHICLE, PERSON),
+            {},
+            ["kept as Vehicle 0.69", "suppressed by #1 (Vehicle, IoU 0.95)"],
+            id="the better one of any label stays",
+        ),
+        pytest.param(
+            [("Car", 0.69, BOX), ("Person", 0.45, PARTLY)],
+            (VEHICLE, PERSON),
+            {"nms_iou": 0.7},
+            ["kept as Vehicle 0.69", "kept as Person 0.45"],
+            id="overlap below the limit",
+        ),
+        pytest.param(
+            [("Car", 0.69, BOX), ("Person", 0.45, NEARLY)],
+            (Label("Vehicle", ("Vehicle",), score_threshold=0.7), PERSON),
+            {},
+            ["below 0.70 (0.69)", "kept as Person 0.45"],
+            id="what its own threshold hides suppresses nothing",
+        ),
+        pytest.param(
+            [("Car", 0.9, BOX), ("Taxi", 0.8, NEARLY), ("Person", 0.7, NEARLY)],
+            (VEHICLE, PERSON),
+            {},
+            ["kept as Vehicle 0.90", "suppressed by #1 (IoU 0.95)", "suppressed by #1 (Vehicle, IoU 0.95)"],
+            id="its own label comes first",
+        ),
+        pytest.param(
+            [("Wheel", 0.9, BOX), ("Person", 0.7, NEARLY)],
+            (VEHICLE, PERSON),
+            {},
+            ["not in this project (Wheel)", "kept as Person 0.70"],
+            id="what is not in the project suppresses nothing",
+        ),
+        pytest.param(
+            [("Car", 0.9, BOX), ("Person", 0.7, NEARLY), ("Person", 0.5, AWAY)],
+            (VEHICLE, PERSON),
+            {"max_regions": 2},
+            ["kept as Vehicle 0.90", "suppressed by #1 (Vehicle, IoU 0.95)", "kept as Person 0.50"],
+            id="what is suppressed does not count towards the limit",
+        ),
+    ],
+)
+def test_suppression_across_labels(
+    rows: list[Row], labels: tuple[Label, ...], control: dict[str, Any], expected: list[str]
+) -> None:
+    """The reason names the label that it was suppressed by."""
+    assert fates(rows, labels, nms_across_labels=True, **control) == expected
+
+
+_edge = st.sampled_from([0.1, 0.15, 0.2, 0.5])
+_found = st.lists(
+    st.tuples(
+        st.sampled_from(["Car", "Taxi", "Person", "Clothing"]),
+        st.floats(0, 1, width=32),
+        st.tuples(_edge, _edge, st.just(0.6), st.sampled_from([0.6, 0.7])),
+    ),
+    max_size=8,
+)
+_thresholds = st.lists(st.sampled_from([0.0, 0.3, 0.6, 0.9]), min_size=3, max_size=3)
+
+
+@given(_found, _thresholds)
+def test_suppression_across_labels_only_takes_boxes_away(rows: list[Row], thresholds: list[float]) -> None:
+    """Whatever the thresholds of labels are, so learning them can look at each label by itself; there it is switched off."""
+    each = (VEHICLE, PERSON, CLOTHING)
+    labels = tuple(replace(label, score_threshold=value) for label, value in zip(each, thresholds, strict=True))
+    found = detections_of(*rows)
+
+    def kept(default: float | None, *, across: bool) -> set[int]:
+        control = Control("label", "image", "image", labels, nms_across_labels=across)
+        return {fate.row for fate in select(found, control, LabelMap(control), default) if fate.kind == "kept"}
+
+    undecided = kept(None, across=True)
+    assert undecided == kept(None, across=False)
+    assert kept(0.3, across=True) <= kept(0.3, across=False) <= undecided
 
 
 ONE_LABEL = Control("label", "image", "image", (Label("Car", ("Car",)),))
