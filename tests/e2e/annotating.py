@@ -341,9 +341,10 @@ class BrowserAnnotator:
         self._tally.events += 1
 
     def add_empty(self) -> None:
-        """Press "+": an annotation beside the prediction, which begins with nothing."""
+        """Press "+" while the prediction's boxes are on the screen: an annotation that begins with none of them."""
+        seen = {each.id: "deleted" for each in self.regions}
         self._new_tab(self._page.get_by_role("button", name="Create an annotation").click)
-        self._sheet = Sheet(None)
+        self._sheet = Sheet(seen)
 
     def duplicate(self) -> None:
         """Press "Duplicate Annotation" in the menu of the annotation that is open."""
@@ -450,7 +451,8 @@ class BrowserAnnotator:
         elif state["parent"]:
             open_now = [each for each in stored["predictions"] if each["id"] == state["parent"]]
         else:
-            return not (stored["drafts"] or stored["annotations"] or stored["predictions"])
+            shows = self._studio.api("GET", f"/api/projects/{self._project}")["show_collab_predictions"]
+            return not (stored["drafts"] or stored["annotations"] or (stored["predictions"] and shows))
         wanted = {region["id"] for each in open_now for region in each["result"]}
         return bool(open_now) and {each["id"] for each in state["regions"]} == wanted
 

@@ -40,6 +40,7 @@ class Desk:
         task, other: the tasks.
         version: of their predictions.
         hidden: where the hidden kite of the first task is.
+        hide_predictions: takes the project's setting back that shows predictions to annotators.
     """
 
     first: BrowserAnnotator
@@ -48,6 +49,7 @@ class Desk:
     other: int
     version: str
     hidden: Box
+    hide_predictions: Callable[[], None]
 
 
 @dataclass
@@ -266,9 +268,23 @@ def skip_taken_back(desk: Desk) -> None:
 
 
 def begun_with_nothing(desk: Desk) -> None:
-    """An annotation that is added beside the prediction begins without its boxes."""
+    """Whoever presses "+" has the boxes on the screen, and takes none of them; whether a draft is saved meanwhile changes nothing."""
     desk.first.open_by_row(desk.task)
     desk.first.add_empty()
+    desk.first.draw("Box", NOWHERE)
+    desk.first.submit()
+    desk.first.open_by_row(desk.other)
+    desk.first.add_empty()
+    desk.first.draw("Kite", NOWHERE)
+    desk.first.wait_for_draft()
+    desk.first.reload()
+    desk.first.submit()
+
+
+def without_predictions(desk: Desk) -> None:
+    """Where the project shows no predictions to annotators, the label stream begins with nothing, though they are stored."""
+    desk.hide_predictions()
+    assert desk.first.open_stream() == desk.task
     desk.first.draw("Box", NOWHERE)
     desk.first.submit()
 
@@ -349,6 +365,7 @@ CASES: list[Callable[[Desk], None]] = [
     skipped,
     skip_taken_back,
     begun_with_nothing,
+    without_predictions,
     duplicated,
     duplicated_prediction,
     two_people_at_once,
@@ -362,17 +379,19 @@ CASES: list[Callable[[Desk], None]] = [
 def test_report_equals_the_tally(place: Place, case: Callable[[Desk], None]) -> None:
     """Outcome by outcome, in the report and in what is learned from."""
     studio, tally = place.label_studio, Tally()
-    project = studio.create_project(CONFIG, title=case.__name__.replace("_", " "))
-    for seed in SEEDS:
-        studio.upload(project, f"scene-{seed}.jpg", encode(draw_scene(seed)[0]))
+    project = project_of_scenes(studio, case.__name__.replace("_", " "))
     studio.connect(project, place.server.url)
     studio.retrieve(project)
     task, other = (int(each["id"]) for each in studio.tasks(project))
     (prediction,) = studio.predictions(project)[task]
     first, second = (BrowserAnnotator(page, studio, project, tally) for page in place.pages)
 
+    def hide() -> None:
+        studio.api("PATCH", f"/api/projects/{project}", json={"show_collab_predictions": False})
+
     before = events(place.server)
-    case(Desk(first, second, task, other, prediction["model_version"], hidden_in(SEEDS[0], prediction)))
+    hidden = hidden_in(SEEDS[0], prediction)
+    case(Desk(first, second, task, other, prediction["model_version"], hidden, hide))
     wait_until(
         lambda: events(place.server) >= before + tally.events and not place.server.status()["learning"]["waiting"]
     )
@@ -385,12 +404,45 @@ def test_report_equals_the_tally(place: Place, case: Callable[[Desk], None]) -> 
     assert sum(label["shown_before"] for label in learned["labels"]) == boxes_to_learn_from(tally, prediction)
 
 
+def test_who_annotated_before_there_was_a_prediction_saw_no_boxes(place: Place) -> None:
+    """Also where a draft was saved; the predictions that the tasks got later were not seen."""
+    studio, tally = place.label_studio, Tally()
+    project = project_of_scenes(studio, "before any prediction")
+    person = BrowserAnnotator(place.pages[0], studio, project, tally)
+    task, other = (int(each["id"]) for each in studio.tasks(project))
+    person.open_by_row(task)
+    person.draw("Box", NOWHERE)
+    person.submit()
+    person.open_by_row(other)
+    person.draw("Kite", NOWHERE)
+    person.wait_for_draft()
+    person.reload()
+    person.submit()
+    studio.connect(project, place.server.url)
+    studio.retrieve(project)
+    run_prelabel(place.settings, "feedback", "sync", "--project", str(project))
+
+    report = figures_of(run_prelabel(place.settings, "report", "--project", str(project), "--json"))
+    place.tallies["before any prediction"] = (tally.figures(), report)
+    print_beside("before any prediction", tally.figures(), report)
+    assert report == tally.figures()
+    assert report["annotations without boxes"] == 2
+
+
 def test_report_equals_the_tally_of_all_cases(place: Place) -> None:
     """All of the above together."""
     tally = sum((each for each, _ in place.tallies.values()), Counter[str]())
     report = sum((each for _, each in place.tallies.values()), Counter[str]())
     print_beside(f"all {len(place.tallies)} cases", tally, report)
     assert report == tally
+
+
+def project_of_scenes(label_studio: LabelStudio, title: str) -> int:
+    """Create a project with a task for each scene; gives its id."""
+    project = label_studio.create_project(CONFIG, title=title)
+    for seed in SEEDS:
+        label_studio.upload(project, f"scene-{seed}.jpg", encode(draw_scene(seed)[0]))
+    return project
 
 
 def events(server: Prelabel) -> int:
