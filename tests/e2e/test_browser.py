@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.annotating import chromium, log_in
+from e2e.browsers import chromium, log_in
 from e2e.servers import LabelStudio, StartPrelabel
 from PIL import Image
 from playwright.sync_api import Page
