@@ -19,7 +19,7 @@ from ml_backend.detector.detector import Detector
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
 from ml_backend.images import Finding, LabelStudios, parse_reference
 from ml_backend.labels import Control, Fate, Policy, Prediction, Source, read_gesture
-from ml_backend.labels.gesture import Gesture, drawn_regions
+from ml_backend.labels.gesture import Gesture, drawn_regions, newest_region
 from ml_backend.late import Batch, LateWork
 from ml_backend.metrics import Metrics
 from ml_backend.pictures import Pictures, Place, Seen
@@ -54,8 +54,8 @@ class _Request:
         version: the model version that predictions carry.
         project: the project, which tells which Label Studio has the pictures.
         share: the places for its pictures: half of all at most, so that a single task never waits behind all of a large selection.
-        interactive: whether an annotator draws in the task at this moment.
-        drawn: the rectangle that the annotator drew, if there is one.
+        regions: the regions that an annotator draws in the task at this moment.
+        drawn: the newest rectangle among them, if there is one.
         overdue: whether the request has been answered, so that nobody waits for the rest any more.
         selecting: is held while one task's regions are made.
     """
@@ -64,7 +64,7 @@ class _Request:
     version: str
     project: str | None
     share: asyncio.Semaphore
-    interactive: bool = False
+    regions: Sequence[object] = ()
     drawn: Gesture | None = None
     overdue: bool = False
     selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -148,11 +148,11 @@ class Pipeline:
             request = await self._request(label_config, project)
         except LabelConfigError as error:
             return [error for _ in tasks]
-        if not drawn_regions(context):
+        request.regions = drawn_regions(context)
+        if not request.regions:
             context = None  # an empty one and none are the same work
         else:
             controls = [control for control, _ in request.policy.controls]
-            request.interactive = True
             request.drawn = await asyncio.to_thread(read_gesture, context, controls)
         names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
         batch = Batch(self._late, names, lambda place: self._predict_task(tasks[place], request, convert))
@@ -165,7 +165,7 @@ class Pipeline:
 
     async def _predict_task(self, task: object, request: _Request, convert: Callable[[Prediction], Any]) -> _Done:
         digests: dict[str, str] = {}
-        work = self._snap(task, request) if request.interactive else self._predict(task, request, digests)
+        work = self._snap(task, request) if request.regions else self._predict(task, request, digests)
         answer = await _explained(work, convert)
         # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
         if request.overdue:
@@ -194,10 +194,11 @@ class Pipeline:
         return prediction
 
     async def _snap(self, task: object, request: _Request) -> Prediction:
-        """Answer a drawn rectangle with the detection that fits best, or with itself; any other region with nothing."""
+        """Answer a drawn rectangle with the detection that fits best, or with itself; any other region with itself."""
         drawn = request.drawn
         if drawn is None:
-            return {"result": [], "score": 1.0, "model_version": request.version}
+            own = newest_region(request.regions, (task_id(task), request.version))
+            return {"result": own, "score": 1.0, "model_version": request.version}
         (values,) = images_of(task, [drawn.control.source]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")

@@ -173,7 +173,7 @@ def test_annotation_whose_control_is_gone_is_left_out(run: Run) -> None:
     """With the reason, rather than with all detections wrong."""
     keep(annotation(box("Kite"), drawable={"before": ("Kite",)}, pictures=seen(FOUND)))
     values = answered(run("report", "--project", 3, "--json"))
-    assert values["not_judged"] == {"the label config does not have their pictures or their control any more": 1}
+    assert values["not_judged"] == {"the label config does not have their pictures, control or labels any more": 1}
     assert values["unseen"]["precision_now"]["total"] == 0
 
 

@@ -371,7 +371,9 @@ async def test_gesture_snaps_to_the_object(pipeline: Callable[..., Any], picture
     (kept,) = beside["result"]
     assert kept["value"] == context(60, "Kite")["result"][0]["value"]
     assert (kept["id"] == "r1", "score" in kept, beside["score"]) == (False, False, 1.0)
-    assert no_rectangle["result"] == []
+    (own,) = no_rectangle["result"]
+    assert own == context(10, "Zebra")["result"][0] | {"id": own["id"]}
+    assert own["id"] != "r1"
     assert empty == [[automatic], [automatic]]
     assert no_image.code == "bad_task"
     assert len(runs) == 1

@@ -191,7 +191,7 @@ class Judge:
                 return replace(
                     annotation,
                     drawn=tuple(drawn.boxes),
-                    drawable=_drawable(controls_then, drawn.boxes),
+                    drawable=_drawable(controls_then, [*drawn.boxes, *(boxes or ())]),
                     shown=boxes,
                     version=shown.version if shown else "",
                     accepted=beginning.accepted,
@@ -287,9 +287,9 @@ def _is_kept(annotation: Mapping[str, Any], known: Mapping[int, Known]) -> bool:
     return before is not None and before.updated_at == updated_at_of(annotation)
 
 
-def _drawable(controls: Sequence[Control], drawn: Sequence[LabelledBox]) -> dict[str, tuple[str, ...]]:
-    """Return the labels that could be drawn: those of the config, and those that were, whose config nobody knew."""
+def _drawable(controls: Sequence[Control], boxes: Sequence[LabelledBox]) -> dict[str, tuple[str, ...]]:
+    """Return the labels that could be drawn: those of the config, and those of boxes, which came after a change that nobody had seen."""
     labels = {control.from_name: {label.value for label in control.labels} for control in controls}
-    for box in drawn:
+    for box in boxes:
         labels.setdefault(box.control, set()).add(box.label)
     return {control: tuple(sorted(each)) for control, each in labels.items()}

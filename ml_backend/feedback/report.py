@@ -193,7 +193,7 @@ def make_report(
         report.audited += annotation.audited
         seen = list(looks(annotation, policy))
         if not seen:
-            report.unjudged["the label config does not have their pictures or their control any more"] += 1
+            report.unjudged["the label config does not have their pictures, control or labels any more"] += 1
             continue
         picture = _judge(annotation, seen, report, link)
         if picture is not None:

@@ -11,7 +11,7 @@ from ml_backend.detections import Detections, iou
 from ml_backend.labels.controls import Control
 from ml_backend.labels.geometry import upright_object
 from ml_backend.labels.mapping import LabelMap
-from ml_backend.labels.regions import RectangleValue
+from ml_backend.labels.regions import RectangleValue, region_id
 
 LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
 LEAST_SCORE = 0.02  # a person points at the place, so much weaker detections than otherwise count
@@ -48,13 +48,25 @@ def drawn_regions(context: object) -> Sequence[object]:
     return regions if isinstance(regions, Sequence) and not isinstance(regions, str) else []
 
 
+def newest_region(regions: Sequence[object], identity: Sequence[object]) -> list[Any]:
+    """Return the newest of drawn regions as it came, with an id of its own: both halves of a pair of tags.
+
+    With Auto-Accept, Label Studio deletes the drawn region and keeps what it is answered with.
+
+    Args:
+        regions: as :func:`drawn_regions` gives them, the newest last.
+        identity: what makes the id its own, besides the drawn region's.
+    """
+    return [{**region, "id": region_id(*identity, region.get("id"))} for region in _newest(regions)]
+
+
 def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None:
     """Return the newest rectangle of a ``context``, as Label Studio sends it with interactive requests.
 
-    Label Studio puts regions of the same label that were there before in front of it. Regions of other kinds are passed over.
+    Label Studio puts regions of the same label that were there before in front of it. They are no gesture.
 
     Returns:
-        None where there is no rectangle with a label of one of ``controls``.
+        None where the newest region is no rectangle with a label of one of ``controls``.
     """
     by_name = {
         (name, control.to_name): control
@@ -62,11 +74,14 @@ def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None
         for name in (control.from_name, control.labels_name)
         if name
     }
-    for drawn in reversed(drawn_regions(context)):
-        gesture = _gesture(drawn, by_name) if isinstance(drawn, Mapping) else None
-        if gesture is not None:
-            return gesture
-    return None
+    gestures = (_gesture(drawn, by_name) for drawn in reversed(_newest(drawn_regions(context))))
+    return next((gesture for gesture in gestures if gesture is not None), None)
+
+
+def _newest(regions: Sequence[object]) -> list[Mapping[str, Any]]:
+    """Return the newest region: one, or both halves of a pair of tags, which share an id."""
+    usable = [region for region in regions if isinstance(region, Mapping)]
+    return [region for region in usable if region.get("id") == usable[-1].get("id")]
 
 
 def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Control]) -> Gesture | None:

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from samples import BALLOON_CONFIG, balloon_file
 from ml_backend.detector.detector import Detector
 from ml_backend.feedback import judge as module
 from ml_backend.feedback.database import Database
-from ml_backend.feedback.facts import Annotation, Project, annotations_of
+from ml_backend.feedback.facts import Annotation, Project, annotations_of, put_project
 from ml_backend.feedback.judge import Judge, Judged
 from ml_backend.feedback.regions import ReadRegions, read_regions
 from ml_backend.feedback.threads import WritingThread
@@ -138,6 +138,23 @@ async def test_odd_values_can_be_kept(kept: Kept, task: dict[str, Any], expected
     assert {name: getattr(found, name) for name in expected} == expected
     assert [(box.label, box.item) for box in found.drawn] == [("Balloon", 0)]
     assert len(found.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("updated_at", "labels"),
+    [
+        pytest.param("1970-01-01T00:00:05Z", ("Balloon", "Kite"), id="made under the first config that is known"),
+        pytest.param("2100-01-01T00:00:00Z", ("Balloon", "Box", "Kite"), id="made under the present config"),
+    ],
+)
+async def test_labels_that_could_be_drawn_are_kept(kept: Kept, updated_at: str, labels: tuple[str, ...]) -> None:
+    """Those of the config of the time, and those of boxes, which nobody can have without the label."""
+    first = BALLOON_CONFIG.replace('<Label value="Balloon"/>', "").replace('<Label value="Box"/>', "")
+    for config in (first, BALLOON_CONFIG):
+        with kept.database.writing() as connection:
+            put_project(connection, replace(PROJECT, label_config=config))
+    (found,) = await kept.of({"annotations": [submitted(updated_at=updated_at)], "predictions": [predicted()]})
+    assert found.drawable == {"label": labels}
 
 
 @pytest.mark.parametrize(

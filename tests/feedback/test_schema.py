@@ -17,7 +17,7 @@ from sqlalchemy import text
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback import schema
 from ml_backend.feedback.database import Database
-from ml_backend.feedback.facts import Annotation, annotations_of, configs_of
+from ml_backend.feedback.facts import Annotation, annotations_of, configs_of, known_annotations
 from ml_backend.feedback.revisions import history
 from ml_backend.feedback.tables import metadata
 from ml_backend.settings import Settings
@@ -116,6 +116,8 @@ def test_older_database_is_brought_up_to_date_by_reading(database: Database) -> 
         assert (revision.detector, revision.learned.thresholds) == ("0123abcd", (("label", "Kite", 0.7),))
         assert configs_of(connection, 3) == [(0.0, BALLOON_CONFIG)]
         assert connection.execute(text("SELECT count(*) FROM prelabel_tasks")).scalar_one() == 0
+        known = known_annotations(connection, [each.task for each in found], "0123abcd")
+        assert sorted(known) == [1, 2, 4, 5]  # the third began without a known prediction, and is read again
 
 
 def test_many_annotations_are_brought_up_to_date(database: Database) -> None:

@@ -5,7 +5,7 @@ import pytest
 from samples import detections_of
 
 from ml_backend.labels.controls import Control, Label
-from ml_backend.labels.gesture import best_fit, drawn_regions, read_gesture
+from ml_backend.labels.gesture import best_fit, drawn_regions, newest_region, read_gesture
 from ml_backend.labels.mapping import LabelMap
 
 CONTROL = Control("label", "image", "image", (Label("Person", ("Person",)), Label("Car", ("Car",))))
@@ -37,6 +37,17 @@ def test_newest_rectangle_counts() -> None:
     assert gesture is not None
     assert (gesture.label, gesture.item, gesture.region_id) == ("Car", 0, "oTm7QDHtaf")
     np.testing.assert_allclose(gesture.box, [[0.2, 0.1, 0.6, 0.4]], atol=1e-6)
+
+
+def test_older_rectangle_is_no_gesture() -> None:
+    """The newest region is of another control, or no rectangle: what is answered for the older one would replace it."""
+    assert read_gesture({"result": [drawn(id="old"), drawn(id="new", from_name="other")]}, [CONTROL]) is None
+    regions = [drawn(id="old"), {"id": "new", "type": "polygonlabels"}, 5]
+    assert read_gesture({"result": regions}, [CONTROL]) is None
+    (own,) = newest_region(regions, (1, "v1"))
+    assert own == {"id": own["id"], "type": "polygonlabels"}
+    assert own["id"] not in {"old", "new"}
+    assert newest_region([5], (1, "v1")) == []
 
 
 @pytest.mark.parametrize(

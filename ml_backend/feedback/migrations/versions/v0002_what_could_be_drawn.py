@@ -7,6 +7,8 @@ Facts of version 1 become version 2, by what they say themselves:
 - A label could be drawn if anybody had drawn or been shown it in the project by then. A label that was there and that nobody had met yet is
   missing: it neither counts nor is counted against.
 - A prediction was accepted in bulk where no time was taken and no box differs from it.
+- Annotations without a known prediction are not whole: version 1 did not find that of a resumed draft, and ``prelabel feedback sync`` reads
+  them again.
 """
 
 import re
@@ -28,6 +30,8 @@ annotations = sa.table(
     sa.column("project", sa.Integer),
     sa.column("updated", sa.Float),
     sa.column("detector", sa.Text),
+    sa.column("skipped", sa.Boolean),
+    sa.column("whole", sa.Boolean),
     sa.column("facts", sa.LargeBinary),
 )
 projects = sa.table("prelabel_projects", sa.column("id", sa.Integer), sa.column("label_config", sa.Text))
@@ -80,7 +84,7 @@ def _upgrade_project(connection: sa.Connection, project: int) -> str:
     """Bring the facts of a project up to date; gives the detector of the latest prediction that was shown."""
     drawable: dict[str, set[str]] = {}
     latest, last = "", (-1.0, 0)
-    columns = (annotations.c.updated, annotations.c.id, annotations.c.facts)
+    columns = (annotations.c.updated, annotations.c.id, annotations.c.skipped, annotations.c.facts)
     order = sa.tuple_(annotations.c.updated, annotations.c.id)
     while True:
         rows = connection.execute(
@@ -89,14 +93,16 @@ def _upgrade_project(connection: sa.Connection, project: int) -> str:
             .order_by(*columns[:2])
             .limit(PORTION)
         ).all()
-        for updated, number, packed in rows:
+        for updated, number, skipped, packed in rows:
             facts: dict[str, Any] = msgpack.unpackb(packed)
             last = (updated, number)
             if facts.get("version") != 1:
                 continue
             detector = _upgrade(facts, drawable)
             latest = detector or latest
-            values = {"facts": msgpack.packb(facts), "detector": detector}
+            values: dict[str, Any] = {"facts": msgpack.packb(facts), "detector": detector}
+            if facts["shown"] is None and not skipped:
+                values["whole"] = False
             connection.execute(sa.update(annotations).where(annotations.c.id == number).values(values))
         if len(rows) < PORTION:
             return latest
