@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.browser import chromium
 from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, stop, wait_for
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from ports import free_port
 from samples import stored_as
 
@@ -136,13 +137,5 @@ def prelabel(start_prelabel: StartPrelabel) -> Prelabel:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """Give a page of headless Chromium."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail("Chromium is missing, and this test must not be skipped here")
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
+    with chromium() as browser:
         yield browser.new_page(viewport={"width": 1400, "height": 840})
-        browser.close()

@@ -1,5 +1,6 @@
 """Starts a real Label Studio and real ``prelabel serve`` processes; drives Label Studio through its own API, as its interface does."""
 
+import json
 import os
 import shutil
 import signal
@@ -220,6 +221,14 @@ class Prelabel:
         """Return the status page's JSON, of one project if asked; an unknown project is empty."""
         status = httpx.get(f"{self.url}/status", timeout=30).json()
         return status if project is None else status["projects"].get(str(project), {})
+
+
+def run_prelabel(settings: dict[str, str], *arguments: str) -> Any:
+    """Run a command of Prelabel; gives what it printed, which is read if it is JSON."""
+    command = [sys.executable, "-m", "ml_backend", *arguments]
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
 
 StartPrelabel = Callable[..., Prelabel]

@@ -1,9 +1,5 @@
 """The whole loop on a real Label Studio and photographs: predicted, corrected, reported, trained, predicted again."""
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +12,8 @@ import labels as ground_truth
 import numpy as np
 import pytest
 from annotator import Annotator
-from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
+from e2e.photographs import correct_all, import_photographs
+from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabel
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from waiting import wait_until
@@ -49,10 +46,7 @@ class Loop:
 
     def prelabel(self, *arguments: str) -> Any:
         """Run a command of Prelabel; gives what it printed."""
-        command = [sys.executable, "-m", "ml_backend", *arguments]
-        done = subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if "--json" in arguments else done.stdout
+        return run_prelabel(self.settings, *arguments)
 
     def report(self) -> Any:
         """Return the report."""
@@ -72,42 +66,15 @@ def loop(
     }
     settings |= {"PRELABEL_MODEL": str(shared / "models" / "openimages-subset-detector-hub")}
     server = start_prelabel(**settings)
-    project = label_studio.create_project(CONFIG, title="Photographs")
-    folder = label_studio.files / "photos"
-    folder.mkdir()
-    label_studio.api(
-        "POST",
-        "/api/storages/localfiles",
-        json={"project": project, "path": str(folder), "use_blob_urls": True, "title": "photos"},
-    )
-    files = sorted((shared / "photos" / "images").glob("*.jpg"))
-    for file in files:
-        (folder / file.name).write_bytes(file.read_bytes())
-    label_studio.import_tasks(
-        project, [{"data": {"image": f"/data/local-files/?d=photos/{file.name}"}} for file in files]
-    )
+    project = import_photographs(label_studio, shared, CONFIG, title="Photographs")
     label_studio.connect(project, server.url)
     label_studio.retrieve(project)
-    truth = ground_truth.truth()
     annotator = Annotator()
-    names: dict[int, str] = {}
-    predictions = label_studio.predictions(project)
-    sizes = {each["file_name"]: (each["width"], each["height"]) for each in instances(shared)["images"]}
-    for task in label_studio.tasks(project):
-        number = int(task["id"])
-        names[number] = task["data"]["image"].rpartition("/")[2]
-        (prediction,) = predictions[number]
-        annotation = annotator.correct(prediction, truth[names[number]], sizes[names[number]])
-        label_studio.api("POST", f"/api/tasks/{number}/annotations", json=annotation)
+    names = correct_all(label_studio, project, shared, annotator)
     done = Loop(label_studio, server, project, settings, annotator, names)
     wait_until(lambda: server.status()["learning"]["waiting"] == 0 and done.report()["annotations"] == len(names))
     yield done
     server.stop()
-
-
-def instances(shared: Path) -> Any:
-    """Return the ground truth as it is stored."""
-    return json.loads((shared / "photos" / "instances.json").read_text())
 
 
 def test_outcomes_are_what_the_annotator_did(loop: Loop) -> None:

@@ -295,7 +295,7 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
     old = queue.boxes_in_force(task)
     with closing(Database(Settings(database_url=queue.settings["PRELABEL_DATABASE_URL"]))) as database:
         learned = Learned.of({("label", label): 0.93 for label in ("Kite", "Balloon", "Box")})
-        revisions.apply(database, queue.project, learned, author="Ada", evidence={}, after=0)
+        revisions.apply(database, queue.project, learned, detector="", author="Ada", evidence={}, after=0)
     queue.wait_for_version_after(before)
     boxes = queue.boxes_in_force(task)
     assert len(boxes) < len(old)
