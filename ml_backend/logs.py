@@ -49,7 +49,7 @@ def configure_logging(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    for noisy in ("tensorflow", "absl", "urllib3", "httpx", "asyncio", "PIL"):
+    for noisy in ("tensorflow", "absl", "alembic", "urllib3", "httpx", "asyncio", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for routed in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(routed).handlers.clear()
