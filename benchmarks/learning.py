@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib as mpl
-from labels import LABELS, SHARED, config, truth
+from labels import LABELS, SHARED, config, rolled_up, truth
 
 from ml_backend.detector.detector import Detector
 from ml_backend.feedback.calibration import propose
@@ -84,7 +84,7 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
     source = Source("image", is_list=False)
     annotations = {}
     async with Pipeline(Settings(cache="memory"), detector) as pipeline:
-        for number, (name, boxes) in enumerate(sorted(truth().items()), 1):
+        for number, (name, boxes) in enumerate(sorted(truth(rolled_up()).items()), 1):
             task = {"id": number, "data": {"image": SHARED / "photos" / "images" / name}}
             (seen,) = (await pipeline.look(task, [source]))[source]
             drawn = tuple(

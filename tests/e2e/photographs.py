@@ -32,7 +32,7 @@ def correct_all(
     labels: Collection[str] = ground_truth.LABELS,
 ) -> dict[int, str]:
     """Correct the one prediction of each task, by the truth about some labels; gives the names of the photographs by task id."""
-    truth = ground_truth.truth()
+    truth = ground_truth.truth(ground_truth.rolled_up())
     images = json.loads((shared / "photos" / "instances.json").read_text())["images"]
     sizes = {each["file_name"]: (each["width"], each["height"]) for each in images}
     names: dict[int, str] = {}
