@@ -8,7 +8,7 @@ from typing import Any
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ml_backend.labels import parse_label_config
+from ml_backend.label_studio.label_config import parse_label_config
 
 COCO_CONFIG = Path(__file__).parent.parent / "label_config" / "coco.xml"
 

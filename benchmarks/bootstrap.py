@@ -21,10 +21,10 @@ from PIL import Image
 from servers import MODEL, SHARED
 
 from ml_backend.demo.scenes import draw_scene
-from ml_backend.detector.detector import Detector
-from ml_backend.labels.config import label_config_for
-from ml_backend.open_images import open_images_classes
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.label_config import label_config_for
 from ml_backend.settings import Settings
+from ml_backend.vocabularies.open_images import open_images_classes
 
 HANDLE = str(MODEL) if MODEL.exists() else "demo"
 ROUNDS = 5

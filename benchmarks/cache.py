@@ -18,11 +18,11 @@ from pathlib import Path
 
 from servers import detector, file_server, free_port, predict, prelabel
 
-from ml_backend.cache.entry import Entry, seal
+from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.keys import detection_key
-from ml_backend.cache.redis import RedisStore
-from ml_backend.cache.sqlite import SqliteStore
-from ml_backend.cache.store import Store
+from ml_backend.cache.stores.redis import RedisStore
+from ml_backend.cache.stores.sqlite import SqliteStore
+from ml_backend.cache.stores.store import Store
 
 SIZES = (1, 10, 100, 1_000)
 ENTRIES = (1_000, 100_000)

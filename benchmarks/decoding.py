@@ -14,9 +14,9 @@ from pathlib import Path
 
 from servers import detector, material, spread
 
-from ml_backend.decoding.decode import Picture, decode
-from ml_backend.decoding.pool import DecoderPool, Limits
-from ml_backend.detector.detector import Detector
+from ml_backend.images.decoding.decode import Picture, decode
+from ml_backend.images.decoding.pool import DecoderPool, Limits
+from ml_backend.inference.detector import Detector
 from ml_backend.settings import Settings
 
 Decode = Callable[[bytes], Picture]

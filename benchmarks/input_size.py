@@ -12,8 +12,8 @@ from average_precision import Box, average_precision
 from PIL import Image
 from servers import MODEL, SHARED
 
-from ml_backend.decoding.decode import decode
-from ml_backend.detector.detector import Detector
+from ml_backend.images.decoding.decode import decode
+from ml_backend.inference.detector import Detector
 from ml_backend.settings import Settings
 
 TRUTH = SHARED / "photos" / "instances.json"

@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections, iou
-from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
-from ml_backend.labels import Policy, Prediction, label_of, parse_label_config
-from ml_backend.labels.config import label_config_for
-from ml_backend.open_images import open_images_classes
-from ml_backend.pipeline import Pipeline
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.label_config import label_config_for, parse_label_config
+from ml_backend.label_studio.regions import Prediction, label_of
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.postprocessing.postprocessor import Policy
 from ml_backend.settings import Settings
+from ml_backend.vocabularies.open_images import open_images_classes
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

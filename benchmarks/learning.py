@@ -17,13 +17,15 @@ from pathlib import Path
 import matplotlib as mpl
 from labels import LABELS, SHARED, config, rolled_up, truth
 
-from ml_backend.detector.detector import Detector
-from ml_backend.feedback.calibration import propose
-from ml_backend.feedback.evidence import gather, labels_of, threshold_in
-from ml_backend.feedback.facts import Annotation, SeenPicture
-from ml_backend.feedback.regions import LabelledBox
-from ml_backend.labels import NOTHING_LEARNED, Learned, Policy, Source
-from ml_backend.pipeline import Pipeline
+from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, threshold_in
+from ml_backend.feedback.learning.calibration import propose
+from ml_backend.feedback.store.annotation_records import Annotation, SeenPicture
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.postprocessor import Policy
 from ml_backend.settings import Settings
 
 mpl.use("agg")

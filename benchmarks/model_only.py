@@ -54,9 +54,9 @@ def limit(model: str, photographs: Path) -> Iterator[Limit]:
 def _serve(connection: Connection, model: str, photographs: Path) -> None:
     import numpy as np
 
-    from ml_backend.decoding.decode import decode
-    from ml_backend.detector.detector import Detector
-    from ml_backend.detector.tensorflow_runtime import tf
+    from ml_backend.images.decoding.decode import decode
+    from ml_backend.inference.detector import Detector
+    from ml_backend.inference.runtimes.tensorflow import tf
     from ml_backend.settings import Settings, available_cpus
 
     cpus, settings = available_cpus(), Settings()

@@ -20,8 +20,8 @@ from typing import Any
 from PIL import Image
 
 from ml_backend.demo.scenes import draw_scene, encode
-from ml_backend.labels.config import label_config_for
-from ml_backend.open_images import open_images_classes
+from ml_backend.label_studio.label_config import label_config_for
+from ml_backend.vocabularies.open_images import open_images_classes
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 MODEL = SHARED / "models" / "openimages-subset-detector-hub"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ml_backend.open_images import open_images_classes
+from ml_backend.vocabularies.open_images import open_images_classes
 
 SIDE, BOXES, CLASSES = 300, 100, 600
 

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 from label_studio_ml.model import LabelStudioMLBase
 
-from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
-from ml_backend.feedback.revisions import CurrentRevisions
-from ml_backend.pipeline import Answer, Pipeline
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.prediction import Answer, Pipeline
 from ml_backend.settings import load_settings
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml_backend import setting_values as values
+from ml_backend import setting_parsers as values
 from ml_backend.errors import SettingsError
 from ml_backend.redaction import redact
 

@@ -15,7 +15,7 @@ from samples import detections_of
 from ml_backend.bootstrap.items import Item, Look
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.detections import Detections
-from ml_backend.labels import Source
+from ml_backend.label_studio.controls import Source
 
 PLACES = [Source("image", is_list=False)]
 PREFIX = "/data/local-files/?d="

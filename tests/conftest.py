@@ -25,7 +25,7 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
-    from ml_backend.detector.detector import Detector
+    from ml_backend.inference.detector import Detector
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -94,7 +94,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_detector(models_dir: Path) -> Detector:
     """Give the demo detector, loaded."""
-    from ml_backend.detector.detector import Detector
+    from ml_backend.inference.detector import Detector
 
     return Detector.load("demo", models_dir, workers=2)
 
@@ -102,7 +102,7 @@ def demo_detector(models_dir: Path) -> Detector:
 @pytest.fixture(scope="session", params=["hub", "savedmodel"])
 def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: Path) -> Detector:
     """Give the shared trained detector, in the TF1 Hub format and as a TF2 SavedModel."""
-    from ml_backend.detector.detector import Detector
+    from ml_backend.inference.detector import Detector
 
     folder = shared / "models" / f"openimages-subset-detector-{request.param}"
     return Detector.load(str(folder), models_dir, workers=2)

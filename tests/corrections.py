@@ -5,9 +5,10 @@ from typing import Any
 from samples import BALLOON_CONFIG
 
 from ml_backend.detections import Detections
-from ml_backend.feedback.facts import Annotation, SeenPicture
-from ml_backend.feedback.regions import LabelledBox
-from ml_backend.labels import NOTHING_LEARNED, Learned, Policy
+from ml_backend.feedback.store.annotation_records import Annotation, SeenPicture
+from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.postprocessor import Policy
 
 Edges = tuple[float, float, float, float]
 

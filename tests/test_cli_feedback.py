@@ -13,13 +13,14 @@ from samples import BALLOON_CONFIG, detections_of
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
-from ml_backend.cli import app, common
-from ml_backend.feedback.database import Database
-from ml_backend.feedback.detectors import CurrentDetector, put_detector
-from ml_backend.feedback.facts import Annotation, Project, put_annotation, put_project
-from ml_backend.feedback.revisions import Revision, history
-from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
-from ml_backend.labels import Learned
+from ml_backend.cli import common
+from ml_backend.cli.common import app
+from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+from ml_backend.feedback.learning.revisions import Revision, history
+from ml_backend.feedback.store.annotation_records import Annotation, Project, put_annotation, put_project
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
+from ml_backend.postprocessing.overrides import Learned
 from ml_backend.settings import Settings, load_settings
 
 Run = Callable[..., Result]

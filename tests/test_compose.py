@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from ml_backend.cli import app
+from ml_backend.cli.common import app
 from ml_backend.settings import VARIABLES, load_settings
 
 ROOT = Path(__file__).parent.parent

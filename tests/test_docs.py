@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ml_backend.cli import app
-from ml_backend.labels import Policy
+from ml_backend.cli.common import app
 from ml_backend.metrics import Metrics
-from ml_backend.open_images import open_images_classes
+from ml_backend.postprocessing.postprocessor import Policy
 from ml_backend.settings import VARIABLES, Settings
+from ml_backend.vocabularies.open_images import open_images_classes
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,10 +14,10 @@ from picture_server import PictureServer
 from PIL import Image
 from samples import STORED_BY, stored_as
 
-from ml_backend.detector.contract import SCORE_FLOOR
-from ml_backend.detector.detector import Detector
-from ml_backend.labels.config import label_config_for
-from ml_backend.open_images import open_images_classes
+from ml_backend.inference.contracts.openimages_v4 import SCORE_FLOOR
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.label_config import label_config_for
+from ml_backend.vocabularies.open_images import open_images_classes
 
 EVERY_CLASS = label_config_for(open_images_classes().names)
 
@@ -40,7 +40,7 @@ def _pixels(region: dict[str, Any]) -> Box:
 
 def called_directly(detector: Detector, pixels: NDArray[np.uint8]) -> list[Box]:
     """Call the signature by itself: picture in [0, 1] in, boxes clipped to the picture out."""
-    from ml_backend.detector.tensorflow_runtime import tf
+    from ml_backend.inference.runtimes.tensorflow import tf
 
     height, width, _ = pixels.shape
     outputs = detector.module.signatures[detector.contract.signature](

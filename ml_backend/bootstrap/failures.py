@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from ml_backend.bootstrap.destinations.destination import replaced
-from ml_backend.bootstrap.journal import Journal
+from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.sinks.sink import replaced
 from ml_backend.redaction import printable
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_backend.detections import Detections
-from ml_backend.labels import Prediction, Region
+from ml_backend.label_studio.regions import Prediction, Region
 from ml_backend.redaction import printable
 
 

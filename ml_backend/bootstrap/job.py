@@ -8,14 +8,16 @@ from typing import Protocol
 
 import numpy as np
 
-from ml_backend.bootstrap.destinations import Destination
+from ml_backend.bootstrap.checkpoint import BLOCK, Counts, Journal, Surveyed, blocks
 from ml_backend.bootstrap.items import Found, Keep, Outcome, Predicted, PredictedPicture
-from ml_backend.bootstrap.journal import BLOCK, Counts, Journal, Surveyed, blocks
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import recorded, remove_superseded
-from ml_backend.bootstrap.sources import Inputs
-from ml_backend.labels import Policy, Region, Source
-from ml_backend.policies import withheld
+from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sources.source import Inputs
+from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.regions import Region
+from ml_backend.pipeline.postprocessors import withheld
+from ml_backend.postprocessing.postprocessor import Policy
 
 
 class Engine(Protocol):

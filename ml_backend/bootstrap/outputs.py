@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ml_backend.bootstrap.destinations import Destination
-from ml_backend.bootstrap.destinations.preview import Preview
-from ml_backend.bootstrap.destinations.tasks_json import TasksJson
-from ml_backend.bootstrap.destinations.yolo import Yolo
-from ml_backend.bootstrap.journal import Journal
-from ml_backend.bootstrap.sources import Inputs
+from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.sinks.preview import Preview
+from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.tasks_json import TasksJson
+from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.bootstrap.sources.files import Folder
 from ml_backend.bootstrap.sources.lists import InFile
+from ml_backend.bootstrap.sources.source import Inputs
 from ml_backend.errors import BootstrapError
 
 WRITING = "being written"

@@ -12,27 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ml_backend.bootstrap.destinations import Destination, open_destination
-from ml_backend.bootstrap.destinations.preview import MOST, draw_sheet
-from ml_backend.bootstrap.destinations.project import Project
+from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.existing_tasks import Rule
 from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter
-from ml_backend.bootstrap.journal import Journal
-from ml_backend.bootstrap.label_studio import Studio
 from ml_backend.bootstrap.outputs import check_outputs, journal_beside
-from ml_backend.bootstrap.project_tasks import ProjectTasks
-from ml_backend.bootstrap.rule import Rule
-from ml_backend.bootstrap.sources import LOCAL_FILES, Inputs, open_inputs
+from ml_backend.bootstrap.project_client import Studio
+from ml_backend.bootstrap.sinks.preview import MOST, draw_sheet
+from ml_backend.bootstrap.sinks.project import Project
+from ml_backend.bootstrap.sinks.registry import open_destination
+from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sources.files import DRY_RUN
-from ml_backend.cache import input_shaping
+from ml_backend.bootstrap.sources.project import ProjectTasks
+from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_inputs
+from ml_backend.bootstrap.sources.source import Inputs
+from ml_backend.cache.keys import input_shaping
 from ml_backend.errors import BootstrapError
-from ml_backend.feedback.revisions import CurrentRevisions
-from ml_backend.images import APPEARANCE
-from ml_backend.labels import NOTHING_LEARNED, Control, Learned, Policy, parse_label_config
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.images.perceptual_hash import APPEARANCE
+from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.postprocessor import Policy
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
-    from ml_backend.detector.detector import Detector
+    from ml_backend.inference.detector import Detector
 
 DONE, FAILURES = 0, 1
 INTERRUPTED, OUTPUT_CLOSED = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have it
@@ -139,7 +144,7 @@ class Run:
             return self._end(job)
 
     def _job(self, journal: Journal, detector: Detector, report_to: Callable[[Policy], Reporter]) -> tuple[Job, Rule]:
-        from ml_backend.policies import model_version
+        from ml_backend.pipeline.postprocessors import model_version
 
         request = self._request
         threshold = self._settings.model_score_threshold
@@ -192,10 +197,10 @@ class Run:
 
     def _engine(self, detector: Detector) -> Engine:
         if self._request.engine == "ray":
-            from ml_backend.bootstrap.ray_engine import RayEngine
+            from ml_backend.bootstrap.engines.ray import RayEngine
 
             return RayEngine(self._settings, detector.fingerprint, self._request.workers)
-        from ml_backend.bootstrap.local import LocalEngine
+        from ml_backend.bootstrap.engines.local import LocalEngine
 
         return LocalEngine(self._settings, detector)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from redis.asyncio.lock import Lock
 
-from ml_backend.cache.redis import LOCK_SECONDS, RedisStore
+from ml_backend.cache.stores.redis import LOCK_SECONDS, RedisStore
 from ml_backend.errors import CacheError
 
 

@@ -13,8 +13,8 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ml_backend.bootstrap.progress import Quiet
-    from ml_backend.labels import Policy
+    from ml_backend.bootstrap.reporters import Quiet
+    from ml_backend.postprocessing.postprocessor import Policy
 
 
 @app.command()
@@ -94,7 +94,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     The same command again goes on where it was stopped, by whatever. Ends with status 1 if pictures failed, 2 if it could not go on,
     130 if it was interrupted, and 141 if nobody reads its --json-lines any more.
     """
-    from ml_backend.bootstrap.progress import Lines, OutputClosedError, Quiet, Tally, Watched
+    from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Tally, Watched
     from ml_backend.bootstrap.run import INTERRUPTED, OUTPUT_CLOSED, Request, Run
 
     def reporter(policy: Policy) -> Quiet:
@@ -141,7 +141,7 @@ def _label_config(config: Path | None, project: int | None, to: list[str], setti
         numbers = [text.removeprefix("project:") for text in to if text.startswith("project:")]
         project = next((int(number) for number in numbers if number.isdecimal()), None)
     if config is None and project is not None:
-        from ml_backend.bootstrap.label_studio import Studio
+        from ml_backend.bootstrap.project_client import Studio
 
         return Studio(settings).label_config(project)
     return read_label_config(config)

@@ -14,14 +14,13 @@ from rich.table import Table
 
 from ml_backend.cli.common import MARKDOWN, app, out, plain_errors
 from ml_backend.errors import CacheError, SettingsError
-from ml_backend.setting_values import duration
+from ml_backend.setting_parsers import duration
 from ml_backend.settings import load_settings
 
 SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
 
 if TYPE_CHECKING:
-    from ml_backend.cache import Store
-    from ml_backend.cache.store import Listed
+    from ml_backend.cache.stores.store import Listed, Store
 
 cache_app = typer.Typer(
     help="Show or clear the cache that the settings name.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -30,7 +29,7 @@ app.add_typer(cache_app, name="cache")
 
 
 def _store() -> Store:
-    from ml_backend.cache import open_store
+    from ml_backend.cache.cache import open_store
 
     settings = load_settings()
     store = open_store(settings)
@@ -140,7 +139,7 @@ async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncItera
 
 
 def _written(listed: Listed) -> int | None:
-    from ml_backend.cache.entry import written_at
+    from ml_backend.cache.envelope import written_at
 
     try:
         return written_at(listed.head)

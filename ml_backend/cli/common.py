@@ -13,11 +13,11 @@ from rich.console import Console
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
-from ml_backend.open_images import open_images_classes
 from ml_backend.settings import Settings
+from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
-    from ml_backend.detector.detector import Detector
+    from ml_backend.inference.detector import Detector
 
 MARKDOWN: Literal["markdown"] = (
     "markdown"  # for --help: Rich's own markup takes texts in brackets for styles, and leaves them out
@@ -65,7 +65,7 @@ def complain(message: object, style: str = "red") -> None:
 def load_detector(settings: Settings) -> Detector:
     """Load the detector of the settings, showing what is being waited for."""
     with waiting("starting TensorFlow") as progress:
-        from ml_backend.detector.detector import Detector
+        from ml_backend.inference.detector import Detector
 
         return Detector.load(
             settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers, progress=progress
@@ -105,7 +105,7 @@ def read_label_config(path: Path | None) -> str:
     Raises:
         LabelConfigError: it cannot be read or cannot be served.
     """
-    from ml_backend.labels.config import label_config_for, parse_label_config
+    from ml_backend.label_studio.label_config import label_config_for, parse_label_config
 
     if path is None:
         return label_config_for(open_images_classes().names)

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ml_backend.cli.common import app, err, load_detector, out, plain_errors
-from ml_backend.labels import label_of
+from ml_backend.label_studio.regions import label_of
 from ml_backend.logs import configure_logging
 from ml_backend.settings import load_settings
 

@@ -17,8 +17,8 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ml_backend.detector.detector import Detector
-    from ml_backend.feedback.learning import Lesson
+    from ml_backend.feedback.learning.project_calibration import Lesson
+    from ml_backend.inference.detector import Detector
 
 feedback_app = typer.Typer(
     help="What people corrected in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -38,7 +38,7 @@ def sync(project: ProjectId, model: Model = None) -> None:
     with plain_errors():
         settings = load_settings(model=model)
         configure_logging("warning")
-        from ml_backend.studio_client import StudioClient
+        from ml_backend.label_studio.client import StudioClient
 
         with err.status(f"asking for project {project}"):
             StudioClient(settings).project(project)  # a wrong token should not cost the wait for TensorFlow
@@ -53,9 +53,9 @@ def sync(project: ProjectId, model: Model = None) -> None:
 
 
 async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[int, int, list[str]]:
-    from ml_backend.feedback.listening import Listener
-    from ml_backend.feedback.revisions import CurrentRevisions
-    from ml_backend.pipeline import Pipeline
+    from ml_backend.feedback.ingest.service import Listener
+    from ml_backend.feedback.learning.revisions import CurrentRevisions
+    from ml_backend.pipeline.prediction import Pipeline
 
     with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
         revisions.refresh()
@@ -81,13 +81,14 @@ def report(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_report
-        from ml_backend.feedback.database import Database
-        from ml_backend.feedback.facts import annotations_of, get_project
-        from ml_backend.feedback.journal import pending
-        from ml_backend.feedback.learning import detector_of
-        from ml_backend.feedback.report import make_report, task_links
-        from ml_backend.feedback.revisions import history, set_aside_sentence
-        from ml_backend.labels import NOTHING_LEARNED, Policy
+        from ml_backend.feedback.evaluation.report import make_report, task_links
+        from ml_backend.feedback.learning.project_calibration import detector_of
+        from ml_backend.feedback.learning.revisions import history, set_aside_sentence
+        from ml_backend.feedback.store.annotation_records import annotations_of, get_project
+        from ml_backend.feedback.store.database import Database
+        from ml_backend.feedback.store.event_queue import pending
+        from ml_backend.postprocessing.overrides import NOTHING_LEARNED
+        from ml_backend.postprocessing.postprocessor import Policy
 
         with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
             about = get_project(connection, project, database.place)
@@ -104,7 +105,7 @@ def report(
             )
             waiting, problem = pending(database, project)
         if html is not None:
-            from ml_backend.feedback.report_page import draw_worst, render
+            from ml_backend.feedback.evaluation.report_page import draw_worst, render
 
             with err.status("fetching the pictures that took the most edits"):
                 pictures = asyncio.run(draw_worst(settings, project, figures.worst))
@@ -150,10 +151,10 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback import revisions
-        from ml_backend.feedback.database import Database
-        from ml_backend.feedback.learning import learn
-        from ml_backend.feedback.trainings import Training, put_training
+        from ml_backend.feedback.learning import revisions
+        from ml_backend.feedback.learning.project_calibration import learn
+        from ml_backend.feedback.store.database import Database
+        from ml_backend.feedback.store.trainings import Training, put_training
 
         who = author or _user()
         with closing(Database(settings)) as database:

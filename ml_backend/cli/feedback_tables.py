@@ -7,11 +7,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_backend.cli.common import complain, out
-from ml_backend.feedback.calibration import LEAST_BOXES, Proposal
-from ml_backend.feedback.report import Report
-from ml_backend.feedback.statistics import Share
-from ml_backend.feedback.tallies import Outcomes
-from ml_backend.feedback.verdicts import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+from ml_backend.feedback.evaluation.report import Report
+from ml_backend.feedback.evaluation.statistics import Share
+from ml_backend.feedback.evaluation.tallies import Outcomes
+from ml_backend.feedback.learning.calibration import LEAST_BOXES, Proposal
 
 WORST = 5  # tasks that are named
 

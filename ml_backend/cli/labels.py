@@ -16,14 +16,16 @@ from rich.table import Table
 
 from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
 from ml_backend.errors import PrelabelError
-from ml_backend.labels import Control, LabelMap, parse_label_config
+from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
-from ml_backend.open_images import open_images_classes
+from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.settings import Settings, load_settings
-from ml_backend.tasks import task_of_file
+from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
-    from ml_backend.detector.detector import Detector
+    from ml_backend.inference.detector import Detector
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
 SHOWN_CLASSES = 8
@@ -122,7 +124,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 async def _census(settings: Settings, detector: Detector, files: list[Path], label_config: str) -> list[Missed]:
-    from ml_backend.pipeline import Pipeline
+    from ml_backend.pipeline.prediction import Pipeline
 
     boxes: Counter[tuple[str, str]] = Counter()
     pictures: Counter[tuple[str, str]] = Counter()

@@ -14,15 +14,17 @@ from rich.table import Table
 
 from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
 from ml_backend.errors import PrelabelError
-from ml_backend.labels import label_of
+from ml_backend.label_studio.regions import label_of
+from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
-from ml_backend.tasks import task_of_file
 
 if TYPE_CHECKING:
     from ml_backend.detections import Detections
-    from ml_backend.detector.detector import Detector
-    from ml_backend.labels import Control, Fate, Prediction
+    from ml_backend.inference.detector import Detector
+    from ml_backend.label_studio.controls import Control
+    from ml_backend.label_studio.regions import Prediction
+    from ml_backend.postprocessing.selection import Fate
 
 
 @app.command()
@@ -76,7 +78,7 @@ def predict(
 async def _predict_files(
     settings: Settings, detector: Detector, paths: list[Path], label_config: str
 ) -> tuple[list[dict[str, Any]], list[Prediction | PrelabelError]]:
-    from ml_backend.pipeline import Pipeline
+    from ml_backend.pipeline.prediction import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
         for warning in pipeline.policies.of(label_config).warnings:
@@ -111,8 +113,8 @@ def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
 
 
 def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
-    from ml_backend.decoding.decode import decode
-    from ml_backend.drawing import draw_regions
+    from ml_backend.images.decoding.decode import decode
+    from ml_backend.images.drawing import draw_regions
 
     folder.mkdir(parents=True, exist_ok=True)
     # Neither the pictures themselves nor each other may be overwritten.
@@ -166,8 +168,8 @@ def explain(
             if weak:
                 out.print(f"and {weak} with scores below {least:g}", highlight=False)
         if draw is not None:
-            from ml_backend.decoding.decode import decode
-            from ml_backend.drawing import Box, draw_boxes
+            from ml_backend.images.decoding.decode import decode
+            from ml_backend.images.drawing import Box, draw_boxes
 
             pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
             _, _, detections, fates = explained[0]
@@ -186,7 +188,7 @@ def explain(
 async def _explain_file(
     settings: Settings, detector: Detector, path: Path, label_config: str
 ) -> list[tuple[Control, int, Detections, list[Fate]]]:
-    from ml_backend.pipeline import Pipeline
+    from ml_backend.pipeline.prediction import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
         task = task_of_file(1, path, pipeline.policies.of(label_config).sources)

@@ -13,7 +13,9 @@ import typer
 
 from ml_backend.cli.common import Model, app, err, load_detector, out, plain_errors
 from ml_backend.errors import CacheError, DetectorLoadError, FeedbackError, LabelStudioError
-from ml_backend.images import Finding, ImageFetcher, LabelStudios
+from ml_backend.images.fetch import ImageFetcher
+from ml_backend.label_studio.connections import LabelStudios
+from ml_backend.label_studio.health import Finding
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
@@ -98,8 +100,8 @@ def doctor(model: Model = None) -> None:
 
 
 def _check_corrections(settings: Settings) -> Finding:
-    from ml_backend.feedback.database import Database
-    from ml_backend.feedback.journal import pending
+    from ml_backend.feedback.store.database import Database
+    from ml_backend.feedback.store.event_queue import pending
 
     with closing(Database(settings)) as database:
         try:
@@ -114,8 +116,8 @@ def _check_corrections(settings: Settings) -> Finding:
 
 
 def _check_projects(settings: Settings) -> list[Finding]:
-    from ml_backend.connected import survey
-    from ml_backend.studio_client import StudioClient
+    from ml_backend.label_studio.client import StudioClient
+    from ml_backend.projects.diagnosis import survey
 
     try:
         with err.status("asking Label Studio for projects and their models"):
@@ -130,7 +132,7 @@ async def _check_label_studio(settings: Settings) -> Finding:
 
 
 async def _check_cache(settings: Settings) -> Finding:
-    from ml_backend.cache import open_store
+    from ml_backend.cache.cache import open_store
 
     store = open_store(settings)
     if store is None:

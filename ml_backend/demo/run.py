@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from ml_backend.demo.scenes import DrawnObject, draw_scene, encode
-from ml_backend.detector.demo_model import SHAPES
-from ml_backend.detector.detector import Detector
-from ml_backend.drawing import contact_sheet, draw_regions
-from ml_backend.labels import Region
-from ml_backend.labels.config import label_config_for
+from ml_backend.images.drawing import contact_sheet, draw_regions
+from ml_backend.inference.demo_model import SHAPES
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.label_config import label_config_for
+from ml_backend.label_studio.regions import Region
 from ml_backend.server.app import create_app
 from ml_backend.server.running import served
 from ml_backend.settings import Settings

@@ -2,5 +2,5 @@
 
 event -> journal -> annotation, read back -> facts (drawn, shown, detections) -> verdicts -> report, or evidence -> revision
 
-Predictions need none of it but :mod:`~ml_backend.feedback.revisions`, which says what is in force.
+Predictions need none of it but :mod:`~ml_backend.feedback.learning.revisions`, which says what is in force.
 """

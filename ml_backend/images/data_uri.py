@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 from ml_backend.errors import ImageReferenceError
-from ml_backend.images.bounded import TooLargeError
+from ml_backend.http.bounded_body import TooLargeError
 
 MAX_ESCAPES = (
     2_000_000  # percent-encoded bytes, which cost some 0.3 microseconds each; a picture is usually written in base64

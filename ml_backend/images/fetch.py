@@ -21,11 +21,9 @@ from ml_backend.errors import (
     PrelabelError,
     TokenRefusedError,
 )
+from ml_backend.http.address_guard import AddressGuard, BlockedAddressError
+from ml_backend.http.bounded_body import TooLargeError, read_at_most
 from ml_backend.images import data_uri
-from ml_backend.images.bounded import TooLargeError, read_at_most
-from ml_backend.images.diagnosis import Finding, check, network_cause, refusal_hint, storage_cause
-from ml_backend.images.guard import AddressGuard, BlockedAddressError
-from ml_backend.images.label_studio import LabelStudio, is_task_id, readdress
 from ml_backend.images.references import (
     CloudReference,
     FileReference,
@@ -37,6 +35,8 @@ from ml_backend.images.references import (
     unavailable,
 )
 from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
+from ml_backend.label_studio.connections import LabelStudio, is_task_id, readdress
+from ml_backend.label_studio.health import Finding, check, network_cause, refusal_hint, storage_cause
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5

@@ -12,17 +12,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ml_backend import __version__
-from ml_backend.detector.detector import Detector
 from ml_backend.errors import PrelabelError
-from ml_backend.feedback.listening import Listener
-from ml_backend.feedback.revisions import CurrentRevisions
-from ml_backend.feedback.training import Trainer
-from ml_backend.pipeline import Pipeline
+from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.learning.trainer import Trainer
+from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.projects.upkeep import ProjectUpkeep
 from ml_backend.server.routes import router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.server.service import Service
 from ml_backend.settings import Settings
-from ml_backend.upkeep import ProjectUpkeep
 
 log = structlog.get_logger(__name__)
 

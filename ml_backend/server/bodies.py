@@ -17,9 +17,9 @@ from msgspec import Meta, Raw
 from starlette.requests import ClientDisconnect
 
 from ml_backend.errors import RequestError, TaskError
-from ml_backend.images import is_task_id
+from ml_backend.label_studio.connections import is_task_id
 from ml_backend.redaction import printable
-from ml_backend.server.connections import BODY_SECONDS
+from ml_backend.server.connection_limits import BODY_SECONDS
 from ml_backend.settings import Settings
 
 ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9

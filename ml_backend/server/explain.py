@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from ml_backend.detections import Detections
-from ml_backend.labels import Control, Fate
+from ml_backend.label_studio.controls import Control
+from ml_backend.postprocessing.selection import Fate
 from ml_backend.server.schemas import ExplainedDetection, ExplainedImage
 
 

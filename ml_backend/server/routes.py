@@ -16,7 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
-from ml_backend.labels import Prediction
+from ml_backend.label_studio.regions import Prediction
+from ml_backend.label_studio.tasks import task_id
 from ml_backend.redaction import printable
 from ml_backend.server import webhook
 from ml_backend.server.auth import authenticate
@@ -41,7 +42,6 @@ from ml_backend.server.schemas import (
 )
 from ml_backend.server.service import Service, ServiceOf
 from ml_backend.server.status import FAILURES, LONGEST_CAUSE, ProjectStatus, project_id
-from ml_backend.tasks import task_id
 
 log = structlog.get_logger(__name__)
 

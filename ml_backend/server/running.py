@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ml_backend.errors import SettingsError
-from ml_backend.server.connections import BoundedConnection, Bounds
+from ml_backend.server.connection_limits import BoundedConnection, Bounds
 
 START_SECONDS = 30
 STOP_SECONDS = 5  # from a signal to the end; containers are killed after ten

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ml_backend.feedback.listening import Listener
-from ml_backend.feedback.revisions import CurrentRevisions, set_aside_sentence
-from ml_backend.feedback.training import Trainer
-from ml_backend.pipeline import Pipeline
+from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.learning.revisions import CurrentRevisions, set_aside_sentence
+from ml_backend.feedback.learning.trainer import Trainer
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.projects.upkeep import ProjectUpkeep
 from ml_backend.server.status import EventCounts, ProjectStatuses
 from ml_backend.settings import Settings
-from ml_backend.upkeep import ProjectUpkeep
 
 
 @dataclass

@@ -107,7 +107,7 @@ class EventCounts:
         self._counts: Counter[str] = Counter()
 
     def count(self, action: str) -> None:
-        """Count an event by what :func:`~ml_backend.feedback.events.read_event` calls it."""
+        """Count an event by what :func:`~ml_backend.label_studio.events.read_event` calls it."""
         self._counts[action] += 1
 
     def to_json(self) -> dict[str, int]:

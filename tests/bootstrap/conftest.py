@@ -8,10 +8,10 @@ import pytest
 from bootstrap_jobs import Row, looked_at
 from samples import BALLOON_CONFIG
 
+from ml_backend.bootstrap.checkpoint import Journal
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.journal import Journal
-from ml_backend.labels import Policy
+from ml_backend.postprocessing.postprocessor import Policy
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from bootstrap_jobs import item, looked_at, nothing
 
+from ml_backend.bootstrap.checkpoint import Journal
 from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.items import Failure, Item, Outcome
-from ml_backend.bootstrap.journal import Journal
 from ml_backend.errors import BootstrapError
 
 

@@ -12,18 +12,19 @@ import pytest
 from bootstrap_jobs import LIST_CONFIG, NoInputs, albums, balloon, item, nothing
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.destinations import Destination, open_destination
-from ml_backend.bootstrap.destinations.coco import Coco
-from ml_backend.bootstrap.destinations.preview import Preview
-from ml_backend.bootstrap.destinations.project import Project
-from ml_backend.bootstrap.destinations.table import Table
-from ml_backend.bootstrap.destinations.tasks_json import TasksJson
-from ml_backend.bootstrap.destinations.yolo import Yolo
+from ml_backend.bootstrap.checkpoint import Counts, Surveyed
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Job, JobPredictions
-from ml_backend.bootstrap.journal import Counts, Surveyed
-from ml_backend.labels import parse_label_config
-from ml_backend.policies import withheld
+from ml_backend.bootstrap.sinks.coco import Coco
+from ml_backend.bootstrap.sinks.csv_table import Table
+from ml_backend.bootstrap.sinks.preview import Preview
+from ml_backend.bootstrap.sinks.project import Project
+from ml_backend.bootstrap.sinks.registry import open_destination
+from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.tasks_json import TasksJson
+from ml_backend.bootstrap.sinks.yolo import Yolo
+from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.pipeline.postprocessors import withheld
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]

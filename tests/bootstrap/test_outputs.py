@@ -7,13 +7,14 @@ import pytest
 from bootstrap_jobs import NoInputs, item, nothing
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.destinations import Destination, open_destination
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.job import Job, JobPredictions
 from ml_backend.bootstrap.outputs import check_outputs, recorded
-from ml_backend.bootstrap.progress import Quiet, Tally
+from ml_backend.bootstrap.reporters import Quiet, Tally
+from ml_backend.bootstrap.sinks.registry import open_destination
+from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.errors import BootstrapError
-from ml_backend.labels import parse_label_config
+from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]

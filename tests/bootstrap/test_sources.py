@@ -11,10 +11,13 @@ import pytest
 from bootstrap_jobs import PLACES, PREFIX
 
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.sources import Inputs, left_alone, open_inputs
+from ml_backend.bootstrap.sources.lists import left_alone
+from ml_backend.bootstrap.sources.registry import open_inputs
+from ml_backend.bootstrap.sources.source import Inputs
 from ml_backend.errors import BootstrapError
-from ml_backend.images import CloudReference, HttpReference, LabelStudio, StorageReference, readable
-from ml_backend.labels import Source
+from ml_backend.images.references import CloudReference, HttpReference, StorageReference
+from ml_backend.label_studio.connections import LabelStudio, readable
+from ml_backend.label_studio.controls import Source
 
 ADDRESS = "http://host/a.jpg"
 

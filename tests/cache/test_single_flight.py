@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from ml_backend.cache import SingleFlight
+from ml_backend.cache.single_flight import SingleFlight
 
 
 class Work:

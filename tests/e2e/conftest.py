@@ -17,8 +17,8 @@ from playwright.sync_api import Page
 from ports import free_port
 from samples import stored_as
 
-from ml_backend.decoding.decode import decode
 from ml_backend.demo.scenes import draw_scene, encode
+from ml_backend.images.decoding.decode import decode
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = ROOT / ".cache" / "label-studio"

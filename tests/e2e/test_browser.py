@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import Page
 from samples import encoded, stored_as
 
-from ml_backend.decoding.decode import decode
 from ml_backend.demo.scenes import SIZE, draw_scene, encode
+from ml_backend.images.decoding.decode import decode
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'

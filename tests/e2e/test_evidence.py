@@ -11,7 +11,7 @@ from e2e.photographs import correct_all, import_photographs
 from e2e.servers import TOKEN, LabelStudio, StartPrelabel, run_prelabel
 from waiting import wait_until
 
-from ml_backend.detector.tensorflow_runtime import tf
+from ml_backend.inference.runtimes.tensorflow import tf
 
 TARGET = 0.8
 

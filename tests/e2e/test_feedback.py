@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from waiting import wait_until
 
 from ml_backend.detections import iou
-from ml_backend.feedback.statistics import wilson
+from ml_backend.feedback.evaluation.statistics import wilson
 
 TARGET = 0.8
 CONFIG = ground_truth.config(model_target_precision=str(TARGET))

@@ -18,9 +18,9 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from waiting import wait_until
 
 from ml_backend.demo.scenes import draw_scene, encode
-from ml_backend.feedback import revisions
-from ml_backend.feedback.database import Database
-from ml_backend.labels import Learned
+from ml_backend.feedback.learning import revisions
+from ml_backend.feedback.store.database import Database
+from ml_backend.postprocessing.overrides import Learned
 from ml_backend.settings import Settings
 
 SCENES = range(1, 13)

@@ -17,9 +17,9 @@ from picture_server import PictureServer
 from ports import free_port
 from samples import BALLOON_CONFIG, balloon_file
 
-from ml_backend.feedback.database import Database
-from ml_backend.feedback.facts import annotations_of
-from ml_backend.feedback.journal import pending
+from ml_backend.feedback.store.annotation_records import annotations_of
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.event_queue import pending
 from ml_backend.settings import Settings
 
 EVENTS = 500

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_backend.errors import ImageReferenceError
+from ml_backend.http.bounded_body import TooLargeError
 from ml_backend.images import data_uri
-from ml_backend.images.bounded import TooLargeError
 
 LARGE = bytes(range(256)) * 10_000  # some steps long
 

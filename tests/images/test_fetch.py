@@ -18,7 +18,9 @@ from ml_backend.errors import (
     PrelabelError,
     TokenRefusedError,
 )
-from ml_backend.images import Fetched, ImageFetcher, LabelStudios, parse_reference
+from ml_backend.images.fetch import Fetched, ImageFetcher
+from ml_backend.images.references import parse_reference
+from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.settings import Settings, load_settings
 
 PICTURE = bytes(range(256)) * 100

@@ -108,7 +108,7 @@ def decoders(parent: int) -> list[int]:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if b"ml_backend.decoding.process" in command and int(fields[1]) == parent:
+        if b"ml_backend.images.decoding.process" in command and int(fields[1]) == parent:
             found.append(int(folder.name))
     return found
 

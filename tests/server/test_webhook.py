@@ -12,11 +12,11 @@ from corrections import annotation
 from samples import BALLOON_CONFIG
 from waiting import wait_until
 
-from ml_backend.feedback import journal
-from ml_backend.feedback.database import Database
-from ml_backend.feedback.facts import Project, put_annotation, put_project
-from ml_backend.feedback.revisions import apply
-from ml_backend.labels import Learned
+from ml_backend.feedback.learning.revisions import apply
+from ml_backend.feedback.store import event_queue as journal
+from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
+from ml_backend.feedback.store.database import Database
+from ml_backend.postprocessing.overrides import Learned
 from ml_backend.settings import Settings
 
 Serve = Callable[..., str]

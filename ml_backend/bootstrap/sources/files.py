@@ -12,10 +12,10 @@ from urllib.parse import quote
 import fsspec
 
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.sources.inputs import data_of_image
+from ml_backend.bootstrap.sources.source import data_of_image
 from ml_backend.errors import BootstrapError
-from ml_backend.images import storage_cause
-from ml_backend.labels import Source
+from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.health import storage_cause
 from ml_backend.redaction import printable
 
 DRY_RUN = ".dry-run.jpg"  # how the contact sheets of dry runs end, which are no part of a source

@@ -12,11 +12,11 @@ from typing import Any, TextIO
 
 import ijson
 
+from ml_backend.bootstrap.existing_tasks import ANNOTATED
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.rule import ANNOTATED
-from ml_backend.bootstrap.sources.inputs import data_of_image
+from ml_backend.bootstrap.sources.source import data_of_image
 from ml_backend.errors import BootstrapError
-from ml_backend.labels import Source
+from ml_backend.label_studio.controls import Source
 from ml_backend.redaction import printable
 
 

@@ -1,0 +1,1 @@
+"""Engines: this machine, or a Ray cluster."""

@@ -1,0 +1,97 @@
+"""The engine of one machine: one detector, as many pictures at once as the settings allow."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator, Sequence
+
+from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.items import Keep, Outcome, Pending
+from ml_backend.bootstrap.worker import Examiner
+from ml_backend.errors import BootstrapError
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.controls import Source
+from ml_backend.settings import Settings
+
+KEPT_AT_ONCE = 64
+KEPT_EVERY = 1.0  # seconds
+
+
+class LocalEngine:
+    """Looks at what is pending in a journal.
+
+    Args:
+        settings: as for the service.
+        detector: what finds.
+    """
+
+    def __init__(self, settings: Settings, detector: Detector) -> None:
+        self._settings = settings
+        self._detector = detector
+
+    def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+        """Look at all pending items; their outcomes go to ``keep``. SIGTERM ends it as Ctrl-C does.
+
+        Raises:
+            KeyboardInterrupt: somebody wants it to end; what was done is kept.
+            BootstrapError: it cannot go on; what was done is kept.
+        """
+        try:
+            asyncio.run(self._run(journal, places, keep))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        except BaseExceptionGroup as group:
+            reasons, _ = group.split(BootstrapError)
+            if reasons is None:
+                raise
+            raise _first(reasons) from None
+
+    async def _run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+        this = asyncio.current_task()
+        if this is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+        kept = _Kept(keep)
+        pending = journal.pending()
+
+        def known(digest: str) -> bool:
+            return digest in kept.digests or journal.has_picture(digest)
+
+        async with Examiner(self._settings, self._detector, places, known) as examiner:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self._settings.pictures_in_flight):
+                        group.create_task(_work_on(pending, examiner, kept))
+            finally:
+                kept.flush()
+
+
+async def _work_on(pending: Iterator[Pending], examiner: Examiner, kept: "_Kept") -> None:
+    for item in pending:  # all workers draw from one iterator
+        kept.add(await examiner.examine(item))
+
+
+class _Kept:
+    """Outcomes on their way into the journal, and the digests of their pictures."""
+
+    def __init__(self, keep: Keep) -> None:
+        self.digests: set[str] = set()
+        self._keep = keep
+        self._outcomes: list[Outcome] = []
+        self._flushed = time.monotonic()
+
+    def add(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self.digests.update(look.digest for looks in outcome.looks.values() for look in looks)
+        if len(self._outcomes) >= KEPT_AT_ONCE or time.monotonic() - self._flushed > KEPT_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        self._keep(self._outcomes)
+        self._outcomes = []
+        self.digests.clear()
+        self._flushed = time.monotonic()
+
+
+def _first(group: BaseExceptionGroup[BootstrapError]) -> BootstrapError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

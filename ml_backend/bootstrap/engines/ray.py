@@ -1,0 +1,299 @@
+"""The engine of a Ray cluster: a Ray Data pipeline from the journal's pages through a pool of detectors and back.
+
+journal (read on the driver's node) -> pages of items -> workers, each with a detector -> outcomes of a page -> driver
+
+A page is one row, and each row a block of its own, so that Ray hands out whole pages. Which positions a page spans is decided once, before
+anything is recorded: a page that Ray reads again after a failure has the same place and the same items, but for those that are done.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import pickle
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ml_backend.bootstrap.checkpoint import PENDING, Journal, item_of_row
+from ml_backend.bootstrap.items import Keep, Outcome, Pending
+from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
+from ml_backend.label_studio.controls import Source
+from ml_backend.logs import configure_logging
+from ml_backend.redaction import printable, redact
+from ml_backend.settings import Settings
+
+try:
+    import pyarrow as pa  # type: ignore[import-untyped]  # comes with Ray Data
+    import ray
+    import ray.data
+    from ray.data.block import BlockMetadata
+    from ray.data.datasource import Datasource, ReadTask
+    from ray.data.exceptions import ExecutionTimeoutError
+except ImportError:
+    raise BootstrapError(
+        "--engine ray needs Ray, which is not installed: pip install 'prelabel[ray]' (or leave out --engine)"
+    ) from None
+
+if TYPE_CHECKING:  # it brings TensorFlow: seconds and 500 MB for each process that only reads pages
+    from ml_backend.inference.detector import Detector
+
+T = TypeVar("T")
+
+MOST_ON_PAGE = 64  # items
+PAGES_EACH = 8  # that each worker gets at least, so that all end at about the same time
+MOST_READS = 500  # tasks that read pages; Ray holds all of them in memory
+LEAST_PAGES = 16  # in such a task
+THREADS = 2  # of a worker, where the settings do not say: one decodes while the other is in the detector
+AT_ONCE = 2  # pages in a worker, so that a slow picture holds up nobody but itself
+STALLED_SECONDS = 3600  # without any page done; Ray waits for ever for nodes, and for a page whose worker dies over it
+STORE_BYTES = 200_000_000  # of a cluster of our own; a page has about 300 KB
+
+
+class RayEngine:
+    """Looks at what is pending in a journal, on the cluster of ``RAY_ADDRESS`` or on processors of this machine.
+
+    Args:
+        settings: as for the service; those of the detector and of pictures count for each worker.
+        fingerprint: of the detector, which must be the same on all nodes.
+        workers: how many detectors.
+    """
+
+    def __init__(self, settings: Settings, fingerprint: str, workers: int) -> None:
+        self._settings = _for_workers(settings)
+        self._fingerprint = fingerprint
+        self._workers = workers
+        self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
+
+    def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+        """Look at all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM ends it as Ctrl-C does.
+
+        Raises:
+            KeyboardInterrupt: somebody wants it to end; what was done is kept.
+            BootstrapError: it cannot go on; what was done is kept.
+        """
+        pages = Pages(journal.path, journal.counts().pending, self._workers)
+        if not pages.number:
+            return
+        with _ended_by_sigterm(), self._connected(), _ended_by_sigterm():  # Ray has a handler of its own
+            _configure_data()
+            try:
+                for row in self._outcomes(pages, places).iter_rows():
+                    keep(pickle.loads(row["outcomes"]))  # noqa: S301 - our own workers'
+                    if row["problem"]:
+                        raise BootstrapError(row["problem"])
+            except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
+                reason = f"Ray cannot go on: {_last_line(error)}; what is done is kept: run the same command again"
+                raise BootstrapError(reason) from None
+        left = journal.counts().pending
+        if left:
+            raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to look at them")
+
+    def _outcomes(self, pages: "Pages", places: Sequence[Source]) -> Any:
+        # By reference, since Ray logs what a worker is made of.
+        settings = ray.put(self._settings)
+        reads = len(pages.reads)
+        read = ray.data.read_datasource(pages, num_cpus=0, concurrency=min(2, reads), override_num_blocks=reads)
+        workers = ray.data.ActorPoolStrategy(
+            size=min(self._workers, pages.number),
+            max_concurrent_calls_per_actor=AT_ONCE,
+            enable_true_multi_threading=True,
+        )
+        return read.map_batches(
+            Worker,
+            batch_size=None,
+            compute=workers,
+            num_cpus=self._processors,
+            fn_constructor_kwargs={"settings": settings, "fingerprint": self._fingerprint, "places": list(places)},
+        )
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do by itself, and warns of
+        address = os.environ.get("RAY_ADDRESS", "")
+        if address.startswith("ray://"):
+            raise BootstrapError(
+                f"RAY_ADDRESS={address}: the job must run on a node of the cluster, since Ray reads the journal there; "
+                "start it on one, with RAY_ADDRESS=auto"
+            )
+        own = {
+            "address": "local",
+            "num_cpus": self._workers * self._processors,
+            "object_store_memory": STORE_BYTES,
+            "include_dashboard": False,
+        }
+        from ml_backend.inference.runtimes.tensorflow import stderr_closed
+
+        try:
+            with stderr_closed():  # Ray's C++ side tells there that it will be quiet
+                ray.init(**({} if address else own), log_to_driver=False, logging_level=logging.CRITICAL)
+        except Exception as error:  # ConnectionError, RuntimeError, ValueError, …
+            where = f"RAY_ADDRESS={address} cannot be used" if address else "Ray cannot be started"
+            raise BootstrapError(f"{where}: {_last_line(error)}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
+    """The pending items of a journal, read a page at a time, on the driver's node, where the journal is."""
+
+    supports_distributed_reads = False
+
+    def __init__(self, journal: Path, pending: int, workers: int) -> None:
+        super().__init__()
+        size = max(1, min(MOST_ON_PAGE, pending // (workers * PAGES_EACH)))
+        select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
+        with _opened(journal) as database:
+            starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
+        self.number = len(starts)
+        each = max(LEAST_PAGES, -(-self.number // MOST_READS))
+        starts.append(sys.maxsize)
+        self.reads = [partial(_read, journal, starts[i : i + each + 1]) for i in range(0, self.number, each)]
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Leave it open: pages are small, and nothing follows from their sum."""
+        return None
+
+    def get_read_tasks(self, *_: object, **__: object) -> list[ReadTask]:
+        """Return what reads all pages, in order."""
+        return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)) for read in self.reads]
+
+
+def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
+    select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
+    for bounds in pairwise(starts):
+        with _opened(journal) as database:  # for a page only, so that the journal's log does not grow meanwhile
+            rows = database.execute(select, bounds).fetchall()
+        items = [Pending(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
+        yield pa.table({"items": [pickle.dumps(items)]})
+
+
+def _opened(journal: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=60))
+
+
+class Worker:
+    """One detector in a process of its own, and the event loop in which it looks at pictures."""
+
+    def __init__(self, settings: Any, fingerprint: str, places: Sequence[Source]) -> None:
+        from ml_backend.bootstrap.worker import Examiner
+
+        settings = ray.get(settings)
+        configure_logging("error")
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
+        self._problem = ""
+        # Told with a page, since whatever is raised here reaches people as a stack trace of Ray's.
+        try:
+            detector = _load(settings)
+        except PrelabelError as error:
+            self._problem = f"on {socket.gethostname()}: {error}"
+            return
+        if detector.fingerprint != fingerprint:
+            self._problem = (
+                f"{detector.handle} on {socket.gethostname()} is another detector than here "
+                f"({detector.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
+            )
+            return
+        self._examiner = self._wait_for(Examiner(settings, detector, places, known=lambda _: False).__aenter__())
+
+    def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
+        """Look at the items of a page; gives their outcomes, and why it cannot go on, or nothing."""
+        outcomes: list[Outcome] = []
+        problem = self._problem or self._wait_for(self._examine(pickle.loads(page["items"][0]), outcomes))  # noqa: S301 - the driver's
+        return {"outcomes": [pickle.dumps(outcomes)], "problem": [problem]}
+
+    async def _examine(self, items: Sequence[Pending], outcomes: list[Outcome]) -> str:
+        """Look at the items of a page; gives why it cannot go on, or nothing."""
+
+        async def look(item: Pending) -> None:
+            async with self._in_flight:
+                outcomes.append(await self._examiner.examine(item))
+
+        problem = ""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in items:
+                    group.create_task(look(item))
+        except* BootstrapError as errors:
+            problem = str(errors.exceptions[0])
+        return problem
+
+    def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _load(settings: Settings) -> "Detector":
+    from ml_backend.inference.detector import Detector
+
+    def load() -> Detector:
+        return Detector.load(settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers)
+
+    try:
+        return load()
+    except DetectorLoadError:
+        time.sleep(5)  # another worker of this node may be unpacking the very same
+        return load()
+
+
+def _for_workers(settings: Settings) -> Settings:
+    """Return settings that mean the same in another folder, on other nodes, and hold no secret that is not needed there."""
+    from ml_backend.inference import demo_model
+
+    is_path = "://" not in settings.model and settings.model != demo_model.HANDLE
+    model = str(Path(settings.model).expanduser().absolute()) if is_path else settings.model
+    threads = settings.inference_workers if "inference_workers" in settings.model_fields_set else THREADS
+    return settings.model_copy(
+        update={
+            "model": model,
+            "inference_workers": threads,
+            "tfhub_cache_dir": settings.tfhub_cache_dir.absolute(),
+            "cache_file": settings.cache_file.absolute(),
+            "basic_auth_user": None,
+            "basic_auth_pass": None,
+        }
+    )
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _configure_data() -> None:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = STALLED_SECONDS
+    context.target_max_block_size = 1  # byte: each row is a block
+    # What Ray has to say stands in its own log files; some of it would go to our standard output.
+    vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False  # as its debugger does
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL + 1)
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).split("\n")
+    return printable(redact(next(filter(str.strip, reversed(lines)), type(error).__name__).strip()), 300)

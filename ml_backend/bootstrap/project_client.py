@@ -1,0 +1,139 @@
+"""What bulk jobs change in Label Studio, and see of its tasks."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ml_backend.bootstrap.existing_tasks import Rule, is_ours
+from ml_backend.errors import BootstrapError
+from ml_backend.label_studio.client import PAUSES, GoneError, StudioClient, UncertainError
+
+_ONCE = {"max_retries": 0}  # the SDK sends again what may have been done already
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """What a project says of one task.
+
+    Attributes:
+        number: the task's id.
+        task: id, data, and annotations where there are any.
+        annotations: how many, skipped ones too.
+        predictions: model version of each, by id.
+        meta: whatever came with it at import.
+    """
+
+    number: int
+    task: dict[str, Any]
+    annotations: int
+    predictions: dict[int, str]
+    meta: dict[str, Any]
+
+
+class Studio(StudioClient):
+    """What bulk jobs ask of Label Studio."""
+
+    def create_project(self, title: str, label_config: str, marker: str) -> int:
+        """Create a project that orders its tasks by uncertainty, or find the one that an earlier run has created; gives its id.
+
+        Args:
+            title: what people see.
+            label_config: of the project.
+            marker: stands in the description, by which the project is known again.
+        """
+        for pause in PAUSES:
+            for found in self.ask("the list of projects", lambda: list(self.sdk.projects.list(title=title))):
+                if marker in (found.description or ""):
+                    return int(found.id)
+            try:
+                created = self.change(
+                    "creating a project",
+                    lambda: self.sdk.projects.create(
+                        title=title,
+                        label_config=label_config,
+                        description=f"Pre-annotated by prelabel bootstrap, {marker}",
+                        sampling="Uncertainty sampling",
+                        request_options=_ONCE,
+                    ),
+                )
+                return int(created.id)
+            except UncertainError:
+                time.sleep(pause)  # it may still be at it
+        raise BootstrapError(f"Label Studio at {self.url} does not answer when it is to create a project")
+
+    def show_version(self, project: int, rule: Rule) -> str:
+        """Let a project show the predictions of a version if it shows none, or stale ones that are replaced; gives what it shows."""
+        found = self.project(project)
+        shown = str(found.model_version or "")
+        if shown and not (rule.refresh_stale and is_ours(shown)):
+            return shown
+        self.ask(f"project {project}", lambda: self.sdk.projects.update(project, model_version=rule.version))
+        return rule.version
+
+    def states(self, project: int, *, first: int = 0, last: int | None = None) -> Iterator[TaskState]:
+        """Yield what a project says of its tasks, as :meth:`tasks` does."""
+        return map(_state, self.tasks(project, first=first, last=last))
+
+    def import_tasks(self, project: int, tasks: list[dict[str, Any]]) -> list[int]:
+        """Import tasks; gives their ids.
+
+        Raises:
+            UncertainError: no answer came.
+        """
+        answer = self.change(
+            f"the import into project {project}",
+            lambda: self.sdk.projects.import_tasks(project, request=tasks, return_task_ids=True, request_options=_ONCE),
+        )
+        numbers = [int(number) for number in getattr(answer, "task_ids", None) or []]
+        if len(numbers) != len(tasks):
+            raise BootstrapError(
+                f"Label Studio at {self.url} took {len(tasks)} tasks for project {project} and named {len(numbers)} of them; editions that "
+                "import in the background are not supported: import tasks.json instead"
+            )
+        return numbers
+
+    def predict(self, task: int, prediction: dict[str, Any]) -> None:
+        """Add a prediction to a task.
+
+        Raises:
+            UncertainError: no answer came.
+        """
+        self.change(
+            f"the prediction of task {task}",
+            lambda: self.sdk.predictions.create(task=task, **prediction, request_options=_ONCE),
+        )
+
+    def predict_many(self, project: int, rows: list[dict[str, Any]]) -> None:
+        """Add predictions, each with the id of its ``task``, in one request.
+
+        Raises:
+            UncertainError: no answer came.
+            BootstrapError: Label Studio found some of them wrong.
+        """
+        if not rows:
+            return
+        taken = self.add_predictions(project, rows)
+        if taken != len(rows):
+            raise BootstrapError(
+                f"Label Studio at {self.url} took {taken} of {len(rows)} predictions for project {project} and passed over the rest; "
+                "does its label config differ from that of this job?"
+            )
+
+    def forget_prediction(self, number: int) -> None:
+        """Delete a prediction; one that is not there any more is forgotten already."""
+        try:
+            self.ask(f"prediction {number}", lambda: self.sdk.predictions.delete(number))
+        except GoneError:
+            return
+
+
+def _state(task: dict[str, Any]) -> TaskState:
+    kept = {"id": task["id"], "data": task["data"]}
+    kept |= {name: task[name] for name in ("meta", "annotations", "predictions") if task.get(name)}
+    # Skipped tasks and drafts are people's work too.
+    counted = sum(int(task.get(name) or 0) for name in ("total_annotations", "cancelled_annotations"))
+    annotations = max(counted, len(task.get("annotations") or [])) + len(task.get("drafts") or [])
+    predictions = {int(each["id"]): str(each.get("model_version") or "") for each in task.get("predictions") or []}
+    meta = task.get("meta")
+    return TaskState(int(task["id"]), kept, annotations, predictions, meta if isinstance(meta, dict) else {})

@@ -1,0 +1,283 @@
+"""How a bulk job goes, in figures, and told in three ways: a line that changes, JSON lines, or in the end only."""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import override
+
+from ml_backend.bootstrap.checkpoint import Counts, Surveyed
+from ml_backend.bootstrap.items import Look, Outcome
+from ml_backend.detections import Detections
+from ml_backend.errors import BootstrapError
+from ml_backend.label_studio.regions import label_of
+from ml_backend.postprocessing.postprocessor import Policy
+
+EVERY = 1.0  # seconds between two reports
+RATE_OVER = 60.0  # seconds
+
+
+class OutputClosedError(BootstrapError):
+    """Nobody reads standard output any more, as after ``| head -1``; what was done is kept."""
+
+
+class Tally:
+    """What was done in this run.
+
+    Attributes:
+        items: looked at, whatever became of them.
+        failed: of those, how many failed.
+        pictures: looked at; an item can have several.
+        computed: for how many the detector ran; all others were known, here or in the cache.
+        labels: boxes by label, on pictures that were not known here.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.start()
+        self.items = self.failed = self.pictures = self.computed = 0
+        self.labels: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Take the time from now on."""
+        self._started = time.monotonic()
+        self._ended: float | None = None
+
+    def stop(self) -> None:
+        """Take the time no longer."""
+        self._ended = time.monotonic()
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes."""
+        for outcome in outcomes:
+            self.items += 1
+            self.failed += outcome.failure is not None
+            for key, looks in outcome.looks.items():
+                for look in looks:
+                    self.pictures += 1
+                    self.computed += look.computed
+                    self._count_labels(key, look)
+
+    def _count_labels(self, key: str, look: Look) -> None:
+        if look.detections is None:
+            return
+        detections = Detections.from_bytes(look.detections)
+        found = {place: [detections] if place.key == key else [] for place in self._policy.sources}
+        self.labels.update(filter(None, map(label_of, self._policy.predict(None, found, "")["result"])))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the start to the end, or to now."""
+        return (self._ended or time.monotonic()) - self._started
+
+    @property
+    def rate(self) -> float:
+        """Items a second, above 0."""
+        return max(self.items, 0.1) / max(self.seconds, 1e-3)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {
+            "items": self.items,
+            "failed": self.failed,
+            "pictures": self.pictures,
+            "known": self.pictures - self.computed,
+            "seconds": round(self.seconds, 1),
+            "per_second": round(self.rate, 1),
+            "labels": dict(self.labels.most_common()),
+        }
+
+
+class Quiet:
+    """Tells nothing, and is what the other two are made of.
+
+    Args:
+        tally: what is counted.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.pending = 0
+
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
+        """Take in how much there is in the source."""
+
+    @contextmanager
+    def examining(self, pending: int) -> Iterator[None]:
+        """Take the time while items are looked at."""
+        self.pending = pending
+        self.tally.start()
+        try:
+            yield
+        finally:
+            self.tally.stop()
+
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in what was done."""
+        self.tally.add(outcomes)
+
+    def wrote(self, sentence: str) -> None:
+        """Take in what was written."""
+
+    def note(self, sentence: str) -> None:
+        """Take in what is no error."""
+
+    def estimated(self, pending: int, sheet: Path) -> None:
+        """Take in that a dry run is over."""
+
+    def ended(self, counts: Counts, advice: str) -> None:
+        """Take in that the run is over."""
+
+
+class Lines(Quiet):
+    """Writes a JSON object a line to standard output, for scripts."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._told = 0.0
+
+    @override
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
+        _tell("surveyed", **asdict(counts), **asdict(surveyed))
+
+    @override
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
+        super().examined(outcomes)
+        if time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            pending = self.pending - self.tally.items
+            _tell("progress", **self.tally.facts(), pending=pending, eta=round(pending / self.tally.rate))
+
+    @override
+    def wrote(self, sentence: str) -> None:
+        _tell("wrote", text=sentence)
+
+    @override
+    def note(self, sentence: str) -> None:
+        _tell("note", text=sentence)
+
+    @override
+    def estimated(self, pending: int, sheet: Path) -> None:
+        _tell(
+            "estimated",
+            **self.tally.facts(),
+            pending=pending,
+            eta=round(pending / self.tally.rate),
+            sheet=str(sheet),
+        )
+
+    @override
+    def ended(self, counts: Counts, advice: str) -> None:
+        _tell("ended", **self.tally.facts(), total=asdict(counts), advice=advice)
+
+
+def _tell(event: str, **facts: Any) -> None:
+    """Print one line.
+
+    Raises:
+        OutputClosedError: its reader has gone.
+        BootstrapError: it cannot be written for another reason.
+    """
+    try:
+        print(json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - for scripts that read standard output
+    except OSError as error:
+        # What is still to be told goes nowhere, or Python would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        kind = OutputClosedError if isinstance(error, BrokenPipeError) else BootstrapError
+        raise kind(f"standard output cannot be written: {error.strerror}; what is done is kept") from None
+
+
+class Watched(Quiet):
+    """Tells people: a bar while pictures are looked at, sentences for the rest."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        super().__init__(tally)
+        self._console = console
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f}/s"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[found]}", markup=False),
+            console=console,
+            speed_estimate_period=RATE_OVER,
+        )
+
+    @override
+    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
+        numbers = {
+            "done before": counts.done,
+            "failed before": counts.failed,
+            "left alone": counts.left,
+            "named more than once, which count once": surveyed.repeated,
+            "not in the source any more, which stay in the outputs (--leave-out-missing takes them out)": surveyed.missing,
+            "not in the source any more, which are left out": surveyed.left_out,
+        }
+        parts = [f"{counts.total - surveyed.missing:,} in the source"]
+        self.note(", ".join(parts + [f"{number:,} {what}" for what, number in numbers.items() if number]))
+
+    @override
+    @contextmanager
+    def examining(self, pending: int) -> Iterator[None]:
+        self._line = self._bar.add_task("", total=pending, rate=0.0, found="")
+        with super().examining(pending), self._bar if pending else nullcontext():
+            yield
+
+    @override
+    def examined(self, outcomes: Sequence[Outcome]) -> None:
+        super().examined(outcomes)
+        self._bar.update(
+            self._line, completed=self.tally.items, rate=self.tally.rate, found=f"{self._numbers()}  {self._labels(4)}"
+        )
+
+    def _numbers(self) -> str:
+        numbers = {"failed": self.tally.failed, "known before": self.tally.pictures - self.tally.computed}
+        return ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
+
+    def _labels(self, most: int) -> str:
+        return ", ".join(f"{label} {number:,}" for label, number in self.tally.labels.most_common(most)) or "nothing"
+
+    @override
+    def wrote(self, sentence: str) -> None:
+        self.note(sentence)
+
+    @override
+    def note(self, sentence: str) -> None:
+        self._console.print(sentence, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    @override
+    def estimated(self, pending: int, sheet: Path) -> None:
+        self.note(f"found: {self._labels(20)}")
+        seconds = pending / self.tally.rate
+        self.note(
+            f"{self.tally.items} looked at in {self.tally.seconds:.1f} s; all {pending:,} would take about {_duration(seconds)}"
+        )
+        self.note(f"drawn on {sheet}")
+
+    @override
+    def ended(self, counts: Counts, advice: str) -> None:
+        tally = self.tally
+        if tally.items:
+            self.note(
+                f"{tally.items:,} looked at in {_duration(tally.seconds)} ({tally.rate:.1f} a second), "
+                f"the detector ran {tally.computed:,} times; found: {self._labels(20)}"
+            )
+        if counts.pending:
+            self.note(f"{counts.pending:,} are still to be looked at")
+        if advice:
+            self.note(advice)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,35 @@
+"""From regions to the boxes of other formats. Pixels are those of the displayed picture, EXIF orientation applied."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ml_backend.bootstrap.items import PredictedPicture
+from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.regions import label_of
+
+
+class PixelBox(NamedTuple):
+    """A labelled bounding box: left, top, width and height in pixels from the top left corner, and its score, 0 to 1."""
+
+    label: str
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def boxes_of(picture: PredictedPicture) -> Iterator[PixelBox]:
+    """Yield the labelled boxes on a picture."""
+    x, y = picture.width / 100, picture.height / 100
+    for region in picture.regions:
+        value, label = region["value"], label_of(region)
+        if label:  # the rectangle of a pair has none; its other half has
+            yield PixelBox(
+                label, region["score"], value["x"] * x, value["y"] * y, value["width"] * x, value["height"] * y
+            )
+
+
+def label_names(controls: Sequence[Control]) -> list[str]:
+    """Return the labels of all controls, each once, in the order of the label config."""
+    return list(dict.fromkeys(label.value for control in controls for label in control.labels))

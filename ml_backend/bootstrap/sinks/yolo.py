@@ -1,0 +1,117 @@
+"""YOLO's layout: a text file for each picture, a line for each box, and beside it links to the pictures of this machine.
+
+Label Studio's converter (label-studio-sdk 2.1) is not used: it names label files by the last part of the path alone, so that two pictures
+of one name in two folders share one, and has to have all files. The tests compare the boxes with its own.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ml_backend.bootstrap.items import PredictedPicture
+from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
+from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced_folder
+from ml_backend.label_studio.controls import Control
+from ml_backend.redaction import printable
+
+LONGEST_NAME = 200  # of a file, in bytes; file systems take 255
+
+
+class Yolo(OneOutput):
+    """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``."""
+
+    def __init__(self, path: Path, controls: Sequence[Control]) -> None:
+        super().__init__(path)
+        self._labels = label_names(controls)
+
+    def write(self, predictions: Predictions) -> str:
+        """Write all pictures; those that were left alone are not in it. A picture without boxes has an empty file."""
+        numbers = {label: number for number, label in enumerate(self._labels)}
+        images = boxes = 0
+        with replaced_folder(self.output) as folder:
+            (folder / "labels").mkdir()
+            (folder / "images").mkdir()
+            names = _Names(folder)
+            for predicted in predictions:
+                for picture in predicted.pictures:
+                    lines = [
+                        f"{numbers[box.label]} {(box.left + box.width / 2) / picture.width:.6f} "
+                        f"{(box.top + box.height / 2) / picture.height:.6f} "
+                        f"{box.width / picture.width:.6f} {box.height / picture.height:.6f}\n"
+                        for box in boxes_of(picture)
+                    ]
+                    name = names.name_for(picture)
+                    labels = folder / "labels" / name.with_suffix(".txt")
+                    labels.parent.mkdir(parents=True, exist_ok=True)
+                    labels.write_text("".join(lines), encoding="utf-8")
+                    if picture.file is not None:
+                        link = folder / "images" / name
+                        link.parent.mkdir(parents=True, exist_ok=True)
+                        link.symlink_to(picture.file)
+                    images += 1
+                    boxes += len(lines)
+            self._write_classes(folder)
+        return f"{boxes} boxes on {images} pictures in {self.output}"
+
+    def _write_classes(self, folder: Path) -> None:
+        (folder / "classes.txt").write_text("".join(f"{label}\n" for label in self._labels), encoding="utf-8")
+        categories = [{"id": number, "name": label} for number, label in enumerate(self._labels)]
+        (folder / "notes.json").write_text(json.dumps({"categories": categories}, indent=2), encoding="utf-8")
+        # JSON strings are YAML too.
+        names = "".join(f"  {number}: {json.dumps(label)}\n" for number, label in enumerate(self._labels))
+        (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
+
+
+class _Names:
+    """Gives each picture a name of its own below ``labels/`` and ``images/``, whatever its source calls it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._labels = folder / "labels"
+        self._numbers: Counter[PurePosixPath] = Counter()  # of names that have been given more than once
+
+    def name_for(self, picture: PredictedPicture) -> PurePosixPath:
+        """Return its path in its folder, or the last part of its address, with a number where that is taken."""
+        wanted = self._beside_files(_shortened(_name_of(picture)))
+        name = wanted
+        while self._is_taken(name):  # a.jpg and a.png, or two addresses that end alike
+            self._numbers[wanted] += 1
+            name = wanted.with_stem(f"{wanted.stem}-{self._numbers[wanted] + 1}")
+        return name
+
+    def _is_taken(self, name: PurePosixPath) -> bool:
+        return (self._labels / name.with_suffix(".txt")).exists()
+
+    def _beside_files(self, name: PurePosixPath) -> PurePosixPath:
+        """Return a name none of whose folders is a file: a picture ``d.jpg`` and a folder ``d.txt`` want one name too."""
+        folder = PurePosixPath()
+        for part in name.parent.parts:
+            folder /= part
+            while (self._labels / folder).is_file():
+                folder = folder.with_name(folder.name + "_")
+        return folder / name.name
+
+
+def _name_of(picture: PredictedPicture) -> PurePosixPath:
+    if picture.file is not None:
+        return PurePosixPath(printable(picture.name, len(picture.name)))
+    if picture.value.startswith("data:"):
+        return PurePosixPath(f"{picture.name}.png")
+    path = picture.value
+    if path.startswith(("http://", "https://", "/")):
+        parts = urlsplit(path)
+        path = parse_qs(parts.query).get("d", [""])[0] or unquote(parts.path)
+    name = PurePosixPath(PurePosixPath(path.replace("\0", "")).name or "picture")
+    return name if name.suffix else name.with_suffix(".jpg")
+
+
+def _shortened(name: PurePosixPath) -> PurePosixPath:
+    """Return a name no part of which is too long for a file system, with room for a number."""
+    suffix = name.suffix[:10]
+    folders = [_first_bytes(part) for part in name.parent.parts]
+    return PurePosixPath(*folders, _first_bytes(name.stem) + suffix)
+
+
+def _first_bytes(text: str) -> str:
+    return text.encode()[:LONGEST_NAME].decode(errors="ignore")

@@ -1,0 +1,91 @@
+"""Leaves a store alone while it does not answer, so that its absence costs one time-out and not one for each picture."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from ml_backend.cache.stores.store import Store, StoreAwayError, StoreRefusedError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+PROBE_EVERY = 1.0  # seconds
+REFUSALS_LOGGED_EVERY = 60.0  # seconds
+
+
+class Breaker:
+    """Calls a store within a time limit. Opens when the store is away; a probe in the background closes it again.
+
+    While it is open every call fails at once, and no caller ever pays for a probe.
+    """
+
+    def __init__(self, store: Store, *, timeout: float, on_change: Callable[[bool], None] = lambda _: None) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._on_change = on_change
+        self._probing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._last_refusal = -REFUSALS_LOGGED_EVERY
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is left alone."""
+        return self._closed or (self._probing is not None and not self._probing.done())
+
+    async def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of ``work``, which calls the store.
+
+        Raises:
+            StoreAwayError: it did not answer in time, or is left alone.
+            StoreRefusedError: it answered with an error.
+        """
+        if self.is_open:
+            raise StoreAwayError(f"{self._store.name} is left alone until it answers again")
+        try:
+            return await self._within_limit(work)
+        except StoreAwayError as error:
+            self._open(str(error))
+            raise
+        except StoreRefusedError as error:
+            now = asyncio.get_running_loop().time()
+            if now - self._last_refusal >= REFUSALS_LOGGED_EVERY:
+                self._last_refusal = now
+                log.warning("the cache refuses; going on without", tier=self._store.name, cause=str(error))
+            raise
+
+    async def _within_limit(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work()
+        except TimeoutError:
+            raise StoreAwayError(f"{self._store.name} did not answer within {self._timeout:g} s") from None
+
+    def _open(self, cause: str) -> None:
+        if not self.is_open:
+            log.warning("the cache does not answer; going on without", tier=self._store.name, cause=cause)
+            self._on_change(True)
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        answers = False
+        while not answers:
+            await asyncio.sleep(PROBE_EVERY)
+            try:
+                await self._within_limit(self._store.ping)
+                answers = True
+            except StoreRefusedError:
+                answers = True
+            except StoreAwayError:
+                pass
+        log.info("the cache answers again", tier=self._store.name)
+        self._on_change(False)
+
+    async def close(self) -> None:
+        """End the probe, and let nothing through any more."""
+        self._closed = True
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)

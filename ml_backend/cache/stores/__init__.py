@@ -1,0 +1,1 @@
+"""Stores for the cache: memory, SQLite and Redis."""

@@ -1,0 +1,1 @@
+"""How accurate predictions are: outcomes, statistics and the report."""

@@ -1,0 +1,185 @@
+"""What became of each box: of those that were shown, and of those that people drew."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.detections import Detections, iou
+from ml_backend.feedback.evaluation.matching import Boxes, assign, match, same_label
+from ml_backend.feedback.store.annotation_records import Annotation
+from ml_backend.label_studio.controls import Control, Source
+from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.postprocessing.label_map import LabelMap
+from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.selection import Fate
+
+UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is nobody's correction
+SUSPECTED = 0.05  # lowest score at which a detection under another label counts as the same object
+IDENTICAL = 0.99  # IoU from which a shown box and a detection are one and the same
+
+Flags = NDArray[np.bool_]
+ShownOutcome = Literal["kept", "nudged", "relabeled", "deleted"]
+DrawnOutcome = Literal["found", "hidden", "other label", "not found"]
+SHOWN_OUTCOMES: tuple[ShownOutcome, ...] = ("kept", "nudged", "relabeled", "deleted")
+DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "not found")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture of one annotation, under one control.
+
+    Attributes:
+        control, label_map: as the policy has them now.
+        detections: everything that the detector found.
+        fates: what the policy makes of each.
+        drawn: what was submitted.
+        shown: what the annotator was shown; where that was nothing, what the policy would show now.
+        biased: whether the annotator saw ``shown``.
+    """
+
+    control: Control
+    label_map: LabelMap
+    detections: Detections
+    fates: list[Fate]
+    drawn: list[LabelledBox]
+    shown: list[LabelledBox]
+    biased: bool
+
+
+def looks(annotation: Annotation, policy: Policy) -> Iterator[Look]:
+    """Yield what there is to judge in an annotation, under a policy limited to the labels that could be drawn then."""
+    policy = policy.limited_to(annotation.drawable)
+    # The label config may have changed since: pictures under other keys are not looked at.
+    found: dict[Source, list[Detections]] = {
+        source: [
+            picture.detections
+            for picture in annotation.pictures
+            if picture.key == source.key and (source.is_list or picture.item == 0)
+        ]
+        for source in policy.sources
+    }
+    biased = annotation.lost or (annotation.shown is not None and not annotation.audited)
+    label_maps = {control.from_name: label_map for control, label_map in policy.controls}
+    for control, item, detections, fates in policy.explain(found):
+        here = (control.from_name, item)
+        drawn = [box for box in annotation.drawn if (box.control, box.item) == here]
+        if biased:
+            shown = [box for box in annotation.shown or () if (box.control, box.item) == here]
+        else:
+            kept = [fate for fate in fates if fate.kind == "kept"]
+            shown = [_as_shown(fate, detections, *here) for fate in kept]
+        yield Look(control, label_maps[control.from_name], detections, fates, drawn, shown, biased)
+
+
+def _as_shown(fate: Fate, detections: Detections, control: str, item: int) -> LabelledBox:
+    ymin, xmin, ymax, xmax = np.clip(detections.boxes[fate.row].astype(np.float64), 0, 1).tolist()
+    return LabelledBox(control, item, fate.label, (ymin, xmin, ymax, xmax), float(detections.scores[fate.row]))
+
+
+def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
+    """Return boxes as float32 [N, 4], ``ymin, xmin, ymax, xmax``."""
+    return np.array([box.edges for box in boxes], np.float32).reshape(-1, 4)
+
+
+def pair(look: Look) -> list[tuple[int, int, float]]:
+    """Pair shown boxes with drawn ones, one to one: each with its index and the IoU of the two.
+
+    The region id decides first: Label Studio keeps it while people move, resize and rename a predicted box. The rest is paired by label
+    and overlap (:func:`~ml_backend.feedback.evaluation.matching.match`).
+    """
+    overlaps = iou(edges_of(look.shown), edges_of(look.drawn))
+    pairs = _by_region(look.shown, look.drawn)
+    left = overlaps.copy()
+    for row, column in pairs:
+        left[row, :] = left[:, column] = 0
+    pairs += match(left, _labels(look.shown), _labels(look.drawn))
+    return [(row, column, float(overlaps[row, column])) for row, column in pairs]
+
+
+def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> list[tuple[int, int]]:
+    """Pair boxes of one region, those of one label before all others: a region can have several labels, and is then a box under each."""
+    of_region: dict[str, list[int]] = defaultdict(list)
+    for column, box in enumerate(drawn):
+        if box.region:
+            of_region[box.region].append(column)
+    pairs: dict[int, int] = {}
+    for same_label_only in (True, False):
+        for row, box in enumerate(shown):
+            free = of_region.get(box.region, ()) if row not in pairs else ()
+            partner = next((each for each in free if not same_label_only or drawn[each].label == box.label), None)
+            if partner is not None:
+                pairs[row] = partner
+                of_region[box.region].remove(partner)
+    return sorted(pairs.items())
+
+
+def judge_shown(look: Look) -> list[ShownOutcome]:
+    """Tell what became of each shown box. One that was renamed is ``relabeled``, moved or not; a region is ``nudged`` however far it went."""
+    outcomes: list[ShownOutcome] = ["deleted"] * len(look.shown)
+    for row, column, overlap in pair(look):
+        if look.shown[row].label != look.drawn[column].label:
+            outcomes[row] = "relabeled"
+        else:
+            outcomes[row] = "kept" if overlap >= UNTOUCHED else "nudged"
+    return outcomes
+
+
+def judge_drawn(look: Look) -> list[DrawnOutcome]:
+    """Tell of each drawn box whether the detector had found it, and why it was not shown.
+
+    In this order, each one to one: shown under its label (and not moved away from the object, to an IoU below
+    :data:`~ml_backend.feedback.evaluation.matching.SAME_OBJECT`); found under its label, but not shown; shown, or found with a score of at least
+    :data:`SUSPECTED`, under another label or none of the project; not found.
+    """
+    outcomes: list[DrawnOutcome] = ["not found"] * len(look.drawn)
+    drawn, shown, raw = edges_of(look.drawn), edges_of(look.shown), look.detections.boxes
+    shown_labels, raw_labels = _labels(look.shown), [fate.label for fate in look.fates]
+    # A shown box is a detection too, and neither is there twice.
+    twins = same_label(shown_labels, raw_labels) & (iou(shown, raw) >= IDENTICAL)
+    free_shown, free_raw = np.ones(len(shown), bool), np.ones(len(raw), bool)
+
+    def settle(overlaps: Boxes, allowed: Flags, free: Flags, outcome: DrawnOutcome) -> None:
+        open_rows = np.array([each == "not found" for each in outcomes], bool)
+        for row, column in assign(np.where(allowed & open_rows[:, None] & free[None, :], overlaps, 0)):
+            outcomes[row] = outcome
+            free[column] = False
+        free_raw[twins[~free_shown].any(axis=0)] = False
+
+    with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
+    same_shown, same_raw = (same_label(_labels(look.drawn), others) for others in (shown_labels, raw_labels))
+    # A class that goes to no label, and a drawn box without a label, are no pair.
+    same_raw &= np.array([label != "" for label in raw_labels], bool)[None, :]
+    pairs = pair(look)
+    found = np.zeros_like(with_shown)
+    renamed = np.zeros_like(with_shown)
+    for row, column, overlap in pairs:
+        if same_shown[column, row]:
+            found[column, row] = overlap
+        elif look.shown[row].region == look.drawn[column].region != "":
+            renamed[column, row] = 1  # wherever it went
+    settle(found, same_shown, free_shown, "found")
+    settle(with_raw, same_raw, free_raw, "hidden")
+    settle(renamed, ~same_shown, free_shown, "other label")
+    settle(with_shown, ~same_shown, free_shown, "other label")
+    settle(with_raw, ~same_raw & (look.detections.scores >= SUSPECTED)[None, :], free_raw, "other label")
+    return outcomes
+
+
+def count_edits(look: Look, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
+    """Return what an annotator had to do: ``nudged``, ``relabeled``, ``deleted``, and ``added`` boxes.
+
+    Args:
+        look: one picture of an annotation.
+        outcomes: of its shown boxes, by :func:`judge_shown`.
+    """
+    edits: Counter[str] = Counter(outcome for outcome in outcomes if outcome != "kept")
+    edits["added"] = len(look.drawn) - (len(outcomes) - edits["deleted"])
+    return edits
+
+
+def _labels(boxes: Sequence[LabelledBox]) -> list[str]:
+    return [box.label for box in boxes]

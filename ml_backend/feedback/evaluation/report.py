@@ -1,0 +1,252 @@
+"""What pre-annotation is worth in a project: figures from facts, for people and for scripts."""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_backend.feedback.evaluation.outcomes import (
+    DrawnOutcome,
+    Look,
+    ShownOutcome,
+    count_edits,
+    judge_drawn,
+    judge_shown,
+    looks,
+)
+from ml_backend.feedback.evaluation.statistics import Share
+from ml_backend.feedback.evaluation.tallies import Effort, JudgedBox, Outcomes, WorstPicture
+from ml_backend.feedback.evaluation.threshold_stats import GRID, Evidence, Where, begin, threshold_in
+from ml_backend.feedback.learning.calibration import LEAST_BOXES
+from ml_backend.feedback.store.annotation_records import Annotation
+from ml_backend.postprocessing.postprocessor import Policy
+
+WORST = 12
+
+
+@dataclass
+class Report:
+    """The figures of a project.
+
+    Attributes:
+        evidence: what the annotations say about the policy that is in force now, at every threshold.
+        labels: outcomes by label.
+        versions: outcomes by the model version of the prediction that was shown.
+        seen, unseen: effort where boxes were seen, and where there were none to see.
+        annotations, skipped: how many there are; predictions accepted in bulk are neither.
+        accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes. They count nowhere else.
+        audited: annotations of pictures whose boxes were withheld.
+        twice: tasks with more than one annotation.
+        unjudged: why annotations are left out, with how many.
+        odd: regions that are no plain rectangles, by kind.
+        worst: most edits first.
+    """
+
+    evidence: Evidence
+    labels: dict[Where, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
+    versions: dict[str, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
+    seen: Effort = field(default_factory=Effort)
+    unseen: Effort = field(default_factory=Effort)
+    annotations: int = 0
+    skipped: int = 0
+    accepted: int = 0
+    accepted_boxes: int = 0
+    audited: int = 0
+    twice: int = 0
+    unjudged: Counter[str] = field(default_factory=Counter)
+    odd: Counter[str] = field(default_factory=Counter)
+    worst: list[WorstPicture] = field(default_factory=list)
+
+    @property
+    def total(self) -> Outcomes:
+        """Outcomes of all boxes that were seen."""
+        whole = Outcomes()
+        for outcomes in self.versions.values():
+            whole.shown += outcomes.shown
+            whole.drawn += outcomes.drawn
+        return whole
+
+    def group(self, *, biased: bool) -> tuple[Share, Share]:
+        """Return precision and recall of what the policy would show now, where boxes were seen or were not."""
+        shares = [
+            (evidence.precision(threshold, biased=biased), evidence.recall(threshold, biased=biased))
+            for where, evidence in self.evidence.labels.items()
+            for threshold in [threshold_in(self.evidence.policy, where)]
+        ]
+        precisions, recalls = [each for each, _ in shares], [each for _, each in shares]
+        return _sum(precisions), _sum(recalls)
+
+    def basis(self) -> str:
+        """Return in a sentence what the figures rest on."""
+        seen, unseen = self.seen.annotations, self.unseen.annotations
+        if not seen and not unseen:
+            return "There is no annotation to judge yet."
+        if not self.audited:
+            others = f" {unseen} began without boxes for other reasons." if unseen else ""
+            return (
+                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people who see a box "
+                f"tend to keep it, so precision is probably a little too high. PRELABEL_AUDIT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
+            )
+        return (
+            f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no boxes were shown. Where the two groups differ by more "
+            "than their intervals, people kept boxes because they were there, or found objects that they would have missed."
+        )
+
+    def acceptance(self) -> str:
+        """Return in a sentence which predictions were accepted in bulk."""
+        return (
+            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations without being looked at; they count in no "
+            "other figure"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "annotations": self.annotations,
+            "skipped": self.skipped,
+            "accepted": {"annotations": self.accepted, "boxes": self.accepted_boxes},
+            "audited": self.audited,
+            "tasks_with_several_annotations": self.twice,
+            "not_judged": dict(self.unjudged),
+            "odd_regions": dict(self.odd),
+            "basis": self.basis(),
+            "total": self.total.to_json(),
+            "labels": [
+                {
+                    "control": where.control,
+                    "label": where.label,
+                    "in_config": where in labels_in_config or not where.label,
+                    "small_sample": outcomes.shown.total() < LEAST_BOXES,
+                    "threshold": threshold_in(self.evidence.policy, where),
+                    **outcomes.to_json(),
+                    "curve": self.curve(where),
+                }
+                for labels_in_config in [set(begin(self.evidence.policy).labels)]
+                for where, outcomes in self.labels.items()
+            ],
+            "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
+            "seen": self.seen.to_json() | self._group_to_json(biased=True),
+            # Nobody edits what nobody sees.
+            "unseen": self.unseen.to_json()
+            | {"edits": None, "edits_per_picture": None}
+            | self._group_to_json(biased=False),
+            "worst": [
+                {"task": each.task, "annotation": each.annotation, "edits": dict(each.edits), "url": each.url}
+                for each in self.worst
+            ],
+        }
+
+    def _group_to_json(self, *, biased: bool) -> dict[str, Any]:
+        precision, recall = self.group(biased=biased)
+        return {"precision_now": precision.to_json(), "recall_now": recall.to_json()}
+
+    def curve(self, where: Where) -> list[dict[str, float | int]]:
+        """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
+        evidence = self.evidence.of(where)
+        shown, right = evidence.at_every_threshold()
+        return [
+            {"threshold": threshold, "shown": total, "right": hits, "drawn": evidence.drawn.total()}
+            for threshold, total, hits in zip(GRID.tolist(), shown.tolist(), right.tolist(), strict=True)
+            if total
+        ]
+
+
+def task_links(label_studio: str | None, project: int) -> Callable[[int], str]:
+    """Return a function from the id of a task to its address in Label Studio, which is empty where that of Label Studio is not set."""
+    return lambda task: f"{label_studio}/projects/{project}/data?task={task}" if label_studio else ""
+
+
+def make_report(
+    annotations: Iterable[Annotation], policy: Policy, detector: str = "", link: Callable[[int], str] = lambda _: ""
+) -> Report:
+    """Judge annotations.
+
+    Args:
+        annotations: of one project.
+        policy: what is in force there now; what people were shown is in the annotations.
+        detector: fingerprint of the detector that it is about, 8 hex; empty where that is unknown. Annotations whose pictures another one
+            has looked at are left out until they are judged again.
+        link: gives the address of a task.
+    """
+    report = Report(begin(policy))
+    report.labels.update({where: Outcomes() for where in report.evidence.labels})
+    tasks: Counter[int] = Counter()
+    worst: list[tuple[int, int, WorstPicture]] = []
+    for annotation in annotations:
+        if annotation.skipped:
+            report.skipped += 1
+            continue
+        if annotation.accepted:
+            report.accepted += 1
+            report.accepted_boxes += len(annotation.drawn)
+            continue
+        report.annotations += 1
+        tasks[annotation.task] += 1
+        report.odd.update(annotation.odd)
+        if annotation.problem:
+            report.unjudged[annotation.problem.partition(": ")[2] or annotation.problem] += 1
+            continue
+        if detector not in {"", annotation.detector}:
+            report.unjudged["they wait to be judged again with the current detector"] += 1
+            continue
+        report.audited += annotation.audited
+        seen = list(looks(annotation, policy))
+        if not seen:
+            report.unjudged["the label config does not have their pictures, control or labels any more"] += 1
+            continue
+        picture = _judge(annotation, seen, report, link)
+        if picture is not None:
+            # The id keeps equal ones in order, since pictures cannot be compared.
+            heapq.heappush(worst, (picture.edits.total(), -annotation.id, picture))
+            if len(worst) > WORST:
+                heapq.heappop(worst)
+    report.twice = sum(count > 1 for count in tasks.values())
+    report.worst = [picture for _, _, picture in sorted(worst, key=lambda each: each[:2], reverse=True)]
+    return report
+
+
+def _judge(
+    annotation: Annotation, seen: Sequence[Look], report: Report, link: Callable[[int], str]
+) -> WorstPicture | None:
+    """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
+    for look in seen:
+        report.evidence.add(look)
+    if annotation.lost:
+        report.unjudged["their predictions are not there any more, so nobody knows what was shown"] += 1
+        return None
+    effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
+    effort.annotations += 1
+    if annotation.seconds is not None:
+        effort.seconds.append(annotation.seconds)
+    edits: Counter[str] = Counter()
+    boxes: list[JudgedBox] = []
+    for look in seen:
+        shown, drawn = judge_shown(look), judge_drawn(look)
+        if not look.biased:
+            continue
+        report.versions[annotation.version].shown.update(shown)
+        report.versions[annotation.version].drawn.update(drawn)
+        for box, outcome in zip(look.shown, shown, strict=True):
+            report.labels[Where(box.control, box.label)].shown[outcome] += 1
+        for box, found in zip(look.drawn, drawn, strict=True):
+            report.labels[Where(box.control, box.label)].drawn[found] += 1
+        edits += count_edits(look, shown)
+        boxes += _corrected(look, shown, drawn)
+    effort.edits += edits
+    if not edits:
+        return None
+    reference = annotation.pictures[0].reference if len(annotation.pictures) == 1 else ""
+    return WorstPicture(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
+
+
+def _corrected(look: Look, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:
+    return [
+        JudgedBox(box.edges, box.label, outcome)
+        for box, outcome in zip([*look.shown, *look.drawn], [*shown, *drawn], strict=True)
+    ]
+
+
+def _sum(shares: Iterable[Share]) -> Share:
+    shares = list(shares)
+    return Share(sum(each.hits for each in shares), sum(each.total for each in shares))

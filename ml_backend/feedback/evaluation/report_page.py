@@ -1,0 +1,164 @@
+"""The report as one HTML file that needs nothing beside it: pictures and curves are inside."""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader
+from PIL import Image
+
+from ml_backend import __version__
+from ml_backend.errors import PrelabelError
+from ml_backend.feedback.evaluation.report import Report
+from ml_backend.feedback.evaluation.statistics import wilson
+from ml_backend.feedback.evaluation.tallies import WorstPicture
+from ml_backend.feedback.learning.revisions import Revision
+from ml_backend.feedback.store.annotation_records import Project
+from ml_backend.images.decoding.pool import DecoderPool, Limits
+from ml_backend.images.drawing import Box, draw_boxes
+from ml_backend.images.fetch import ImageFetcher
+from ml_backend.images.references import parse_reference
+from ml_backend.label_studio.connections import LabelStudios
+from ml_backend.settings import Settings
+
+WIDTH = 560  # of a picture in the page, in pixels
+
+COLOURS = {
+    "kept": "#1b8a3d",
+    "nudged": "#0b7f8a",
+    "relabeled": "#8e3bc4",
+    "deleted": "#d62839",
+    "found": "#1b8a3d",
+    "hidden": "#c2570c",
+    "other label": "#8e3bc4",
+    "not found": "#1d6fd1",
+}
+# What a drawn box is called where it stands in a picture; the others repeat a shown box.
+CAPTIONS = {
+    "nudged": "nudged",
+    "relabeled": "relabeled",
+    "deleted": "deleted",
+    "hidden": "hidden",
+    "not found": "missed",
+}
+
+PLOT = (260, 150)  # width and height of a curve's area, in pixels
+
+_pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision and recall of one label over the threshold, as points of SVG polylines.
+
+    Attributes:
+        label: of the project.
+        precision, band, recall: points; the band is the 95 % interval of the precision.
+        threshold: where it is now, in pixels from the left.
+        drawn: how many boxes people drew.
+    """
+
+    label: str
+    precision: str
+    band: str
+    recall: str
+    threshold: float
+    drawn: int
+
+
+def render(
+    report: Report, project: Project, revision: Revision | None, waiting: int, pictures: Mapping[int, Image.Image | str]
+) -> str:
+    """Return the page.
+
+    Args:
+        report: the figures.
+        project: whose.
+        revision: that is in force there.
+        waiting: events that are not judged yet.
+        pictures: of the worst annotations, by annotation id: with boxes, or why there is none.
+    """
+    values = report.to_json()
+    return _pages.get_template("report.html").render(
+        report=report,
+        values=values,
+        project=project,
+        revision=revision,
+        waiting=waiting,
+        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        colours=COLOURS,
+        curves=[_curve(label) for label in values["labels"] if label["curve"]],
+        plot=PLOT,
+        pictures=[(worst, _data_url(pictures.get(worst.annotation, ""))) for worst in report.worst],
+        reasons={key: value for key, value in pictures.items() if isinstance(value, str)},
+    )
+
+
+async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstPicture]) -> dict[int, Image.Image | str]:
+    """Fetch the worst pictures and draw what became of their boxes; gives them by annotation id, or why there is none.
+
+    Args:
+        settings: as for the service.
+        project: id of the project.
+        worst: which.
+    """
+    drawn: dict[int, Image.Image | str] = {}
+    label_studios = LabelStudios(settings)
+    with DecoderPool(Limits.of(settings)) as decoders:
+        async with ImageFetcher(settings) as fetcher:
+            for each in worst:
+                try:
+                    home = label_studios.of(str(project))
+                    fetched = await fetcher.fetch(parse_reference(each.reference), home, each.task)
+                    if fetched is not None:
+                        picture = decoders.decode(fetched.data, max_side=WIDTH)
+                        drawn[each.annotation] = _draw(Image.fromarray(picture.pixels), each)
+                except PrelabelError as error:
+                    drawn[each.annotation] = str(error)
+    return drawn
+
+
+def _draw(image: Image.Image, worst: WorstPicture) -> Image.Image:
+    boxes = [
+        Box(
+            np.array(box.edges, np.float32),
+            f"{box.label} {CAPTIONS.get(box.outcome, '')}".strip(),
+            COLOURS[box.outcome],
+        )
+        for box in sorted(worst.boxes, key=lambda box: box.outcome in CAPTIONS)
+        if box.outcome in CAPTIONS or box.outcome == "kept"
+    ]
+    return draw_boxes(np.asarray(image), boxes)
+
+
+def _data_url(picture: Image.Image | str) -> str:
+    if isinstance(picture, str):
+        return ""
+    packed = io.BytesIO()
+    picture.save(packed, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+
+
+def _curve(label: Mapping[str, Any]) -> Curve:
+    points = label["curve"]
+    ends = [wilson(each["right"], each["shown"]) for each in points]
+    thresholds = [each["threshold"] for each in points]
+    return Curve(
+        label["label"],
+        precision=_points(thresholds, [each["right"] / each["shown"] for each in points]),
+        band=_points(thresholds + thresholds[::-1], [high for _, high in ends] + [low for low, _ in ends][::-1]),
+        recall=_points(thresholds, [each["right"] / each["drawn"] if each["drawn"] else 0.0 for each in points]),
+        threshold=label["threshold"] * PLOT[0],
+        drawn=points[0]["drawn"],
+    )
+
+
+def _points(xs: Iterable[float], ys: Iterable[float]) -> str:
+    width, height = PLOT
+    return " ".join(f"{x * width:.1f},{(1 - y) * height:.1f}" for x, y in zip(xs, ys, strict=True))

@@ -1,0 +1,84 @@
+"""What a report counts: outcomes of boxes, effort, and the pictures that took most of it."""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES, DrawnOutcome, ShownOutcome
+from ml_backend.feedback.evaluation.statistics import Share
+
+
+@dataclass
+class Outcomes:
+    """How many shown and drawn boxes came to what."""
+
+    shown: Counter[str] = field(default_factory=Counter)
+    drawn: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def precision(self) -> Share:
+        """Shown boxes that people left on their object under their label: each of them is a drawn box that was found."""
+        return Share(self.drawn["found"], self.shown.total())
+
+    @property
+    def recall(self) -> Share:
+        """Drawn boxes that had been shown under their label."""
+        return Share(self.drawn["found"], self.drawn.total())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "shown": {name: self.shown[name] for name in SHOWN_OUTCOMES},
+            "drawn": {name: self.drawn[name] for name in DRAWN_OUTCOMES},
+            "precision": self.precision.to_json(),
+            "recall": self.recall.to_json(),
+        }
+
+
+@dataclass
+class Effort:
+    """What annotations cost, by edit and in seconds."""
+
+    annotations: int = 0
+    edits: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values; the median of the seconds, since somebody always goes for a coffee."""
+        return {
+            "annotations": self.annotations,
+            "edits": {name: self.edits[name] for name in ("nudged", "relabeled", "deleted", "added")},
+            "edits_per_picture": self.edits.total() / self.annotations if self.annotations else None,
+            "median_seconds": statistics.median(self.seconds) if self.seconds else None,
+            "timed": len(self.seconds),
+        }
+
+
+@dataclass(frozen=True)
+class JudgedBox:
+    """A box to show: what became of it, in the frame of its picture."""
+
+    edges: tuple[float, float, float, float]
+    label: str
+    outcome: ShownOutcome | DrawnOutcome
+
+
+@dataclass(frozen=True)
+class WorstPicture:
+    """A picture that took many edits.
+
+    Attributes:
+        task, annotation: ids of Label Studio.
+        edits: how many of each kind.
+        reference: where the picture is, as the task says.
+        boxes: shown and drawn ones, with what became of them.
+        url: of the task in Label Studio; empty where its address is not set.
+    """
+
+    task: int
+    annotation: int
+    edits: Counter[str]
+    reference: str
+    boxes: list[JudgedBox]
+    url: str = ""

@@ -1,0 +1,1 @@
+"""From an event of Label Studio to an annotation record."""

@@ -1,0 +1,1 @@
+"""From corrections to thresholds and labels: calibration and its revisions."""

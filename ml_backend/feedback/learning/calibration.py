@@ -1,0 +1,178 @@
+"""Sets thresholds and the label map from corrections, to a precision that somebody states. No network is trained, no model runs."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ml_backend.feedback.evaluation.statistics import Share, wilson
+from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelEvidence, Where, gather, labels_of, threshold_in
+from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
+from ml_backend.feedback.store.annotation_records import Annotation
+from ml_backend.label_studio.controls import Control
+from ml_backend.postprocessing.overrides import Learned
+from ml_backend.postprocessing.postprocessor import Policy
+
+LEAST_BOXES = 30  # judged boxes on which a threshold may rest
+
+Load = Callable[[], Iterable[Annotation]]
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """What becomes of one label.
+
+    Attributes:
+        where: the label.
+        target: precision that is wanted, 0 to 1.
+        threshold_before, threshold_after: lowest score that is shown, 0 to 1.
+        reason: why the threshold stays; empty where it was set.
+        precision_before, precision_after: right boxes among the judged ones that are shown.
+        drawn: boxes that people drew.
+    """
+
+    where: Where
+    target: float
+    threshold_before: float
+    threshold_after: float
+    reason: str
+    precision_before: Share
+    precision_after: Share
+    drawn: int
+
+    @property
+    def wrong_spared(self) -> int:
+        """Wrong boxes that are not shown any more; negative where there are more."""
+        before, after = self.precision_before, self.precision_after
+        return (before.total - before.hits) - (after.total - after.hits)
+
+    @property
+    def right_lost(self) -> int:
+        """Right boxes that are not shown any more; negative where there are more."""
+        return self.precision_before.hits - self.precision_after.hits
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "control": self.where.control,
+            "label": self.where.label,
+            "target": self.target,
+            "threshold_before": self.threshold_before,
+            "threshold_after": self.threshold_after,
+            "reason": self.reason,
+            "shown_before": self.precision_before.total,
+            "right_before": self.precision_before.hits,
+            "shown_after": self.precision_after.total,
+            "right_after": self.precision_after.hits,
+            "precision_after_interval": self.precision_after.interval,
+            "drawn": self.drawn,
+        }
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What could be learned, and what it would change on the annotated pictures.
+
+    Attributes:
+        learned: all that would be in force.
+        anything: whether that differs from what is in force.
+        annotations: how many it rests on.
+        labels: each label of the project.
+        relabelings: new labels for classes.
+    """
+
+    learned: Learned
+    anything: bool
+    annotations: int
+    labels: list[LabelChange]
+    relabelings: list[Relabeling]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values: the evidence of a revision."""
+        return {
+            "annotations": self.annotations,
+            "labels": [each.to_json() for each in self.labels],
+            "relabelings": [each.to_json() for each in self.relabelings],
+        }
+
+
+def propose(
+    load: Load, label_config: str, current: Learned, *, score_threshold: float, targets: Callable[[Control], float]
+) -> Proposal:
+    """Work out what annotations teach.
+
+    For each label the lowest threshold of :data:`GRID` at which at least :data:`LEAST_BOXES` judged boxes are shown and the lower end of
+    the 95 % Wilson interval of their precision reaches the target. For each class that people call by one label, that label
+    (:mod:`~ml_backend.feedback.learning.relabeling`).
+
+    Args:
+        load: gives the annotations, each time that it is called.
+        label_config: of the project; its own attributes win.
+        current: what is in force.
+        score_threshold: where neither label config nor ``current`` say otherwise, 0 to 1.
+        targets: the precision that is wanted for the labels of a control, 0 to 1.
+
+    Raises:
+        LabelConfigError: the label config cannot be served.
+    """
+
+    def policy_of(learned: Learned) -> Policy:
+        return Policy.from_label_config(label_config, score_threshold=score_threshold, class_list=None, learned=learned)
+
+    # Without what was learned, a threshold that a label has is the label config's own.
+    own = {control.from_name: control for control, _ in policy_of(Learned()).controls}
+    before = gather(load(), policy_of(current))
+    relabelings = relabelings_of(before)
+    classes = {(control, known): label for control, known, label in current.classes}
+    classes |= {(each.control, each.known): each.label for each in relabelings if not each.kinds}
+    branches = {(control, known): label for control, known, label in current.branches}
+    branches |= {(each.control, each.known): each.label for each in relabelings if each.kinds}
+    thresholds: dict[tuple[str, str], float] = {(control, label): value for control, label, value in current.thresholds}
+    mapped = Learned.of(thresholds, classes, branches)
+    after = gather(load(), policy_of(mapped)) if relabelings else before
+    changes = []
+    for where in labels_of(after.policy):
+        control = own[where.control]
+        target = targets(control)
+        old = threshold_in(before.policy, where)
+        new, reason = _threshold(after.of(where), control, where, target)
+        if new is not None:
+            thresholds[where] = new
+        shown_at = old if new is None else new
+        changes.append(
+            LabelChange(
+                where,
+                target,
+                old,
+                shown_at,
+                reason,
+                before.of(where).precision(old),
+                after.of(where).precision(shown_at),
+                after.of(where).drawn.total(),
+            )
+        )
+    there = set(labels_of(after.policy))
+    learned = Learned.of({where: value for where, value in thresholds.items() if where in there}, classes, branches)
+    changed = policy_of(replace(learned, revision=current.revision)).digest != before.policy.digest
+    return Proposal(learned, changed, before.annotations, changes, relabelings)
+
+
+def _threshold(evidence: LabelEvidence, control: Control, where: Where, target: float) -> tuple[float | None, str]:
+    """Return the threshold that a label gets, or None and why it keeps its own."""
+    label = next(each for each in control.labels if each.value == where.label)
+    stated = label.score_threshold if label.score_threshold is not None else control.score_threshold
+    if stated is not None:
+        return None, f"the label config says {stated:g}"
+    if control.skip or label.skip:
+        return None, "the label config shows none (model_skip)"
+    shown, right = evidence.at_every_threshold()
+    if shown[0] < LEAST_BOXES:
+        return None, f"{shown[0]} boxes could be judged, {LEAST_BOXES} are needed"
+    ends = [
+        wilson(int(hits), int(total))[0] if total >= LEAST_BOXES else 0.0
+        for hits, total in zip(right, shown, strict=True)
+    ]
+    for threshold, end in zip(GRID.tolist(), ends, strict=True):
+        if end >= target:
+            return threshold, ""
+    best = max(range(len(ends)), key=ends.__getitem__)
+    return None, f"precision is surely above {ends[best]:.2f} at most (at {GRID[best]:.2f}), {target:g} is wanted"

@@ -1,0 +1,101 @@
+"""What Start Training does: catch up, learn, and put it into force."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from ml_backend.errors import FeedbackError, PrelabelError
+from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.learning.project_calibration import Lesson, learn
+from ml_backend.feedback.learning.revisions import CurrentRevisions, Revision
+from ml_backend.feedback.store.trainings import Training, put_training
+from ml_backend.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+AUTHOR = "Start Training"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it.
+
+    Attributes:
+        lesson: what the corrections teach.
+        revision: what was applied; None where nothing would have changed.
+        problems: why some annotations do not count.
+    """
+
+    lesson: Lesson
+    revision: Revision | None
+    problems: list[str]
+
+
+class Trainer:
+    """Trains projects, each once at a time.
+
+    Args:
+        settings: as for the service.
+        listener: knows what people corrected.
+        revisions: what is in force here.
+    """
+
+    def __init__(self, settings: Settings, listener: Listener, revisions: CurrentRevisions) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._revisions = revisions
+        self._turn = asyncio.Lock()  # one after the other: anybody can press many buttons
+        self._running: dict[int, asyncio.Task[Trained]] = {}
+
+    async def train(self, project: int) -> Trained | None:
+        """Learn from a project; whoever asks while that goes on waits for the same.
+
+        Args:
+            project: its id.
+
+        Returns:
+            None where it takes longer than Label Studio waits; it goes on.
+
+        Raises:
+            PrelabelError: there is nothing to learn from, or Label Studio or the database cannot be used.
+        """
+        if project not in self._running:
+            task = self._running[project] = asyncio.create_task(self._train(project))
+            task.add_done_callback(lambda done: self._ended(project, done))
+        running = self._running[project]
+        done, _ = await asyncio.wait([running], timeout=self._settings.predict_deadline)
+        return running.result() if done else None
+
+    async def _train(self, project: int) -> Trained:
+        async with self._turn:
+            database = self._listener.database
+            try:
+                problems = await self._listener.catch_up(project)
+                lesson = await asyncio.to_thread(learn, database, self._settings, project)
+                revision = await asyncio.to_thread(lesson.apply_and_record, database, AUTHOR)
+            except PrelabelError as error:
+                current = self._revisions.of(project)
+                failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)
+                with suppress(FeedbackError):  # the database may be what failed
+                    await asyncio.to_thread(put_training, database, failed)
+                raise
+            await asyncio.to_thread(self._revisions.refresh)
+        log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")
+        return Trained(lesson, revision, problems)
+
+    def _ended(self, project: int, done: asyncio.Task[Trained]) -> None:
+        del self._running[project]
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, PrelabelError):
+            log.warning("training failed", project=project, cause=str(error))
+        elif error is not None:
+            log.error("training failed unexpectedly", project=project, exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel what runs."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

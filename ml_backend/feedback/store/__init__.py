@@ -1,0 +1,1 @@
+"""The database of corrections: schema, annotation records and the queue of events."""

@@ -1,0 +1,200 @@
+"""The database that corrections are kept in: SQLite or Postgres. It is no cache; its contents must not be lost."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, inspect, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from ml_backend.errors import FeedbackError
+from ml_backend.feedback.store.schema import NewerSchemaError, upgrade
+from ml_backend.feedback.store.tables import annotations
+from ml_backend.redaction import printable, redact
+from ml_backend.settings import Settings
+
+CONNECT_SECONDS = 3
+LOCK_SECONDS = 20  # another process may be writing
+
+
+def default_file() -> Path:
+    """Return where corrections are kept unless ``PRELABEL_DATABASE_URL`` says something else."""
+    return platformdirs.user_data_path("prelabel") / "feedback.sqlite3"
+
+
+class Database:
+    """Where corrections are kept. Connections are made when they are needed, so it may be away while Prelabel starts.
+
+    Args:
+        settings: ``PRELABEL_DATABASE_URL``, else :func:`default_file`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        given = settings.database_url
+        url = (
+            URL.create("sqlite", database=str(default_file())) if given is None else make_url(given.get_secret_value())
+        )
+        if url.get_backend_name() == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        self.place = redact(url.render_as_string(hide_password=True))
+        self._file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+        self._engine = _engine(url.render_as_string(hide_password=False), is_file=self._file is not None)
+        self._is_current = False
+        self._closed = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether there can be anything to read: reading makes no file of SQLite."""
+        return self._file is None or self._file.exists()
+
+    def prepare(self) -> None:
+        """Make the tables where there are none, and bring those of an older version up to date.
+
+        Raises:
+            FeedbackError: the database cannot be used, or a newer version of Prelabel has written it.
+        """
+        with self.writing():
+            pass
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a transaction, committed at its end: then it is on the disk.
+
+        Raises:
+            FeedbackError: the database is locked, full or gone, or of a newer version; nothing was written.
+        """
+        with self._using():
+            if self._file is not None and not self._file.exists():
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._engine.dispose()  # connections of a file that was taken away write to nowhere
+                self._is_current = False
+            if not self._is_current:
+                self._upgrade()
+            with self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+                yield connection
+
+    def _upgrade(self) -> None:
+        with self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+            try:
+                upgrade(connection)
+            except NewerSchemaError as error:
+                raise FeedbackError(f"the database {self.place} cannot be used: {error}") from None
+        self._is_current = True
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection | None]:
+        """Give a connection that sees one state of the database; None where nothing was ever written.
+
+        Raises:
+            FeedbackError: the database cannot be read, or is of a newer version.
+        """
+        if not self.exists:
+            yield None
+            return
+        with self._using():
+            is_there = self._is_current or self._has_tables()
+            with self._engine.execution_options(**self._snapshot).connect() as connection:
+                yield connection if is_there else None
+
+    def _has_tables(self) -> bool:
+        """Tell whether there is something to read. Tables of an older version are brought up to date first."""
+        if not inspect(self._engine).has_table(annotations.name):
+            return False
+        self._upgrade()
+        return True
+
+    def now(self) -> float:
+        """Return the time by the database's own clock, in seconds since 1970.
+
+        Raises:
+            FeedbackError: the database cannot be read.
+        """
+        with self.reading() as connection:
+            return time.time() if connection is None else now(connection)
+
+    @property
+    def _snapshot(self) -> dict[str, str]:
+        # A transaction of SQLite sees one state anyway. Writers of Postgres have its default: they would fail rather than wait.
+        return {"isolation_level": "REPEATABLE READ"} if self._file is None else {}
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Turn errors into :class:`FeedbackError`, and close the block's connection if nobody else will."""
+        pool = self._engine.pool
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            cause = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+            raise FeedbackError(f"the database {self.place} cannot be used: {printable(cause, 300)}") from error
+        finally:
+            if self._closed or pool is not self._engine.pool:
+                pool.dispose()
+
+    def close(self) -> None:
+        """Close its connections: idle ones now, and those that other threads use when they are done with them."""
+        self._closed = True
+        self._engine.pool.dispose()  # not the engine's own dispose(), which forgets the connections that are in use
+
+
+def _engine(url: str, *, is_file: bool) -> Engine:
+    if not is_file:
+        return create_engine(
+            url,
+            pool_pre_ping=True,  # Postgres may have been started again
+            pool_timeout=CONNECT_SECONDS,
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "options": f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s",
+            },
+        )
+    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = (
+            None  # Python's sqlite3 would begin no transaction for reading, so each query its own
+        )
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")  # reports read while events are written
+        cursor.execute("PRAGMA synchronous=FULL")  # an event that was answered survives a power cut
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # Writers take the lock at once: one that has read before could not wait for it.
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+def now(connection: Connection) -> float:
+    """Return the seconds since 1970 by the clock of the database, which all services that share it have in common."""
+    if connection.dialect.name != "postgresql":
+        return time.time()  # a file of SQLite is on this machine
+    return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+
+
+def storable(text: str, limit: int) -> str:
+    """Return a text that both databases take: at most ``limit`` characters, all of which can be encoded, and none of them NUL."""
+    return printable(text.replace("\0", ""), limit)
+
+
+def upsert(connection: Connection, table: Table, row: dict[str, Any], *, unless_newer: str = "") -> None:
+    """Insert a row, or put it in the place of the one with its primary key.
+
+    Args:
+        connection: a transaction.
+        table: whose row it is.
+        row: values by column.
+        unless_newer: a column: where the row that is there has more in it, that one stays.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in table.primary_key]
+    others = {name: value for name, value in row.items() if name not in keys}
+    older = table.c[unless_newer] <= row[unless_newer] if unless_newer else None
+    insert = dialect.insert(table).values(row)
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others, where=older))

@@ -1,0 +1,65 @@
+"""The last training of each project: when, by whom, and what came of it."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from ml_backend.feedback.store.database import Database, storable, upsert
+from ml_backend.feedback.store.tables import projects, trainings
+
+LONGEST_MESSAGE, LONGEST_AUTHOR = 2000, 200  # characters
+SHOWN = 20
+
+Result = Literal["applied", "unchanged", "reverted", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training.
+
+    Attributes:
+        project: id of the project.
+        author: who asked for it.
+        outcome: what came of it.
+        revision: number of the revision that is in force afterwards; 0 for none.
+        message: the changes, or why there are none.
+        at: ISO 8601, UTC.
+    """
+
+    project: int
+    author: str
+    outcome: Result
+    revision: int
+    message: str
+    at: str = ""
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return it as plain JSON values."""
+        return asdict(self)
+
+
+def put_training(database: Database, training: Training) -> None:
+    """Keep a training as the last one of its project, if anything is kept of that: anybody can ask to train any number.
+
+    Raises:
+        FeedbackError: the database cannot be used.
+    """
+    row = asdict(training) | {
+        "author": storable(training.author, LONGEST_AUTHOR),
+        "message": storable(training.message, LONGEST_MESSAGE),
+        "at": training.at or datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with database.writing() as connection:
+        if connection.execute(select(projects.c.id).where(projects.c.id == training.project)).first():
+            upsert(connection, trainings, row)
+
+
+def last_trainings(connection: Connection, most: int = SHOWN) -> list[Training]:
+    """Return the last training of each project, the latest first."""
+    query = select(trainings).order_by(trainings.c.at.desc(), trainings.c.project).limit(most)
+    return [
+        Training(row["project"], row["author"], row["outcome"], row["revision"], row["message"], row["at"])
+        for row in connection.execute(query).mappings()
+    ]

@@ -1,0 +1,103 @@
+"""The main program of a decoder process: decodes one image after the other under limits that the kernel enforces.
+
+Usage: ``python -m ml_backend.images.decoding.process SOCKET SHARED``, with the numbers of two inherited file descriptors: the socket for
+messages and the shared file. The process ends when its parent does.
+"""
+
+import io
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from ml_backend.errors import ImageDecodeError, NotAnImageError
+from ml_backend.images.decoding.decode import FORMATS, decode
+from ml_backend.images.decoding.messages import Job, Reply, write
+
+DEAREST = 16  # bytes for each pixel that decoding took at most, measured with WebP
+NOTES = 300  # characters of what libraries wrote to standard error that are passed on
+
+
+def main(socket: int, shared: int) -> None:
+    """Do jobs until the parent closes the socket or a limit ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
+    notes = _own_standard_error()
+    memory = _allocated()
+    with os.fdopen(socket, "r+b", buffering=0) as parent, suppress(OSError):
+        while line := parent.readline():
+            job = msgspec.json.decode(line, type=Job)
+            _limit(job.seconds, memory + job.memory)
+            reply = _decode(job, shared)
+            _limit(0, 0)
+            parent.write(msgspec.json.encode(msgspec.structs.replace(reply, notes=_read(notes))) + b"\n")
+
+
+def _decode(job: Job, shared: int) -> Reply:
+    too_much = f"more than {job.memory / 1e6:,.0f} MB of memory (PRELABEL_IMAGE_MAX_MEMORY)"
+    file = io.BytesIO(os.pread(shared, job.size, 0))
+    try:
+        picture = decode(file, max_pixels=job.max_pixels, max_side=job.max_side)
+        pixels = np.ascontiguousarray(picture.pixels)
+    except MemoryError:
+        return Reply(error=f"decoding the image takes {too_much}")
+    except NotAnImageError as error:
+        return Reply(error=str(error), is_image=False)
+    except ImageDecodeError as error:
+        return Reply(error=f"{error}, or it takes {too_much}" if _is_large(file, job.memory) else str(error))
+    write(shared, pixels.data.cast("B"))
+    rows, columns, _ = pixels.shape
+    return Reply(rows, columns, picture.width, picture.height)
+
+
+def _is_large(file: BinaryIO, memory: int) -> bool:
+    """Tell whether a library may have failed for lack of memory, which each of them reports in words of its own."""
+    with suppress(Exception), Image.open(file, formats=FORMATS) as image:
+        return image.width * image.height * DEAREST > memory
+    return True  # WebP cannot even be opened then
+
+
+def _limit(seconds: float, memory: int) -> None:
+    """Let the kernel end this process after some seconds of processor time, and refuse memory; 0 lifts the limit."""
+    # SIGPROF ends a process that does not handle it, also within a library, and counts the processor time of all threads.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    if sys.platform == "linux":  # elsewhere the limit does not cover what malloc gets from mmap
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory or hard, hard))
+
+
+def _allocated() -> int:
+    """Return the bytes that count towards RLIMIT_DATA already; 0 where nothing tells."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _own_standard_error() -> int:
+    """Let libraries such as libtiff write to a pipe, which drops the rest when it is full; gives the end to read from."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    os.dup2(writing, 2)
+    os.close(writing)
+    return reading
+
+
+def _read(notes: int) -> str:
+    try:
+        written = os.read(notes, 1 << 16)
+    except BlockingIOError:
+        return ""
+    return written[:NOTES].decode("utf-8", "replace").strip()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

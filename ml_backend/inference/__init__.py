@@ -1,0 +1,1 @@
+"""Detectors: loading, fingerprint, contracts and runtimes."""

@@ -1,0 +1,1 @@
+"""Contracts: how the outputs of a model become detections."""

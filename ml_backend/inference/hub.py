@@ -1,0 +1,213 @@
+"""From a handle to a loaded module: whatever TensorFlow Hub knows, kept in a folder that lasts, with its known failures mended.
+
+TensorFlow Hub (0.16) keeps downloads in the temporary folder, takes a half-empty folder there for a finished download for ever, waits
+ten minutes for the lock of a process that was killed, and has no time-out. All four are taken care of here.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import socket
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from ml_backend.errors import DetectorLoadError
+from ml_backend.inference import demo_model
+from ml_backend.inference.runtimes.tensorflow import hub, tf
+from ml_backend.redaction import redact
+
+SILENCE_SECONDS = 60  # how long a download may send nothing before it is given up
+
+Progress = Callable[[str], None]
+
+
+def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
+    """Load the module behind ``handle``.
+
+    Args:
+        handle: ``demo``, a tfhub.dev or Kaggle address, any http(s) address of a ``.tar.gz``, a ``gs://`` path, a folder, or a ``.tar.gz`` file.
+        cache_dir: where downloads and unpacked archives stay.
+        progress: is told what is being waited for.
+
+    Returns:
+        The loaded module and the folder that its files are in.
+
+    Raises:
+        DetectorLoadError: the message names the handle, the cause and the ways out.
+    """
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        return _load_mending(handle, cache_dir, progress)
+    # The hub raises OSError, URLError, ValueError, RuntimeError, EOFError, tf.errors.OpError, …
+    except Exception as error:
+        raise DetectorLoadError(_explain(handle, cache_dir, error)) from error
+
+
+def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
+    folder, fetched = _resolve(handle, cache_dir, progress)
+    if not fetched:
+        progress(f"loading {redact(folder)}")
+        return hub.load(folder), folder
+    try:
+        progress(f"loading {folder}")
+        return _load_whole(folder), folder
+    except Exception as error:
+        progress(f"{folder} is broken ({type(error).__name__}); fetching it anew")
+        aside = Path(f"{folder}.broken")
+        shutil.rmtree(aside, ignore_errors=True)
+        Path(folder).rename(aside)
+        try:
+            _resolve(handle, cache_dir, progress)
+            loaded = hub.load(folder), folder
+        except BaseException:
+            # Without network the old download may be all there is, and a person may know how to mend it.
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+            raise
+        shutil.rmtree(aside)
+        return loaded
+
+
+def _load_whole(folder: str) -> Any:
+    if _is_half_empty(folder):
+        raise FileNotFoundError(f"{folder} is only half there")
+    return hub.load(folder)
+
+
+def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:
+    """Return the folder with the module's files, and whether it was fetched or unpacked into a folder of its own there."""
+    if handle == demo_model.HANDLE:
+        return str(demo_model.build(cache_dir)), False
+    if "://" not in handle:
+        path = Path(handle).expanduser()
+        if path.is_file():
+            return str(_unpacked(path, cache_dir)), True
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
+        return str(path), False
+    # The hub reads its cache folder from the environment only.
+    os.environ["TFHUB_CACHE_DIR"] = str(cache_dir)
+    _remove_dead_locks(cache_dir)
+    with _patience(), _watched(handle, cache_dir, progress):
+        folder = str(hub.resolve(handle))
+    return folder, Path(folder).parent == cache_dir
+
+
+def _unpacked(archive: Path, cache_dir: Path) -> Path:
+    # Named by content, so that a new archive under the old name is not taken for the old one.
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folder = cache_dir / f"archive-{digest[:16]}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=folder.name, suffix=".tmp") as unfinished:
+            with tarfile.open(archive) as tar:
+                tar.extractall(Path(unfinished) / "module", filter="data")
+            # Some archives hold the module's files, others one folder with them.
+            inside = list((Path(unfinished) / "module").iterdir())
+            whole = inside[0] if len(inside) == 1 and inside[0].is_dir() else Path(unfinished) / "module"
+            whole.rename(folder)
+    return folder
+
+
+def _is_half_empty(folder: str) -> bool:
+    join, exists = tf.io.gfile.join, tf.io.gfile.exists
+    graph = any(exists(join(folder, name)) for name in ("saved_model.pb", "saved_model.pbtxt"))
+    index = exists(join(folder, "variables", "variables.index"))
+    values = bool(tf.io.gfile.glob(join(folder, "variables", "variables.data-*")))
+    return not graph or index != values
+
+
+def _remove_dead_locks(cache_dir: Path) -> None:
+    # The hub writes "<host>.<pid>.<uuid>" into its lock files; a lock of this host whose process is gone protects nothing.
+    for lock in cache_dir.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            host, pid, _ = lock.read_text().rsplit(".", 2)
+            if host == socket.gethostname() and not _is_running(int(pid)):
+                lock.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextlib.contextmanager
+def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]:
+    # The hub downloads into "<name>.<uuid>.tmp" beside the final folder; the growth of that is the only progress to be had.
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            size = sum(
+                file.stat().st_size
+                for folder in cache_dir.glob("*.tmp")
+                for file in folder.rglob("*")
+                if file.is_file()
+            )
+            progress(f"fetching {redact(handle)} ({size / 1e6:.1f} MB so far)")
+
+    progress(f"fetching {redact(handle)}")
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
+    inner = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
+    cause = redact(str(inner).strip().split("\n")[0] or type(error).__name__)
+    return (
+        f"the detector {redact(handle)} cannot be loaded: {cause}. Three ways out: name a folder or .tar.gz on this machine "
+        f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network and copy it here "
+        f"(TFHUB_CACHE_DIR={cache_dir}), or try Prelabel with its drawn scenes (prelabel demo)."
+    )
+
+
+def model_name(handle: str) -> str:
+    """Return a short name for the model behind a handle, for use in ``model_version``.
+
+    >>> model_name("demo")
+    'demo-shapes'
+    >>> model_name("https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1")
+    'openimages_v4-ssd-mobilenet_v2'
+    >>> model_name("https://www.kaggle.com/models/google/openimages-v4/tensorFlow1/ssd-mobilenet-v2/1")
+    'openimages-v4-ssd-mobilenet-v2'
+    >>> model_name("/models/my detector.tar.gz")
+    'my-detector'
+    """
+    if handle == demo_model.HANDLE:
+        return demo_model.NAME
+    if "://" not in handle:
+        name = Path(handle).expanduser().resolve().name
+    else:
+        noise = {"models", "google", "tensorflow1", "tensorflow2", "frameworks", "variations", "versions"}
+        segments = urlsplit(handle).path.split("/")
+        name = "-".join(part for part in segments if part and not part.isdigit() and part.lower() not in noise)
+    name = re.sub(r"\.(tar\.gz|tgz|tar)$", "", name)
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") or "model"

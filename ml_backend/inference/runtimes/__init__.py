@@ -1,0 +1,1 @@
+"""Runtimes: the libraries that run a model."""

@@ -1,0 +1,148 @@
+"""Says in one sentence what stands between Prelabel and Label Studio, and which setting changes it."""
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from ml_backend.errors import ImageFetchError
+from ml_backend.http.address_guard import BlockedAddressError
+from ml_backend.http.bounded_body import SMALL_ANSWER, TooLargeError, read_at_most
+from ml_backend.label_studio.connections import LabelStudio
+from ml_backend.label_studio.tokens import TokenHeaders
+from ml_backend.redaction import redact
+
+CHECK_SECONDS = 5
+
+_LEGACY_REFUSED = (
+    "it is a legacy token, and Label Studio 1.23 has those turned off by default: set LABEL_STUDIO_API_KEY to a personal "
+    "access token (Label Studio, Account & Settings), or turn legacy tokens on in Label Studio's organization settings"
+)
+_OTHER_REFUSED = "copy LABEL_STUDIO_API_KEY anew from Label Studio, Account & Settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Result of one check."""
+
+    ok: bool
+    sentence: str
+
+
+def network_cause(error: Exception) -> str:
+    """Return why a request got no whole answer, in the words of a person."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        inner = error.os_error
+        if isinstance(inner, BlockedAddressError):
+            return str(inner)
+        reason = os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror or str(inner)
+        return f"cannot connect to {error.host}:{error.port} ({reason})"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off before its end"
+    if isinstance(error, aiohttp.ClientResponseError):  # its text holds the whole URL, signature included
+        return f"the answer is not HTTP as it should be ({error.status})"
+    return redact(str(error).strip().split("\n")[0]) or type(error).__name__
+
+
+def storage_cause(error: Exception) -> str:
+    """Return why a cloud storage gave no answer, in the words of a person."""
+    if isinstance(error, ImportError):  # fsspec's own text names its packages, not our extras
+        return f"{error}; for s3:// install the extra prelabel[s3], for gs:// prelabel[gs]"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there"
+    text = redact(str(error).strip().split("\n")[0]) or type(error).__name__
+    return f"{text}; are the storage's credentials set for this machine?"
+
+
+def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None, *, kept: bool) -> str:
+    """Return what to do about an answer of Label Studio that is not the picture, as the end of a sentence, or nothing.
+
+    Args:
+        response: the answer, with its status and address.
+        home: the Label Studio of the task.
+        kept: whether that Label Studio keeps the picture, so that the token was shown if there is one.
+    """
+    if home is None or not home.is_home(response.url):
+        return ""
+    hint = ""
+    path = response.url.path
+    if not kept:
+        if response.status in {401, 403}:
+            hint = (
+                "Label Studio gets the token for /data/upload/…, /data/local-files/?d=… and /storage-data/uploaded/… below "
+                f"{home.url} only, not for other paths that a task names"
+            )
+    elif response.status == 401:
+        hint = "set LABEL_STUDIO_API_KEY" if home.headers is None else f"it refuses the token: {_advice(home.headers)}"
+    elif response.status in {403, 404} and path.endswith("/data/local-files/"):
+        hint = (
+            "Label Studio serves local files only with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, below "
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and from folders that the project has as local storage"
+        )
+    elif response.status == 404 and "/presign/" in path:
+        hint = "no storage of the project holds it, or the task is of another project"
+    elif response.status == 403:
+        hint = "the user of the token may not see this project"
+    return f"; {hint}" if hint else ""
+
+
+def _advice(token: TokenHeaders) -> str:
+    return _LEGACY_REFUSED if token.kind == "legacy" else _OTHER_REFUSED
+
+
+async def check(home: LabelStudio | None, session: aiohttp.ClientSession) -> Finding:
+    """Ask Label Studio who we are; never raises."""
+    if home is None:
+        return Finding(
+            ok=False,
+            sentence="LABEL_STUDIO_URL is not set: pictures that Label Studio keeps can be had only with what it sends along with /setup.",
+        )
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await _ask(home, session)
+    except ImageFetchError as error:
+        return Finding(ok=False, sentence=f"{error}.")
+    except TimeoutError:
+        cause = f"no answer within {CHECK_SECONDS} s"
+    except (aiohttp.ClientError, ValueError) as error:
+        cause = network_cause(error)
+    except TooLargeError:
+        cause = "its answer is far too long"
+    return Finding(
+        ok=False,
+        sentence=f"Label Studio cannot be reached at {home.url} ({cause}): set LABEL_STUDIO_URL to an address that leads there "
+        "from here; in a container, localhost is the container itself.",
+    )
+
+
+async def _ask(home: LabelStudio, session: aiohttp.ClientSession) -> Finding:
+    headers = await home.headers.get(session) if home.headers else {}
+    async with session.get(f"{home.url}/api/current-user/whoami", headers=headers, allow_redirects=False) as response:
+        is_json = response.content_type == "application/json"
+        answer = json.loads(await read_at_most(response, SMALL_ANSWER)) if is_json else None
+    if response.status == 200 and isinstance(answer, dict) and "email" in answer:
+        return Finding(ok=True, sentence=f"Label Studio at {home.url} takes the token, as {answer['email']}.")
+    if response.status == 401 and is_json:
+        if home.headers is None:
+            return Finding(
+                ok=False,
+                sentence=f"LABEL_STUDIO_API_KEY is not set: Label Studio at {home.url} gives no picture without it.",
+            )
+        # A legacy token is refused in other words where it is wrong than where legacy tokens are off.
+        advice = _LEGACY_REFUSED if "legacy token" in str(answer) else _OTHER_REFUSED
+        return Finding(ok=False, sentence=f"Label Studio at {home.url} refuses the token: {advice}.")
+    if 300 <= response.status < 400 and "Location" in response.headers:
+        there = response.url.join(URL(response.headers["Location"])).origin()
+        return Finding(
+            ok=False, sentence=f"What answers at {home.url} redirects to {there}: set LABEL_STUDIO_URL to that."
+        )
+    return Finding(
+        ok=False,
+        sentence=f"What answers at {home.url} is not Label Studio (status {response.status} for /api/current-user/whoami): "
+        "correct LABEL_STUDIO_URL, with its path prefix if it has one.",
+    )

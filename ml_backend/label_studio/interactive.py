@@ -1,0 +1,126 @@
+"""What an annotator just drew by hand, in Label Studio's interactive mode, and which detection they meant."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.detections import Detections, iou
+from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.geometry import upright_object
+from ml_backend.label_studio.regions import RectangleValue, region_id
+from ml_backend.postprocessing.label_map import LabelMap
+
+LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
+LEAST_SCORE = 0.02  # a person points at the place, so much weaker detections than otherwise count
+
+
+@dataclass(frozen=True, slots=True)
+class Gesture:
+    """A rectangle with a label.
+
+    Attributes:
+        control: the control tag that it was drawn with.
+        item: which image of the control's list it is on, from 0.
+        label: the label that was chosen.
+        region_id: Label Studio's id of the drawn region.
+        rectangle: as it was drawn, turned or not.
+        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame: where an upright box of the object is to
+            be expected. Of a turned rectangle, that is :func:`~ml_backend.label_studio.geometry.upright_object`.
+    """
+
+    control: Control
+    item: int
+    label: str
+    region_id: str
+    rectangle: RectangleValue
+    box: NDArray[np.float32]
+
+
+def drawn_regions(context: object) -> Sequence[object]:
+    """Return the regions of a ``context``. Without any there is no gesture, and tasks are predicted as usual.
+
+    Label Studio sends ``null`` outside interactive mode, and the official runner 2.x ``{}`` where a request has no ``context``.
+    """
+    regions = context.get("result") if isinstance(context, Mapping) else None
+    return regions if isinstance(regions, Sequence) and not isinstance(regions, str) else []
+
+
+def newest_region(regions: Sequence[object], identity: Sequence[object]) -> list[Any]:
+    """Return the newest of drawn regions as it came, with an id of its own: both halves of a pair of tags.
+
+    With Auto-Accept, Label Studio deletes the drawn region and keeps what it is answered with.
+
+    Args:
+        regions: as :func:`drawn_regions` gives them, the newest last.
+        identity: what makes the id its own, besides the drawn region's.
+    """
+    return [{**region, "id": region_id(*identity, region.get("id"))} for region in _newest(regions)]
+
+
+def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None:
+    """Return the newest rectangle of a ``context``, as Label Studio sends it with interactive requests.
+
+    Label Studio puts regions of the same label that were there before in front of it. They are no gesture.
+
+    Returns:
+        None where the newest region is no rectangle with a label of one of ``controls``.
+    """
+    by_name = {
+        (name, control.to_name): control
+        for control in controls
+        for name in (control.from_name, control.labels_name)
+        if name
+    }
+    gestures = (_gesture(drawn, by_name) for drawn in reversed(_newest(drawn_regions(context))))
+    return next((gesture for gesture in gestures if gesture is not None), None)
+
+
+def _newest(regions: Sequence[object]) -> list[Mapping[str, Any]]:
+    """Return the newest region: one, or both halves of a pair of tags, which share an id."""
+    usable = [region for region in regions if isinstance(region, Mapping)]
+    return [region for region in usable if region.get("id") == usable[-1].get("id")]
+
+
+def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Control]) -> Gesture | None:
+    try:
+        control = controls[drawn["from_name"], drawn["to_name"]]
+        value = drawn["value"]
+        (label, *_) = value["rectanglelabels"] if "rectanglelabels" in value else value["labels"]
+        left, top, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
+        rotation = float(value.get("rotation") or 0)
+        rectangle: RectangleValue = {"x": left, "y": top, "width": width, "height": height, "rotation": rotation}
+        if rotation % 360:
+            shape = (float(drawn["original_width"]), float(drawn["original_height"]))
+            left, top, width, height = upright_object((left, top, width, height), rotation, shape)
+        item = int(drawn.get("item_index") or 0)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return None
+    with np.errstate(over="ignore"):  # becomes infinite
+        box = np.array([[edge / 100 for edge in (top, left, top + height, left + width)]], np.float32)
+    if (
+        item < 0
+        or not isinstance(label, str)
+        or label not in {each.value for each in control.labels}
+        or not np.isfinite(box).all()
+    ):
+        return None
+    return Gesture(control, item, label, str(drawn.get("id", "")), rectangle, box)
+
+
+def best_fit(drawn: Gesture, detections: Detections, label_map: LabelMap) -> int | None:
+    """Return the row of the detection that the gesture means, or None.
+
+    Detections whose class goes to the drawn label come before all others, since people draw ``Person`` around ``Clothing``
+    too; among equals the larger overlap wins.
+    """
+    overlaps = iou(drawn.box, detections.boxes)[0]
+    candidates = np.flatnonzero((overlaps >= LEAST_OVERLAP) & (detections.scores >= LEAST_SCORE))
+
+    def fitness(row: int) -> tuple[bool, float]:
+        label = label_map.label_for(detections.class_names[row], detections.class_mids[row])
+        return label == drawn.label, float(overlaps[row])
+
+    return max((int(row) for row in candidates), key=fitness, default=None)

@@ -1,0 +1,141 @@
+"""Reads Label Studio's rectangle regions, whoever drew them, as labelled boxes. Regions come from outside and may be anything."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.geometry import upright
+from ml_backend.redaction import printable
+
+RECTANGLES = {"rectanglelabels", "rectangle"}
+LONGEST_LABEL, LONGEST_ID = 1000, 100  # characters
+MOST_ITEMS = 100_000  # images of one list
+
+
+class LabelledBox(NamedTuple):
+    """One rectangle under one label.
+
+    Attributes:
+        control: ``from_name`` of the control that draws it.
+        item: which image of the control's list it is on; 0 where there is one image.
+        label: of the project; empty where nobody gave it one.
+        edges: ``ymin, xmin, ymax, xmax``, 0 to 1 of the displayed picture.
+        score: of the detection that it was, 0 to 1; 0 for what people drew.
+        region: id of its region, which a predicted box keeps while people edit it; empty where there is none.
+    """
+
+    control: str
+    item: int
+    label: str
+    edges: tuple[float, float, float, float]
+    score: float = 0.0
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRegions:
+    """What could be read of a list of regions.
+
+    Attributes:
+        boxes: rectangles on pictures, clipped to them; one with several labels is there under each.
+        odd: how many regions were something else, by kind: ``rotated`` (taken as the upright box around it), ``beyond the picture``
+            (clipped), ``outside the picture``, ``other control``, ``unreadable`` (all three left out).
+    """
+
+    boxes: list[LabelledBox] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
+
+
+def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
+    """Read the ``result`` of an annotation or a prediction.
+
+    Args:
+        regions: the list that it should be.
+        controls: the rectangle controls of the project.
+    """
+    read = ReadRegions()
+    if not isinstance(regions, list):
+        read.odd["unreadable"] += regions is not None
+        return read
+    names = {control.from_name for control in controls}
+    labelled_by = {control.from_name: control.labels_name for control in controls if control.labels_name}
+    usable = [region for region in regions if isinstance(region, dict)]
+    read.odd["unreadable"] += len(regions) - len(usable)
+    words = _labels_of_pairs(usable)
+    for region in usable:
+        kind, name = str(region.get("type")), str(region.get("from_name"))
+        if kind == "labels" and name in labelled_by.values():
+            continue  # the other half of a rectangle
+        if kind not in RECTANGLES or name not in names:
+            read.odd["other control"] += 1
+            continue
+        _read_rectangle(region, words.get((str(region.get("id")), labelled_by.get(name, "")), []), read)
+    return read
+
+
+def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegions) -> None:
+    value = region.get("value")
+    given = value if isinstance(value, dict) else {}
+    numbers = [number(given.get(name)) for name in ("x", "y", "width", "height")]
+    rotation = 0.0 if given.get("rotation") is None else number(given["rotation"])
+    shape = (number(region.get("original_width", 1)), number(region.get("original_height", 1)))
+    if not all(map(math.isfinite, (*numbers, rotation))) or (rotation % 360 and not min(shape) > 0):
+        read.odd["unreadable"] += 1
+        return
+    left, top, width, height = numbers
+    if rotation % 360:
+        read.odd["rotated"] += 1
+        left, top, width, height = upright((left, top, width, height), rotation, shape)
+    edges = (top / 100, left / 100, (top + height) / 100, (left + width) / 100)
+    clipped = tuple(min(1.0, max(0.0, edge)) for edge in edges)
+    ymin, xmin, ymax, xmax = clipped
+    if not (ymax > ymin and xmax > xmin):
+        read.odd["outside the picture"] += 1
+        return
+    if any(abs(edge - inside) > 1e-4 for edge, inside in zip(edges, clipped, strict=True)):
+        read.odd["beyond the picture"] += 1
+    item, score = region.get("item_index"), number(region.get("score", 0))
+    for label in _texts(given.get("rectanglelabels")) or paired or [""]:
+        read.boxes.append(
+            LabelledBox(
+                str(region["from_name"]),
+                item if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < MOST_ITEMS else 0,
+                label,
+                (ymin, xmin, ymax, xmax),
+                min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0,
+                region_id(region),
+            )
+        )
+
+
+def region_id(region: Mapping[str, Any]) -> str:
+    """Return the id of a region; empty where it has none."""
+    given = region.get("id")
+    return printable(given, LONGEST_ID) if isinstance(given, str) else ""
+
+
+def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """Return labels by region id and the name of the ``<Labels>`` that gave them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for region in regions:
+        value = region.get("value")
+        if region.get("type") == "labels" and isinstance(value, dict):
+            known = found.setdefault((str(region.get("id")), str(region.get("from_name"))), [])
+            known += [text for text in _texts(value.get("labels")) if text not in known]
+    return found
+
+
+def _texts(values: object) -> list[str]:
+    texts = [values] if isinstance(values, str) else values if isinstance(values, list) else []
+    return list(dict.fromkeys(printable(text, LONGEST_LABEL) for text in texts if isinstance(text, str) and text))
+
+
+def number(value: object) -> float:
+    """Return a number that came from outside; NaN where it is none, or larger than a float can be."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan

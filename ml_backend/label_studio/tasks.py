@@ -1,0 +1,54 @@
+"""What a Label Studio task holds. Tasks come from outside, so each may be anything at all."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ml_backend.errors import TaskError
+from ml_backend.label_studio.controls import Source
+from ml_backend.redaction import printable
+
+
+def task_id(task: object) -> object:
+    """Return the id of a task, or None where it has none or is no task at all."""
+    return task.get("id") if isinstance(task, dict) else None
+
+
+def data_of(task: object) -> object:
+    """Return the data of a task, or None where it has none or is no task at all."""
+    return task.get("data") if isinstance(task, dict) else None
+
+
+def images_of(task: object, sources: Sequence[Source]) -> dict[Source, list[object]]:
+    """Return what the task holds at each source, as a list also where the source is one image.
+
+    Raises:
+        TaskError: the task does not hold what the label config says it holds.
+    """
+    if isinstance(task, TaskError):  # as the request's body was read
+        raise task
+    if not isinstance(task, dict):
+        raise TaskError(f"the task is not an object but {type(task).__name__}")
+    data = data_of(task)
+    if not isinstance(data, dict):
+        raise TaskError("the task has no object under 'data'")
+    found: dict[Source, list[object]] = {}
+    for source in sources:
+        if source.key not in data:
+            present = printable(", ".join(repr(str(key)[:50]) for key in islice(data, 10)), 200) or "nothing"
+            raise TaskError(
+                f"the task's data has no {source.key!r}, where the label config says its image is (it has {present})"
+            )
+        value = data[source.key]
+        if source.is_list and not isinstance(value, list):
+            raise TaskError(
+                f"the task's data has no list under {source.key!r}, where the label config says its images are"
+            )
+        found[source] = value if source.is_list else [value]
+    return found
+
+
+def task_of_file(number: int, path: Path, sources: Sequence[Source]) -> dict[str, Any]:
+    """Return a task whose image, at each of the sources, is one file of this machine."""
+    return {"id": number, "data": {source.key: [path] if source.is_list else path for source in sources}}

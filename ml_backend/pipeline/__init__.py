@@ -1,0 +1,1 @@
+"""The way of a task, from its image references to its prediction."""

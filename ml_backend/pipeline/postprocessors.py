@@ -1,0 +1,145 @@
+"""What label configs decide, and the versions that predictions under them carry."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ml_backend.cache.keys import input_shaping
+from ml_backend.errors import LabelConfigError
+from ml_backend.inference.detector import Detector
+from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.settings import Settings
+
+KNOWN_CONFIGS = (
+    256  # label configs whose policy is remembered; a config of 600 labels takes about 10 ms to read and map
+)
+
+KNOWN_BYTES = 8_000_000  # of their texts; a policy takes about fifteen times as much memory
+
+_Key = tuple[bytes, int, Learned]  # of a label config: digest and length, and what corrections have taught
+
+Learning = Callable[[str | None], Learned]
+"""Tells what corrections have taught about a project, given as requests name it."""
+
+
+def nothing_learned(_: str | None) -> Learned:
+    """Return that corrections have taught nothing."""
+    return NOTHING_LEARNED
+
+
+def model_version(detector: Detector, settings: Settings, policy: str) -> str:
+    """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
+
+    The last part covers the policy, how the detector's input is made, and how many pictures are answered without boxes.
+
+    Args:
+        detector: what finds.
+        settings: what says how its input is made.
+        policy: digest of the policy.
+    """
+    decisive = f"{policy} {input_shaping(settings.model_input_max_side)}"
+    if settings.audit_fraction:
+        decisive += f" audit {settings.audit_fraction}"
+    digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
+    return f"{detector.name}@{detector.fingerprint[:8]}.{digest}"
+
+
+def withheld(digest: str, fraction: float) -> bool:
+    """Tell whether a picture is answered without boxes, so that people's own work on it can be compared.
+
+    Args:
+        digest: of the picture's bytes, in hex; it alone decides, so a picture is one or the other in every project and for good.
+        fraction: of pictures that are, 0 to 1 (``PRELABEL_AUDIT_FRACTION``).
+    """
+    return int(digest[:8], 16) < fraction * 2**32
+
+
+class Policies:
+    """The policies of one detector.
+
+    Args:
+        settings: as for the service.
+        detector: what finds.
+        learned: asked for each request.
+    """
+
+    def __init__(self, settings: Settings, detector: Detector, learned: Learning) -> None:
+        self._settings = settings
+        self._detector = detector
+        self._learned = learned
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="label-configs")
+        self._known: OrderedDict[_Key, Policy | str] = OrderedDict()
+
+    def of(self, label_config: str, project: str | None = None) -> Policy:
+        """Return what a label config decides; a broken one is remembered as well, since it is asked about as often.
+
+        Args:
+            label_config: XML.
+            project: the project, about which corrections may have taught something.
+
+        Raises:
+            LabelConfigError: it cannot be served.
+        """
+        key = self._key(label_config, project)
+        if key not in self._known:
+            self._keep(key, self._decide(label_config, key[-1]))
+        return self._policy(key)
+
+    async def decide(self, label_config: str, project: str | None = None) -> Policy:
+        """Return the same as :meth:`of`, but read a label config away from the event loop. One is read at a time."""
+        key = self._key(label_config, project)
+        if key not in self._known:
+            loop = asyncio.get_running_loop()
+            self._keep(key, await loop.run_in_executor(self._reader, self._decide, label_config, key[-1]))
+        return self._policy(key)
+
+    def _key(self, label_config: str, project: str | None) -> _Key:
+        digest = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).digest()
+        return digest, len(label_config), self._learned(project)
+
+    def _policy(self, key: _Key) -> Policy:
+        self._known.move_to_end(key)
+        decided = self._known[key]
+        if isinstance(decided, str):
+            raise LabelConfigError(decided)
+        return decided
+
+    def _keep(self, key: _Key, decided: Policy | str) -> None:
+        self._known[key] = decided
+        while len(self._known) > 1 and (
+            len(self._known) > KNOWN_CONFIGS or sum(size for _, size, _ in self._known) > KNOWN_BYTES
+        ):
+            self._known.popitem(last=False)
+
+    def _decide(self, label_config: str, learned: Learned) -> Policy | str:
+        limit = self._settings.label_config_max_bytes
+        if len(label_config) > limit:
+            return f"the label config has {len(label_config):,} characters; the limit is {limit:,} (PRELABEL_LABEL_CONFIG_MAX_BYTES)"
+        try:
+            return Policy.from_label_config(
+                label_config,
+                score_threshold=self._settings.model_score_threshold,
+                max_controls=self._settings.max_controls,
+                class_list=self._detector.class_list,
+                learned=learned,
+            )
+        except LabelConfigError as error:
+            return str(error)
+
+    def version_of(self, policy: Policy) -> str:
+        """Return the :func:`model_version` under a policy."""
+        return model_version(self._detector, self._settings, policy.digest)
+
+    def version_for(self, label_config: str, project: str | None = None) -> str:
+        """Return the :func:`model_version` under a project's label config. One that cannot be served has a version too, which changes with it."""
+        try:
+            return self.version_of(self.of(label_config, project))
+        except LabelConfigError:
+            return self.version_of_unserved(label_config)
+
+    def version_of_unserved(self, label_config: str) -> str:
+        """Return the :func:`model_version` under a label config that cannot be served."""
+        return model_version(self._detector, self._settings, label_config)

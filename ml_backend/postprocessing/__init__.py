@@ -1,0 +1,1 @@
+"""From detections to the project's own labels: label map, selection and overrides."""

@@ -1,0 +1,1 @@
+"""Class lists with their hierarchies and synonyms."""

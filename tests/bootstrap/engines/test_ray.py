@@ -1,0 +1,294 @@
+"""The Ray engine gives what the local one gives, byte for byte, whatever dies meanwhile; real Ray clusters on this machine.
+
+``PRELABEL_TEST_KILLS`` says how often the driver is killed; a start of Ray takes 15 to 30 s on two cores.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bootstrap_command import Bootstrap, draw_pictures, run, running, written
+from bootstrap_jobs import item, item_of_file
+from picture_server import Answer, PictureServer
+from samples import BALLOON_CONFIG, balloon_file, empty_file
+
+from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.items import Failure, Outcome, Pending
+from ml_backend.demo.scenes import draw_scene, encode
+from ml_backend.errors import BootstrapError
+from ml_backend.label_studio.controls import Source
+from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_backend.inference.detector import Detector
+
+pytest.importorskip("ray", reason="needs the extra prelabel[ray]")
+
+KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "3"))
+EVERYTHING = ("--config", "config.xml", "--to", "tasks.json", "--to", "coco:coco.json")
+PLACES = [Source("image", is_list=False)]
+RAY = ("--engine", "ray", "--workers")
+
+slow = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * KILLS)]
+
+
+@pytest.fixture(autouse=True)
+def ray_folder(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> Iterator[Path]:
+    """Give the folder in which Ray keeps logs and sockets, whose names must be short; the demo detector is made once for all runs."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(models_dir))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder of 60 drawn scenes, ten of which are there twice, and a file that is no picture."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(60):
+        (folder / f"scene-{number:02}.jpg").write_bytes(encode(draw_scene(number % 50)[0]))
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder to run in, with a label config."""
+    return make_folder(tmp_path / "folder")
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder to run in, with a label config."""
+    path.mkdir()
+    (path / "config.xml").write_text(BALLOON_CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(scenes: Path, tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> dict[str, bytes]:
+    """Give what the local engine writes about the scenes."""
+    folder = make_folder(tmp_path_factory.mktemp("expected") / "local")
+    settings = {"PRELABEL_CACHE": "memory", "TFHUB_CACHE_DIR": str(models_dir)}
+    status, told, complaint = run(str(scenes), *EVERYTHING, folder=folder, **settings)
+    assert (status, told[-1]["total"]["done"], told[-1]["total"]["failed"]) == (1, 60, 1), complaint
+    return written(folder)
+
+
+def processes_of(command: Bootstrap) -> dict[int, str]:
+    """Return what runs in the session of a command, by process id."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            line = status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if int(fields[3]) == command.process.pid and fields[0] != "Z":
+            found[int(status.parent.name)] = line
+    return found
+
+
+def assert_nothing_left(command: Bootstrap) -> None:
+    """See that no process of a command's session is left after a minute."""
+    end = time.monotonic() + 60
+    while processes_of(command) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert processes_of(command) == {}
+
+
+class TestOnACluster:
+    """Real runs."""
+
+    pytestmark = slow
+
+    def test_same_output(self, scenes: Path, folder: Path, expected: dict[str, bytes]) -> None:
+        """Duplicates and a broken picture included; no process is left, and nothing is said that is not ours."""
+        with running(str(scenes), *EVERYTHING, *RAY, "2", folder=folder, PRELABEL_CACHE="memory") as command:
+            status, told, complaint = command.end()
+            assert_nothing_left(command)
+        assert (status, complaint) == (1, "")
+        assert (told[-1]["items"], told[-1]["failed"]) == (61, 1)
+        assert written(folder) == expected
+
+    def test_worker_is_killed(self, scenes: Path, folder: Path, expected: dict[str, bytes]) -> None:
+        """With SIGKILL, with pages in its hands: nothing is lost, nothing is counted twice, and the output is the same."""
+        with running(str(scenes), *EVERYTHING, *RAY, "2", folder=folder, PRELABEL_CACHE="memory") as command:
+            assert command.wait_for("progress")
+            workers = [pid for pid, line in processes_of(command).items() if "MapWorker" in line]
+            os.kill(workers[0], signal.SIGKILL)
+            status, told, complaint = command.end()
+            assert_nothing_left(command)
+        assert (status, complaint) == (1, "")
+        assert (told[-1]["items"], told[-1]["failed"]) == (61, 1)
+        assert written(folder) == expected
+
+    def test_driver_is_killed_and_interrupted(self, tmp_path: Path) -> None:
+        """Again and again, with all of Ray: each run goes on from what was kept, leaves no process, and the output is the same."""
+        pictures = tmp_path / "pictures"
+        draw_pictures(pictures, 80 * (KILLS + 3), duplicates=20 * (KILLS + 3), broken=7)
+        undisturbed, disturbed = make_folder(tmp_path / "local"), make_folder(tmp_path / "ray")
+        run(str(pictures), *EVERYTHING, folder=undisturbed, PRELABEL_CACHE="memory")
+        arguments = (str(pictures), *EVERYTHING, *RAY, "1")
+        choose = random.Random(5)  # noqa: S311 - when to kill is no secret
+        killed, done = 0, []
+        for _ in range(KILLS):
+            with running(*arguments, folder=disturbed, PRELABEL_CACHE="memory") as command:
+                done.append(next(command.events())["done"])
+                if choose.random() < 0.8:
+                    command.wait_for("progress")
+                    time.sleep(choose.uniform(0, 0.5))
+                else:
+                    time.sleep(choose.uniform(0, 15))
+                killed += command.process.poll() is None
+                command.kill()
+                assert_nothing_left(command)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with running(*arguments, folder=disturbed, PRELABEL_CACHE="memory") as command:
+                done.append(next(command.events())["done"])
+                assert command.wait_for("progress")
+                command.process.send_signal(number)
+                asked = time.monotonic()
+                status, told, complaint = command.end()
+                assert time.monotonic() - asked < 60
+                assert_nothing_left(command)
+            assert (status, complaint) == (130, "")
+            assert told[-1]["total"]["pending"] > 0
+            assert "the same command goes on" in told[-1]["advice"]
+        status, told, complaint = run(*arguments, folder=disturbed, PRELABEL_CACHE="memory")
+        done.append(told[0]["done"])
+        print(f"killed {killed} times, interrupted twice; done before each run: {done}")  # noqa: T201 - a measure to report
+        assert killed >= 0.9 * KILLS
+        assert done == sorted(done)
+        assert (status, complaint) == (1, "")
+        assert told[-1]["total"] == {"pending": 0, "done": 100 * (KILLS + 3), "failed": 7, "left": 0}
+        assert written(disturbed) == written(undisturbed)
+
+    def test_token_is_refused(self, folder: Path, pictures: PictureServer, ray_folder: Path) -> None:
+        """It stops with a sentence that says what to do, without a trace of Ray; and the token stands in no log."""
+        pictures.add("/data/upload/1/a.jpg", Answer(status=401))
+        (folder / "addresses.txt").write_text(f"{pictures.url}/data/upload/1/a.jpg\n")
+        secret = "0123456789secret"
+        status, _, complaint = run(
+            "addresses.txt",
+            *EVERYTHING,
+            *RAY,
+            "1",
+            folder=folder,
+            LABEL_STUDIO_URL=pictures.url,
+            LABEL_STUDIO_API_KEY=secret,
+        )
+        assert status == 2
+        assert "run the same command again" in complaint
+        assert "Traceback" not in complaint
+        assert "ray" not in complaint.lower()
+        logs = [path for path in ray_folder.rglob("*") if path.is_file()]
+        assert len(logs) > 10
+        assert not [path for path in logs if secret.encode() in path.read_bytes()]
+
+
+def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "ml_backend.bootstrap.engines.ray", raising=False)
+    with pytest.raises(BootstrapError, match=r"pip install 'prelabel\[ray\]'"):
+        importlib.import_module("ml_backend.bootstrap.engines.ray")
+
+
+def surveyed(journal: Journal, number: int) -> Journal:
+    """Fill a journal with items that are all pending."""
+    journal.survey((item(f"{n:05}.jpg") for n in range(number)), sort=False)
+    return journal
+
+
+def positions_of(read: Any) -> list[list[int]]:
+    """Return the positions on each page that one read task gives."""
+    pages = [pickle.loads(page["items"][0].as_py()) for page in read()]  # noqa: S301 - written by the test's own process
+    return [[pending.position for pending in page] for page in pages]
+
+
+class TestPages:
+    """How the journal is read."""
+
+    def test_each_item_stands_on_one_page(self, journal: Journal) -> None:
+        """In order, with no more than 64 on a page, and several pages for each worker."""
+        from ml_backend.bootstrap.engines.ray import Pages
+
+        surveyed(journal, 5000)
+        pages = Pages(journal.path, 5000, 4)
+        read = [page for task in pages.reads for page in positions_of(task)]
+        assert [position for page in read for position in page] == [each.position for each in journal.pending()]
+        assert {len(page) for page in read[:-1]} == {64}
+        assert pages.number == len(read)
+        assert Pages(journal.path, 5000, 100).number >= 800
+
+    def test_page_that_is_read_again_keeps_its_place(self, journal: Journal) -> None:
+        """What was recorded meanwhile is left out, and the rest stands where it stood: Ray knows a page by its number."""
+        from ml_backend.bootstrap.engines.ray import Pages
+
+        surveyed(journal, 100)
+        (task,) = Pages(journal.path, 100, 1).reads
+        before = positions_of(task)
+        done = {position for page in before[:3] for position in page[1:]} | set(before[5])
+        journal.record([Outcome(position, {}, Failure("broken", "broken")) for position in sorted(done)])
+        assert positions_of(task) == [[position for position in page if position not in done] for page in before]
+
+
+def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker says so with the first page instead of finding other things."""
+    from ml_backend.bootstrap.engines.ray import Worker
+
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    settings = Settings(model="demo", tfhub_cache_dir=models_dir, cache="none")
+    worker = Worker(settings, "0" * 64, PLACES)
+    page = pickle.dumps([Pending(1, item("a.jpg"))])
+    assert "another detector than here" in worker({"items": [page]})["problem"][0]
+
+
+def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
+    demo_detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of its page is looked at."""
+    from ml_backend.bootstrap.engines.ray import Worker
+
+    def stumble(pixels: Any) -> Any:
+        if pixels.shape[1] == 64:
+            raise KeyError("boxes")
+        return demo_detector.function(pixels)
+
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    stumbling = replace(demo_detector, function=stumble)
+    monkeypatch.setattr("ml_backend.inference.detector.Detector.load", lambda *_, **__: stumbling)
+    for name, data in (("good.png", balloon_file()), ("bad.png", empty_file())):
+        (tmp_path / name).write_bytes(data)
+    items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
+    worker = Worker(Settings(cache="none"), demo_detector.fingerprint, PLACES)
+    answer = worker({"items": [pickle.dumps([Pending(number, each) for number, each in enumerate(items)])]})
+    worker._wait_for(worker._examiner.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
+    outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
+    assert answer["problem"] == [""]
+    assert [outcome.failure and outcome.failure.code for outcome in outcomes] == ["internal", None]
+
+
+def test_no_client_of_a_cluster(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's client would read the journal on another machine; the message says from where to start."""
+    from ml_backend.bootstrap.engines.ray import RayEngine
+
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    surveyed(journal, 3)
+    with pytest.raises(BootstrapError, match="on a node of the cluster"):
+        RayEngine(Settings(model="demo"), "0" * 64, 2).run(journal, PLACES, keep=lambda _: None)

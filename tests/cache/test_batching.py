@@ -1,0 +1,73 @@
+import asyncio
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from ml_backend.cache.batching import MOST_KEYS, BatchedReads
+
+
+class Reads:
+    """Remembers what was asked for at once; knows every key but `none`, and fails while it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.failing = False
+
+    async def __call__(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """Answer after a while."""
+        self.asked.append(list(keys))
+        await asyncio.sleep(0.01)
+        if self.failing:
+            raise ConnectionError("gone")
+        return {key: key.encode() for key in keys if key != "none"}
+
+
+async def test_who_asks_at_the_same_time_shares_a_round_trip() -> None:
+    """300 tasks of one request cost one; a key that two want is asked for once."""
+    reads = Reads()
+    batched = BatchedReads(reads)
+    keys = [*(str(n) for n in range(300)), "none", "7"]
+    found = await asyncio.gather(*(batched.get(key) for key in keys))
+    assert found == [None if key == "none" else key.encode() for key in keys]
+    assert [len(each) for each in reads.asked] == [301]
+
+
+async def test_who_comes_while_a_read_goes_on_shares_the_next() -> None:
+    """Nobody waits for a third."""
+    reads = Reads()
+    batched = BatchedReads(reads)
+    first = asyncio.create_task(batched.get("a"))
+    await asyncio.sleep(0.005)
+    later = [asyncio.create_task(batched.get(key)) for key in "bcd"]
+    assert [await task for task in (first, *later)] == [b"a", b"b", b"c", b"d"]
+    assert reads.asked == [["a"], ["b", "c", "d"]]
+
+
+async def test_one_read_has_a_bound() -> None:
+    """50,000 tasks are no answer of 100 MB."""
+    reads = Reads()
+    batched = BatchedReads(reads)
+    await asyncio.gather(*(batched.get(str(n)) for n in range(2 * MOST_KEYS + 1)))
+    assert [len(each) for each in reads.asked] == [MOST_KEYS, MOST_KEYS, 1]
+
+
+async def test_error_is_everybodys_who_took_part() -> None:
+    """And the next read is a new one."""
+    reads = Reads()
+    batched = BatchedReads(reads)
+    reads.failing = True
+    outcomes = await asyncio.gather(*(batched.get(key) for key in "ab"), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["gone", "gone"]
+    reads.failing = False
+    assert await batched.get("a") == b"a"
+
+
+async def test_cancelled_caller_takes_nothing_from_the_others() -> None:
+    """Two want the same key; one goes away."""
+    batched = BatchedReads(Reads())
+    leaving, staying = (asyncio.create_task(batched.get("a")) for _ in range(2))
+    await asyncio.sleep(0.005)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await staying == b"a"

@@ -1,0 +1,219 @@
+"""The page, as a browser reads it."""
+
+import base64
+import io
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from corrections import AWAY, BOX, MOVED, annotation, box, cell, policy_of, seen
+from PIL import Image
+from samples import balloon_scene, detections_of
+
+from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
+from ml_backend.feedback.evaluation.report import Report, make_report
+from ml_backend.feedback.evaluation.report_page import COLOURS, PLOT, render
+from ml_backend.feedback.learning.revisions import Revision
+from ml_backend.feedback.store.annotation_records import Project
+from ml_backend.images.drawing import Box, draw_boxes
+from ml_backend.postprocessing.overrides import NOTHING_LEARNED
+
+EVIL = "<script>alert('x')</script>\"&{{ 7 * 7 }} Größe 🪁"
+PROJECT = Project(3, "Kites", "<View/>")
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page: its elements with their attributes, and its text; elements that are closed out of order are an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element in."""
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element in that has no content."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close an element."""
+        if tag == "p" and self._open[-1] != "p":
+            return
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Take text in."""
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """What a person reads, in one line."""
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements of a kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def report_of(*labels: str, **more: Any) -> Report:
+    """Return the report on one annotation per label, each with a kept box, a deleted one and one added under that label."""
+    found = detections_of(("Kite", 0.75, BOX), ("Kite", 0.5, AWAY))
+    shown = (box("Kite"), box("Kite", AWAY))
+    facts = [
+        annotation(
+            box("Kite"), box(label, cell(90)), number=number, **({"shown": shown, "pictures": seen(found)} | more)
+        )
+        for number, label in enumerate(labels, 1)
+    ]
+    return make_report(facts, policy_of())
+
+
+def page_of(
+    report: Report, *, project: Project = PROJECT, revision: Any = None, waiting: int = 0, pictures: Any = None
+) -> Page:
+    """Render a page and read it."""
+    html = render(report, project, revision, waiting, pictures or {})
+    html.encode()
+    return Page(html)
+
+
+def test_page_of_a_project_without_annotations_says_so() -> None:
+    """No share of nothing, no empty picture."""
+    page = page_of(report_of())
+    for words in (
+        "There is no annotation to judge yet.",
+        "Nothing learned is in force.",
+        "No annotation began with a prediction.",
+        "No box could be judged yet.",
+        "None took any.",
+    ):
+        assert words in page.text
+    assert "None" not in page.text.replace("None took any.", "")
+    assert "nan" not in page.text.split()
+
+
+def test_page_needs_nothing_beside_it() -> None:
+    """Nothing is fetched, and nothing runs."""
+    picture = Image.fromarray(balloon_scene())
+    page = page_of(report_of("Box"), pictures={1: picture})
+    assert not {"script", "link", "iframe", "object"} & {name for name, _ in page.elements}
+    addresses = [
+        value for _, attributes in page.elements for name in ("src", "href") for value in [attributes.get(name)]
+    ]
+    assert all(value is None or value.startswith("data:") for value in addresses)
+    style = "".join(page.words[:10])
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_picture_is_in_the_page() -> None:
+    """With its boxes drawn, whatever is written on them."""
+    drawn = draw_boxes(balloon_scene(), [Box(np.array(BOX, np.float32), EVIL, COLOURS["deleted"])])
+    page = page_of(report_of("Box"), pictures={1: drawn})
+    (image,) = page.all("img")
+    kind, _, data = (image["src"] or "").partition(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as read:
+        assert read.size == drawn.size
+        assert np.abs(np.asarray(read, float) - np.asarray(drawn, float)).mean() < 8
+    assert image["alt"] == "task 1 with boxes"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        ({}, "Its picture cannot be shown"),
+        ({1: ""}, "Its picture cannot be shown"),
+        ({1: f"gone {EVIL}"}, f"Its picture cannot be shown: gone {EVIL}"),
+        ({99: "of another"}, "Its picture cannot be shown"),
+    ],
+    ids=["nobody drew it", "no reason", "a reason", "a reason of another"],
+)
+def test_picture_that_cannot_be_had_is_said_so(pictures: dict[int, str], words: str) -> None:
+    """With the reason, as text."""
+    page = page_of(report_of("Box"), pictures=pictures)
+    assert words in page.text
+    assert "of another" not in page.text
+    assert page.all("img") == []
+
+
+@pytest.mark.parametrize(
+    ("project", "title"),
+    [(PROJECT, "Kites"), (Project(3, EVIL, ""), EVIL), (Project(3, "", ""), "Project 3")],
+    ids=["a name", "a name with markup", "no name"],
+)
+def test_page_is_called_like_the_project(project: Project, title: str) -> None:
+    """By its number where it has no name."""
+    assert f"{title}: what the boxes are worth" in page_of(report_of(), project=project).text
+
+
+def test_what_people_wrote_is_text() -> None:
+    """Labels, versions and authors with markup; no element comes of it."""
+    plain = page_of(report_of("Box"))
+    revision = Revision(3, 2, 1, 0, NOTHING_LEARNED, "", EVIL, "2026-01-01T00:00:00+00:00", {})
+    evil = page_of(report_of(EVIL, version=EVIL), revision=revision)
+    assert [name for name, _ in evil.elements if name in {"script", "b"}] == [
+        name for name, _ in plain.elements if name in {"script", "b"}
+    ]
+    assert f"{EVIL} not in the label config any more" in evil.text
+    assert f"In force: revision 2 of project 3, which goes back to 1, by {EVIL}" in evil.text
+    assert evil.text.count(EVIL) == 3
+
+
+def test_notes_stand_where_there_is_something_to_note() -> None:
+    """Waiting events, annotations that are left out, odd regions, tasks that were annotated twice."""
+    facts = [annotation(number=number, task=1, problem="task 1: gone", odd={"rotated": 2}) for number in (1, 2)]
+    text = page_of(make_report(facts, policy_of()), waiting=5).text
+    for words in (
+        "5 events are not judged yet.",
+        "2 annotations are left out: gone",
+        "1 tasks have more than one annotation.",
+        "Regions that are no plain rectangles: 4 rotated.",
+    ):
+        assert words in text
+    assert "not judged yet" not in page_of(report_of()).text
+
+
+def test_box_without_a_label_has_a_name() -> None:
+    """In the table and below its curve."""
+    assert "(no label)" in page_of(report_of("")).text
+
+
+def test_every_outcome_has_a_colour() -> None:
+    """In the bars as on the pictures."""
+    assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
+    facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), pictures=seen(detections_of()))
+    bars = [each["title"] for each in page_of(make_report([facts], policy_of())).all("span") if "title" in each]
+    assert bars == ["nudged: 1", "deleted: 1", "found: 1"]
+
+
+def test_curves_lie_inside_their_area() -> None:
+    """One for each label that could be judged, precision on top of its interval."""
+    page = page_of(report_of("Box", "Balloon"))
+    assert len(page.all("svg")) == 1  # the detector found Kites alone
+    (band,), (recall, precision) = page.all("polygon"), page.all("polyline")
+    width, height = PLOT
+    counts = []
+    for shape in (band, recall, precision):
+        points = [tuple(map(float, each.split(","))) for each in (shape["points"] or "").split()]
+        assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
+        counts.append(len(points))
+    assert counts == [150, 75, 75]
+    (now,) = page.all("line")
+    assert float(now["x1"] or 0) == pytest.approx(0.3 * width)
+
+
+def test_shares_have_their_intervals() -> None:
+    """One of two shown boxes was right."""
+    assert "50 % (9\u201391) of the shown boxes were right" in page_of(report_of("Box")).text

@@ -1,0 +1,143 @@
+"""Start Training, without a Label Studio to catch up with: what is kept is what is learned from."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+
+import pytest
+from corrections import BOX, annotation, box, seen
+from samples import BALLOON_CONFIG, detections_of
+from waiting import until
+
+from ml_backend.errors import FeedbackError, LabelConfigError
+from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
+from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.trainings import last_trainings
+from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.settings import Settings
+
+STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_precision="0.8">')
+
+
+def keep(settings: Settings, xml: str, detector: Detector) -> None:
+    """Keep forty annotations of a Kite that is right, and twenty of a weaker one that is nobody's."""
+    with closing(Database(settings)) as database, database.writing() as connection:
+        put_project(connection, Project(3, "Kites", xml))
+        for number in range(1, 61):
+            right = number <= 40
+            found = detections_of(("Kite", 0.6 if right else 0.4, BOX))
+            drawn = [box("Kite")] if right else []
+            parts = {"shown": (box("Kite"),), "pictures": seen(found), "detector": detector.fingerprint[:8]}
+            put_annotation(connection, annotation(*drawn, number=number, **parts))
+
+
+@asynccontextmanager
+async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
+    """Give what the service trains with."""
+    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
+        async with Pipeline(settings, detector, revisions.learned) as pipeline:
+            listener = Listener(settings, pipeline)
+            trainer = Trainer(settings, listener, revisions)
+            async with listener.listening():
+                yield trainer, revisions
+            await trainer.close()
+
+
+@pytest.mark.parametrize(
+    ("xml", "settings", "threshold"),
+    [
+        (BALLOON_CONFIG, {}, 0.41),
+        (BALLOON_CONFIG, {"target_precision": 0.5}, 0.01),
+        (STATED, {"target_precision": 0.5}, 0.41),
+        (BALLOON_CONFIG, {"target_precision": 0.95}, None),
+    ],
+    ids=["0.9 if nobody says", "the settings'", "the label config's goes first", "nothing reaches it"],
+)
+async def test_training_aims_at_the_stated_target(
+    demo_detector: Detector, database_url: str, xml: str, settings: dict[str, float], threshold: float | None
+) -> None:
+    """And is in force at once, under its own name; a second time it changes nothing."""
+    given = Settings(database_url=database_url, trust_webhooks=True, **settings)
+    keep(given, xml, demo_detector)
+    async with training(given, demo_detector) as (trainer, revisions):
+        trained = await trainer.train(3)
+        assert trained is not None
+        if threshold is None:
+            assert trained.revision is None
+            assert "is wanted" in {each.where.label: each.reason for each in trained.lesson.proposal.labels}["Kite"]
+            return
+        assert trained.revision is not None
+        assert (trained.revision.number, trained.revision.author) == (1, AUTHOR)
+        assert revisions.learned("3.1795326029").thresholds == (("label", "Kite", threshold),)
+        again = await trainer.train(3)
+        assert again is not None
+        assert again.revision is None
+        assert last_training(given)[:3] == ("unchanged", AUTHOR, 1)
+
+
+def last_training(settings: Settings) -> tuple[str, str, int, str]:
+    """Return what came of the last training, who asked for it, the revision that is in force, and what is told of it."""
+    with closing(Database(settings)) as database, database.reading() as connection:
+        assert connection is not None
+        (training,) = last_trainings(connection)
+        assert (training.project, training.at[-6:]) == (3, "+00:00")
+        return training.outcome, training.author, training.revision, training.message
+
+
+async def test_last_training_is_remembered(demo_detector: Detector, database_url: str) -> None:
+    """What changed, else why nothing did, else why it failed; a project of which nothing is kept has none."""
+    settings = Settings(database_url=database_url, trust_webhooks=True)
+    keep(settings, BALLOON_CONFIG, demo_detector)
+    async with training(settings, demo_detector) as (trainer, _):
+        with pytest.raises(FeedbackError):
+            await trainer.train(7)
+        await trainer.train(3)
+        assert last_training(settings) == ("applied", AUTHOR, 1, "Kite: 0.3 -> 0.41")
+        keep(settings, "<View/>", demo_detector)
+        with pytest.raises(LabelConfigError):
+            await trainer.train(3)
+        outcome, _, revision, message = last_training(settings)
+        assert (outcome, revision) == ("failed", 1)
+        assert "RectangleLabels" in message
+        keep(settings, STATED.replace("0.8", "0.99"), demo_detector)
+        await trainer.train(3)
+        outcome, _, revision, message = last_training(settings)
+        assert (outcome, revision) == ("unchanged", 1)
+        assert "Balloon: 0 boxes could be judged, 30 are needed" in message
+
+
+async def test_pressing_twice_trains_once(demo_detector: Detector, database_url: str) -> None:
+    """Whoever presses while it goes on gets the same answer."""
+    settings = Settings(database_url=database_url, trust_webhooks=True)
+    keep(settings, BALLOON_CONFIG, demo_detector)
+    async with training(settings, demo_detector) as (trainer, revisions):
+        one, other = await asyncio.gather(trainer.train(3), trainer.train(3))
+        assert one is other
+        revision = revisions.of(3)
+        assert revision is not None
+        assert revision.number == 1
+
+
+async def test_nothing_to_learn_from_is_told(demo_detector: Detector, database_url: str) -> None:
+    """With what to do, and which database was read."""
+    settings = Settings(database_url=database_url, trust_webhooks=True)
+    async with training(settings, demo_detector) as (trainer, _):
+        with pytest.raises(FeedbackError, match="feedback sync --project 7") as nothing:
+            await trainer.train(7)
+    with closing(Database(settings)) as database:
+        assert f"{database.place} has none" in nothing.value.public
+
+
+async def test_training_that_takes_longer_than_label_studio_waits_goes_on(
+    demo_detector: Detector, database_url: str
+) -> None:
+    """The caller is told so, and the revision comes."""
+    settings = Settings(database_url=database_url, trust_webhooks=True, predict_deadline=0.0001)
+    keep(settings, BALLOON_CONFIG, demo_detector)
+    async with training(settings, demo_detector) as (trainer, revisions):
+        assert await trainer.train(3) is None
+        await until(lambda: revisions.of(3))

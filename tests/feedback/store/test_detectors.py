@@ -1,0 +1,180 @@
+"""Evidence belongs to a detector: with another one, annotations are judged again in the background."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from corrections import BOX, MOVED, annotation, box
+from picture_server import Answer, PictureServer
+from samples import BALLOON_CONFIG, balloon_file, detections_of
+from sqlalchemy import delete, select
+from waiting import until
+
+from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.store.annotation_records import (
+    Annotation,
+    Project,
+    SeenPicture,
+    annotations_of,
+    put_annotation,
+    put_project,
+)
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.detectors import (
+    CurrentDetector,
+    count_outdated,
+    current_detector,
+    enqueue_outdated,
+    put_detector,
+)
+from ml_backend.feedback.store.event_queue import pending
+from ml_backend.feedback.store.tables import events
+from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.settings import Settings
+
+OLD, NEW = CurrentDetector("0123abcd", "old"), CurrentDetector("89abcdef", "new")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Give an empty database, of both kinds."""
+    with closing(Database(Settings(database_url=database_url))) as opened:
+        yield opened
+
+
+def keep(database: Database, *kept: Annotation) -> None:
+    """Keep annotations of project 3."""
+    with database.writing() as connection:
+        put_project(connection, Project(3, "Kites", BALLOON_CONFIG))
+        for each in kept:
+            put_annotation(connection, each)
+
+
+def name(database: Database, *detectors: CurrentDetector) -> CurrentDetector | None:
+    """Let services start one after the other; gives the detector that is current then."""
+    for detector in detectors:
+        with database.writing() as connection:
+            put_detector(connection, detector)
+    with database.reading() as connection:
+        assert connection is not None
+        return current_detector(connection)
+
+
+def enqueued(database: Database, detector: CurrentDetector, most: int = 100) -> list[int]:
+    """Put outdated tasks into the journal; gives all that are there."""
+    with database.writing() as connection:
+        enqueue_outdated(connection, detector.fingerprint, most)
+        return sorted(connection.execute(select(events.c.object).where(events.c.kind == "detections")).scalars())
+
+
+@pytest.mark.parametrize(
+    ("starts", "current"),
+    [
+        pytest.param([OLD], OLD, id="one"),
+        pytest.param([OLD, NEW], NEW, id="the latest"),
+        pytest.param([OLD, NEW, OLD], OLD, id="going back"),
+        pytest.param([OLD, OLD], OLD, id="started again"),
+    ],
+)
+def test_latest_detector_is_the_current_one(
+    database: Database, starts: list[CurrentDetector], current: CurrentDetector
+) -> None:
+    """By the clock of the database, whichever services share it."""
+    assert name(database, *starts) == current
+
+
+def test_outdated_annotations_are_put_into_the_journal_in_portions(database: Database) -> None:
+    """Each task once; skipped annotations say nothing about boxes, and those of the current detector are done."""
+    keep(
+        database,
+        annotation(number=1, task=7, detector=OLD.fingerprint),
+        annotation(number=2, task=7, detector=OLD.fingerprint),
+        annotation(number=3, task=8, detector=""),
+        annotation(number=4, task=9, detector=OLD.fingerprint, skipped=True),
+        annotation(number=5, task=10, detector=NEW.fingerprint),
+        annotation(number=6, task=11, detector="ffffffff"),
+    )
+    name(database, NEW)
+    with database.reading() as connection:
+        assert connection is not None
+        assert (count_outdated(connection), count_outdated(connection, 3), count_outdated(connection, 4)) == (4, 4, 0)
+    first = enqueued(database, NEW, 2)
+    assert len(first) == 2
+    assert enqueued(database, NEW, 2) == enqueued(database, NEW, 2) == [7, 8, 11]
+    with database.writing() as connection:
+        connection.execute(delete(events).where(events.c.object == 8))
+    assert enqueued(database, NEW) == [7, 8, 11]
+
+
+def test_detector_that_is_not_current_judges_nothing_again(database: Database) -> None:
+    """Two services with different detectors on one database would undo each other's work for ever."""
+    keep(database, annotation(number=1, detector=NEW.fingerprint))
+    name(database, OLD, NEW)
+    assert enqueued(database, OLD) == []
+
+
+@pytest.fixture
+def balloon(pictures: PictureServer) -> str:
+    """Give the address of a picture with one balloon."""
+    return pictures.add("/balloon.png", balloon_file())
+
+
+@asynccontextmanager
+async def serving(database_url: str, detector: Detector) -> AsyncIterator[Listener]:
+    """Give the part of a service that listens; it trusts events."""
+    settings = Settings(database_url=database_url, trust_webhooks=True)
+    async with Pipeline(settings, detector) as pipeline:
+        listener = Listener(settings, pipeline)
+        async with listener.listening():
+            yield listener
+
+
+def all_of(database: Database) -> list[Annotation]:
+    """Return the annotations of project 3."""
+    with database.reading() as connection:
+        return list(annotations_of(connection, 3))
+
+
+def corrected(number: int, picture: str, **parts: Any) -> Annotation:
+    """Return an annotation in whose picture an old detector has found a kite."""
+    found = SeenPicture("image", 0, picture, detections_of(("Kite", 0.9, BOX)))
+    given: dict[str, Any] = {"shown": (box("Kite"),), "version": "old@0123abcd.012345", "pictures": (found,)}
+    return annotation(box("Kite", MOVED), number=number, detector=OLD.fingerprint, **(given | parts))
+
+
+async def test_annotations_are_judged_again_by_a_new_detector(
+    database: Database, database_url: str, demo_detector: Detector, balloon: str
+) -> None:
+    """From its own detections; people's boxes, and those that they were shown, stay."""
+    before = [corrected(1, balloon), corrected(2, balloon), corrected(3, balloon, pictures=(), problem="gone")]
+    keep(database, *before, annotation(number=4, skipped=True))
+    async with serving(database_url, demo_detector) as listener:
+        assert (await listener.state())["detector"] == demo_detector.fingerprint[:8]
+        await until(lambda: {each.detector for each in all_of(database)[:3]} == {demo_detector.fingerprint[:8]})
+        state = await listener.state()
+        assert (state["outdated"], state["waiting"]) == (0, 0)
+    for old, new in zip(before[:2], all_of(database), strict=False):
+        assert [picture.detections.class_names[0] for picture in new.pictures] == ["Balloon"]
+        assert replace(new, detector=old.detector, pictures=old.pictures) == old
+    assert all_of(database)[2].problem == "gone"
+
+
+async def test_work_goes_on_after_a_restart(
+    database: Database, database_url: str, demo_detector: Detector, pictures: PictureServer, balloon: str
+) -> None:
+    """A picture that cannot be had now waits in the journal; progress is told meanwhile."""
+    away = pictures.add("/away.png", Answer(status=503))
+    keep(database, corrected(1, balloon), corrected(2, away))
+    async with serving(database_url, demo_detector) as listener:
+        await until(lambda: all_of(database)[0].detector != OLD.fingerprint)
+
+        await until(lambda: pending(database)[1])
+        state = await listener.state()
+        assert (state["outdated"], state["waiting"]) == (1, 1)
+        assert state["problem"].startswith("task 2: ")
+    pictures.add("/away.png", balloon_file())
+    async with serving(database_url, demo_detector):
+        await until(lambda: all_of(database)[1].detector == demo_detector.fingerprint[:8])
