@@ -256,7 +256,7 @@ savedmodel = pytest.mark.parametrize("trained_detector", ["savedmodel"], indirec
 @savedmodel
 def test_predictions(unchanged_shared: Path, older: Mapping[str, Path], trained_detector: Detector) -> None:
     """From an older cache, in which every photograph is found: ids, scores, boxes, and the model versions with what was learned."""
-    assert not differs("predictions.json", predictions(unchanged_shared, older[CACHE], trained_detector))
+    assert differs("predictions.json", predictions(unchanged_shared, older[CACHE], trained_detector)) == []
 
 
 def test_bulk_job_that_is_done(unchanged_shared: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_bulk_job_that_is_done(unchanged_shared: Path, older: Mapping[str, Path]
     written, told = bulk_job(unchanged_shared, tmp_path, PRELABEL_CACHE="none")
     assert (told[0]["event"], told[0]["done"], told[0]["pending"]) == ("surveyed", len(JOB_PICTURES), 0)
     assert (told[-1]["event"], told[-1]["pictures"]) == ("ended", 0)
-    assert not differs("bulk_job.json", written)
+    assert differs("bulk_job.json", written) == []
 
 
 def test_bulk_job_from_the_beginning(unchanged_shared: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
@@ -276,10 +276,10 @@ def test_bulk_job_from_the_beginning(unchanged_shared: Path, older: Mapping[str,
     written, told = bulk_job(unchanged_shared, tmp_path, PRELABEL_CACHE="sqlite", PRELABEL_CACHE_FILE=older[CACHE])
     assert told[0]["pending"] == len(JOB_PICTURES)
     assert told[-1]["known"] == told[-1]["pictures"] == len(JOB_PICTURES)
-    assert not differs("bulk_job.json", written)
+    assert differs("bulk_job.json", written) == []
 
 
 @savedmodel
 def test_corrections(unchanged_shared: Path, older: Mapping[str, Path], trained_detector: Detector) -> None:
     """From an older database: the report, what would be learned, and the revision that is in force."""
-    assert not differs("corrections.json", corrections(older[CORRECTIONS], trained_detector))
+    assert differs("corrections.json", corrections(older[CORRECTIONS], trained_detector)) == []
