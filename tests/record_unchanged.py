@@ -35,13 +35,13 @@ from test_unchanged import (
     predictions,
 )
 
-from ml_backend.detector.detector import Detector
-from ml_backend.feedback.database import Database
-from ml_backend.feedback.detectors import CurrentDetector, put_detector
-from ml_backend.feedback.facts import Annotation, Project, SeenPicture, put_annotation, put_project
-from ml_backend.feedback.regions import LabelledBox, read_regions
-from ml_backend.labels import parse_label_config
-from ml_backend.pipeline import Pipeline
+from ml_backend.feedback.store.annotation_records import Annotation, Project, SeenPicture, put_annotation, put_project
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
+from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
+from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 LABELS = ("Person", "Vehicle", "Traffic", "Animal")

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ml_backend.cli import app
-from ml_backend.detector.detector import Detector
-from ml_backend.feedback.revisions import CurrentRevisions
-from ml_backend.labels import NOTHING_LEARNED, Learned
-from ml_backend.pipeline import Pipeline
+from ml_backend.cli.common import app
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
 from ml_backend.settings import VARIABLES, Settings
 
 RECORDED = Path(__file__).parent / "recorded"
