@@ -14,12 +14,12 @@ from pathlib import Path
 
 from servers import detector, material, spread
 
-from ml_backend.images.decoding.decode import Picture, decode
+from ml_backend.images.decoding.decode import DecodedImage, decode
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.inference.detector import Detector
 from ml_backend.settings import Settings
 
-Decode = Callable[[bytes], Picture]
+Decode = Callable[[bytes], DecodedImage]
 
 
 def main() -> None:
@@ -42,10 +42,10 @@ def main() -> None:
                 list(threads.map(detect, files))
                 return len(files) / (time.perf_counter() - started)
 
-        def here(data: bytes) -> Picture:
+        def here(data: bytes) -> DecodedImage:
             return decode(data, max_pixels=settings.image_max_pixels, max_side=settings.model_input_max_side)
 
-        def there(data: bytes) -> Picture:
+        def there(data: bytes) -> DecodedImage:
             return pool.decode(data, settings.model_input_max_side)
 
         for decoder in (here, there):

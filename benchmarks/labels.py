@@ -24,7 +24,7 @@ from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.label_config import label_config_for, parse_label_config
 from ml_backend.label_studio.regions import Prediction, label_of
 from ml_backend.pipeline.prediction import Pipeline
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
@@ -174,8 +174,8 @@ def median_ms(work: Callable[[], Any], times: int) -> float:
     return statistics.median(seconds) * 1e3
 
 
-def _select(policy: Policy, detections: Detections) -> None:
-    list(policy.explain({policy.sources[0]: [detections]}))
+def _select(postprocessor: Postprocessor, detections: Detections) -> None:
+    list(postprocessor.explain({postprocessor.image_fields[0]: [detections]}))
 
 
 def cost() -> None:
@@ -183,8 +183,8 @@ def cost() -> None:
     classes = open_images_classes()
     every = label_config_for(classes.names).replace('model_hierarchy="false" model_nms_iou="1"', "")
 
-    def decide() -> Policy:
-        return Policy.from_label_config(every, score_threshold=0.3, class_list=classes)
+    def decide() -> Postprocessor:
+        return Postprocessor.from_label_config(every, score_threshold=0.3, class_list=classes)
 
     chance = np.random.default_rng(1)
     corners = chance.random((100, 2), np.float32) * np.float32(0.7)
@@ -197,14 +197,14 @@ def cost() -> None:
         width=640,
         height=480,
     )
-    policies = {
+    postprocessors = {
         "all classes": decide(),
-        "five labels": Policy.from_label_config(config(), score_threshold=0.3, class_list=classes),
+        "five labels": Postprocessor.from_label_config(config(), score_threshold=0.3, class_list=classes),
     }
     print("\n| work | median ms |\n|---|---|")
     print(f"| reading and mapping a config with all 601 classes | {median_ms(decide, 20):.1f} |")
-    for name, policy in policies.items():
-        took = median_ms(functools.partial(_select, policy, detections), 200)
+    for name, postprocessor in postprocessors.items():
+        took = median_ms(functools.partial(_select, postprocessor, detections), 200)
         print(f"| selecting among 100 detections, {name} | {took:.2f} |")
 
 

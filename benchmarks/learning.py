@@ -19,13 +19,13 @@ from labels import LABELS, SHARED, config, rolled_up, truth
 
 from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, threshold_in
 from ml_backend.feedback.learning.calibration import propose
-from ml_backend.feedback.store.annotation_records import Annotation, SeenPicture
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
 from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.pipeline.prediction import Pipeline
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
 mpl.use("agg")
@@ -64,17 +64,17 @@ class Judged:
         return (self.shown - self.right) / self.pictures
 
 
-def policy_of(xml: str, learned: Learned = NOTHING_LEARNED) -> Policy:
+def postprocessor_of(xml: str, overrides: LabelOverrides = NO_OVERRIDES) -> Postprocessor:
     """Return the policy of a label config."""
-    return Policy.from_label_config(xml, score_threshold=THRESHOLD, class_list=None, learned=learned)
+    return Postprocessor.from_label_config(xml, score_threshold=THRESHOLD, class_list=None, overrides=overrides)
 
 
-def judge(annotations: Sequence[Annotation], policy: Policy) -> dict[str, Judged]:
+def judge(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> dict[str, Judged]:
     """Judge a policy by label, and all labels together under an empty name."""
-    evidence = gather(annotations, policy)
+    evidence = gather(annotations, postprocessor)
     found = {}
-    for where in labels_of(policy):
-        share = evidence.of(where).precision(threshold_in(policy, where))
+    for where in labels_of(postprocessor):
+        share = evidence.of(where).precision(threshold_in(postprocessor, where))
         found[where.label] = Judged(share.total, share.hits, evidence.of(where).drawn.total(), len(annotations))
     every = list(found.values())
     shown, right, drawn = sum(e.shown for e in every), sum(e.right for e in every), sum(e.drawn for e in every)
@@ -83,7 +83,7 @@ def judge(annotations: Sequence[Annotation], policy: Policy) -> dict[str, Judged
 
 async def photographs(detector: Detector) -> dict[str, Annotation]:
     """Return an annotation for each photograph, by file name: what is on it, drawn by somebody who makes no mistakes."""
-    source = Source("image", is_list=False)
+    source = ImageField("image", is_list=False)
     annotations = {}
     async with Pipeline(Settings(cache="memory"), detector) as pipeline:
         for number, (name, boxes) in enumerate(sorted(truth(rolled_up()).items()), 1):
@@ -94,7 +94,7 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
                 for label, rows in boxes.items()
                 for edges in rows.tolist()
             )
-            picture = SeenPicture("image", 0, name, seen.detections)
+            picture = AnnotatedImage("image", 0, name, seen.detections)
             annotations[name] = Annotation(
                 number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, pictures=(picture,)
             )
@@ -118,11 +118,14 @@ def thresholds(annotations: Sequence[Annotation], xml: str, labels: Sequence[str
             proposal = propose(
                 lambda half=learned_from: half,  # type: ignore[misc]
                 xml,
-                NOTHING_LEARNED,
+                NO_OVERRIDES,
                 score_threshold=THRESHOLD,
                 targets=lambda _, wanted=target: wanted,  # type: ignore[misc]
             )
-            before, after = judge(others, policy_of(xml)), judge(others, policy_of(xml, proposal.learned))
+            before, after = (
+                judge(others, postprocessor_of(xml)),
+                judge(others, postprocessor_of(xml, proposal.overrides)),
+            )
             for change in proposal.labels:
                 if not change.reason:
                     rows[change.where.label].append((before[change.where.label], after[change.where.label]))
@@ -176,18 +179,18 @@ def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
         order = shuffle(renamed, split)
         pool = until(order, max(CORRECTIONS))
         rest = order[len(pool) :]
-        told = judge(rest, policy_of(invented_config(taught=True)))[""]
+        told = judge(rest, postprocessor_of(invented_config(taught=True)))[""]
         ceiling.append(told.right / told.drawn)
         for count in CORRECTIONS:
             corrected = until(pool, count)
             proposal = propose(
                 lambda half=corrected: half,  # type: ignore[misc]
                 xml,
-                NOTHING_LEARNED,
+                NO_OVERRIDES,
                 score_threshold=THRESHOLD,
                 targets=lambda _: 0.7,
             )
-            after = judge(rest, policy_of(xml, replace(proposal.learned, thresholds=())))[""]
+            after = judge(rest, postprocessor_of(xml, replace(proposal.overrides, thresholds=())))[""]
             found[count].append(after.right / after.drawn)
             precision[count].append(after.precision)
             taught[count].update({each.label for each in proposal.relabelings})

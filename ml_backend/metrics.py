@@ -28,8 +28,13 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self.pictures_in_flight = Gauge(
-            "prelabel_pictures_in_flight", "Pictures that are in memory now.", registry=self.registry
+        self.images_in_flight = Gauge(
+            "prelabel_images_in_flight", "Images that are in memory now.", registry=self.registry
+        )
+        self._old_images_in_flight = Gauge(
+            "prelabel_pictures_in_flight",
+            "Old name of prelabel_images_in_flight, until the next release.",
+            registry=self.registry,
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
@@ -72,6 +77,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return all figures in Prometheus' text format."""
+        self._old_images_in_flight.set(self.value("prelabel_images_in_flight"))
         return generate_latest(self.registry)
 
     def value(self, name: str, **labels: str) -> float:

@@ -39,7 +39,7 @@ class _Engine:
         revisions.start()
         # A daemon, since the runner never tells when it is done: the process must be able to end.
         threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()
-        self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector, revisions.learned).__aenter__())
+        self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector, revisions.overrides).__aenter__())
         atexit.register(revisions.close)
         atexit.register(lambda: self._run(self.pipeline.__aexit__(None, None, None)))
 
@@ -88,7 +88,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
 
     def setup(self) -> None:
         """Tell the runner (2.x) the version that predictions carry."""
-        self.set("model_version", engine().pipeline.policies.version_for(self._label_config, self._project))
+        self.set("model_version", engine().pipeline.postprocessors.version_for(self._label_config, self._project))
 
     def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_: Any) -> list[Any]:
         """Return one entry for each task, in order, as the service does: a prediction, or ``[]`` where the task failed.

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 Network = IPv4Network | IPv6Network
 
-_LONGEST_ADDRESS = 2000  # characters; longer host names take seconds to encode
+_MAX_ADDRESS_LENGTH = 2000  # characters; longer host names take seconds to encode
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LONGEST_DURATION = 100 * 365 * 86_400  # seconds; stores add it to the time of day
+_MAX_DURATION = 100 * 365 * 86_400  # seconds; stores add it to the time of day
 
 
 def base_url(value: str) -> str:
@@ -24,7 +24,7 @@ def base_url(value: str) -> str:
 
     text = value.strip()
     # urlsplit drops line feeds, and takes an empty query for none.
-    if len(text) > _LONGEST_ADDRESS or not text.isprintable() or set(text) & set(" ?#\\"):
+    if len(text) > _MAX_ADDRESS_LENGTH or not text.isprintable() or set(text) & set(" ?#\\"):
         raise ValueError("not a plain http(s) address")
     parts = urlsplit(text)
     _ = parts.port  # one that is no number is found out only when it is asked for
@@ -121,7 +121,7 @@ def duration(value: object) -> object:
     if unit not in _SECONDS or not count.strip().isdigit():
         raise ValueError("not a duration such as 12h or 30d")
     seconds = int(count) * _SECONDS[unit]
-    if seconds > _LONGEST_DURATION:
+    if seconds > _MAX_DURATION:
         raise ValueError("longer than 100 years")
     return seconds
 

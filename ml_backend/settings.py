@@ -217,11 +217,11 @@ class Settings(BaseModel):
         description="the most connections at once, at least 8, and at most half of the file descriptors that the process may open; the "
         "one that has waited longest for its request makes room",
     )
-    pictures_in_flight: int = Field(
+    max_concurrent_images: int = Field(
         32,
         ge=1,
         le=1024,
-        validation_alias="PRELABEL_PICTURES_IN_FLIGHT",
+        validation_alias="PRELABEL_MAX_CONCURRENT_IMAGES",
         description="how many pictures are held in memory at once, from 1 to 1024",
     )
     memory_cache_bytes: ByteSize = Field(
@@ -288,11 +288,11 @@ class Settings(BaseModel):
         description="the share of shown boxes that should be right, between 0 and 1, to which Start Training sets thresholds where the label "
         "config says nothing (model_target_precision)",
     )
-    audit_fraction: float = Field(
+    holdout_fraction: float = Field(
         0,
         ge=0,
         le=1,
-        validation_alias="PRELABEL_AUDIT_FRACTION",
+        validation_alias="PRELABEL_HOLDOUT_FRACTION",
         description="the share of pictures, from 0 to 1, that are answered without boxes, so that `prelabel report` can tell whether boxes bias people",
     )
 
@@ -335,7 +335,12 @@ class Settings(BaseModel):
         """Return what is probably not meant, one sentence each: it does not stop the start, but a person should read it."""
         found = []
         for name in sorted(os.environ):
-            if name.startswith("PRELABEL_") and name not in VARIABLES.values():
+            if name in RENAMED:
+                unused = " and is not used, since both are set" if _is_set(RENAMED[name]) else ""
+                found.append(
+                    f"{name} is now called {RENAMED[name]}{unused}; the old name will not be read in the next release."
+                )
+            elif name.startswith("PRELABEL_") and name not in VARIABLES.values():
                 near = difflib.get_close_matches(name, VARIABLES.values(), n=1)
                 found.append(
                     f"{name} is set but is not a setting of Prelabel" + (f"; did you mean {near[0]}?" if near else ".")
@@ -350,6 +355,12 @@ class Settings(BaseModel):
 VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
 """Environment variables by field name."""
 
+RENAMED = {
+    "PRELABEL_PICTURES_IN_FLIGHT": "PRELABEL_MAX_CONCURRENT_IMAGES",
+    "PRELABEL_AUDIT_FRACTION": "PRELABEL_HOLDOUT_FRACTION",
+}
+"""Current names of environment variables by their old names, which are read, with a warning, until the next release."""
+
 
 def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settings:
     """Read the settings from the environment.
@@ -362,16 +373,21 @@ def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settin
         SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and what is expected.
     """
     # An empty variable is an unset one, and so is one of white space: compose files pass those on.
+    names = {current: old for old, current in RENAMED.items() if not _is_set(current)}
     read = {
-        name: os.environ[variable]
+        name: os.environ[names.get(variable, variable)]
         for name, variable in VARIABLES.items()
-        if name in only and os.environ.get(variable, "").strip()
+        if name in only and _is_set(names.get(variable, variable))
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**read | given)
     except ValidationError as error:
         raise SettingsError("\n".join(_one_line(problem) for problem in error.errors(include_url=False))) from None
+
+
+def _is_set(variable: str) -> bool:
+    return bool(os.environ.get(variable, "").strip())
 
 
 def _one_line(problem: Any) -> str:

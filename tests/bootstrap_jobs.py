@@ -12,16 +12,16 @@ import numpy as np
 from label_studio_sdk.converter import Converter
 from samples import detections_of
 
-from ml_backend.bootstrap.items import Item, Look
+from ml_backend.bootstrap.items import ImageResult, Item
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.detections import Detections
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 
-PLACES = [Source("image", is_list=False)]
+PLACES = [ImageField("image", is_list=False)]
 PREFIX = "/data/local-files/?d="
 
-Found = Mapping[str, Sequence[Detections]]
-Row = tuple[Item, Found | None]
+CompletedItem = Mapping[str, Sequence[Detections]]
+Row = tuple[Item, CompletedItem | None]
 
 
 class NoInputs:
@@ -46,13 +46,13 @@ def item_of_file(path: Path, root: Path) -> Item:
     return Item(within, {"data": {"image": PREFIX + quote(within)}}, path)
 
 
-def look(detections: Detections, appearance: int = 0) -> Look:
+def look(detections: Detections, perceptual_hash: int = 0) -> ImageResult:
     """Return a look at a picture; those in which the same was found are one picture."""
     data = detections.to_bytes()
-    return Look(hashlib.sha256(data).hexdigest(), data, appearance)
+    return ImageResult(hashlib.sha256(data).hexdigest(), data, perceptual_hash)
 
 
-def looked_at(found: Found) -> dict[str, list[Look]]:
+def looked_at(found: CompletedItem) -> dict[str, list[ImageResult]]:
     """Return looks at the pictures of one item, none of which looks like those of another size."""
     return {key: [look(each, each.width << 20) for each in detections] for key, detections in found.items()}
 

@@ -5,10 +5,10 @@ from typing import Any
 from samples import BALLOON_CONFIG
 
 from ml_backend.detections import Detections
-from ml_backend.feedback.store.annotation_records import Annotation, SeenPicture
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
 from ml_backend.label_studio.labelled_boxes import LabelledBox
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 Edges = tuple[float, float, float, float]
 
@@ -32,9 +32,11 @@ LABELS = ("Kite", "Balloon", "Box", "Person", "Clothing", "Worker", "Stock", "Pe
 DRAWABLE = dict.fromkeys(("label", "other", "box", "a", "b"), LABELS)
 
 
-def policy_of(xml: str = BALLOON_CONFIG, *, score_threshold: float = 0.3, learned: Learned = NOTHING_LEARNED) -> Policy:
+def postprocessor_of(
+    xml: str = BALLOON_CONFIG, *, score_threshold: float = 0.3, overrides: LabelOverrides = NO_OVERRIDES
+) -> Postprocessor:
     """Decide a policy for whatever detector."""
-    return Policy.from_label_config(xml, score_threshold=score_threshold, class_list=None, learned=learned)
+    return Postprocessor.from_label_config(xml, score_threshold=score_threshold, class_list=None, overrides=overrides)
 
 
 def box(label: str, edges: Edges = BOX, *, control: str = "label", item: int = 0) -> LabelledBox:
@@ -48,9 +50,9 @@ def cell(number: int) -> Edges:
     return (row / 10, column / 10, row / 10 + 0.08, column / 10 + 0.08)
 
 
-def seen(*found: Detections, key: str = "image") -> tuple[SeenPicture, ...]:
+def seen(*found: Detections, key: str = "image") -> tuple[AnnotatedImage, ...]:
     """Return the pictures of a task, one for each set of detections."""
-    return tuple(SeenPicture(key, item, f"{item}.jpg", each) for item, each in enumerate(found))
+    return tuple(AnnotatedImage(key, item, f"{item}.jpg", each) for item, each in enumerate(found))
 
 
 def annotation(*drawn: LabelledBox, number: int = 1, **more: Any) -> Annotation:

@@ -35,7 +35,13 @@ from test_unchanged import (
     predictions,
 )
 
-from ml_backend.feedback.store.annotation_records import Annotation, Project, SeenPicture, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import (
+    AnnotatedImage,
+    Annotation,
+    Project,
+    put_annotation,
+    put_project,
+)
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
 from ml_backend.inference.detector import Detector
@@ -79,7 +85,7 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
     async with Pipeline(Settings(cache="sqlite", cache_file=cache), detector) as pipe:
         for place, task in enumerate(asked(SHARED, "corrections")):
             (answer,) = await pipe.predict([task], PROJECT_CONFIG)
-            ((seen,),) = (await pipe.look(task, [controls[0].source])).values()
+            ((seen,),) = (await pipe.look(task, [controls[0].image_field])).values()
             shown = tuple(read_regions(answer["result"], controls).boxes)
             facts: dict[str, Any] = {
                 "project": PROJECT,
@@ -89,7 +95,7 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
                 "shown": shown,
                 "version": answer["model_version"],
                 "detector": detector.fingerprint[:8],
-                "pictures": (SeenPicture("image", 0, PHOTOGRAPHS[place], seen.detections),),
+                "pictures": (AnnotatedImage("image", 0, PHOTOGRAPHS[place], seen.detections),),
             }
             for annotator in (1, 2) if place % 3 == 0 else (1,):
                 number = 2 * place + annotator

@@ -141,13 +141,36 @@ SHAPES_ROLLED_UP = BALLOON_CONFIG.replace('"Balloon"', '"Toy"').replace('<Label 
 def test_explain_says_what_becomes_of_each_detection(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
     """A table that fits 80 columns, and a picture."""
     (tmp_path / "c.xml").write_text(SHAPES_ROLLED_UP)
-    result = run("explain", balloon, "--config", "c.xml", "--model", "demo", "--least", "0", "--draw", "why.png")
+    result = run("explain", balloon, "--config", "c.xml", "--model", "demo", "--min-score", "0", "--draw", "why.png")
     assert result.exit_code == 0, result.stderr
     assert "kept as Toy" in result.stdout
     assert "Box: below 0.30" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
     with Image.open(tmp_path / "why.png") as drawn:
         assert drawn.size == (320, 200)
+
+
+@pytest.mark.parametrize(
+    ("words", "old", "new"),
+    [
+        (["explain", "--least", "0.9"], "--least", "--min-score"),
+        (["bootstrap", ".", "--chunk", "2", "--to", "tasks.json"], "--chunk", "--tasks-per-file"),
+    ],
+    ids=["explain", "bootstrap"],
+)
+def test_old_names_of_options_are_read_with_a_warning(
+    run: Callable[..., Result], balloon: Path, tmp_path: Path, words: list[str], old: str, new: str
+) -> None:
+    """Options that were renamed keep their old names for one release."""
+    (tmp_path / "c.xml").write_text(BALLOON_CONFIG)
+    picture = [balloon] if words[0] == "explain" else []
+    result = run(*words, *picture, "--config", "c.xml", "--model", "demo")
+    assert result.exit_code == 0, result.stderr
+    assert f"{old} is now called {new}" in result.stderr
+    if words[0] == "explain":
+        assert "with scores below 0.9" in result.stdout
+    else:
+        assert (tmp_path / "tasks-00001.json").exists()
 
 
 def test_labels_shows_the_map(run: Callable[..., Result], tmp_path: Path) -> None:

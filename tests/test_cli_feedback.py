@@ -20,7 +20,7 @@ from ml_backend.feedback.learning.revisions import Revision, history
 from ml_backend.feedback.store.annotation_records import Annotation, Project, put_annotation, put_project
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
-from ml_backend.postprocessing.overrides import Learned
+from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings, load_settings
 
 Run = Callable[..., Result]
@@ -152,11 +152,11 @@ def test_label_that_is_added_later_has_no_data(run: Run) -> None:
     for config in (BALLOON_CONFIG.replace('<Label value="Balloon"/>', ""), BALLOON_CONFIG):
         keep(*made, xml=config)
         values = answered(run("report", "--project", 3, "--json"))
-        learned = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.9"))
+        overrides = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.9"))
         figures.append(
             (
                 {each["label"]: each for each in values["labels"]},
-                {each["label"]: each for each in learned["labels"]},
+                {each["label"]: each for each in overrides["labels"]},
                 values["total"],
             )
         )
@@ -268,11 +268,15 @@ def test_calibrate_applies_and_goes_back(run: Run) -> None:
     assert "in force: revision 1 of project 3" in run(*asked, "--apply", "--author", "ann").stdout
     assert "nothing would change; revision 1 stays in force" in run(*asked, "--apply").stdout
     (first,) = revisions()
-    assert (first.author, first.learned, first.evidence["annotations"]) == ("ann", Learned.of({KITE: 0.51}), 80)
+    assert (first.author, first.overrides, first.evidence["annotations"]) == (
+        "ann",
+        LabelOverrides.of({KITE: 0.51}),
+        80,
+    )
     result = run("calibrate", "--project", 3, "--revert", "--author", "[/x]")
     assert "in force: revision 2 of project 3, which goes back to the beginning" in result.stdout
     second = revisions()[1]
-    assert (second.author, second.learned) == ("[/x]", Learned())
+    assert (second.author, second.overrides) == ("[/x]", LabelOverrides())
     assert "project 3 is back at the beginning already" in one_sentence(run("calibrate", "--project", 3, "--revert"))
     assert "in force: revision 3" in run(*asked, "--apply").stdout
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
 from ml_backend.metrics import Metrics
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import VARIABLES, Settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
@@ -79,8 +79,10 @@ def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> 
 @pytest.mark.parametrize("path", sorted((ROOT / "label_config").glob("*.xml")), ids=lambda path: path.name)
 def test_label_configs_are_served_whole(path: Path) -> None:
     """Every label is reached by a class, so nothing is warned of."""
-    policy = Policy.from_label_config(path.read_text(), score_threshold=0.3, class_list=open_images_classes())
-    assert policy.warnings == ()
+    postprocessor = Postprocessor.from_label_config(
+        path.read_text(), score_threshold=0.3, class_list=open_images_classes()
+    )
+    assert postprocessor.warnings == ()
 
 
 def test_metrics_page_has_every_metric() -> None:

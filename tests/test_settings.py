@@ -282,3 +282,30 @@ def test_redis_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRELABEL_CACHE", "redis")
     with pytest.raises(SettingsError, match="PRELABEL_CACHE=redis needs REDIS_URL"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("environment", "images", "holdout", "warned"),
+    [
+        ({"PRELABEL_PICTURES_IN_FLIGHT": "5"}, 5, 0, ["PRELABEL_PICTURES_IN_FLIGHT is now called"]),
+        ({"PRELABEL_AUDIT_FRACTION": "0.5"}, 32, 0.5, ["PRELABEL_AUDIT_FRACTION is now called"]),
+        (
+            {"PRELABEL_PICTURES_IN_FLIGHT": "5", "PRELABEL_MAX_CONCURRENT_IMAGES": "6"},
+            6,
+            0,
+            ["and is not used, since both are set"],
+        ),
+        ({"PRELABEL_MAX_CONCURRENT_IMAGES": "6"}, 6, 0, []),
+    ],
+    ids=["old", "another old one", "the new name wins", "new"],
+)
+def test_old_names_are_read_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], images: int, holdout: float, warned: list[str]
+) -> None:
+    """Settings that were renamed keep their old names for one release."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.max_concurrent_images, settings.holdout_fraction) == (images, holdout)
+    assert len(settings.warnings()) == len(warned)
+    assert all(part in text for part, text in zip(warned, settings.warnings(), strict=True))

@@ -24,7 +24,7 @@ from ml_backend.cli.common import app
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.inference.detector import Detector
 from ml_backend.pipeline.prediction import Pipeline
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import VARIABLES, Settings
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -66,7 +66,7 @@ CONFIGS = {
     ),
 }
 UNSERVED_CONFIG = "<View><Text name='text' value='$text'/></View>"
-TAUGHT = Learned(  # something for each of the configs
+TAUGHT = LabelOverrides(  # something for each of the configs
     thresholds=(("box", "Car", 0.6), ("label", "Herd", 0.5), ("on_image", "Land vehicle", 0.7)),
     classes=(("label", "/m/07r04", "car"), ("label", "/m/0bt9lr", "Cattle"), ("label", "/m/0k4j", "heavy")),
     branches=(("box", "/m/0jbk", "Cattle"),),
@@ -133,17 +133,17 @@ def predictions(shared: Path, cache: Path, detector: Detector) -> dict[str, Any]
 async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[str, Any]:
     settings = Settings(cache="sqlite", cache_file=cache, cache_ttl=0, memory_cache_bytes=0)
     answers: dict[str, Any] = {}
-    fates: dict[str, Any] = {}
-    async with Pipeline(settings, detector, lambda project: TAUGHT if project == "taught" else NOTHING_LEARNED) as pipe:
+    decisions: dict[str, Any] = {}
+    async with Pipeline(settings, detector, lambda project: TAUGHT if project == "taught" else NO_OVERRIDES) as pipe:
         for name, config in CONFIGS.items():
             tasks = asked(shared, name)
             answers[name] = await pipe.predict(tasks, config)
             answers[f"{name}, taught"] = await pipe.predict(tasks[-1:], config, project="taught")
             explained = [each for task in tasks for each in await pipe.explain(task, config)]
-            fates[name] = Counter(fate.kind for *_, of_picture in explained for fate in of_picture)
+            decisions[name] = Counter(decision.kind for *_, of_picture in explained for decision in of_picture)
         answers["drawn"] = await pipe.predict(asked(shared, "pair")[4:5], CONFIGS["pair"], context=_drawn())
         versions = {
-            name: [pipe.policies.version_for(config, project) for project in (None, "taught")]
+            name: [pipe.postprocessors.version_for(config, project) for project in (None, "taught")]
             for name, config in [*CONFIGS.items(), ("unserved", UNSERVED_CONFIG)]
         }
         value = pipe.metrics.value
@@ -152,9 +152,9 @@ async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[st
             for result in ("hit", "miss", "expired", "corrupt", "failed")
         }
         figures = {"model runs": value("prelabel_model_runs_total"), "cache reads": reads}
-    async with Pipeline(settings.model_copy(update={"audit_fraction": 0.5}), detector) as pipe:
+    async with Pipeline(settings.model_copy(update={"holdout_fraction": 0.5}), detector) as pipe:
         answers["half of them audited"] = await pipe.predict(asked(shared, "audited")[:6], PROJECT_CONFIG)
-    return {"answers": answers, "fates": fates, "versions": versions, "figures": figures}
+    return {"answers": answers, "fates": decisions, "versions": versions, "figures": figures}
 
 
 def _drawn() -> dict[str, Any]:
@@ -222,8 +222,10 @@ def corrections(database: Path, detector: Detector) -> dict[str, Any]:
     settings = Settings.model_validate({"database_url": url})
     with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
         revisions.refresh()
-        taught = revisions.learned(f"{PROJECT}.1700000000")
-        version = Pipeline(settings, detector, revisions.learned).policies.version_for(PROJECT_CONFIG, str(PROJECT))
+        taught = revisions.overrides(f"{PROJECT}.1700000000")
+        version = Pipeline(settings, detector, revisions.overrides).postprocessors.version_for(
+            PROJECT_CONFIG, str(PROJECT)
+        )
 
     def told(name: str, *options: object) -> Any:
         return json.loads(command(name, "--project", PROJECT, *options, "--json", PRELABEL_DATABASE_URL=url))

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from filelock import FileLock, Timeout
 
 from ml_backend.bootstrap.existing_tasks import ANNOTATED
-from ml_backend.bootstrap.items import Failure, Found, Item, Outcome, Pending
+from ml_backend.bootstrap.items import CompletedItem, Failure, Item, Outcome, WorkItem
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.redaction import printable
@@ -77,7 +77,7 @@ class Surveyed:
     left_out: int = 0
 
 
-class Journal:
+class Checkpoint:
     """A job's journal; entered as a context manager, by one process at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -226,15 +226,15 @@ class Journal:
         )
         return Counts(int(pending), int(done), int(failed), int(left))
 
-    def pending(self) -> Iterator[Pending]:
+    def pending(self) -> Iterator[WorkItem]:
         """Yield the items that have not been looked at, in order; may be used while results are recorded."""
         select = (
             f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position > ? ORDER BY position LIMIT ?"  # noqa: S608 - PENDING is a constant of ours
         )
         for position, key, task, file in self._pages(select):
-            yield Pending(position, item_of_row(key, task, file, ""))
+            yield WorkItem(position, item_of_row(key, task, file, ""))
 
-    def keep_only(self, number: int) -> None:
+    def sample_pending(self, number: int) -> None:
         """Leave alone all pending items but ``number`` of them, spread evenly."""
         pending = self.counts().pending
         with self._transaction():
@@ -250,7 +250,7 @@ class Journal:
         with self._transaction():
             return self._db.execute("UPDATE items SET reason = NULL, code = NULL WHERE reason IS NOT NULL").rowcount
 
-    def has_picture(self, digest: str) -> bool:
+    def has_image(self, digest: str) -> bool:
         """Tell whether a picture of these bytes has been looked at."""
         return bool(self._read("SELECT 1 FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)))
 
@@ -259,7 +259,7 @@ class Journal:
         with self._transaction():
             for result in results:
                 for look in (look for looks in result.looks.values() for look in looks if look.detections is not None):
-                    row = (bytes.fromhex(look.digest), look.appearance.to_bytes(8, "big"), look.detections)
+                    row = (bytes.fromhex(look.digest), look.perceptual_hash.to_bytes(8, "big"), look.detections)
                     self._db.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", row)
                 looks = {key: [look.digest for look in looks] for key, looks in result.looks.items()}
                 reason, code = (result.failure.reason, result.failure.code) if result.failure else (None, None)
@@ -268,7 +268,7 @@ class Journal:
                     (None if result.failure else json.dumps(looks), reason, code, result.position),
                 )
 
-    def done(self) -> Iterator[Found]:
+    def done(self) -> Iterator[CompletedItem]:
         """Yield the items that are done or left alone, in order, with what was found; and as left alone, the tasks that failed.
 
         A picture that failed is no task yet, but a task of an export whose picture failed may hold people's work.
@@ -278,22 +278,22 @@ class Journal:
             "WHERE (looks IS NOT NULL OR remains <> '' OR json_extract(task, '$.id') IS NOT NULL AND reason IS NOT NULL) "
             "AND position > ? ORDER BY position LIMIT ?"
         )
-        for position, key, task, file, remains, looks in self._pages(select):
+        for position, key, task, file, skip_reason, looks in self._pages(select):
             digests: dict[str, list[str]] = json.loads(looks or "{}")
             pictures = {name: [self._picture(digest) for digest in of_key] for name, of_key in digests.items()}
-            yield Found(
+            yield CompletedItem(
                 position,
-                item_of_row(key, task, file, remains if looks is None else ""),
+                item_of_row(key, task, file, skip_reason if looks is None else ""),
                 {name: [detections for _, detections in of_key] for name, of_key in pictures.items()},
-                next((appearance for of_key in pictures.values() for appearance, _ in of_key), 0),
+                next((perceptual_hash for of_key in pictures.values() for perceptual_hash, _ in of_key), 0),
                 tuple(digest for of_key in digests.values() for digest in of_key),
             )
 
     def _picture(self, digest: str) -> tuple[int, Detections]:
-        ((appearance, detections),) = self._read(
+        ((perceptual_hash, detections),) = self._read(
             "SELECT appearance, detections FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)
         )
-        return int.from_bytes(appearance, "big"), Detections.from_bytes(detections)
+        return int.from_bytes(perceptual_hash, "big"), Detections.from_bytes(detections)
 
     def pictures(self) -> int:
         """Return how many different pictures have been looked at."""

@@ -29,7 +29,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ExistingTaskPolicy:
     """The user's choice.
 
     Attributes:

@@ -3,12 +3,12 @@
 import csv
 from pathlib import Path
 
-from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.sinks.sink import replaced
 from ml_backend.redaction import printable
 
 
-def write_failures(journal: Journal, path: Path) -> int:
+def write_failures(journal: Checkpoint, path: Path) -> int:
     """Write ``image, reason, code`` of each failed item; gives how many. Where there are none, there is no file."""
     if not journal.counts().failed:
         path.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class WorkItem:
     """An item whose pictures have not been looked at yet, and its place in the order of the job."""
 
     position: int
@@ -51,19 +51,19 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageResult:
     """One picture, looked at.
 
     Attributes:
         digest: SHA-256 of the file's bytes, 64 hex digits.
         detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); None where the journal has them.
-        appearance: perceptual hash, 64 bits.
+        perceptual_hash: perceptual hash, 64 bits.
         computed: whether the detector ran for it.
     """
 
     digest: str
     detections: bytes | None = None
-    appearance: int = 0
+    perceptual_hash: int = 0
     computed: bool = False
 
 
@@ -86,7 +86,7 @@ class Outcome:
     """
 
     position: int
-    looks: Mapping[str, list[Look]] = field(default_factory=dict)
+    looks: Mapping[str, list[ImageResult]] = field(default_factory=dict)
     failure: Failure | None = None
 
 
@@ -95,26 +95,26 @@ Keep = Callable[[Sequence[Outcome]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CompletedItem:
     """An item that is done, as the journal gives it back.
 
     Attributes:
         position: its place in the order of the job.
         item: what it is.
         detections: of each picture by the key of the task's data; nothing where the item was left alone.
-        appearance: perceptual hash of its first picture.
+        perceptual_hash: perceptual hash of its first picture.
         digests: of the bytes of its pictures, in hex.
     """
 
     position: int
     item: Item
     detections: Mapping[str, list[Detections]]
-    appearance: int
+    perceptual_hash: int
     digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class PredictedPicture:
+class PredictedImage:
     """One picture of an item, ready to be written.
 
     Attributes:
@@ -148,5 +148,5 @@ class Predicted:
     position: int
     item: Item
     prediction: Prediction | None = None
-    pictures: Sequence[PredictedPicture] = ()
+    pictures: Sequence[PredictedImage] = ()
     cluster: int = 0

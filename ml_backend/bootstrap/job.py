@@ -8,22 +8,22 @@ from typing import Protocol
 
 import numpy as np
 
-from ml_backend.bootstrap.checkpoint import BLOCK, Counts, Journal, Surveyed, blocks
-from ml_backend.bootstrap.items import Found, Keep, Outcome, Predicted, PredictedPicture
+from ml_backend.bootstrap.checkpoint import BLOCK, Checkpoint, Counts, Surveyed, blocks
+from ml_backend.bootstrap.items import CompletedItem, Keep, Outcome, Predicted, PredictedImage
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import recorded, remove_superseded
 from ml_backend.bootstrap.sinks.sink import Destination
-from ml_backend.bootstrap.sources.source import Inputs
-from ml_backend.label_studio.controls import Source
+from ml_backend.bootstrap.sources.source import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.regions import Region
-from ml_backend.pipeline.postprocessors import withheld
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.pipeline.postprocessors import in_holdout
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
 class Engine(Protocol):
     """What looks at pictures: on this machine, or on many."""
 
-    def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
         """Look at all pending items of a journal; their outcomes go to ``keep``, in any order.
 
         Raises:
@@ -62,20 +62,20 @@ class Job:
     """One run of ``prelabel bootstrap``.
 
     Attributes:
-        inputs: where pictures come from.
+        source: where pictures come from.
         journal: what has been done, entered and claimed.
-        policy: what the label config says.
+        postprocessor: what the label config says.
         version: the model version that predictions carry.
         reporter: is told how it goes.
-        audit_fraction: share of pictures whose boxes annotators do not get, 0 to 1.
+        holdout_fraction: share of pictures whose boxes annotators do not get, 0 to 1.
     """
 
-    inputs: Inputs
-    journal: Journal
-    policy: Policy
+    source: Source
+    journal: Checkpoint
+    postprocessor: Postprocessor
     version: str
     reporter: Reporter
-    audit_fraction: float = 0
+    holdout_fraction: float = 0
 
     def survey(self, *, leave_out_missing: bool = False) -> None:
         """Take in the source: all of it the first time, and what is new or has changed later.
@@ -83,7 +83,7 @@ class Job:
         Args:
             leave_out_missing: take out the items that the source does not name any more.
         """
-        surveyed = self.journal.survey(self.inputs.items(), sort=self.inputs.sort, leave_out_missing=leave_out_missing)
+        surveyed = self.journal.survey(self.source.items(), sort=self.source.sort, leave_out_missing=leave_out_missing)
         self.reporter.surveyed(self.journal.counts(), surveyed)
 
     def examine(self, engine: Engine) -> None:
@@ -95,13 +95,13 @@ class Job:
                 self.reporter.examined(outcomes)
 
         with self.reporter.examining(self.journal.counts().pending):
-            engine.run(self.journal, self.policy.sources, keep)
+            engine.run(self.journal, self.postprocessor.image_fields, keep)
 
     def write(self, destinations: Sequence[Destination]) -> None:
         """Write everything that is known, to one destination after the other."""
         for destination in destinations:
-            fraction = self.audit_fraction if destination.for_annotators else 0
-            predictions = JobPredictions(self.journal, self.policy, self.version, fraction)
+            fraction = self.holdout_fraction if destination.for_annotators else 0
+            predictions = JobPredictions(self.journal, self.postprocessor, self.version, fraction)
             with recorded(self.journal, destination):
                 self.reporter.wrote(destination.write(predictions))
         remove_superseded(self.journal, destinations)
@@ -111,10 +111,10 @@ class Job:
 class JobPredictions:
     """All items of a journal, predicted, each time that they are gone through."""
 
-    journal: Journal
-    policy: Policy
+    journal: Checkpoint
+    postprocessor: Postprocessor
     version: str
-    audit_fraction: float = 0
+    holdout_fraction: float = 0
 
     def __len__(self) -> int:
         """Return how many have pictures."""
@@ -125,19 +125,19 @@ class JobPredictions:
         near_duplicates = NearDuplicates()
         for block in blocks(self.journal.done(), BLOCK):
             predicted = [found for found in block if not found.item.left]
-            appearances = np.array([found.appearance for found in predicted], np.uint64)
-            clusters = iter(near_duplicates.number_all(appearances))
+            hashes = np.array([found.perceptual_hash for found in predicted], np.uint64)
+            clusters = iter(near_duplicates.number_all(hashes))
             for found in block:
                 if found.item.left:
                     yield Predicted(found.position, found.item)
                 else:
                     yield self._predicted(found, next(clusters))
 
-    def _predicted(self, found: Found, cluster: int) -> Predicted:
-        detections = {place: found.detections[place.key] for place in self.policy.sources}
+    def _predicted(self, found: CompletedItem, cluster: int) -> Predicted:
+        detections = {place: found.detections[place.key] for place in self.postprocessor.image_fields}
         # Named by the key, since tasks have no numbers before Label Studio gives them some.
-        prediction = self.policy.predict(found.item.key, detections, self.version)
-        if any(withheld(digest, self.audit_fraction) for digest in found.digests):
+        prediction = self.postprocessor.predict(found.item.key, detections, self.version)
+        if any(in_holdout(digest, self.holdout_fraction) for digest in found.digests):
             prediction["result"] = []
         pictures = []
         for place, of_place in detections.items():
@@ -147,10 +147,11 @@ class JobPredictions:
                 name = found.item.name if found.item.file is not None else str(value)
                 if name.startswith("data:"):
                     name = f"inline-{found.position}-{number}"
-                pictures.append(PredictedPicture(str(value), found.item.file, name, seen.width, seen.height, regions))
+                pictures.append(PredictedImage(str(value), found.item.file, name, seen.width, seen.height, regions))
         return Predicted(found.position, found.item, prediction, pictures, cluster)
 
-    def _is_on(self, region: Region, place: Source, number: int) -> bool:
+    def _is_on(self, region: Region, place: ImageField, number: int) -> bool:
         return region.get("item_index", 0) == number and any(
-            control.source == place and control.to_name == region["to_name"] for control, _ in self.policy.controls
+            control.image_field == place and control.to_name == region["to_name"]
+            for control, _ in self.postprocessor.controls
         )

@@ -5,34 +5,34 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.sinks.preview import Preview
 from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.bootstrap.sources.files import Folder
 from ml_backend.bootstrap.sources.lists import InFile
-from ml_backend.bootstrap.sources.source import Inputs
+from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
 
 WRITING = "being written"
 
 
 def check_outputs(
-    journal: Journal, destinations: Sequence[Destination], inputs: Inputs | None, *, overwrite: bool
+    journal: Checkpoint, destinations: Sequence[Destination], source: Source | None, *, overwrite: bool
 ) -> None:
     """Look at everything that would be written over.
 
     Args:
         journal: of the job, which knows what it has written.
         destinations: what is to be written.
-        inputs: the source.
+        source: the source.
         overwrite: whether files that are not the job's may go.
 
     Raises:
         BootstrapError: something is not to be written over.
     """
-    root = inputs.root if isinstance(inputs, Folder) else inputs.path if isinstance(inputs, InFile) else None
+    root = source.root if isinstance(source, Folder) else source.path if isinstance(source, InFile) else None
     seen: set[Path] = set()
     for destination in destinations:
         output = destination.output
@@ -53,7 +53,7 @@ def check_outputs(
             _check(journal, path, replaceable=overwrite or path in made)
 
 
-def _check(journal: Journal, path: Path, *, replaceable: bool) -> None:
+def _check(journal: Checkpoint, path: Path, *, replaceable: bool) -> None:
     if path.is_dir() and _holds_others(path):
         raise BootstrapError(
             f"{path} is a folder with other things in it, and is not replaced, not even with --overwrite"
@@ -66,7 +66,7 @@ def _check(journal: Journal, path: Path, *, replaceable: bool) -> None:
 
 
 @contextmanager
-def recorded(journal: Journal, destination: Destination) -> Iterator[None]:
+def recorded(journal: Checkpoint, destination: Destination) -> Iterator[None]:
     """Remember what is written meanwhile, so that it is known again. After a kill, what is half done is the job's own as well."""
     before = destination.outputs
     for path in before:
@@ -76,8 +76,8 @@ def recorded(journal: Journal, destination: Destination) -> Iterator[None]:
         journal.remember(_name(path), _state_of(path))
 
 
-def remove_superseded(journal: Journal, destinations: Sequence[Destination]) -> None:
-    """Remove what the job has written with another ``--chunk``, unless somebody has changed it since."""
+def remove_superseded(journal: Checkpoint, destinations: Sequence[Destination]) -> None:
+    """Remove what the job has written with another ``--tasks-per-file``, unless somebody has changed it since."""
     written = {path for destination in destinations for path in destination.outputs}
     for destination in destinations:
         superseded = destination.superseded if isinstance(destination, TasksJson) else []
@@ -86,7 +86,7 @@ def remove_superseded(journal: Journal, destinations: Sequence[Destination]) -> 
             journal.remember(_name(path), _state_of(path))
 
 
-def _made_by(journal: Journal, paths: Sequence[Path]) -> set[Path]:
+def _made_by(journal: Checkpoint, paths: Sequence[Path]) -> set[Path]:
     """Return those files of a destination that the job has made and nobody has changed since.
 
     Where a run was killed while it wrote, all of them are the job's: it does not begin where there are others.

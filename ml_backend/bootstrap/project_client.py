@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.bootstrap.existing_tasks import Rule, is_ours
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy, is_ours
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.client import PAUSES, GoneError, StudioClient, UncertainError
 
@@ -62,7 +62,7 @@ class Studio(StudioClient):
                 time.sleep(pause)  # it may still be at it
         raise BootstrapError(f"Label Studio at {self.url} does not answer when it is to create a project")
 
-    def show_version(self, project: int, rule: Rule) -> str:
+    def show_version(self, project: int, rule: ExistingTaskPolicy) -> str:
         """Let a project show the predictions of a version if it shows none, or stale ones that are replaced; gives what it shows."""
         found = self.project(project)
         shown = str(found.model_version or "")
@@ -93,7 +93,7 @@ class Studio(StudioClient):
             )
         return numbers
 
-    def predict(self, task: int, prediction: dict[str, Any]) -> None:
+    def create_prediction(self, task: int, prediction: dict[str, Any]) -> None:
         """Add a prediction to a task.
 
         Raises:
@@ -104,7 +104,7 @@ class Studio(StudioClient):
             lambda: self.sdk.predictions.create(task=task, **prediction, request_options=_ONCE),
         )
 
-    def predict_many(self, project: int, rows: list[dict[str, Any]]) -> None:
+    def create_predictions(self, project: int, rows: list[dict[str, Any]]) -> None:
         """Add predictions, each with the id of its ``task``, in one request.
 
         Raises:

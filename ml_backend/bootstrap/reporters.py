@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typing_extensions import override
 
 from ml_backend.bootstrap.checkpoint import Counts, Surveyed
-from ml_backend.bootstrap.items import Look, Outcome
+from ml_backend.bootstrap.items import ImageResult, Outcome
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.regions import label_of
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 EVERY = 1.0  # seconds between two reports
 RATE_OVER = 60.0  # seconds
@@ -41,8 +41,8 @@ class Tally:
         labels: boxes by label, on pictures that were not known here.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, postprocessor: Postprocessor) -> None:
+        self._postprocessor = postprocessor
         self.start()
         self.items = self.failed = self.pictures = self.computed = 0
         self.labels: Counter[str] = Counter()
@@ -67,12 +67,12 @@ class Tally:
                     self.computed += look.computed
                     self._count_labels(key, look)
 
-    def _count_labels(self, key: str, look: Look) -> None:
+    def _count_labels(self, key: str, look: ImageResult) -> None:
         if look.detections is None:
             return
         detections = Detections.from_bytes(look.detections)
-        found = {place: [detections] if place.key == key else [] for place in self._policy.sources}
-        self.labels.update(filter(None, map(label_of, self._policy.predict(None, found, "")["result"])))
+        found = {place: [detections] if place.key == key else [] for place in self._postprocessor.image_fields}
+        self.labels.update(filter(None, map(label_of, self._postprocessor.predict(None, found, "")["result"])))
 
     @property
     def seconds(self) -> float:

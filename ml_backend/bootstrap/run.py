@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ml_backend.bootstrap.checkpoint import Journal
-from ml_backend.bootstrap.existing_tasks import Rule
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter
 from ml_backend.bootstrap.outputs import check_outputs, journal_beside
 from ml_backend.bootstrap.project_client import Studio
-from ml_backend.bootstrap.sinks.preview import MOST, draw_sheet
+from ml_backend.bootstrap.sinks.preview import MAX_IMAGES, draw_sheet
 from ml_backend.bootstrap.sinks.project import Project
 from ml_backend.bootstrap.sinks.registry import open_destination
 from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.bootstrap.sources.project import ProjectTasks
-from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_inputs
-from ml_backend.bootstrap.sources.source import Inputs
+from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_source
+from ml_backend.bootstrap.sources.source import Source
 from ml_backend.cache.keys import input_shaping
 from ml_backend.errors import BootstrapError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
-from ml_backend.images.perceptual_hash import APPEARANCE
+from ml_backend.images.perceptual_hash import HASH_VERSION
 from ml_backend.label_studio.controls import Control
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Request:
     to: Sequence[str]
     label_config: str
     image_prefix: str = LOCAL_FILES
-    chunk: int = 0
+    tasks_per_file: int = 0
     dry_run: int = 0
     retry_failures: bool = False
     leave_out_missing: bool = False
@@ -88,9 +88,9 @@ class Run:
         self._settings = settings.model_copy(update={"cache": "none"}) if request.dry_run else settings
         self._controls: tuple[Control, ...]
         self._controls, _ = parse_label_config(request.label_config)
-        self._places = list(dict.fromkeys(control.source for control in self._controls))
+        self._places = list(dict.fromkeys(control.image_field for control in self._controls))
         self._files = [
-            open_destination(text, self._controls, settings, chunk=request.chunk)
+            open_destination(text, self._controls, settings, tasks_per_file=request.tasks_per_file)
             for text in request.to
             if not text.startswith(PROJECT)
         ]
@@ -100,7 +100,7 @@ class Run:
             if self._studio is not None and number is not None:
                 self._studio.label_config(number)  # that it is there is better known now than after hours
         if isinstance(request.source, str):
-            self._inputs: Inputs | None = open_inputs(
+            self._inputs: Source | None = open_source(
                 request.source, self._places, request.image_prefix, include_annotated=request.include_annotated
             )
         else:
@@ -110,7 +110,7 @@ class Run:
         name = "prelabel-bootstrap" if number is None else f"prelabel-project-{number}"
         self._path = request.journal or journal_beside(self._files, name)
 
-    def do(self, load: Callable[[], Detector], report_to: Callable[[Policy], Reporter]) -> int:
+    def do(self, load: Callable[[], Detector], report_to: Callable[[Postprocessor], Reporter]) -> int:
         """Do it; gives the exit status.
 
         Args:
@@ -131,7 +131,7 @@ class Run:
                 job.survey(leave_out_missing=request.leave_out_missing)
                 pending = journal.counts().pending
                 if request.dry_run:
-                    journal.keep_only(request.dry_run)
+                    journal.sample_pending(request.dry_run)
                 elif request.retry_failures:
                     journal.try_again()
                 job.examine(self._engine(detector))
@@ -143,56 +143,58 @@ class Run:
                 return INTERRUPTED
             return self._end(job)
 
-    def _job(self, journal: Journal, detector: Detector, report_to: Callable[[Policy], Reporter]) -> tuple[Job, Rule]:
+    def _job(
+        self, journal: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]
+    ) -> tuple[Job, ExistingTaskPolicy]:
         from ml_backend.pipeline.postprocessors import model_version
 
         request = self._request
         threshold = self._settings.model_score_threshold
-        learned = self._learned(detector.fingerprint)
-        policy = Policy.from_label_config(
-            request.label_config, score_threshold=threshold, class_list=detector.class_list, learned=learned
+        overrides = self._overrides(detector.fingerprint)
+        postprocessor = Postprocessor.from_label_config(
+            request.label_config, score_threshold=threshold, class_list=detector.class_list, overrides=overrides
         )
-        version = model_version(detector, self._settings, policy.digest)
-        rule = Rule(version, request.include_annotated, request.refresh_stale)
-        inputs = self._inputs or self._project_tasks(rule)
-        journal.claim(self._identity(inputs, detector))
-        reporter = report_to(policy)
-        for sentence in policy.warnings:
+        version = model_version(detector, self._settings, postprocessor.digest)
+        rule = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
+        source = self._inputs or self._project_tasks(rule)
+        journal.claim(self._identity(source, detector))
+        reporter = report_to(postprocessor)
+        for sentence in postprocessor.warnings:
             reporter.note(sentence)
         if self._projects:
             reporter.note(f"the rule for tasks that exist: {rule}")
-        return Job(inputs, journal, policy, version, reporter, self._settings.audit_fraction), rule
+        return Job(source, journal, postprocessor, version, reporter, self._settings.holdout_fraction), rule
 
-    def _learned(self, fingerprint: str) -> Learned:
+    def _overrides(self, fingerprint: str) -> LabelOverrides:
         """Return what is in force in the project that predictions come from or go to, as the service would use it."""
         if self._project_number is None:
-            return NOTHING_LEARNED
+            return NO_OVERRIDES
         with closing(CurrentRevisions(self._settings, fingerprint)) as revisions:
             revisions.refresh()
-            return revisions.learned(str(self._project_number))
+            return revisions.overrides(str(self._project_number))
 
     @contextmanager
-    def _journal(self) -> Iterator[Journal]:
+    def _journal(self) -> Iterator[Checkpoint]:
         if self._request.dry_run:
-            with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
+            with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "journal") as journal:
                 yield journal
         else:
-            with Journal(self._path) as journal:
+            with Checkpoint(self._path) as journal:
                 yield journal
 
-    def _project_tasks(self, rule: Rule) -> Inputs:
+    def _project_tasks(self, rule: ExistingTaskPolicy) -> Source:
         assert self._studio is not None  # noqa: S101 - made wherever the source is a project
         assert isinstance(self._request.source, int)  # noqa: S101 - as the text of all others has been read
         own = self._request.source in self._projects
         return ProjectTasks(self._studio, self._request.source, rule, own)
 
-    def _identity(self, inputs: Inputs, detector: Detector) -> dict[str, str]:
+    def _identity(self, source: Source, detector: Detector) -> dict[str, str]:
         return {
-            "source": inputs.name,
+            "source": source.name,
             "image keys": ", ".join(place.key + "[]" * place.is_list for place in self._places),
             "detector": f"{detector.name}@{detector.fingerprint}",
             "input": input_shaping(self._settings.model_input_max_side),
-            "appearance": APPEARANCE,
+            "appearance": HASH_VERSION,
         }
 
     def _engine(self, detector: Detector) -> Engine:
@@ -204,7 +206,7 @@ class Run:
 
         return LocalEngine(self._settings, detector)
 
-    def _open_project(self, number: int | None, journal: Journal, rule: Rule) -> Destination:
+    def _open_project(self, number: int | None, journal: Checkpoint, rule: ExistingTaskPolicy) -> Destination:
         assert self._studio is not None  # noqa: S101 - made wherever a destination is a project
         if number is None:
             known = journal.fact("project")
@@ -214,10 +216,10 @@ class Run:
         return Project(self._studio, number, journal, rule, own=number == self._request.source)
 
     def _end_dry_run(self, job: Job, pending: int) -> int:
-        predictions = [each for each in JobPredictions(job.journal, job.policy, job.version) if each.pictures]
+        predictions = [each for each in JobPredictions(job.journal, job.postprocessor, job.version) if each.pictures]
         sheet = self._beside(DRY_RUN)
         if predictions:
-            draw_sheet(predictions[:MOST], sheet, self._settings)
+            draw_sheet(predictions[:MAX_IMAGES], sheet, self._settings)
         job.reporter.estimated(pending, sheet)
         for item, failure in job.journal.failures():
             job.reporter.note(f"{item.name}: {failure.reason}")

@@ -8,7 +8,7 @@ from typing import Self
 import structlog
 from yarl import URL
 
-from ml_backend.bootstrap.items import Failure, Look, Outcome, Pending
+from ml_backend.bootstrap.items import Failure, ImageResult, Outcome, WorkItem
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
 from ml_backend.images.fetch import Fetched
 from ml_backend.images.references import (
@@ -20,10 +20,10 @@ from ml_backend.images.references import (
 )
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudios, readable
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id, task_of_file
 from ml_backend.metrics import Metrics
-from ml_backend.pipeline.image_inference import Pictures
+from ml_backend.pipeline.image_inference import ImageInference
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 
@@ -36,7 +36,7 @@ PAUSES_AT_HOME = (1, 2, 4, 8, 15, 30, 30, 30)
 """The same while Label Studio, which has the picture, does not answer: two minutes, in which it can start again (it takes 10 to 60 s)."""
 
 
-class Examiner:
+class Worker:
     """Fetches the pictures of items and finds what is in them; entered as an async context manager, used from one event loop.
 
     Args:
@@ -47,10 +47,10 @@ class Examiner:
     """
 
     def __init__(
-        self, settings: Settings, detector: Detector, places: Sequence[Source], known: Callable[[str], bool]
+        self, settings: Settings, detector: Detector, places: Sequence[ImageField], known: Callable[[str], bool]
     ) -> None:
         self.metrics = Metrics()
-        self._pictures = Pictures(settings, detector, self.metrics)
+        self._pictures = ImageInference(settings, detector, self.metrics)
         self._home = LabelStudios(settings).configured
         self._places = places
         self._known = known
@@ -64,13 +64,13 @@ class Examiner:
     ) -> None:
         await self._pictures.__aexit__(kind, error, trace)
 
-    async def examine(self, pending: Pending) -> Outcome:
+    async def examine(self, pending: WorkItem) -> Outcome:
         """Look at all pictures of one item; an unforeseen error is logged with its trace, and is a failure of that item.
 
         Raises:
             BootstrapError: Label Studio refuses the token, so that everything else would fail as well.
         """
-        looks: dict[str, list[Look]] = {}
+        looks: dict[str, list[ImageResult]] = {}
         task: object = pending.item.task
         if pending.item.file is not None:
             task = task_of_file(pending.position, pending.item.file, self._places)
@@ -93,14 +93,14 @@ class Examiner:
             return Outcome(pending.position, looks, Failure(reason, PrelabelError.code))
         return Outcome(pending.position, looks)
 
-    async def _look(self, value: object, task: object) -> Look:
+    async def _look(self, value: object, task: object) -> ImageResult:
         reference = readable(parse_reference(value), self._home, task)
         fetched = await self._fetch(reference, task)
         digest = fetched.version.digest
         if self._known(digest):
-            return Look(digest)
+            return ImageResult(digest)
         examined = await self._pictures.examine(reference, fetched)
-        return Look(digest, examined.detections.to_bytes(), examined.appearance, examined.computed)
+        return ImageResult(digest, examined.detections.to_bytes(), examined.perceptual_hash, examined.computed)
 
     async def _fetch(self, reference: ImageReference, task: object) -> Fetched:
         for pause in PAUSES:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-MOST_KEYS = 500  # in one read: at 2.3 kB an entry, about a megabyte
+MAX_KEYS = 500  # in one read: at 2.3 kB an entry, about a megabyte
 
 
 class BatchedReads:
@@ -26,7 +26,7 @@ class BatchedReads:
     async def _read_all(self) -> None:
         try:
             while self._wanted:
-                keys = list(self._wanted)[:MOST_KEYS]
+                keys = list(self._wanted)[:MAX_KEYS]
                 futures = {key: self._wanted.pop(key) for key in keys}
                 await self._answer(futures)
         finally:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
 RESULTS = ("hit", "miss", "expired", "corrupt", "failed")
 POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
-MOST_POLLS = 600  # half a minute; whoever holds the lock for longer is stuck, though alive
+MAX_POLLS = 600  # half a minute; whoever holds the lock for longer is stuck, though alive
 
 
 def open_store(settings: Settings) -> Store | None:
@@ -119,7 +119,7 @@ class Cache:
         if behind is None or behind.locks is None:
             return await self._compute(key, compute)
         waited = 0
-        while not await behind.locks.take(key) and waited < MOST_POLLS:
+        while not await behind.locks.take(key) and waited < MAX_POLLS:
             if not waited:
                 self._metrics.single_flight_waits.labels("redis").inc()
             waited += 1

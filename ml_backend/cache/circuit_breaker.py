@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 
-from ml_backend.cache.stores.store import Store, StoreAwayError, StoreRefusedError
+from ml_backend.cache.stores.store import Store, StoreRefusedError, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +39,14 @@ class Breaker:
         """Return the result of ``work``, which calls the store.
 
         Raises:
-            StoreAwayError: it did not answer in time, or is left alone.
+            StoreUnavailableError: it did not answer in time, or is left alone.
             StoreRefusedError: it answered with an error.
         """
         if self.is_open:
-            raise StoreAwayError(f"{self._store.name} is left alone until it answers again")
+            raise StoreUnavailableError(f"{self._store.name} is left alone until it answers again")
         try:
             return await self._within_limit(work)
-        except StoreAwayError as error:
+        except StoreUnavailableError as error:
             self._open(str(error))
             raise
         except StoreRefusedError as error:
@@ -61,7 +61,7 @@ class Breaker:
             async with asyncio.timeout(self._timeout):
                 return await work()
         except TimeoutError:
-            raise StoreAwayError(f"{self._store.name} did not answer within {self._timeout:g} s") from None
+            raise StoreUnavailableError(f"{self._store.name} did not answer within {self._timeout:g} s") from None
 
     def _open(self, cause: str) -> None:
         if not self.is_open:
@@ -78,7 +78,7 @@ class Breaker:
                 answers = True
             except StoreRefusedError:
                 answers = True
-            except StoreAwayError:
+            except StoreUnavailableError:
                 pass
         log.info("the cache answers again", tier=self._store.name)
         self._on_change(False)

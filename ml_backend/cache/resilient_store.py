@@ -8,7 +8,7 @@ from ml_backend.cache.batching import BatchedReads
 from ml_backend.cache.circuit_breaker import Breaker
 from ml_backend.cache.locks import Locks
 from ml_backend.cache.stores.redis import RedisStore
-from ml_backend.cache.stores.store import Store, StoreAwayError, Usage
+from ml_backend.cache.stores.store import Store, StoreUnavailableError, Usage
 from ml_backend.errors import CacheError
 from ml_backend.metrics import Metrics
 
@@ -55,7 +55,7 @@ class GuardedStore:
         try:
             return await self._breaker.call(work)
         except CacheError as error:
-            kind = "away" if isinstance(error, StoreAwayError) else "refused"
+            kind = "away" if isinstance(error, StoreUnavailableError) else "refused"
             self._metrics.cache_errors.labels(self.store.name, operation, kind).inc()
             raise
         finally:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ml_backend.cli.common import Model, app, err, load_detector, plain_errors, read_label_config
+from ml_backend.cli.common import Model, app, err, load_detector, plain_errors, read_label_config, renamed
 from ml_backend.errors import BootstrapError
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ml_backend.bootstrap.reporters import Quiet
-    from ml_backend.postprocessing.postprocessor import Policy
+    from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
 @app.command()
@@ -52,7 +52,8 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             help="What tasks have in front of a file's path in its folder: where Label Studio finds the folder."
         ),
     ] = "/data/local-files/?d=",
-    chunk: Annotated[int, typer.Option(min=0, help="Most tasks in a file of tasks; 0 for one file.")] = 0,
+    tasks_per_file: Annotated[int, typer.Option(min=0, help="Most tasks in a file of tasks; 0 for one file.")] = 0,
+    chunk: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
     dry_run: Annotated[
         int,
         typer.Option(
@@ -97,8 +98,8 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Tally, Watched
     from ml_backend.bootstrap.run import INTERRUPTED, OUTPUT_CLOSED, Request, Run
 
-    def reporter(policy: Policy) -> Quiet:
-        tally = Tally(policy)
+    def reporter(postprocessor: Postprocessor) -> Quiet:
+        tally = Tally(postprocessor)
         return Quiet(tally) if quiet else Lines(tally) if json_lines else Watched(tally, err)
 
     with plain_errors():
@@ -114,7 +115,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             to=to or ([] if project is None else [f"project:{project}"]),
             label_config=_label_config(config, project, to or [], settings),
             image_prefix=image_prefix,
-            chunk=chunk,
+            tasks_per_file=renamed("--chunk", chunk, "--tasks-per-file", tasks_per_file),
             dry_run=dry_run,
             retry_failures=retry_failures,
             leave_out_missing=leave_out_missing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import structlog
 import typer
@@ -18,6 +18,8 @@ from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
     from ml_backend.inference.detector import Detector
+
+T = TypeVar("T")
 
 MARKDOWN: Literal["markdown"] = (
     "markdown"  # for --help: Rich's own markup takes texts in brackets for styles, and leaves them out
@@ -91,6 +93,21 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
 
     record(text)
     yield record
+
+
+def renamed(old: str, old_value: T | None, new: str, new_value: T) -> T:
+    """Return the value of an option, with a warning where it was given under its old name.
+
+    Args:
+        old: the old name, which is read until the next release.
+        old_value: the value under that name; None where it was not given.
+        new: the current name.
+        new_value: the value under that name.
+    """
+    if old_value is None:
+        return new_value
+    complain(f"{old} is now called {new}; the old name will not be read in the next release", style="yellow")
+    return old_value
 
 
 def _print_version(wanted: bool) -> None:

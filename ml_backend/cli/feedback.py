@@ -17,7 +17,7 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ml_backend.feedback.learning.project_calibration import Lesson
+    from ml_backend.feedback.learning.project_calibration import CalibrationResult
     from ml_backend.inference.detector import Detector
 
 feedback_app = typer.Typer(
@@ -53,19 +53,19 @@ def sync(project: ProjectId, model: Model = None) -> None:
 
 
 async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[int, int, list[str]]:
-    from ml_backend.feedback.ingest.service import Listener
+    from ml_backend.feedback.ingest.service import FeedbackService
     from ml_backend.feedback.learning.revisions import CurrentRevisions
     from ml_backend.pipeline.prediction import Pipeline
 
     with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
         revisions.refresh()
-        async with Pipeline(settings, detector, revisions.learned) as pipeline:
-            listener = Listener(settings, pipeline)
+        async with Pipeline(settings, detector, revisions.overrides) as pipeline:
+            feedback = FeedbackService(settings, pipeline)
             with err.status("reading tasks") as status:
                 try:
-                    return await listener.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
+                    return await feedback.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
                 finally:
-                    await listener.close()
+                    await feedback.close()
 
 
 @app.command()
@@ -87,21 +87,24 @@ def report(
         from ml_backend.feedback.store.annotation_records import annotations_of, get_project
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.event_queue import pending
-        from ml_backend.postprocessing.overrides import NOTHING_LEARNED
-        from ml_backend.postprocessing.postprocessor import Policy
+        from ml_backend.postprocessing.overrides import NO_OVERRIDES
+        from ml_backend.postprocessing.postprocessor import Postprocessor
 
         with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
             about = get_project(connection, project, database.place)
             past = history(connection, project)
             detector = detector_of(connection)
-            policy = Policy.from_label_config(
+            postprocessor = Postprocessor.from_label_config(
                 about.label_config,
                 score_threshold=settings.model_score_threshold,
                 class_list=None,
-                learned=past[-1].taught_to(detector) if past else NOTHING_LEARNED,
+                overrides=past[-1].taught_to(detector) if past else NO_OVERRIDES,
             )
             figures = make_report(
-                annotations_of(connection, project), policy, detector, task_links(settings.label_studio_url, project)
+                annotations_of(connection, project),
+                postprocessor,
+                detector,
+                task_links(settings.label_studio_url, project),
             )
             waiting, problem = pending(database, project)
         if html is not None:
@@ -164,22 +167,22 @@ def calibrate(
                 out.print(f"in force: {told}", highlight=False, markup=False)
                 return
             with err.status("judging"):
-                lesson = learn(database, settings, project, target)
-            revision = lesson.apply_and_record(database, who) if apply else None
-        number = revision.number if revision else lesson.current.number if lesson.current else 0
+                result = learn(database, settings, project, target)
+            revision = result.apply_and_record(database, who) if apply else None
+        number = revision.number if revision else result.current.number if result.current else 0
         if as_json:
             values: dict[str, Any] = {"project": project, "revision": number, "applied": revision is not None}
-            changes = {"anything": lesson.proposal.anything, "learned": lesson.proposal.learned.to_json()}
-            out.out(json.dumps(values | changes | lesson.proposal.to_json(), indent=2), highlight=False)
+            changes = {"anything": result.proposal.anything, "learned": result.proposal.overrides.to_json()}
+            out.out(json.dumps(values | changes | result.proposal.to_json(), indent=2), highlight=False)
             return
-        print_proposal(lesson.proposal)
-        out.print(_outcome(lesson, applied=revision is not None, number=number), highlight=False, soft_wrap=True)
+        print_proposal(result.proposal)
+        out.print(_outcome(result, applied=revision is not None, number=number), highlight=False, soft_wrap=True)
 
 
-def _outcome(lesson: Lesson, *, applied: bool, number: int) -> str:
+def _outcome(result: CalibrationResult, *, applied: bool, number: int) -> str:
     if applied:
-        return f"in force: revision {number} of project {lesson.project.id}"
-    if not lesson.proposal.anything:
+        return f"in force: revision {number} of project {result.project.id}"
+    if not result.proposal.anything:
         return "nothing would change" + (f"; revision {number} stays in force" if number else "")
     return "nothing has changed yet: --apply puts this into force"
 

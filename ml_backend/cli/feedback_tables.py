@@ -11,7 +11,7 @@ from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOM
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.tallies import Outcomes
-from ml_backend.feedback.learning.calibration import LEAST_BOXES, Proposal
+from ml_backend.feedback.learning.calibration import MIN_BOXES, Proposal
 
 WORST = 5  # tasks that are named
 
@@ -52,7 +52,7 @@ def _sentences(report: Report) -> Iterable[str]:
     if report.accepted:
         yield report.acceptance()
     if report.unseen.annotations:
-        (now, _), (then, _) = report.group(biased=False), report.group(biased=True)
+        (now, _), (then, _) = report.group(saw_predictions=False), report.group(saw_predictions=True)
         yield f"right where no boxes were seen: {_percent(now)}; where they were: {_percent(then)}"
     if report.twice:
         yield f"{report.twice} tasks have more than one annotation; all of them count"
@@ -77,7 +77,7 @@ def _both(row: tuple[str, Outcomes]) -> list[str]:
 
 
 def _name(name: str, outcomes: Outcomes) -> str:
-    return escape(name) + (" (small)" if outcomes.shown.total() < LEAST_BOXES else "")
+    return escape(name) + (" (small)" if outcomes.shown.total() < MIN_BOXES else "")
 
 
 def print_proposal(proposal: Proposal) -> None:

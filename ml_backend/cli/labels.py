@@ -129,27 +129,27 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
     boxes: Counter[tuple[str, str]] = Counter()
     pictures: Counter[tuple[str, str]] = Counter()
     async with Pipeline(settings, detector) as pipeline:
-        sources = pipeline.policies.of(label_config).sources
+        image_fields = pipeline.postprocessors.of(label_config).image_fields
         with err.status("looking at pictures") as status:
             for number, path in enumerate(files, 1):
                 status.update(f"looking at pictures ({number} of {len(files)})")
                 try:
-                    explained = await pipeline.explain(task_of_file(number, path, sources), label_config)
+                    explained = await pipeline.explain(task_of_file(number, path, image_fields), label_config)
                 except PrelabelError as error:
                     complain(error)
                     continue
                 # A class that one control captures is not missed, whatever the others do.
                 captured = {
-                    (detections.class_names[fate.row], detections.class_mids[fate.row])
-                    for _, _, detections, fates in explained
-                    for fate in fates
-                    if fate.assignment
+                    (detections.class_names[decision.row], detections.class_mids[decision.row])
+                    for _, _, detections, decisions in explained
+                    for decision in decisions
+                    if decision.assignment
                 }
                 seen = [
-                    (detections.class_names[fate.row], detections.class_mids[fate.row])
-                    for _, _, detections, fates in explained[:1]
-                    for fate in fates
-                    if detections.scores[fate.row] >= settings.model_score_threshold
+                    (detections.class_names[decision.row], detections.class_mids[decision.row])
+                    for _, _, detections, decisions in explained[:1]
+                    for decision in decisions
+                    if detections.scores[decision.row] >= settings.model_score_threshold
                 ]
                 missing = [each for each in seen if each not in captured]
                 boxes.update(missing)

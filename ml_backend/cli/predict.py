@@ -12,7 +12,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
+from ml_backend.cli.common import (
+    Model,
+    app,
+    complain,
+    err,
+    load_detector,
+    out,
+    plain_errors,
+    read_label_config,
+    renamed,
+)
 from ml_backend.errors import PrelabelError
 from ml_backend.label_studio.regions import label_of
 from ml_backend.label_studio.tasks import task_of_file
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
     from ml_backend.inference.detector import Detector
     from ml_backend.label_studio.controls import Control
     from ml_backend.label_studio.regions import Prediction
-    from ml_backend.postprocessing.selection import Fate
+    from ml_backend.postprocessing.selection import FilterDecision
 
 
 @app.command()
@@ -81,10 +91,10 @@ async def _predict_files(
     from ml_backend.pipeline.prediction import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
-        for warning in pipeline.policies.of(label_config).warnings:
+        for warning in pipeline.postprocessors.of(label_config).warnings:
             complain(warning, style="yellow")
-        sources = pipeline.policies.of(label_config).sources
-        tasks = [task_of_file(number, path, sources) for number, path in enumerate(paths, 1)]
+        image_fields = pipeline.postprocessors.of(label_config).image_fields
+        tasks = [task_of_file(number, path, image_fields) for number, path in enumerate(paths, 1)]
         with err.status(f"predicting {len(tasks)} pictures"):
             return tasks, await pipeline.predict(tasks, label_config)
 
@@ -128,24 +138,25 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
     err.print(f"{len(predictions)} pictures with boxes are in {folder}", highlight=False)
 
 
-FATE_COLOURS = {
+DECISION_COLOURS = {
     "kept": "#1b8a3d",
     "below the threshold": "#d9a400",
     "suppressed": "#1d6fd1",
     "not in this project": "#808080",
 }
-OTHER_FATES_COLOUR = "#d62839"
+OTHER_DECISIONS_COLOUR = "#d62839"
 
 
 @app.command()
-def explain(
+def explain(  # noqa: PLR0913 - an option is an argument
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")],
     config: Annotated[Path, typer.Option(help="Label config (XML) of the project.")],
     model: Model = None,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score that is shown where the config does not say, 0 to 1.")
     ] = None,
-    least: Annotated[float, typer.Option(help="Leave out detections with a lower score than this.")] = 0.05,
+    min_score: Annotated[float, typer.Option(help="Leave out detections with a lower score than this.")] = 0.05,
+    least: Annotated[float | None, typer.Option(hidden=True)] = None,
     draw: Annotated[
         Path | None,
         typer.Option(
@@ -155,54 +166,55 @@ def explain(
     ] = None,
 ) -> None:
     """Say of everything that the model sees in a picture what becomes of it in a project, and why."""
+    min_score = renamed("--least", least, "--min-score", min_score)
     with plain_errors():
         settings = load_settings(model=model, model_score_threshold=threshold)
         configure_logging("warning")
         label_config = read_label_config(config)
         detector = load_detector(settings)
         explained = asyncio.run(_explain_file(settings, detector, image, label_config))
-        for control, _, detections, fates in explained:
-            shown = [fate for fate in fates if detections.scores[fate.row] >= least]
-            _print_fates(control, detections, shown)
-            weak = len(fates) - len(shown)
+        for control, _, detections, decisions in explained:
+            shown = [decision for decision in decisions if detections.scores[decision.row] >= min_score]
+            _print_decisions(control, detections, shown)
+            weak = len(decisions) - len(shown)
             if weak:
-                out.print(f"and {weak} with scores below {least:g}", highlight=False)
+                out.print(f"and {weak} with scores below {min_score:g}", highlight=False)
         if draw is not None:
             from ml_backend.images.decoding.decode import decode
             from ml_backend.images.drawing import Box, draw_boxes
 
             pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
-            _, _, detections, fates = explained[0]
+            _, _, detections, decisions = explained[0]
             boxes = [
                 Box(
-                    detections.boxes[fate.row],
-                    f"#{fate.row + 1} {fate.label or detections.class_names[fate.row]} {detections.scores[fate.row]:.2f}",
-                    FATE_COLOURS.get(fate.kind, OTHER_FATES_COLOUR),
+                    detections.boxes[decision.row],
+                    f"#{decision.row + 1} {decision.label or detections.class_names[decision.row]} {detections.scores[decision.row]:.2f}",
+                    DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
                 )
-                for fate in reversed(fates)
-                if detections.scores[fate.row] >= least
+                for decision in reversed(decisions)
+                if detections.scores[decision.row] >= min_score
             ]
-            draw_boxes(pixels, sorted(boxes, key=lambda box: box.colour == FATE_COLOURS["kept"])).save(draw)
+            draw_boxes(pixels, sorted(boxes, key=lambda box: box.colour == DECISION_COLOURS["kept"])).save(draw)
 
 
 async def _explain_file(
     settings: Settings, detector: Detector, path: Path, label_config: str
-) -> list[tuple[Control, int, Detections, list[Fate]]]:
+) -> list[tuple[Control, int, Detections, list[FilterDecision]]]:
     from ml_backend.pipeline.prediction import Pipeline
 
     async with Pipeline(settings, detector) as pipeline:
-        task = task_of_file(1, path, pipeline.policies.of(label_config).sources)
+        task = task_of_file(1, path, pipeline.postprocessors.of(label_config).image_fields)
         return await pipeline.explain(task, label_config)
 
 
-def _print_fates(control: Control, detections: Detections, fates: list[Fate]) -> None:
+def _print_decisions(control: Control, detections: Detections, decisions: list[FilterDecision]) -> None:
     title = f"{control.labels_name or control.from_name} on {control.to_name}"
     table = Table("#", "Class", "Score", "What becomes of it", title=escape(title))
-    for fate in fates:
-        style = "green" if fate.kind == "kept" else ""
-        reason = fate.reason
-        if fate.assignment is not None and fate.kind != "kept":
-            reason = f"{fate.label}: {reason}"
-        name, score = detections.class_names[fate.row], f"{detections.scores[fate.row]:.2f}"
-        table.add_row(str(fate.row + 1), escape(name), score, escape(reason), style=style)
+    for decision in decisions:
+        style = "green" if decision.kind == "kept" else ""
+        reason = decision.reason
+        if decision.assignment is not None and decision.kind != "kept":
+            reason = f"{decision.label}: {reason}"
+        name, score = detections.class_names[decision.row], f"{detections.scores[decision.row]:.2f}"
+        table.add_row(str(decision.row + 1), escape(name), score, escape(reason), style=style)
     out.print(table)

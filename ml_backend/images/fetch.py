@@ -34,7 +34,7 @@ from ml_backend.images.references import (
     StorageReference,
     unavailable,
 )
-from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
+from ml_backend.images.versions import ImageVersion, canonical, is_final, named, validators
 from ml_backend.label_studio.connections import LabelStudio, is_task_id, readdress
 from ml_backend.label_studio.health import Finding, check, network_cause, refusal_hint, storage_cause
 from ml_backend.settings import Settings
@@ -55,7 +55,7 @@ class Fetched:
     """
 
     data: bytes
-    version: PictureVersion
+    version: ImageVersion
     foreign: bool = False
 
     def failure(self, reference: ImageReference, error: PrelabelError) -> PrelabelError:
@@ -116,7 +116,7 @@ class ImageFetcher:
         home: LabelStudio | None = None,
         task_id: object = None,
         *,
-        unless: PictureVersion | None = None,
+        unless: ImageVersion | None = None,
     ) -> Fetched | None:
         """Return the picture, at most ``image_max_bytes`` of it, within ``image_timeout`` seconds.
 
@@ -187,7 +187,7 @@ class ImageFetcher:
             raise ImageFetchError(f"{reference} did not arrive within {limit:g} s (PRELABEL_IMAGE_TIMEOUT)") from None
 
     async def _download(
-        self, address: str, reference: ImageReference, home: LabelStudio | None, unless: PictureVersion | None
+        self, address: str, reference: ImageReference, home: LabelStudio | None, unless: ImageVersion | None
     ) -> Fetched | None:
         strangers: list[URL] = []
         try:
@@ -217,7 +217,7 @@ class ImageFetcher:
         address: str,
         reference: ImageReference,
         home: LabelStudio | None,
-        unless: PictureVersion | None,
+        unless: ImageVersion | None,
         strangers: list[URL],
     ) -> Fetched | None:
         """Fetch from an address and those that it redirects to; ``strangers`` gets all but the operator's Label Studio."""
@@ -244,8 +244,8 @@ class ImageFetcher:
                     raise _refusal(response, keeper)(f"{reference} answered {response.status} {response.reason}{hint}")
                 data, digest = await self._read(response, reference)
                 etag, modified = validators(response.headers)
-                final = home is not None and home.everybodys and is_final(home.path_of(first))
-                version = PictureVersion(digest, final, named(url), etag, modified)
+                final = home is not None and home.shared_across_projects and is_final(home.path_of(first))
+                version = ImageVersion(digest, final, named(url), etag, modified)
                 return Fetched(data, version, foreign=bool(strangers))
         raise ImageRefusedError(f"{reference} redirects more than {MAX_REDIRECTS} times")
 
@@ -300,7 +300,7 @@ class ImageFetcher:
 
 
 def _with_digest(data: bytes) -> Fetched:
-    return Fetched(data, PictureVersion(hashlib.sha256(data).hexdigest()))
+    return Fetched(data, ImageVersion(hashlib.sha256(data).hexdigest()))
 
 
 def _refusal(response: aiohttp.ClientResponse, keeper: LabelStudio | None) -> type[ImageFetchError]:

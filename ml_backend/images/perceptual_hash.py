@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-APPEARANCE = "1"  # raise when the hash of a picture changes
+HASH_VERSION = "1"  # raise when the hash of a picture changes
 
 
-def appearance(pixels: NDArray[np.uint8]) -> int:
+def perceptual_hash(pixels: NDArray[np.uint8]) -> int:
     """Return the perceptual hash of a picture: 64 bits, the signs of its lowest frequencies about their median.
 
     Args:

@@ -33,7 +33,7 @@ class HttpReference:
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioReference:
-    """A picture that Label Studio itself serves, by a path that :func:`is_picture_path` takes, perhaps below a path prefix."""
+    """A picture that Label Studio itself serves, by a path that :func:`is_image_path` takes, perhaps below a path prefix."""
 
     path: str
 
@@ -121,18 +121,18 @@ def parse_reference(value: object, max_length: int = ADDRESS_MAX_LENGTH) -> Imag
         return HttpReference(_checked_url(text))
     if scheme in CLOUD_SCHEMES and "://" in text:
         return CloudReference(text)
-    if text.startswith("/") and _PICTURE_PATH.search(plain_path(text.partition("?")[0]) or ""):
+    if text.startswith("/") and _IMAGE_PATH.search(plain_path(text.partition("?")[0]) or ""):
         return LabelStudioReference(text)
     raise ImageReferenceError(f"{_shown(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
 
 
 # Label Studio 1.23, data_import/urls.py and core/urls.py
-_PICTURE_PATH = re.compile(r"/(?:data/upload/.|(?:data/local-files|storage-data/uploaded)/?$)")
+_IMAGE_PATH = re.compile(r"/(?:data/upload/.|(?:data/local-files|storage-data/uploaded)/?$)")
 
 
-def is_picture_path(path: str) -> bool:
+def is_image_path(path: str) -> bool:
     """Tell whether Label Studio serves pictures at a path, without its path prefix, as :func:`plain_path` gives it."""
-    return _PICTURE_PATH.match(path) is not None
+    return _IMAGE_PATH.match(path) is not None
 
 
 def plain_path(path: str) -> str | None:

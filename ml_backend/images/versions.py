@@ -34,7 +34,7 @@ _SCHEMES: tuple[tuple[str, str], ...] = (
 _SIGNING = [(frozenset(always.split()), frozenset(f"{always} {sometimes}".split())) for always, sometimes in _SCHEMES]
 _STORAGE_VERSION = re.compile(r"\d{4}-\d\d-\d\d")  # Azure's sv
 
-LONGEST = 200  # characters of a header that is kept
+MAX_HEADER_LENGTH = 200  # characters of a header that is kept
 
 # Label Studio puts eight random hex digits before the name of each upload, and never writes to one again.
 _UPLOAD = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[^/]+")
@@ -62,7 +62,7 @@ def is_final(path: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureVersion:
+class ImageVersion:
     """One version of the picture at an address.
 
     Attributes:
@@ -98,7 +98,7 @@ class PictureVersion:
         return packed
 
     @classmethod
-    def from_bytes(cls, packed: bytes) -> "PictureVersion":
+    def from_bytes(cls, packed: bytes) -> "ImageVersion":
         """Decode what :meth:`to_bytes` wrote.
 
         Raises:
@@ -131,7 +131,7 @@ def validators(headers: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _sendable(value: str) -> str:
-    return value if value.isascii() and len(value) <= LONGEST else ""
+    return value if value.isascii() and len(value) <= MAX_HEADER_LENGTH else ""
 
 
 def _directives(cache_control: str) -> Collection[str]:

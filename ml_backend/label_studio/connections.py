@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from yarl import URL
 
-from ml_backend.images.references import CloudReference, ImageReference, StorageReference, is_picture_path, plain_path
+from ml_backend.images.references import CloudReference, ImageReference, StorageReference, is_image_path, plain_path
 from ml_backend.label_studio.tokens import TokenHeaders
 from ml_backend.redaction import printable, redact_address
 from ml_backend.setting_parsers import base_url
@@ -40,14 +40,14 @@ class LabelStudio:
         headers: gives the token's header; None where no token is known.
         trusted: whether the operator named it. One that only a request named gets its pictures under the address guard.
         known_as: further addresses that it believes to be its own, to be replaced by ``url``.
-        everybodys: whether the token is the operator's, so that what it can see, every project may.
+        shared_across_projects: whether the token is the operator's, so that what it can see, every project may.
     """
 
     url: str
     headers: TokenHeaders | None = field(repr=False)
     trusted: bool = True
     known_as: tuple[str, ...] = ()
-    everybodys: bool = False
+    shared_across_projects: bool = False
 
     def is_home(self, url: URL) -> bool:
         """Tell whether ``url`` leads to the host of this Label Studio."""
@@ -58,7 +58,7 @@ class LabelStudio:
 
         The rest of its addresses are none of a task's business: with the token, they would answer as the operator's.
         """
-        return is_picture_path(self.path_of(url))
+        return is_image_path(self.path_of(url))
 
     def at(self, path: str) -> str:
         """Return the full address of a path such as ``/data/upload/1/a.jpg``, which may or may not repeat the path prefix."""
@@ -119,7 +119,7 @@ class LabelStudios:
     """
 
     KEPT = 10_000  # projects
-    LONGEST = 8192  # characters of a name, an address or a token
+    MAX_LENGTH = 8192  # characters of a name, an address or a token
 
     # <id>.<time of creation>, as Label Studio names projects, or the id alone
     _PROJECT = re.compile(r"([0-9]{1,19})(?:\.[0-9]{1,19})?")
@@ -127,7 +127,7 @@ class LabelStudios:
     def __init__(self, settings: Settings) -> None:
         url, key = settings.label_studio_url, settings.label_studio_api_key
         headers = TokenHeaders(url, key.get_secret_value()) if url and key else None
-        self.configured = LabelStudio(url, headers, everybodys=headers is not None) if url else None
+        self.configured = LabelStudio(url, headers, shared_across_projects=headers is not None) if url else None
         self._aliases = settings.url_aliases
         self._by_project: dict[str, LabelStudio] = {}
         self._first_by_id: dict[str, str] = {}
@@ -145,7 +145,7 @@ class LabelStudios:
         """
         try:
             token = access_token if isinstance(access_token, str) else ""
-            if max(len(project), len(hostname), len(token)) > self.LONGEST:
+            if max(len(project), len(hostname), len(token)) > self.MAX_LENGTH:
                 return
             hostname = base_url(hostname)
         except (ValueError, TypeError, AttributeError):
@@ -179,8 +179,8 @@ class LabelStudios:
         headers = self.configured.headers
         if headers is None and token:
             headers = TokenHeaders(self.configured.url, token)
-        own = self.configured.everybodys
-        return LabelStudio(self.configured.url, headers, known_as=(hostname,), everybodys=own)
+        own = self.configured.shared_across_projects
+        return LabelStudio(self.configured.url, headers, known_as=(hostname,), shared_across_projects=own)
 
     def _warn(self, project: str, sentence: str, **details: str) -> None:
         if project not in self._warned:

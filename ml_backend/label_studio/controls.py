@@ -27,7 +27,7 @@ class Label:
     skip: bool = False
 
 
-class Source(NamedTuple):
+class ImageField(NamedTuple):
     """Where a task's data holds images.
 
     Attributes:
@@ -77,6 +77,6 @@ class Control:
     target_precision: float | None = None
 
     @property
-    def source(self) -> Source:
+    def image_field(self) -> ImageField:
         """Where a task's data holds the images that it draws on."""
-        return Source(self.data_key, self.is_list)
+        return ImageField(self.data_key, self.is_list)

@@ -28,7 +28,7 @@ KNOWN_ACTIONS = ANNOTATED | {
     "LABEL_LINK_DELETED",
 }
 MALFORMED, UNKNOWN = "malformed", "unknown"
-LARGEST_ID = 2**31 - 1  # of the column, and of Label Studio's
+MAX_ID = 2**31 - 1  # of the column, and of Label Studio's
 
 Kind = Literal["task", "annotation", "project", "detections"]
 
@@ -36,7 +36,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class ChangedObject:
     """Something that may have changed.
 
     Attributes:
@@ -64,7 +64,7 @@ class Event:
 
     action: str
     project: int = 0
-    hints: tuple[Hint, ...] = ()
+    hints: tuple[ChangedObject, ...] = ()
 
 
 class _Body(msgspec.Struct):
@@ -99,15 +99,19 @@ def read_event(body: bytes, *, trusted: bool) -> Event:
         about = _numbered(read.project)
         project = _id(about.id) or _id(read.project) or 0
         if action == PROJECT_UPDATED:
-            hints: list[Hint] = [Hint("project", project, project, _payload(about=about) if trusted else b"")]
+            hints: list[ChangedObject] = [
+                ChangedObject("project", project, project, _payload(about=about) if trusted else b"")
+            ]
         else:
-            hints = list(_hints(action, project, read, about, trusted=trusted))
+            hints = list(_changed_objects(action, project, read, about, trusted=trusted))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return Event(MALFORMED)
     return Event(action, project, tuple(hint for hint in hints if hint.project and hint.object))
 
 
-def _hints(action: str, project: int, read: _Body, about: _Numbered, *, trusted: bool) -> Iterator[Hint]:
+def _changed_objects(
+    action: str, project: int, read: _Body, about: _Numbered, *, trusted: bool
+) -> Iterator[ChangedObject]:
     if action in ANNOTATED:
         tasks = {_id(_numbered(raw).id): raw for raw in _each(read.task)}
         for raw in _each(read.annotation):
@@ -115,15 +119,15 @@ def _hints(action: str, project: int, read: _Body, about: _Numbered, *, trusted:
             task = _id(annotation.task) or (next(iter(tasks)) if len(tasks) == 1 else None) or 0
             if trusted:
                 payload = _payload(annotation=raw, task=tasks.get(task), about=about)
-                yield Hint("annotation", project, _id(annotation.id) or 0, payload)
+                yield ChangedObject("annotation", project, _id(annotation.id) or 0, payload)
             else:
-                yield Hint("task", project, task)
+                yield ChangedObject("task", project, task)
     elif action == "ANNOTATIONS_DELETED":
         for raw in _each(read.annotations):
-            yield Hint("annotation", project, _id(_numbered(raw).id) or 0)
+            yield ChangedObject("annotation", project, _id(_numbered(raw).id) or 0)
     elif action == "TASKS_DELETED":
         for raw in _each(read.tasks):
-            yield Hint("task", project, _id(_numbered(raw).id) or 0)
+            yield ChangedObject("task", project, _id(_numbered(raw).id) or 0)
 
 
 def _payload(annotation: msgspec.Raw = _NULL, task: msgspec.Raw | None = None, about: _Numbered | None = None) -> bytes:
@@ -152,4 +156,4 @@ def _begins(raw: msgspec.Raw, mark: bytes) -> bool:
 
 def _id(raw: msgspec.Raw) -> int | None:
     text = bytes(raw)
-    return int(text) if text.isdigit() and len(text) < 11 and 0 < int(text) <= LARGEST_ID else None
+    return int(text) if text.isdigit() and len(text) < 11 and 0 < int(text) <= MAX_ID else None

@@ -13,12 +13,12 @@ from ml_backend.label_studio.geometry import upright_object
 from ml_backend.label_studio.regions import RectangleValue, region_id
 from ml_backend.postprocessing.label_map import LabelMap
 
-LEAST_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
-LEAST_SCORE = 0.02  # a person points at the place, so much weaker detections than otherwise count
+MIN_OVERLAP = 0.3  # IoU; a hasty rectangle around an object still reaches it
+MIN_SCORE = 0.02  # a person points at the place, so much weaker detections than otherwise count
 
 
 @dataclass(frozen=True, slots=True)
-class Gesture:
+class DrawnRegion:
     """A rectangle with a label.
 
     Attributes:
@@ -60,7 +60,7 @@ def newest_region(regions: Sequence[object], identity: Sequence[object]) -> list
     return [{**region, "id": region_id(*identity, region.get("id"))} for region in _newest(regions)]
 
 
-def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None:
+def read_drawn_region(context: object, controls: Iterable[Control]) -> DrawnRegion | None:
     """Return the newest rectangle of a ``context``, as Label Studio sends it with interactive requests.
 
     Label Studio puts regions of the same label that were there before in front of it. They are no gesture.
@@ -74,7 +74,7 @@ def read_gesture(context: object, controls: Iterable[Control]) -> Gesture | None
         for name in (control.from_name, control.labels_name)
         if name
     }
-    gestures = (_gesture(drawn, by_name) for drawn in reversed(_newest(drawn_regions(context))))
+    gestures = (_drawn_region(drawn, by_name) for drawn in reversed(_newest(drawn_regions(context))))
     return next((gesture for gesture in gestures if gesture is not None), None)
 
 
@@ -84,7 +84,7 @@ def _newest(regions: Sequence[object]) -> list[Mapping[str, Any]]:
     return [region for region in usable if region.get("id") == usable[-1].get("id")]
 
 
-def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Control]) -> Gesture | None:
+def _drawn_region(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Control]) -> DrawnRegion | None:
     try:
         control = controls[drawn["from_name"], drawn["to_name"]]
         value = drawn["value"]
@@ -107,17 +107,17 @@ def _gesture(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Contro
         or not np.isfinite(box).all()
     ):
         return None
-    return Gesture(control, item, label, str(drawn.get("id", "")), rectangle, box)
+    return DrawnRegion(control, item, label, str(drawn.get("id", "")), rectangle, box)
 
 
-def best_fit(drawn: Gesture, detections: Detections, label_map: LabelMap) -> int | None:
+def select_detection(drawn: DrawnRegion, detections: Detections, label_map: LabelMap) -> int | None:
     """Return the row of the detection that the gesture means, or None.
 
     Detections whose class goes to the drawn label come before all others, since people draw ``Person`` around ``Clothing``
     too; among equals the larger overlap wins.
     """
     overlaps = iou(drawn.box, detections.boxes)[0]
-    candidates = np.flatnonzero((overlaps >= LEAST_OVERLAP) & (detections.scores >= LEAST_SCORE))
+    candidates = np.flatnonzero((overlaps >= MIN_OVERLAP) & (detections.scores >= MIN_SCORE))
 
     def fitness(row: int) -> tuple[bool, float]:
         label = label_map.label_for(detections.class_names[row], detections.class_mids[row])

@@ -105,10 +105,10 @@ def _labels_not_served(labelling: ControlTag, labels: Sequence[Mapping[str, str]
         problems.append(
             f"{unnamed} <Label> of {_named(labelling)} are not served: they have neither a value nor an alias"
         )
-    source = (labelling.attr or {}).get("value", "")
-    if source.startswith("$"):
+    image_field = (labelling.attr or {}).get("value", "")
+    if image_field.startswith("$"):
         problems.append(
-            f"the labels that {_named(labelling)} takes from the task (value={quoteattr(source)}) are not served: only those of the label config are"
+            f"the labels that {_named(labelling)} takes from the task (value={quoteattr(image_field)}) are not served: only those of the label config are"
         )
     return problems
 
@@ -142,10 +142,10 @@ def _control(
         raise _UnservedError(f"its toName={quoteattr(to_name)} is no <Image>")
     shown = image.attr or {}
     is_list = "valueList" in shown
-    source = shown["valueList"] if is_list else shown.get("value", "")
-    if not source.startswith("$") or not source[1:]:
+    image_field = shown["valueList"] if is_list else shown.get("value", "")
+    if not image_field.startswith("$") or not image_field[1:]:
         raise _UnservedError(
-            f'its <Image> has value={quoteattr(source)}; expected one key of the task, such as value="$image"'
+            f'its <Image> has value={quoteattr(image_field)}; expected one key of the task, such as value="$image"'
         )
     labels = tuple(dict.fromkeys(label for label in map(_label, given) if label.value))
     if not labels:
@@ -157,7 +157,7 @@ def _control(
     return Control(
         from_name=rectangle.name or "",
         to_name=to_name,
-        data_key=source[1:],
+        data_key=image_field[1:],
         labels=labels,
         is_list=is_list,
         labels_name="" if rectangle is labelling else labelling.name or "",

@@ -11,8 +11,8 @@ from ml_backend.label_studio.geometry import upright
 from ml_backend.redaction import printable
 
 RECTANGLES = {"rectanglelabels", "rectangle"}
-LONGEST_LABEL, LONGEST_ID = 1000, 100  # characters
-MOST_ITEMS = 100_000  # images of one list
+MAX_LABEL_LENGTH, MAX_ID_LENGTH = 1000, 100  # characters
+MAX_ITEMS = 100_000  # images of one list
 
 
 class LabelledBox(NamedTuple):
@@ -102,7 +102,7 @@ def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegi
         read.boxes.append(
             LabelledBox(
                 str(region["from_name"]),
-                item if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < MOST_ITEMS else 0,
+                item if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < MAX_ITEMS else 0,
                 label,
                 (ymin, xmin, ymax, xmax),
                 min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0,
@@ -114,7 +114,7 @@ def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegi
 def region_id(region: Mapping[str, Any]) -> str:
     """Return the id of a region; empty where it has none."""
     given = region.get("id")
-    return printable(given, LONGEST_ID) if isinstance(given, str) else ""
+    return printable(given, MAX_ID_LENGTH) if isinstance(given, str) else ""
 
 
 def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
@@ -130,7 +130,7 @@ def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, st
 
 def _texts(values: object) -> list[str]:
     texts = [values] if isinstance(values, str) else values if isinstance(values, list) else []
-    return list(dict.fromkeys(printable(text, LONGEST_LABEL) for text in texts if isinstance(text, str) and text))
+    return list(dict.fromkeys(printable(text, MAX_LABEL_LENGTH) for text in texts if isinstance(text, str) and text))
 
 
 def number(value: object) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_backend.errors import TaskError
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.redaction import printable
 
 
@@ -20,7 +20,7 @@ def data_of(task: object) -> object:
     return task.get("data") if isinstance(task, dict) else None
 
 
-def images_of(task: object, sources: Sequence[Source]) -> dict[Source, list[object]]:
+def images_of(task: object, image_fields: Sequence[ImageField]) -> dict[ImageField, list[object]]:
     """Return what the task holds at each source, as a list also where the source is one image.
 
     Raises:
@@ -33,22 +33,25 @@ def images_of(task: object, sources: Sequence[Source]) -> dict[Source, list[obje
     data = data_of(task)
     if not isinstance(data, dict):
         raise TaskError("the task has no object under 'data'")
-    found: dict[Source, list[object]] = {}
-    for source in sources:
-        if source.key not in data:
+    found: dict[ImageField, list[object]] = {}
+    for image_field in image_fields:
+        if image_field.key not in data:
             present = printable(", ".join(repr(str(key)[:50]) for key in islice(data, 10)), 200) or "nothing"
             raise TaskError(
-                f"the task's data has no {source.key!r}, where the label config says its image is (it has {present})"
+                f"the task's data has no {image_field.key!r}, where the label config says its image is (it has {present})"
             )
-        value = data[source.key]
-        if source.is_list and not isinstance(value, list):
+        value = data[image_field.key]
+        if image_field.is_list and not isinstance(value, list):
             raise TaskError(
-                f"the task's data has no list under {source.key!r}, where the label config says its images are"
+                f"the task's data has no list under {image_field.key!r}, where the label config says its images are"
             )
-        found[source] = value if source.is_list else [value]
+        found[image_field] = value if image_field.is_list else [value]
     return found
 
 
-def task_of_file(number: int, path: Path, sources: Sequence[Source]) -> dict[str, Any]:
+def task_of_file(number: int, path: Path, image_fields: Sequence[ImageField]) -> dict[str, Any]:
     """Return a task whose image, at each of the sources, is one file of this machine."""
-    return {"id": number, "data": {source.key: [path] if source.is_list else path for source in sources}}
+    return {
+        "id": number,
+        "data": {image_field.key: [path] if image_field.is_list else path for image_field in image_fields},
+    }

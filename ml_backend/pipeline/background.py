@@ -13,10 +13,12 @@ WINDOW = 1000  # jobs of one request that are begun and not done: 50,000 would h
 TURN = 50  # jobs that are begun before other requests get their turn
 PUT_OFF = 200_000  # names of jobs that are to be begun late; about 150 bytes each
 
-PICTURES = 100_000  # how many pictures that were done too late are remembered by address; about 300 bytes each
+MAX_REMEMBERED_IMAGES = (
+    100_000  # how many pictures that were done too late are remembered by address; about 300 bytes each
+)
 
 
-class LateWork(Generic[T]):
+class BackgroundWork(Generic[T]):
     """Late jobs by name, and the pictures that they were done with by address.
 
     Late jobs share a few places among themselves, however many there are: nobody waits for them, while somebody may wait for others.
@@ -74,7 +76,7 @@ class LateWork(Generic[T]):
         for address, digest in digests.items():
             self._pictures[address] = digest
             self._pictures.move_to_end(address)
-        while len(self._pictures) > PICTURES:
+        while len(self._pictures) > MAX_REMEMBERED_IMAGES:
             self._pictures.popitem(last=False)
 
     def recall(self, address: str) -> str | None:
@@ -103,8 +105,10 @@ class Batch(Generic[T]):
         begin: gives the work of the job at a position.
     """
 
-    def __init__(self, late: LateWork[T], names: Sequence[str], begin: Callable[[int], Coroutine[Any, Any, T]]) -> None:
-        self._late = late
+    def __init__(
+        self, late: BackgroundWork[T], names: Sequence[str], begin: Callable[[int], Coroutine[Any, Any, T]]
+    ) -> None:
+        self._background = late
         self._names = names
         self._begin = begin
         self._results: list[T | None] = [None] * len(names)
@@ -132,8 +136,8 @@ class Batch(Generic[T]):
         else:
             self._overdue = True
             for job, name in self._own.items():
-                self._late.keep(name, job)
-            self._late.put_off(self._names[self._begun :], working)
+                self._background.keep(name, job)
+            self._background.put_off(self._names[self._begun :], working)
         return list(self._results)
 
     async def _work(self) -> None:
@@ -142,15 +146,15 @@ class Batch(Generic[T]):
                 await asyncio.sleep(0)
             await self._window.acquire()
             self._begun = place + 1
-            if not self._late.take(name) and self._overdue:  # a later request has begun it
+            if not self._background.take(name) and self._overdue:  # a later request has begun it
                 self._window.release()
                 continue
-            job = self._late.job(name)
+            job = self._background.job(name)
             if job is None:
                 job = asyncio.create_task(self._begin(place))
                 self._own[job] = name
                 if self._overdue:
-                    self._late.keep(name, job)
+                    self._background.keep(name, job)
             else:
                 self._joined.add(job)
             job.add_done_callback(partial(self._end, place))

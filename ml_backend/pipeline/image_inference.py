@@ -16,12 +16,12 @@ from ml_backend.cache.keys import address_key, detection_key, input_shaping
 from ml_backend.cache.single_flight import SingleFlight
 from ml_backend.detections import Detections
 from ml_backend.errors import DetectorError, ImageDecodeError
-from ml_backend.images.decoding.decode import Picture
+from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.fetch import Fetched, ImageFetcher
-from ml_backend.images.perceptual_hash import appearance
+from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
-from ml_backend.images.versions import PictureVersion
+from ml_backend.images.versions import ImageVersion
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
@@ -33,11 +33,11 @@ Place = Callable[[], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageDetections:
     """What was found in which version of a picture, and at which address, if it has one."""
 
     detections: Detections
-    version: PictureVersion
+    version: ImageVersion
     address: str | None
 
 
@@ -46,11 +46,11 @@ class Examined:
     """What is in a picture, its :func:`~ml_backend.images.perceptual_hash`, and whether the detector ran for it."""
 
     detections: Detections
-    appearance: int
+    perceptual_hash: int
     computed: bool
 
 
-class Pictures:
+class ImageInference:
     """Finds what is in pictures, each once; entered as an async context manager, used from one event loop."""
 
     def __init__(self, settings: Settings, detector: Detector, metrics: Metrics) -> None:
@@ -59,13 +59,13 @@ class Pictures:
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)
         self.cache = Cache(settings, metrics)
-        self._by_address: SingleFlight[Seen] = SingleFlight()
+        self._by_address: SingleFlight[ImageDetections] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
         self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)
         # Decoding and the model share the workers, so a decoded picture never waits: as many are in memory as there are workers.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
         self._decoders = DecoderPool(Limits.of(settings))
-        self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
+        self._in_flight = asyncio.Semaphore(settings.max_concurrent_images)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -96,7 +96,7 @@ class Pictures:
         *,
         place: Place = nullcontext,
         trusted: str | None = None,
-    ) -> Seen:
+    ) -> ImageDetections:
         """Return everything that the detector finds in one picture.
 
         Args:
@@ -111,7 +111,7 @@ class Pictures:
         """
         address = self.address(reference, home)
         known = await self._recall(address, trusted)
-        certain = trusted is not None or (home is not None and home.everybodys)
+        certain = trusted is not None or (home is not None and home.shared_across_projects)
         if known is not None and known.version.final and certain:
             self._metrics.fetches.labels("remembered").inc()
             return known
@@ -126,17 +126,17 @@ class Pictures:
                 asked, lambda: self._fetch_and_detect(reference, address, home, task_id, known)
             )
 
-    async def _recall(self, address: str | None, trusted: str | None) -> Seen | None:
+    async def _recall(self, address: str | None, trusted: str | None) -> ImageDetections | None:
         version = None
         if trusted is not None:
-            version = PictureVersion(trusted, final=True)
+            version = ImageVersion(trusted, final=True)
         elif address is not None and self._settings.remember_addresses:
-            version = await self.cache.get(address_key(address), PictureVersion.from_bytes)
+            version = await self.cache.get(address_key(address), ImageVersion.from_bytes)
         if version is None:
             return None
         key = self._key_of(version)
         detections = await self.cache.get(key, Detections.from_bytes)
-        return None if detections is None else Seen(detections, version, address)
+        return None if detections is None else ImageDetections(detections, version, address)
 
     async def _fetch_and_detect(
         self,
@@ -144,10 +144,10 @@ class Pictures:
         address: str | None,
         home: LabelStudio | None,
         task_id: object,
-        known: Seen | None,
-    ) -> Seen:
+        known: ImageDetections | None,
+    ) -> ImageDetections:
         async with self._in_flight:
-            with self._metrics.pictures_in_flight.track_inprogress():
+            with self._metrics.images_in_flight.track_inprogress():
                 fetched = await self._fetcher.fetch(reference, home, task_id, unless=known.version if known else None)
                 if fetched is None:
                     assert known is not None  # noqa: S101 - only what was named can be unchanged
@@ -157,7 +157,7 @@ class Pictures:
                 detections = await self._detect(reference, fetched)
         if address is not None and fetched.version.can_be_asked_for and self._settings.remember_addresses:
             await self.cache.put({address_key(address): fetched.version.to_bytes()})
-        return Seen(detections, fetched.version, address)
+        return ImageDetections(detections, fetched.version, address)
 
     async def fetch(
         self, reference: ImageReference, home: LabelStudio | None = None, task_id: object = None
@@ -180,19 +180,19 @@ class Pictures:
         Raises:
             PrelabelError: the picture cannot be read, or the detector failed on it.
         """
-        appearances: list[int] = []
+        hashes: list[int] = []
 
-        def note(picture: Picture) -> None:
-            appearances.append(appearance(picture.pixels))
+        def note(picture: DecodedImage) -> None:
+            hashes.append(perceptual_hash(picture.pixels))
 
         detections = await self._detect(reference, fetched, note)
-        computed = bool(appearances)
+        computed = bool(hashes)
         if not computed:
             await self._in_worker(lambda: note(self._decode(fetched.data)))
-        return Examined(detections, appearances[0], computed)
+        return Examined(detections, hashes[0], computed)
 
     async def _detect(
-        self, reference: ImageReference, fetched: Fetched, note: Callable[[Picture], None] | None = None
+        self, reference: ImageReference, fetched: Fetched, note: Callable[[DecodedImage], None] | None = None
     ) -> Detections:
         """Find what is in a picture; ``note`` gets its pixels if they had to be decoded."""
         key = self._key_of(fetched.version)
@@ -214,10 +214,10 @@ class Pictures:
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
-    def _decode(self, image: bytes) -> Picture:
+    def _decode(self, image: bytes) -> DecodedImage:
         return self._decoders.decode(image, self._settings.model_input_max_side)
 
-    def _key_of(self, version: PictureVersion) -> str:
+    def _key_of(self, version: ImageVersion) -> str:
         return detection_key(self._detector.fingerprint, self._shaping, version.digest)
 
     async def check_label_studio(self, home: LabelStudio | None) -> Finding:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from ml_backend.cache.keys import input_shaping
 from ml_backend.errors import LabelConfigError
 from ml_backend.inference.detector import Detector
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
 KNOWN_CONFIGS = (
@@ -19,18 +19,18 @@ KNOWN_CONFIGS = (
 
 KNOWN_BYTES = 8_000_000  # of their texts; a policy takes about fifteen times as much memory
 
-_Key = tuple[bytes, int, Learned]  # of a label config: digest and length, and what corrections have taught
+_Key = tuple[bytes, int, LabelOverrides]  # of a label config: digest and length, and what corrections have taught
 
-Learning = Callable[[str | None], Learned]
+OverridesProvider = Callable[[str | None], LabelOverrides]
 """Tells what corrections have taught about a project, given as requests name it."""
 
 
-def nothing_learned(_: str | None) -> Learned:
+def no_overrides(_: str | None) -> LabelOverrides:
     """Return that corrections have taught nothing."""
-    return NOTHING_LEARNED
+    return NO_OVERRIDES
 
 
-def model_version(detector: Detector, settings: Settings, policy: str) -> str:
+def model_version(detector: Detector, settings: Settings, postprocessor: str) -> str:
     """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
 
     The last part covers the policy, how the detector's input is made, and how many pictures are answered without boxes.
@@ -38,42 +38,42 @@ def model_version(detector: Detector, settings: Settings, policy: str) -> str:
     Args:
         detector: what finds.
         settings: what says how its input is made.
-        policy: digest of the policy.
+        postprocessor: digest of the policy.
     """
-    decisive = f"{policy} {input_shaping(settings.model_input_max_side)}"
-    if settings.audit_fraction:
-        decisive += f" audit {settings.audit_fraction}"
+    decisive = f"{postprocessor} {input_shaping(settings.model_input_max_side)}"
+    if settings.holdout_fraction:
+        decisive += f" audit {settings.holdout_fraction}"
     digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
     return f"{detector.name}@{detector.fingerprint[:8]}.{digest}"
 
 
-def withheld(digest: str, fraction: float) -> bool:
+def in_holdout(digest: str, fraction: float) -> bool:
     """Tell whether a picture is answered without boxes, so that people's own work on it can be compared.
 
     Args:
         digest: of the picture's bytes, in hex; it alone decides, so a picture is one or the other in every project and for good.
-        fraction: of pictures that are, 0 to 1 (``PRELABEL_AUDIT_FRACTION``).
+        fraction: of pictures that are, 0 to 1 (``PRELABEL_HOLDOUT_FRACTION``).
     """
     return int(digest[:8], 16) < fraction * 2**32
 
 
-class Policies:
+class PostprocessorCache:
     """The policies of one detector.
 
     Args:
         settings: as for the service.
         detector: what finds.
-        learned: asked for each request.
+        overrides: asked for each request.
     """
 
-    def __init__(self, settings: Settings, detector: Detector, learned: Learning) -> None:
+    def __init__(self, settings: Settings, detector: Detector, overrides: OverridesProvider) -> None:
         self._settings = settings
         self._detector = detector
-        self._learned = learned
+        self._overrides = overrides
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="label-configs")
-        self._known: OrderedDict[_Key, Policy | str] = OrderedDict()
+        self._known: OrderedDict[_Key, Postprocessor | str] = OrderedDict()
 
-    def of(self, label_config: str, project: str | None = None) -> Policy:
+    def of(self, label_config: str, project: str | None = None) -> Postprocessor:
         """Return what a label config decides; a broken one is remembered as well, since it is asked about as often.
 
         Args:
@@ -86,52 +86,52 @@ class Policies:
         key = self._key(label_config, project)
         if key not in self._known:
             self._keep(key, self._decide(label_config, key[-1]))
-        return self._policy(key)
+        return self._postprocessor(key)
 
-    async def decide(self, label_config: str, project: str | None = None) -> Policy:
+    async def decide(self, label_config: str, project: str | None = None) -> Postprocessor:
         """Return the same as :meth:`of`, but read a label config away from the event loop. One is read at a time."""
         key = self._key(label_config, project)
         if key not in self._known:
             loop = asyncio.get_running_loop()
             self._keep(key, await loop.run_in_executor(self._reader, self._decide, label_config, key[-1]))
-        return self._policy(key)
+        return self._postprocessor(key)
 
     def _key(self, label_config: str, project: str | None) -> _Key:
         digest = hashlib.sha256(label_config.encode("utf-8", "backslashreplace")).digest()
-        return digest, len(label_config), self._learned(project)
+        return digest, len(label_config), self._overrides(project)
 
-    def _policy(self, key: _Key) -> Policy:
+    def _postprocessor(self, key: _Key) -> Postprocessor:
         self._known.move_to_end(key)
         decided = self._known[key]
         if isinstance(decided, str):
             raise LabelConfigError(decided)
         return decided
 
-    def _keep(self, key: _Key, decided: Policy | str) -> None:
+    def _keep(self, key: _Key, decided: Postprocessor | str) -> None:
         self._known[key] = decided
         while len(self._known) > 1 and (
             len(self._known) > KNOWN_CONFIGS or sum(size for _, size, _ in self._known) > KNOWN_BYTES
         ):
             self._known.popitem(last=False)
 
-    def _decide(self, label_config: str, learned: Learned) -> Policy | str:
+    def _decide(self, label_config: str, overrides: LabelOverrides) -> Postprocessor | str:
         limit = self._settings.label_config_max_bytes
         if len(label_config) > limit:
             return f"the label config has {len(label_config):,} characters; the limit is {limit:,} (PRELABEL_LABEL_CONFIG_MAX_BYTES)"
         try:
-            return Policy.from_label_config(
+            return Postprocessor.from_label_config(
                 label_config,
                 score_threshold=self._settings.model_score_threshold,
                 max_controls=self._settings.max_controls,
                 class_list=self._detector.class_list,
-                learned=learned,
+                overrides=overrides,
             )
         except LabelConfigError as error:
             return str(error)
 
-    def version_of(self, policy: Policy) -> str:
+    def version_of(self, postprocessor: Postprocessor) -> str:
         """Return the :func:`model_version` under a policy."""
-        return model_version(self._detector, self._settings, policy.digest)
+        return model_version(self._detector, self._settings, postprocessor.digest)
 
     def version_for(self, label_config: str, project: str | None = None) -> str:
         """Return the :func:`model_version` under a project's label config. One that cannot be served has a version too, which changes with it."""

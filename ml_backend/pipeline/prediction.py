@@ -19,17 +19,17 @@ from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, Ta
 from ml_backend.images.references import parse_reference
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudios
-from ml_backend.label_studio.controls import Control, Source
+from ml_backend.label_studio.controls import Control, ImageField
 from ml_backend.label_studio.health import Finding
-from ml_backend.label_studio.interactive import Gesture, drawn_regions, newest_region, read_gesture
+from ml_backend.label_studio.interactive import DrawnRegion, drawn_regions, newest_region, read_drawn_region
 from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import data_of, images_of, task_id
 from ml_backend.metrics import Metrics
-from ml_backend.pipeline.background import Batch, LateWork
-from ml_backend.pipeline.image_inference import Pictures, Place, Seen
-from ml_backend.pipeline.postprocessors import Learning, Policies, nothing_learned, withheld
-from ml_backend.postprocessing.postprocessor import Policy
-from ml_backend.postprocessing.selection import Fate
+from ml_backend.pipeline.background import BackgroundWork, Batch
+from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Place
+from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, in_holdout, no_overrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.selection import FilterDecision
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class _Request:
     """What the tasks of one request have in common.
 
     Attributes:
-        policy: what the label config says.
+        postprocessor: what the label config says.
         version: the model version that predictions carry.
         project: the project, which tells which Label Studio has the pictures.
         share: the places for its pictures: half of all at most, so that a single task never waits behind all of a large selection.
@@ -65,12 +65,12 @@ class _Request:
         selecting: is held while one task's regions are made.
     """
 
-    policy: Policy
+    postprocessor: Postprocessor
     version: str
     project: str | None
     share: asyncio.Semaphore
     regions: Sequence[object] = ()
-    drawn: Gesture | None = None
+    drawn: DrawnRegion | None = None
     overdue: bool = False
     selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -83,32 +83,32 @@ class Pipeline:
     """Predicts tasks; entered as an async context manager, used from one event loop.
 
     Attributes:
-        policies: what label configs decide.
+        postprocessors: what label configs decide.
 
     Args:
         settings: as for the service.
         detector: what finds.
-        learned: tells what corrections have taught about a project; called for each request.
+        overrides: tells what corrections have taught about a project; called for each request.
     """
 
     def __init__(
         self,
         settings: Settings,
         detector: Detector,
-        learned: Learning = nothing_learned,
+        overrides: OverridesProvider = no_overrides,
     ) -> None:
         self.detector = detector
-        self.policies = Policies(settings, detector, learned)
+        self.postprocessors = PostprocessorCache(settings, detector, overrides)
         self.label_studios = LabelStudios(settings)
         self._settings = settings
         self.metrics = Metrics()
-        self._pictures = Pictures(settings, detector, self.metrics)
-        self._late: LateWork[_Done] = LateWork(places=max(1, settings.pictures_in_flight // 4))
+        self._pictures = ImageInference(settings, detector, self.metrics)
+        self._background: BackgroundWork[_Done] = BackgroundWork(places=max(1, settings.max_concurrent_images // 4))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._pictures)
-            stack.push_async_callback(self._late.cancel)
+            stack.push_async_callback(self._background.cancel)
             self._stack = stack.pop_all()
         return self
 
@@ -118,9 +118,9 @@ class Pipeline:
         await self._stack.aclose()
 
     async def _request(self, label_config: str, project: str | None) -> _Request:
-        policy = await self.policies.decide(label_config, project)
-        share = asyncio.Semaphore(max(1, self._settings.pictures_in_flight // 2))
-        return _Request(policy, self.policies.version_of(policy), project, share)
+        postprocessor = await self.postprocessors.decide(label_config, project)
+        share = asyncio.Semaphore(max(1, self._settings.max_concurrent_images // 2))
+        return _Request(postprocessor, self.postprocessors.version_of(postprocessor), project, share)
 
     async def predict(
         self,
@@ -157,24 +157,24 @@ class Pipeline:
         if not request.regions:
             context = None  # an empty one and none are the same work
         else:
-            controls = [control for control, _ in request.policy.controls]
-            request.drawn = await asyncio.to_thread(read_gesture, context, controls)
+            controls = [control for control, _ in request.postprocessor.controls]
+            request.drawn = await asyncio.to_thread(read_drawn_region, context, controls)
         names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
-        batch = Batch(self._late, names, lambda place: self._predict_task(tasks[place], request, convert))
+        batch = Batch(self._background, names, lambda place: self._predict_task(tasks[place], request, convert))
         results = await batch.results(deadline)
         request.overdue = True
         for done in results:
             if done is not None:
-                self._late.forget(done.digests)
+                self._background.forget(done.digests)
         return [_too_late(deadline) if done is None else done.answer for done in results]
 
     async def _predict_task(self, task: object, request: _Request, convert: Callable[[Prediction], Any]) -> _Done:
         digests: dict[str, str] = {}
-        work = self._snap(task, request) if request.regions else self._predict(task, request, digests)
+        work = self._predict_drawn(task, request) if request.regions else self._predict(task, request, digests)
         answer = await _explained(work, convert)
         # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
         if request.overdue:
-            self._late.remember(digests)
+            self._background.remember(digests)
         return _Done(answer, digests)
 
     async def _predict(self, task: object, request: _Request, digests: dict[str, str]) -> Prediction:
@@ -182,10 +182,10 @@ class Pipeline:
 
         @asynccontextmanager
         async def place() -> AsyncIterator[None]:
-            async with request.share, self._late.place(late=request.overdue):
+            async with request.share, self._background.place(late=request.overdue):
                 yield
 
-        seen = await self.look(task, request.policy.sources, request.project, place=place)
+        seen = await self.look(task, request.postprocessor.image_fields, request.project, place=place)
         pictures = [each for of_source in seen.values() for each in of_source]
         for each in pictures:
             if each.address is not None:
@@ -193,26 +193,26 @@ class Pipeline:
         async with request.selecting:
             # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
             await asyncio.sleep(0)
-            prediction = request.policy.predict(task_id(task), _detections(seen), request.version)
-        if any(withheld(each.version.digest, self._settings.audit_fraction) for each in pictures):
+            prediction = request.postprocessor.predict(task_id(task), _detections(seen), request.version)
+        if any(in_holdout(each.version.digest, self._settings.holdout_fraction) for each in pictures):
             prediction["result"] = []  # the score stays, so that the order of the tasks says nothing
         return prediction
 
-    async def _snap(self, task: object, request: _Request) -> Prediction:
+    async def _predict_drawn(self, task: object, request: _Request) -> Prediction:
         """Answer a drawn rectangle with the detection that fits best, or with itself; any other region with itself."""
         drawn = request.drawn
         if drawn is None:
             own = newest_region(request.regions, (task_id(task), request.version))
             return {"result": own, "score": 1.0, "model_version": request.version}
-        (values,) = images_of(task, [drawn.control.source]).values()
+        (values,) = images_of(task, [drawn.control.image_field]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
         seen = await self._look(values[drawn.item], task, request.project)
-        return request.policy.snap(drawn, seen.detections, task_id(task), request.version)
+        return request.postprocessor.predict_drawn(drawn, seen.detections, task_id(task), request.version)
 
     async def explain(
         self, task: object, label_config: str, *, project: str | None = None
-    ) -> list[tuple[Control, int, Detections, list[Fate]]]:
+    ) -> list[tuple[Control, int, Detections, list[FilterDecision]]]:
         """Return, for each control and each of the task's images under it, what becomes of every raw detection.
 
         Args:
@@ -224,17 +224,22 @@ class Pipeline:
             PrelabelError: the config cannot be served, or an image cannot be had.
         """
         request = await self._request(label_config, project)
-        seen = await self.look(task, request.policy.sources, project)
-        return list(request.policy.explain(_detections(seen)))
+        seen = await self.look(task, request.postprocessor.image_fields, project)
+        return list(request.postprocessor.explain(_detections(seen)))
 
     async def look(
-        self, task: object, sources: Sequence[Source], project: str | None = None, *, place: Place = nullcontext
-    ) -> dict[Source, list[Seen]]:
+        self,
+        task: object,
+        image_fields: Sequence[ImageField],
+        project: str | None = None,
+        *,
+        place: Place = nullcontext,
+    ) -> dict[ImageField, list[ImageDetections]]:
         """Return everything that the detector finds in a task's pictures, by where the task has them.
 
         Args:
             task: the Label Studio task.
-            sources: where tasks have pictures.
+            image_fields: where tasks have pictures.
             project: the project.
             place: is entered before a picture is fetched.
 
@@ -242,15 +247,17 @@ class Pipeline:
             PrelabelError: the task does not hold them, or one cannot be had or read.
         """
         return {
-            source: [await self._look(value, task, project, place) for value in values]
-            for source, values in images_of(task, sources).items()
+            image_field: [await self._look(value, task, project, place) for value in values]
+            for image_field, values in images_of(task, image_fields).items()
         }
 
-    async def _look(self, value: object, task: object, project: str | None, place: Place = nullcontext) -> Seen:
+    async def _look(
+        self, value: object, task: object, project: str | None, place: Place = nullcontext
+    ) -> ImageDetections:
         reference = parse_reference(value, self._settings.address_max_length)
         home = self.label_studios.of(project)
         address = self._pictures.address(reference, home)
-        trusted = None if address is None else self._late.recall(_where(address, task, project))
+        trusted = None if address is None else self._background.recall(_where(address, task, project))
         return await self._pictures.look(reference, home, task_id(task), place=place, trusted=trusted)
 
     async def check_cache(self) -> list[TierReport]:
@@ -282,8 +289,8 @@ def _too_late(deadline: float | None) -> DeadlineError:
     )
 
 
-def _detections(seen: dict[Source, list[Seen]]) -> dict[Source, list[Detections]]:
-    return {source: [each.detections for each in of_source] for source, of_source in seen.items()}
+def _detections(seen: dict[ImageField, list[ImageDetections]]) -> dict[ImageField, list[Detections]]:
+    return {image_field: [each.detections for each in of_source] for image_field, of_source in seen.items()}
 
 
 def _where(address: str, task: object, project: str | None) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls import Control, Label
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.vocabularies.open_images import ClassList, fold, open_images_classes
 from ml_backend.vocabularies.synonyms import CLASS_NAME_BY_SYNONYM
 
@@ -32,31 +32,33 @@ class LabelMap:
     """Which label of one control a class goes to, by the first rule that fits.
 
     1. ``predicted_values`` of a label list the class's name or MID;
-    2. people have corrected the class to a label again and again (:class:`~ml_backend.postprocessing.overrides.Learned`), or several kinds of it
+    2. people have corrected the class to a label again and again (:class:`~ml_backend.postprocessing.overrides.LabelOverrides`), or several kinds of it
        to the same one: then it counts below as if the label were called like it;
     3. a label is called like the class, or like its MID: exactly, else as :func:`fold` compares, else by a synonym;
     4. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
        by ``model_hierarchy="false"`` on the control, or on a label, which then takes only what is called like it.
 
     Attributes:
-        learned: as given.
+        overrides: as given.
 
     Raises:
         LabelConfigError: two labels list the same class in ``predicted_values``; labels that share an alias may.
     """
 
-    def __init__(self, control: Control, classes: ClassList | None = None, learned: Learned = NOTHING_LEARNED) -> None:
-        self.learned = learned
+    def __init__(
+        self, control: Control, classes: ClassList | None = None, overrides: LabelOverrides = NO_OVERRIDES
+    ) -> None:
+        self.overrides = overrides
         self._classes = classes or open_images_classes()
         self._by_mid: dict[str, Assignment] = {}
         self._foreign: dict[str, Assignment] = {}  # names of no Open Images class, folded: a detector may have its own
         self._claim_predicted(control)
         by_value = {label.value: label for label in control.labels}
-        self._claim_branches(learned.branches_of(control), by_value)
+        self._claim_branches(overrides.branches_of(control), by_value)
         self._claim_named(control)
         if control.hierarchy:
             self._inherit(control)
-        self._correct(learned.classes_of(control), by_value)
+        self._correct(overrides.classes_of(control), by_value)
 
     def _claim_predicted(self, control: Control) -> None:
         for label in control.labels:
@@ -72,9 +74,9 @@ class LabelMap:
             if value in by_value:
                 self._claim(text, Assignment(by_value[value], "corrections"))
 
-    def _correct(self, learned: Mapping[str, str], by_value: Mapping[str, Label]) -> None:
+    def _correct(self, overrides: Mapping[str, str], by_value: Mapping[str, Label]) -> None:
         """Give single classes to the labels that people call them; what is below them stays where it was."""
-        for text, value in learned.items():
+        for text, value in overrides.items():
             mid = self._classes.find(text)
             place, key = (self._foreign, fold(text)) if mid is None else (self._by_mid, mid)
             now = place.get(key)

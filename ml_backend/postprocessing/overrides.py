@@ -10,7 +10,7 @@ Taught = tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)
-class Learned:
+class LabelOverrides:
     """One revision of what was learned. The label config's own attributes win over all of it.
 
     Attributes:
@@ -84,4 +84,4 @@ class Learned:
         )
 
 
-NOTHING_LEARNED = Learned()
+NO_OVERRIDES = LabelOverrides()

@@ -8,13 +8,13 @@ from typing import Self
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import Control, Source
-from ml_backend.label_studio.interactive import Gesture, best_fit
+from ml_backend.label_studio.controls import Control, ImageField
+from ml_backend.label_studio.interactive import DrawnRegion, select_detection
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.regions import Prediction, Region, region_id, task_score, write, write_rectangle
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
-from ml_backend.postprocessing.selection import Fate, select
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
+from ml_backend.postprocessing.selection import FilterDecision, select
 from ml_backend.redaction import printable
 from ml_backend.vocabularies.open_images import ClassList
 
@@ -22,7 +22,7 @@ RULES = 3  # raise when the rules of selection or regions change, since then pre
 
 
 @dataclass(frozen=True)
-class Policy:
+class Postprocessor:
     """A label config and thresholds, ready to turn detections into predictions.
 
     Attributes:
@@ -45,7 +45,7 @@ class Policy:
         *,
         score_threshold: float,
         class_list: ClassList | None,
-        learned: Learned = NOTHING_LEARNED,
+        overrides: LabelOverrides = NO_OVERRIDES,
         max_controls: int | None = None,
     ) -> Self:
         """Decide the policy.
@@ -54,7 +54,7 @@ class Policy:
             xml: the project's label config.
             score_threshold: lowest score that is shown, 0 to 1.
             class_list: the classes that the detector knows, to find labels that can never appear; None where that is unknown.
-            learned: what corrections have taught about the project.
+            overrides: what corrections have taught about the project.
             max_controls: the most rectangle controls; None for no limit.
 
         Raises:
@@ -65,8 +65,8 @@ class Policy:
             raise LabelConfigError(
                 f"the label config has {len(parsed)} rectangle controls; the limit is {max_controls} (PRELABEL_MAX_CONTROLS)"
             )
-        controls = [learned.applied_to(control, score_threshold) for control in parsed]
-        mapped = tuple((control, LabelMap(control, learned=learned)) for control in controls)
+        controls = [overrides.applied_to(control, score_threshold) for control in parsed]
+        mapped = tuple((control, LabelMap(control, overrides=overrides)) for control in controls)
         if class_list is not None:
             warnings += _unreachable_labels(mapped)
         # What each class goes to counts beside the config's words: synonyms and hierarchy may differ between releases.
@@ -82,15 +82,15 @@ class Policy:
         corrected = [label_map.corrected() for _, label_map in mapped]
         optional = [corrected] if any(corrected) else []
         decided = json.dumps([RULES, read, goes_to, score_threshold, *optional])
-        if learned.revision:
-            decided += f" revision {learned.revision}"
+        if overrides.revision:
+            decided += f" revision {overrides.revision}"
         digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
         return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
 
     @property
-    def sources(self) -> list[Source]:
+    def image_fields(self) -> list[ImageField]:
         """Where a task's data holds the images, each once."""
-        return list(dict.fromkeys(control.source for control, _ in self.controls))
+        return list(dict.fromkeys(control.image_field for control, _ in self.controls))
 
     def limited_to(self, drawable: Mapping[str, Collection[str]]) -> Self:
         """Return the policy with fewer labels: what it would be if the label config had no others.
@@ -111,10 +111,12 @@ class Policy:
                 controls.append((control, label_map))
             elif labels:
                 limited = replace(control, labels=labels)
-                controls.append((limited, LabelMap(limited, learned=label_map.learned)))
+                controls.append((limited, LabelMap(limited, overrides=label_map.overrides)))
         return replace(self, controls=tuple(controls))
 
-    def predict(self, task_id: object, found: Mapping[Source, Sequence[Detections]], model_version: str) -> Prediction:
+    def predict(
+        self, task_id: object, found: Mapping[ImageField, Sequence[Detections]], model_version: str
+    ) -> Prediction:
         """Turn what was found in a task's images into its prediction.
 
         Args:
@@ -124,27 +126,29 @@ class Policy:
         """
         regions: list[Region] = []
         hidden: list[float] = []
-        for control, item, detections, fates in self.explain(found):
-            for fate in fates:
-                if fate.kind == "kept":
-                    regions += write((task_id, model_version), control, item, detections, fate.row, fate.label)
-                elif fate.kind == "below the threshold":
-                    hidden.append(float(detections.scores[fate.row]))
+        for control, item, detections, decisions in self.explain(found):
+            for decision in decisions:
+                if decision.kind == "kept":
+                    regions += write((task_id, model_version), control, item, detections, decision.row, decision.label)
+                elif decision.kind == "below the threshold":
+                    hidden.append(float(detections.scores[decision.row]))
         return self._prediction(regions, hidden, model_version)
 
     def explain(
-        self, found: Mapping[Source, Sequence[Detections]]
-    ) -> Iterator[tuple[Control, int, Detections, list[Fate]]]:
+        self, found: Mapping[ImageField, Sequence[Detections]]
+    ) -> Iterator[tuple[Control, int, Detections, list[FilterDecision]]]:
         """Yield, for each control and each of its images, what becomes of every detection in it.
 
         Args:
             found: detections of each image by where it is.
         """
         for control, label_map in self.controls:
-            for item, detections in enumerate(found[control.source]):
+            for item, detections in enumerate(found[control.image_field]):
                 yield control, item, detections, select(detections, control, label_map, self.score_threshold)
 
-    def snap(self, drawn: Gesture, detections: Detections, task_id: object, model_version: str) -> Prediction:
+    def predict_drawn(
+        self, drawn: DrawnRegion, detections: Detections, task_id: object, model_version: str
+    ) -> Prediction:
         """Answer a drawn rectangle with the detection that fits it best, under the drawn label, or with the rectangle itself.
 
         With Auto-Accept, Label Studio deletes the drawn rectangle and keeps what it is answered with, so nothing would delete it. The
@@ -157,7 +161,7 @@ class Policy:
             model_version: what the prediction carries.
         """
         label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
-        row = best_fit(drawn, detections, label_map)
+        row = select_detection(drawn, detections, label_map)
         identity = (task_id, model_version, drawn.region_id)
         where = (drawn.control, drawn.item, detections)
         regions = [] if row is None else write(identity, *where, row, drawn.label)

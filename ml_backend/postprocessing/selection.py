@@ -11,7 +11,7 @@ from ml_backend.label_studio.controls import Control, Label
 from ml_backend.label_studio.geometry import visible
 from ml_backend.postprocessing.label_map import Assignment, LabelMap
 
-FateKind = Literal[
+DecisionKind = Literal[
     "kept",
     "not in this project",
     "skipped",
@@ -24,7 +24,7 @@ FateKind = Literal[
 
 
 @dataclass(slots=True)
-class Fate:
+class FilterDecision:
     """What became of one detection.
 
     Attributes:
@@ -36,7 +36,7 @@ class Fate:
 
     row: int
     assignment: Assignment | None
-    kind: FateKind
+    kind: DecisionKind
     reason: str
 
     @property
@@ -47,7 +47,7 @@ class Fate:
 
 def select(
     detections: Detections, control: Control, label_map: LabelMap, default_threshold: float | None
-) -> list[Fate]:
+) -> list[FilterDecision]:
     """Give each detection exactly one fate.
 
     Args:
@@ -64,17 +64,19 @@ def select(
         One fate for each detection, in their order.
     """
     areas = visible(detections.boxes)[:, 2:].prod(axis=1) / 100  # percent of the picture
-    fates = []
+    decisions = []
     for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
         assignment = label_map.assignment(name, mid)
         score, area = float(detections.scores[row]), float(areas[row])
-        fates.append(Fate(row, assignment, *_alone(name, assignment, control, score, area, default_threshold)))
-    _suppress(fates, detections, control.nms_iou)
+        decisions.append(
+            FilterDecision(row, assignment, *_alone(name, assignment, control, score, area, default_threshold))
+        )
+    _suppress(decisions, detections, control.nms_iou)
     if default_threshold is not None:
         if control.nms_across_labels:
-            _suppress(fates, detections, control.nms_iou, across_labels=True)
-        _limit(fates, detections.scores.tolist(), control.max_regions)
-    return fates
+            _suppress(decisions, detections, control.nms_iou, across_labels=True)
+        _limit(decisions, detections.scores.tolist(), control.max_regions)
+    return decisions
 
 
 def _alone(
@@ -84,7 +86,7 @@ def _alone(
     score: float,
     area: float,
     default_threshold: float | None,
-) -> tuple[FateKind, str]:
+) -> tuple[DecisionKind, str]:
     """Decide what can be decided without looking at the other detections."""
     if assignment is None:
         return "not in this project", f"not in this project ({name})"
@@ -115,29 +117,39 @@ def as_score(threshold: float) -> float:
     return float(np.float32(threshold))
 
 
-def _suppress(fates: Sequence[Fate], detections: Detections, limit: float, *, across_labels: bool = False) -> None:
+def _suppress(
+    decisions: Sequence[FilterDecision], detections: Detections, limit: float, *, across_labels: bool = False
+) -> None:
     """Suppress boxes that overlap a better one: greedy non-maximum suppression, the best score first.
 
     Label by label, by the project's words: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays. Across
     labels it comes second, among what the first leaves: so it only takes boxes away, whatever the thresholds are.
     """
-    kept = sorted((fate for fate in fates if fate.kind == "kept"), key=lambda fate: -detections.scores[fate.row])
-    boxes = detections.boxes[[fate.row for fate in kept]]
+    kept = sorted(
+        (decision for decision in decisions if decision.kind == "kept"),
+        key=lambda decision: -detections.scores[decision.row],
+    )
+    boxes = detections.boxes[[decision.row for decision in kept]]
     overlaps = iou(boxes, boxes)
     winners: dict[str, list[int]] = {}  # places in ``kept``
-    for place, fate in enumerate(kept):
-        above = winners.setdefault("" if across_labels else fate.label, [])
+    for place, decision in enumerate(kept):
+        above = winners.setdefault("" if across_labels else decision.label, [])
         for better in above:
             if overlaps[place, better] > limit:
                 winner, overlap = kept[better], overlaps[place, better]
                 other = f"{winner.label}, " if across_labels else ""
-                fate.kind, fate.reason = "suppressed", f"suppressed by #{winner.row + 1} ({other}IoU {overlap:.2f})"
+                decision.kind, decision.reason = (
+                    "suppressed",
+                    f"suppressed by #{winner.row + 1} ({other}IoU {overlap:.2f})",
+                )
                 break
         else:
             above.append(place)
 
 
-def _limit(fates: Sequence[Fate], scores: Sequence[float], most: int | None) -> None:
-    kept = sorted((fate for fate in fates if fate.kind == "kept"), key=lambda fate: -scores[fate.row])
-    for fate in kept[most:] if most is not None else ():
-        fate.kind, fate.reason = "over the limit", f"over the limit of {most} regions"
+def _limit(decisions: Sequence[FilterDecision], scores: Sequence[float], most: int | None) -> None:
+    kept = sorted(
+        (decision for decision in decisions if decision.kind == "kept"), key=lambda decision: -scores[decision.row]
+    )
+    for decision in kept[most:] if most is not None else ():
+        decision.kind, decision.reason = "over the limit", f"over the limit of {most} regions"

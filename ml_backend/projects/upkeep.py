@@ -24,7 +24,7 @@ from ml_backend.errors import LabelConfigError, LabelStudioError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.label_studio.client import NO_CLIENT, StudioClient, UncertainError
 from ml_backend.label_studio.health import Finding
-from ml_backend.pipeline.postprocessors import Policies
+from ml_backend.pipeline.postprocessors import PostprocessorCache
 from ml_backend.projects.diagnosis import Connection, diagnose
 from ml_backend.settings import Settings
 
@@ -35,12 +35,12 @@ NEWEST = 100  # projects that are looked through at the start
 PORTION = 20  # tasks that are asked for again at once: about a second of Label Studio, which others wait for
 TICK_SECONDS = 0.5
 SOON_SECONDS = 1  # after which a change is looked at: Label Studio still does what it called for
-LEAST_SECONDS = 5  # between two looks at a project, whoever asks for them
+MIN_SECONDS = 5  # between two looks at a project, whoever asks for them
 LATER_SECONDS = (
     30  # after which a change of ours is looked at again: a request that Label Studio had begun may have undone it
 )
 USUAL_SECONDS = 300  # between looks where nothing happens
-LONGEST_SECONDS = 3600  # between tries that fail
+MAX_SECONDS = 3600  # between tries that fail
 
 
 @dataclass
@@ -89,7 +89,7 @@ class _Kept:
 
     number: int
     due: float = float("inf")
-    looked: float = -LEAST_SECONDS
+    looked: float = -MIN_SECONDS
     tries: int = 0
     told: str = ""
     revision: int = 0
@@ -104,7 +104,7 @@ class _Kept:
 
     def hurry(self) -> None:
         """Look at it soon."""
-        self.due = min(self.due, max(monotonic() + SOON_SECONDS, self.looked + LEAST_SECONDS))
+        self.due = min(self.due, max(monotonic() + SOON_SECONDS, self.looked + MIN_SECONDS))
 
 
 _Work = Callable[[StudioClient, _Kept], str]  # gives why it could not be done
@@ -115,15 +115,15 @@ class ProjectUpkeep:
 
     Args:
         settings: as for the service.
-        policies: know the version in force.
+        postprocessors: know the version in force.
         revisions: what is in force.
     """
 
-    def __init__(self, settings: Settings, policies: Policies, revisions: CurrentRevisions) -> None:
+    def __init__(self, settings: Settings, postprocessors: PostprocessorCache, revisions: CurrentRevisions) -> None:
         has_token = settings.label_studio_url is not None and settings.label_studio_api_key is not None
         self._client = StudioClient(settings, pauses=()) if has_token else None
         self._keeps = settings.keep_projects_current
-        self._policies = policies
+        self._postprocessors = postprocessors
         self._revisions = revisions
         self._projects: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()  # of the dictionary
@@ -232,7 +232,7 @@ class ProjectUpkeep:
         kept.tries = kept.tries + 1 if kept.problem else 0
         if kept.tries == 2:  # a first failure is usual while a model is being connected
             log.warning("a project cannot be kept current now", project=kept.number, cause=kept.problem)
-        return min(SOON_SECONDS * 2.0**kept.tries, LONGEST_SECONDS) if kept.problem else 0
+        return min(SOON_SECONDS * 2.0**kept.tries, MAX_SECONDS) if kept.problem else 0
 
     def _find(self, client: StudioClient, _: _Kept) -> str:
         """Look for projects that go by a version of ours: with a new detector, their predictions are older ones."""
@@ -268,9 +268,9 @@ class ProjectUpkeep:
         assert self._loop is not None  # noqa: S101 - the thread starts only with one
         if self._ended.is_set():
             return None
-        deciding = self._policies.decide(str(project.label_config), str(project.id))
+        deciding = self._postprocessors.decide(str(project.label_config), str(project.id))
         try:
-            return self._policies.version_of(asyncio.run_coroutine_threadsafe(deciding, self._loop).result(30))
+            return self._postprocessors.version_of(asyncio.run_coroutine_threadsafe(deciding, self._loop).result(30))
         except LabelConfigError:
             return None
 
@@ -319,7 +319,7 @@ class ProjectUpkeep:
             renewal.annotated, renewal.after = True, 0
         else:
             kept.failed = self._outdated(client, kept.number, renewal.version)
-            kept.renewal, kept.renewed, kept.again = None, renewal.version, monotonic() + LONGEST_SECONDS
+            kept.renewal, kept.renewed, kept.again = None, renewal.version, monotonic() + MAX_SECONDS
             log.info("renewed older predictions", project=kept.number, tasks=renewal.asked, failed=kept.failed)
         return ""
 

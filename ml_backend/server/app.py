@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ml_backend import __version__
 from ml_backend.errors import PrelabelError
-from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.inference.detector import Detector
@@ -61,15 +61,15 @@ async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Serv
         revisions = CurrentRevisions(settings, detector.fingerprint)
         stack.callback(revisions.close)
         await asyncio.to_thread(revisions.start)
-        pipeline = await stack.enter_async_context(Pipeline(settings, detector, revisions.learned))
-        listener = Listener(settings, pipeline)
-        await stack.enter_async_context(listener.listening())
-        trainer = Trainer(settings, listener, revisions)
+        pipeline = await stack.enter_async_context(Pipeline(settings, detector, revisions.overrides))
+        feedback = FeedbackService(settings, pipeline)
+        await stack.enter_async_context(feedback.listening())
+        trainer = Trainer(settings, feedback, revisions)
         stack.push_async_callback(trainer.close)
-        upkeep = ProjectUpkeep(settings, pipeline.policies, revisions)
+        upkeep = ProjectUpkeep(settings, pipeline.postprocessors, revisions)
         stack.push_async_callback(upkeep.close)
         upkeep.start()
-        yield Service(settings, pipeline, revisions, listener, trainer, upkeep, start_warnings=settings.warnings())
+        yield Service(settings, pipeline, revisions, feedback, trainer, upkeep, start_warnings=settings.warnings())
 
 
 async def _probe(pipeline: Pipeline) -> None:

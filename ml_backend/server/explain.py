@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from ml_backend.detections import Detections
 from ml_backend.label_studio.controls import Control
-from ml_backend.postprocessing.selection import Fate
+from ml_backend.postprocessing.selection import FilterDecision
 from ml_backend.server.schemas import ExplainedDetection, ExplainedImage
 
 
-def explain_image(control: Control, item: int, detections: Detections, fates: Sequence[Fate]) -> ExplainedImage:
+def explain_image(
+    control: Control, item: int, detections: Detections, decisions: Sequence[FilterDecision]
+) -> ExplainedImage:
     """Return what became of the detections of one image under one control, in the order of their scores."""
     return ExplainedImage(
         from_name=control.from_name,
@@ -16,19 +18,19 @@ def explain_image(control: Control, item: int, detections: Detections, fates: Se
         item_index=item,
         width=detections.width,
         height=detections.height,
-        detections=[_explain(detections, fate) for fate in fates],
+        detections=[_explain(detections, decision) for decision in decisions],
     )
 
 
-def _explain(detections: Detections, fate: Fate) -> ExplainedDetection:
+def _explain(detections: Detections, decision: FilterDecision) -> ExplainedDetection:
     return ExplainedDetection(
-        number=fate.row + 1,
-        class_name=detections.class_names[fate.row],
-        class_mid=detections.class_mids[fate.row],
-        score=round(float(detections.scores[fate.row]), 4),
-        box=[round(float(edge), 6) for edge in detections.boxes[fate.row]],
-        fate=fate.kind,
-        reason=fate.reason,
-        label=fate.label,
-        rule=fate.assignment.rule if fate.assignment else "",
+        number=decision.row + 1,
+        class_name=detections.class_names[decision.row],
+        class_mid=detections.class_mids[decision.row],
+        score=round(float(detections.scores[decision.row]), 4),
+        box=[round(float(edge), 6) for edge in detections.boxes[decision.row]],
+        fate=decision.kind,
+        reason=decision.reason,
+        label=decision.label,
+        rule=decision.assignment.rule if decision.assignment else "",
     )

@@ -41,7 +41,7 @@ from ml_backend.server.schemas import (
     VersionsResponse,
 )
 from ml_backend.server.service import Service, ServiceOf
-from ml_backend.server.status import FAILURES, LONGEST_CAUSE, ProjectStatus, project_id
+from ml_backend.server.status import FAILURES, MAX_CAUSE_LENGTH, ProjectStatus, project_id
 
 log = structlog.get_logger(__name__)
 
@@ -76,18 +76,18 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
         service.pipeline.label_studios.learn(name, body.hostname, body.access_token)
     project = project_id(name)
     status = service.statuses.of(project)
-    policies = service.pipeline.policies
+    postprocessors = service.pipeline.postprocessors
     try:
-        policy = await policies.decide(body.label_config, name)
-        status.model_version = policies.version_of(policy)
-        status.config_warnings, status.config_problem = policy.warnings, ""
+        postprocessor = await postprocessors.decide(body.label_config, name)
+        status.model_version = postprocessors.version_of(postprocessor)
+        status.config_warnings, status.config_problem = postprocessor.warnings, ""
         service.upkeep.called(project, status.model_version)
     except LabelConfigError as error:
         # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
         if status.config_problem != str(error):  # Label Studio asks before each prediction
             log.warning("label config cannot be served", project=project, cause=str(error))
         status.config_problem = str(error)
-        status.model_version = policies.version_of_unserved(body.label_config)
+        status.model_version = postprocessors.version_of_unserved(body.label_config)
     return SetupResponse(model_version=status.model_version)
 
 
@@ -164,7 +164,7 @@ def _log_failure(
         task=failure.task,
         tasks=count,
         code=failure.code,
-        cause=printable(str(error), LONGEST_CAUSE),
+        cause=printable(str(error), MAX_CAUSE_LENGTH),
     )
 
 
@@ -211,7 +211,7 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
         "events": service.events.to_json(),
-        "learning": await service.listener.state() | {"set_aside": service.set_aside()},
+        "learning": await service.feedback.state() | {"set_aside": service.set_aside()},
         "projects": {
             name: status | {"revision": _revision(service, name), "upkeep": service.upkeep.state(name)}
             for name, status in service.statuses.to_json().items()

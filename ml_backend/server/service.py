@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.revisions import CurrentRevisions, set_aside_sentence
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.pipeline.prediction import Pipeline
@@ -21,7 +21,7 @@ class Service:
     settings: Settings
     pipeline: Pipeline
     revisions: CurrentRevisions
-    listener: Listener
+    feedback: FeedbackService
     trainer: Trainer
     upkeep: ProjectUpkeep
     start_warnings: list[str]

@@ -11,7 +11,7 @@ from ml_backend.redaction import printable
 
 PROJECTS = 100
 FAILURES = 20
-LONGEST_ID, LONGEST_CAUSE = 60, 600  # characters; both can come from anybody
+MAX_ID_LENGTH, MAX_CAUSE_LENGTH = 60, 600  # characters; both can come from anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class ProjectStatus:
         """
         self.failed += count
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        cause = printable(error.public, LONGEST_CAUSE)
-        failures = [Failure(now, printable(str(task), LONGEST_ID), error.code, cause) for task in tasks]
+        cause = printable(error.public, MAX_CAUSE_LENGTH)
+        failures = [Failure(now, printable(str(task), MAX_ID_LENGTH), error.code, cause) for task in tasks]
         self.failures.extendleft(failures)
         return failures[0]
 
@@ -73,7 +73,7 @@ class ProjectStatus:
 
 def project_id(project: str | int | None) -> str:
     """Return the id in what Label Studio calls a project in its requests: ``<id>.<time of creation>``."""
-    return printable(str(project).partition(".")[0], LONGEST_ID) if project is not None else "unnamed"
+    return printable(str(project).partition(".")[0], MAX_ID_LENGTH) if project is not None else "unnamed"
 
 
 class ProjectStatuses:

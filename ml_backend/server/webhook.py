@@ -12,7 +12,7 @@ from ml_backend.server.bodies import receive, require_json
 from ml_backend.server.schemas import ErrorResponse, WebhookResponse
 from ml_backend.server.service import ServiceOf
 
-LARGEST_EVENT = 50_000_000  # bytes; an annotation of 10,000 boxes has 4 MB
+MAX_EVENT_BYTES = 50_000_000  # bytes; an annotation of 10,000 boxes has 4 MB
 
 OTHER_ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"model": WebhookResponse},
@@ -34,8 +34,8 @@ async def webhook(request: Request, service: ServiceOf) -> Any:
 
     Only the Start Training button comes with user and password where those are set, and must.
     """
-    body = await receive(request, LARGEST_EVENT, "`prelabel feedback sync` catches up")
-    event = await service.listener.take(bytes(body))
+    body = await receive(request, MAX_EVENT_BYTES, "`prelabel feedback sync` catches up")
+    event = await service.feedback.take(bytes(body))
     service.events.count(event.action)
     if event.action == PROJECT_UPDATED and event.project:
         service.upkeep.changed(event.project)
@@ -45,7 +45,7 @@ async def webhook(request: Request, service: ServiceOf) -> Any:
         if not event.project:
             raise HTTPException(422, "the event names no project")
         return _told(event.project, await service.trainer.train(event.project))
-    return WebhookResponse(status="kept" if service.listener.listens and event.hints else "counted")
+    return WebhookResponse(status="kept" if service.feedback.listens and event.hints else "counted")
 
 
 def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:
@@ -54,11 +54,11 @@ def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONRespon
             status="training", job=f"prelabel-{project}", message="it goes on; the log says when it is done"
         )
         return JSONResponse(answer.model_dump(exclude_none=True), 202)
-    revision = trained.revision or trained.lesson.current
+    revision = trained.revision or trained.result.current
     number = revision.number if revision else 0
     return WebhookResponse(
         status="trained" if trained.revision else "unchanged",
         job=f"prelabel-{project}-revision-{number}",
         revision=number,
-        message="; ".join([trained.lesson.summary(), *trained.problems[:20]]),
+        message="; ".join([trained.result.summary(), *trained.problems[:20]]),
     )

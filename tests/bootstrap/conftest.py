@@ -8,16 +8,16 @@ import pytest
 from bootstrap_jobs import Row, looked_at
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
+def journal(tmp_path: Path) -> Iterator[Checkpoint]:
     """Give an empty journal."""
-    with Journal(tmp_path / "journal") as journal:
+    with Checkpoint(tmp_path / "journal") as journal:
         yield journal
 
 
@@ -28,13 +28,13 @@ def job(tmp_path: Path) -> Iterator[Callable[..., JobPredictions]]:
 
         def made(*rows: Row, config: str = BALLOON_CONFIG) -> JobPredictions:
             number = len(list(tmp_path.glob("job-*.lock")))
-            journal = open_journals.enter_context(Journal(tmp_path / f"job-{number}"))
+            journal = open_journals.enter_context(Checkpoint(tmp_path / f"job-{number}"))
             journal.survey((item for item, _ in rows), sort=False)
             found = {item.key: pictures for item, pictures in rows}
             journal.record(
                 [Outcome(each.position, looked_at(found[each.item.key] or {})) for each in journal.pending()]
             )
-            policy = Policy.from_label_config(config, score_threshold=0.3, class_list=None)
-            return JobPredictions(journal, policy, "demo@01234567.abcdef")
+            postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3, class_list=None)
+            return JobPredictions(journal, postprocessor, "demo@01234567.abcdef")
 
         yield made

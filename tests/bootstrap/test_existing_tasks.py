@@ -1,6 +1,6 @@
 import pytest
 
-from ml_backend.bootstrap.existing_tasks import Decision, Rule
+from ml_backend.bootstrap.existing_tasks import Decision, ExistingTaskPolicy
 
 NOW, BEFORE = "demo@01234567.abcdef", "demo@01234567.000000"
 OTHER_MODEL = "ssd/mobilenet_v2@89abcdef.abcdef"
@@ -38,7 +38,7 @@ def test_what_happens_to_a_task(
     annotations: int, predictions: list[str], options: dict[str, bool], decision: Decision, why: str
 ) -> None:
     """By what it has, and what the user said."""
-    assert Rule(NOW, **options).decide(annotations, dict(enumerate(predictions, 1))) == decision
+    assert ExistingTaskPolicy(NOW, **options).decide(annotations, dict(enumerate(predictions, 1))) == decision
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_happens_to_a_task(
 )
 def test_versions_that_only_look_like_ours(version: str) -> None:
     """A prediction that is not surely Prelabel's is never deleted."""
-    assert Rule(NOW, refresh_stale=True).decide(0, {1: version}) == GETS_ONE
+    assert ExistingTaskPolicy(NOW, refresh_stale=True).decide(0, {1: version}) == GETS_ONE
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_versions_that_only_look_like_ours(version: str) -> None:
 )
 def test_rule_says_what_it_does(options: dict[str, bool], words: list[str]) -> None:
     """Before anything happens."""
-    assert not [each for each in words if each not in str(Rule(NOW, **options))]
+    assert not [each for each in words if each not in str(ExistingTaskPolicy(NOW, **options))]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from bootstrap_jobs import item, looked_at, nothing
 
-from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.items import Failure, Item, Outcome
 from ml_backend.errors import BootstrapError
@@ -16,7 +16,7 @@ def table(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_failures_are_listed(journal: Journal, tmp_path: Path) -> None:
+def test_failures_are_listed(journal: Checkpoint, tmp_path: Path) -> None:
     """In the order of the job, under the names by which people know them, with what was wrong."""
     files = [Item(name, {"data": {"image": "x"}}, tmp_path / "x") for name in (b'd/"a", b\n.jpg', b"\xff.jpg")]
     journal.survey([*files, item("c"), item("d"), item("e", id=7)], sort=False)
@@ -29,7 +29,7 @@ def test_failures_are_listed(journal: Journal, tmp_path: Path) -> None:
     assert {(reason, code) for _, reason, code in rows} == {(told.reason, told.code)}
 
 
-def test_no_failures_no_file(journal: Journal, tmp_path: Path) -> None:
+def test_no_failures_no_file(journal: Checkpoint, tmp_path: Path) -> None:
     """Also where an earlier run left one: all have been mended."""
     path = tmp_path / "failures.csv"
     assert write_failures(journal, path) == 0
@@ -41,7 +41,7 @@ def test_no_failures_no_file(journal: Journal, tmp_path: Path) -> None:
     assert (write_failures(journal, path), path.exists()) == (0, False)
 
 
-def test_list_that_cannot_be_written(journal: Journal, tmp_path: Path) -> None:
+def test_list_that_cannot_be_written(journal: Checkpoint, tmp_path: Path) -> None:
     """A sentence."""
     journal.survey([item("a")], sort=False)
     journal.record([Outcome(1, {}, Failure("gone", "x"))])

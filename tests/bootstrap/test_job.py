@@ -24,7 +24,7 @@ from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.pipeline.postprocessors import withheld
+from ml_backend.pipeline.postprocessors import in_holdout
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
@@ -70,7 +70,7 @@ def write(of: JobPredictions, fraction: float, folder: Path) -> list[str]:
         open_destination(f"{kind}{folder / name}", CONTROLS, Settings(cache="none"))
         for kind, name in (("", "tasks.json"), ("coco:", "coco.json"), ("csv:", "boxes.csv"))
     ]
-    Job(NoInputs(), of.journal, of.policy, of.version, told, fraction).write(destinations)
+    Job(NoInputs(), of.journal, of.postprocessor, of.version, told, fraction).write(destinations)
     return told.sentences
 
 
@@ -100,7 +100,7 @@ def test_audited_pictures_are_those_of_the_service(job: JobOf, tmp_path: Path) -
     write(job(*rows), 0.5, tmp_path / "once")
     write(job(*reversed(rows)), 0.5, tmp_path / "again")
     digests = [found.digests for found in job(*rows).journal.done()]
-    expected = [0 if withheld(digest, 0.5) else 1 for (digest,) in digests]
+    expected = [0 if in_holdout(digest, 0.5) else 1 for (digest,) in digests]
     assert [len(each["result"]) for each in predictions_in(tmp_path / "once")] == expected
     assert [len(each["result"]) for each in predictions_in(tmp_path / "again")] == expected[::-1]
     assert 10 < sum(expected) < 50
@@ -110,7 +110,7 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
     """Whoever annotates the task sees all its pictures at once."""
     whole = job(*albums(), config=LIST_CONFIG)
     shares = sorted(int(digest[:8], 16) / 2**32 for found in whole.journal.done() for digest in found.digests)
-    first = replace(whole, audit_fraction=shares[0] + 1e-9)
+    first = replace(whole, holdout_fraction=shares[0] + 1e-9)
     assert [len(each.prediction["result"]) for each in whole if each.prediction] == [2, 0]
     assert [len(each.prediction["result"]) for each in first if each.prediction] == [0, 0]
     assert [len(picture.regions) for each in first for picture in each.pictures] == [0, 0, 0]
@@ -118,7 +118,7 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
 
 def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
     """It has no prediction of ours to begin with."""
-    (left,) = replace(job((item("a", left="annotated"), None)), audit_fraction=1.0)
+    (left,) = replace(job((item("a", left="annotated"), None)), holdout_fraction=1.0)
     assert (left.prediction, left.pictures) == (None, ())
 
 

@@ -43,16 +43,16 @@ def of(job: JobOf) -> JobPredictions:
     return job(*((item(f"{number}"), nothing()) for number in range(5)))
 
 
-def opened(folder: Path, *texts: str, chunk: int = 0) -> list[Destination]:
+def opened(folder: Path, *texts: str, tasks_per_file: int = 0) -> list[Destination]:
     """Open destinations in a folder."""
     paths = [text.replace(":", f":{folder}/") if ":" in text else f"{folder}/{text}" for text in texts]
-    return [open_destination(path, CONTROLS, Settings(cache="none"), chunk=chunk) for path in paths]
+    return [open_destination(path, CONTROLS, Settings(cache="none"), tasks_per_file=tasks_per_file) for path in paths]
 
 
 def write(of: JobPredictions, destinations: Sequence[Destination]) -> None:
     """Write a job, as its command does."""
     check_outputs(of.journal, destinations, None, overwrite=False)
-    Job(NoInputs(), of.journal, of.policy, of.version, Quiet(Tally(of.policy))).write(destinations)
+    Job(NoInputs(), of.journal, of.postprocessor, of.version, Quiet(Tally(of.postprocessor))).write(destinations)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -75,13 +75,13 @@ CHUNKS = ["tasks-00001.json", "tasks-00002.json", "tasks-00003.json"]
 def test_nothing_is_there_twice(of: JobPredictions, tmp_path: Path, chunks: list[int], left: list[str]) -> None:
     """Who imports everything that lies there would get each task twice."""
     for chunk in chunks:
-        write(of, opened(tmp_path, "tasks.json", chunk=chunk))
+        write(of, opened(tmp_path, "tasks.json", tasks_per_file=chunk))
     assert names_in(tmp_path) == left
 
 
 def test_what_is_not_the_jobs_stays(of: JobPredictions, tmp_path: Path) -> None:
     """Files of others, what somebody has changed, and what other destinations have made."""
-    write(of, opened(tmp_path, "tasks.json", "csv:tasks-00004.json", chunk=2))
+    write(of, opened(tmp_path, "tasks.json", "csv:tasks-00004.json", tasks_per_file=2))
     (tmp_path / "tasks-00002.json").write_text("corrected")
     (tmp_path / "tasks-00007.json").write_text("another's")
     write(of, opened(tmp_path, "csv:tasks-00004.json", "tasks.json"))
@@ -91,12 +91,12 @@ def test_what_is_not_the_jobs_stays(of: JobPredictions, tmp_path: Path) -> None:
 
 def test_killed_among_several_files(of: JobPredictions, tmp_path: Path) -> None:
     """The same command goes on, and so does one that wants a single file."""
-    (destination,) = opened(tmp_path, "tasks.json", chunk=2)
+    (destination,) = opened(tmp_path, "tasks.json", tasks_per_file=2)
     for chunk in (2, 0):
         with pytest.raises(KeyboardInterrupt), recorded(of.journal, destination):
             destination.write(Killed(of))
         assert names_in(tmp_path) == CHUNKS[:2]
-        write(of, opened(tmp_path, "tasks.json", chunk=chunk))
+        write(of, opened(tmp_path, "tasks.json", tasks_per_file=chunk))
         assert names_in(tmp_path) == (CHUNKS if chunk else ["tasks.json"])
         for path in tmp_path.glob("tasks*"):
             path.unlink()
@@ -104,15 +104,15 @@ def test_killed_among_several_files(of: JobPredictions, tmp_path: Path) -> None:
 
 def test_file_of_somebody_else_in_the_place_of_one_that_went(of: JobPredictions, tmp_path: Path) -> None:
     """It was the job's once, and is not any more."""
-    write(of, opened(tmp_path, "tasks.json", chunk=1))
-    write(of, opened(tmp_path, "tasks.json", chunk=2))
+    write(of, opened(tmp_path, "tasks.json", tasks_per_file=1))
+    write(of, opened(tmp_path, "tasks.json", tasks_per_file=2))
     (tmp_path / "tasks-00005.json").write_text("another's")
     with pytest.raises(BootstrapError, match=r"tasks-00005.json has been changed since this job wrote it"):
-        write(of, opened(tmp_path, "tasks.json", chunk=2))
+        write(of, opened(tmp_path, "tasks.json", tasks_per_file=2))
 
 
 def test_file_that_was_there_before_is_refused(of: JobPredictions, tmp_path: Path) -> None:
     """Wherever it stands among those that will be written."""
     (tmp_path / "tasks-00003.json").write_text("another's")
     with pytest.raises(BootstrapError, match=r"tasks-00003.json exists already, and this job has not made it"):
-        write(of, opened(tmp_path, "tasks.json", chunk=2))
+        write(of, opened(tmp_path, "tasks.json", tasks_per_file=2))

@@ -10,9 +10,9 @@ from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.bootstrap import reporters as progress
 from ml_backend.bootstrap.checkpoint import Counts, Surveyed
-from ml_backend.bootstrap.items import Failure, Look, Outcome
+from ml_backend.bootstrap.items import Failure, ImageResult, Outcome
 from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 GONE = Outcome(9, {}, Failure("gone", "image_not_fetched"))
 KITES = {
@@ -20,10 +20,10 @@ KITES = {
         detections_of(*[("Kite", 0.9, (0.1 * n, 0, 0.1 * n + 0.05, 1)) for n in range(3)], ("Kite", 0.1, (0, 0, 1, 1)))
     ]
 }
-KNOWN = Look("0" * 64)
+KNOWN = ImageResult("0" * 64)
 COUNTS = Counts(pending=2, done=1_234, failed=1, left=3)
 OUTCOMES = [
-    Outcome(1, {"image": [Look("1" * 64, looked_at(KITES)["image"][0].detections, computed=True)]}),
+    Outcome(1, {"image": [ImageResult("1" * 64, looked_at(KITES)["image"][0].detections, computed=True)]}),
     Outcome(2, looked_at(balloon())),
     Outcome(3, {"image": [KNOWN]}),
     GONE,
@@ -32,7 +32,7 @@ OUTCOMES = [
 
 def tally_of(config: str = BALLOON_CONFIG) -> Tally:
     """Return an empty tally."""
-    return Tally(Policy.from_label_config(config, score_threshold=0.3, class_list=None))
+    return Tally(Postprocessor.from_label_config(config, score_threshold=0.3, class_list=None))
 
 
 def whole_run(reporter: Quiet) -> None:

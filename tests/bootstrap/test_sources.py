@@ -12,22 +12,22 @@ from bootstrap_jobs import PLACES, PREFIX
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources.lists import left_alone
-from ml_backend.bootstrap.sources.registry import open_inputs
-from ml_backend.bootstrap.sources.source import Inputs
+from ml_backend.bootstrap.sources.registry import open_source
+from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
 from ml_backend.images.references import CloudReference, HttpReference, StorageReference
 from ml_backend.label_studio.connections import LabelStudio, readable
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 
 ADDRESS = "http://host/a.jpg"
 
 
-def opened(source: Path | str, places: list[Source] = PLACES, **options: Any) -> Inputs:
+def opened(source: Path | str, places: list[ImageField] = PLACES, **options: Any) -> Source:
     """Open a source."""
-    return open_inputs(str(source), places, PREFIX, **options)
+    return open_source(str(source), places, PREFIX, **options)
 
 
-def items_of(source: Path | str, places: list[Source] = PLACES, **options: Any) -> list[Item]:
+def items_of(source: Path | str, places: list[ImageField] = PLACES, **options: Any) -> list[Item]:
     """Return everything in a source, in the order of the job."""
     inputs = opened(source, places, **options)
     found = list(inputs.items())
@@ -39,7 +39,7 @@ def names_of(source: Path | str) -> list[str]:
     return [os.fsdecode(item.key) for item in items_of(source)]
 
 
-def complaint(source: Path | str, places: list[Source] = PLACES) -> str:
+def complaint(source: Path | str, places: list[ImageField] = PLACES) -> str:
     """Return what is said of a source that is not as it should be: one line that can be printed."""
     with pytest.raises(BootstrapError) as refusal:
         items_of(source, places)
@@ -188,8 +188,8 @@ def test_folder_of_thousands(tmp_path: Path) -> None:
 
 def test_prefix_and_list_of_images(folder: Callable[..., Path]) -> None:
     """What stands in front is the user's choice; a config that wants a list gets a list of one, under each key."""
-    (item,) = open_inputs(
-        str(folder("a b.jpg")), [Source("one", is_list=False), Source("many", is_list=True)], "s3://bucket/"
+    (item,) = open_source(
+        str(folder("a b.jpg")), [ImageField("one", is_list=False), ImageField("many", is_list=True)], "s3://bucket/"
     ).items()
     assert item.task == {"data": {"one": "s3://bucket/a%20b.jpg", "many": ["s3://bucket/a%20b.jpg"]}}
 
@@ -288,7 +288,7 @@ def test_table(file: Callable[..., Path], content: str, data: list[dict[str, str
 
 def test_row_is_known_by_its_images(file: Callable[..., Path]) -> None:
     """An edited row is the same item, so that its old task goes from the outputs; two rows with one image are two."""
-    places = [*PLACES, Source("back", is_list=False)]
+    places = [*PLACES, ImageField("back", is_list=False)]
     keys = {
         content: [
             (item.key, item.variant) for item in items_of(file("table.csv", f"image,back,n\n{content}\n"), places)
@@ -325,7 +325,7 @@ def test_table_that_is_no_table(file: Callable[..., Path], content: str | bytes,
 
 def test_table_for_a_list_of_images(file: Callable[..., Path]) -> None:
     """A cell holds one address."""
-    assert "use a .json file" in complaint(file("table.csv", "pages\na\n"), [Source("pages", is_list=True)])
+    assert "use a .json file" in complaint(file("table.csv", "pages\na\n"), [ImageField("pages", is_list=True)])
 
 
 TASK = {"id": 7, "data": {"image": ADDRESS, "more": [1, 0.1, None]}, "meta": {"a": 1}}

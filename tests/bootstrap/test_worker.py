@@ -13,11 +13,11 @@ from picture_server import Answer, PictureServer, picture_server
 from samples import balloon_file, balloon_scene, empty_file
 
 from ml_backend.bootstrap import worker as examine
-from ml_backend.bootstrap.items import Item, Outcome, Pending
+from ml_backend.bootstrap.items import Item, Outcome, WorkItem
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
-from ml_backend.images.perceptual_hash import appearance
-from ml_backend.label_studio.controls import Source
+from ml_backend.images.perceptual_hash import perceptual_hash
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Examine = Callable[..., Awaitable[Outcome]]
 Examining = Callable[..., AbstractAsyncContextManager[Examine]]
-PAGES = [Source("pages", is_list=True)]
+PAGES = [ImageField("pages", is_list=True)]
 UPLOAD = "/data/upload/1/73f47284-a.png"
 LATER = Answer(status=503)
 
@@ -49,14 +49,14 @@ def examining(demo_detector: Detector) -> Examining:
 
     @asynccontextmanager
     async def opened(
-        places: list[Source] = PLACES, known: frozenset[str] = frozenset(), **settings: Any
+        places: list[ImageField] = PLACES, known: frozenset[str] = frozenset(), **settings: Any
     ) -> AsyncIterator[Examine]:
         given = Settings(**{"cache": "none"} | settings)
-        async with examine.Examiner(given, demo_detector, places, known.__contains__) as examiner:
+        async with examine.Worker(given, demo_detector, places, known.__contains__) as worker:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:
                 data = {place.key: image for place in places}
-                return await examiner.examine(Pending(7, Item(b"key", {"data": data, **task}, file)))
+                return await worker.examine(WorkItem(7, Item(b"key", {"data": data, **task}, file)))
 
             yield look
 
@@ -86,8 +86,8 @@ async def test_picture_is_looked_at(examining: Examining, pictures: PictureServe
     assert [outcome.failure for outcome in outcomes] == [None] * 3
     looks = [outcome.looks["image"][0] for outcome in outcomes]
     assert [found(outcome) for outcome in outcomes] == [{"image": [["Balloon"]]}] * 3
-    assert {(each.digest, each.detections, each.appearance) for each in looks} == {
-        (looks[0].digest, looks[0].detections, appearance(balloon_scene()))
+    assert {(each.digest, each.detections, each.perceptual_hash) for each in looks} == {
+        (looks[0].digest, looks[0].detections, perceptual_hash(balloon_scene()))
     }
     assert [each.computed for each in looks] == [True, False, False]
 

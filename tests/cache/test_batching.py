@@ -3,7 +3,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from ml_backend.cache.batching import MOST_KEYS, BatchedReads
+from ml_backend.cache.batching import MAX_KEYS, BatchedReads
 
 
 class Reads:
@@ -47,8 +47,8 @@ async def test_one_read_has_a_bound() -> None:
     """50,000 tasks are no answer of 100 MB."""
     reads = Reads()
     batched = BatchedReads(reads)
-    await asyncio.gather(*(batched.get(str(n)) for n in range(2 * MOST_KEYS + 1)))
-    assert [len(each) for each in reads.asked] == [MOST_KEYS, MOST_KEYS, 1]
+    await asyncio.gather(*(batched.get(str(n)) for n in range(2 * MAX_KEYS + 1)))
+    assert [len(each) for each in reads.asked] == [MAX_KEYS, MAX_KEYS, 1]
 
 
 async def test_error_is_everybodys_who_took_part() -> None:

@@ -7,7 +7,7 @@ from waiting import until
 from ml_backend.cache import circuit_breaker as module
 from ml_backend.cache.circuit_breaker import Breaker
 from ml_backend.cache.stores.memory import MemoryStore
-from ml_backend.cache.stores.store import StoreAwayError, StoreRefusedError
+from ml_backend.cache.stores.store import StoreRefusedError, StoreUnavailableError
 
 
 class Moody(MemoryStore):
@@ -26,7 +26,7 @@ class Moody(MemoryStore):
         if self.mood == "hanging":
             await asyncio.sleep(600)
         if self.mood == "away":
-            raise StoreAwayError("gone")
+            raise StoreUnavailableError("gone")
         if self.mood == "refusing":
             raise StoreRefusedError("full")
         return {}
@@ -54,7 +54,7 @@ async def test_hanging_store_costs_one_time_out(
     monkeypatch.setattr(module, "PROBE_EVERY", 600)
     store.mood = "hanging"
     for _ in range(1_000):
-        with pytest.raises(StoreAwayError):
+        with pytest.raises(StoreUnavailableError):
             await breaker.call(lambda: store.read([]))
     assert store.calls == 1
 
@@ -62,7 +62,7 @@ async def test_hanging_store_costs_one_time_out(
 async def test_it_closes_by_itself(breaker: Breaker, store: Moody) -> None:
     """A probe in the background finds out; who calls pays nothing for it."""
     store.mood = "away"
-    with pytest.raises(StoreAwayError, match="gone"):
+    with pytest.raises(StoreUnavailableError, match="gone"):
         await breaker.call(lambda: store.read([]))
     await until(lambda: store.calls > 3)
     assert breaker.is_open

@@ -256,13 +256,13 @@ class BrowserAnnotator:
         self._before = []
 
     @contextmanager
-    def _step(self, region: Region | None = None, fate: str = "") -> Iterator[None]:
+    def _step(self, region: Region | None = None, decision: str = "") -> Iterator[None]:
         """Remember how things stand before a step, and what becomes of a shown box by it."""
         self._before.append((deepcopy(self._sheet), self.regions))
         yield
         shown = self._sheet.shown or {}
         if region is not None and region.id in shown:
-            shown[region.id] = max(shown[region.id], fate, key=FATES.index)
+            shown[region.id] = max(shown[region.id], decision, key=FATES.index)
 
     def _now(self, task: int) -> Any:
         return self._studio.api("GET", f"/api/tasks/{task}")

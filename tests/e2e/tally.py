@@ -38,17 +38,17 @@ class Tally:
     def figures(self) -> Counter[str]:
         """Return each figure of the report, as the tally has it."""
         seen = [(sheet.shown, sheet.drawn) for sheet in self.sheets.values() if sheet.shown is not None]
-        fates = Counter(fate for shown, _ in seen for fate in shown.values())
+        decisions = Counter(decision for shown, _ in seen for decision in shown.values())
         drawn = Counter(outcome for _, outcomes in seen for outcome in outcomes.values())
         added = sum(len(outcomes.keys() - shown) for shown, outcomes in seen)
         return Counter(
             {
-                "kept": fates["kept"],
-                "nudged": fates["nudged"],
-                "relabeled": fates["relabeled"],
-                "deleted": fates["deleted"],
+                "kept": decisions["kept"],
+                "nudged": decisions["nudged"],
+                "relabeled": decisions["relabeled"],
+                "deleted": decisions["deleted"],
                 "added": added,
-                "found": fates.total() - fates["deleted"] + added - drawn.total(),
+                "found": decisions.total() - decisions["deleted"] + added - drawn.total(),
                 "hidden": drawn["hidden"],
                 "other label": drawn["other label"],
                 "not found": drawn["not found"],

@@ -82,8 +82,8 @@ def test_report_equals_the_tally(place: Place, habit: Callable[[Desk], None]) ->
     place.tallies[habit.__name__] = (tally.figures(), report)
     print_beside(habit.__name__, *place.tallies[habit.__name__])
     assert report == tally.figures()
-    learned = run_prelabel(place.settings, "calibrate", "--project", str(project), "--json")
-    assert sum(label["shown_before"] for label in learned["labels"]) == boxes_to_learn_from(tally, prediction)
+    overrides = run_prelabel(place.settings, "calibrate", "--project", str(project), "--json")
+    assert sum(label["shown_before"] for label in overrides["labels"]) == boxes_to_learn_from(tally, prediction)
 
 
 def test_who_annotated_before_there_was_a_prediction_saw_no_boxes(place: Place) -> None:

@@ -79,9 +79,9 @@ def test_label_that_is_added_later_neither_counts_nor_is_counted_against(
     for other in others:
         assert (sum(other["shown"].values()), sum(other["drawn"].values()), other["curve"]) == (0, 0, [])
         assert other["precision"]["value"] is None
-    learned, *unlearned = learned_after["labels"]
-    assert learned == learned_before["labels"][0]
-    assert learned["shown_before"] > 100
+    overrides, *unlearned = learned_after["labels"]
+    assert overrides == learned_before["labels"][0]
+    assert overrides["shown_before"] > 100
     assert [(each["shown_before"], each["drawn"]) for each in unlearned] == [(0, 0)] * len(others)
     assert {name: before[name] for name in ("total", "seen", "versions")} == {
         name: after[name] for name in ("total", "seen", "versions")

@@ -20,7 +20,7 @@ from waiting import wait_until
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.feedback.learning import revisions
 from ml_backend.feedback.store.database import Database
-from ml_backend.postprocessing.overrides import Learned
+from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings
 
 SCENES = range(1, 13)
@@ -294,8 +294,8 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
     before, (task,) = queue.shown_version(), queue.locked
     old = queue.boxes_in_force(task)
     with closing(Database(Settings(database_url=queue.settings["PRELABEL_DATABASE_URL"]))) as database:
-        learned = Learned.of({("label", label): 0.93 for label in ("Kite", "Balloon", "Box")})
-        revisions.apply(database, queue.project, learned, detector="", author="Ada", evidence={}, after=0)
+        overrides = LabelOverrides.of({("label", label): 0.93 for label in ("Kite", "Balloon", "Box")})
+        revisions.apply(database, queue.project, overrides, detector="", author="Ada", evidence={}, after=0)
     queue.wait_for_version_after(before)
     boxes = queue.boxes_in_force(task)
     assert len(boxes) < len(old)

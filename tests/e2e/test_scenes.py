@@ -149,7 +149,7 @@ def test_deadline_stores_what_is_done_and_a_second_press_finishes(
     label_studio: LabelStudio, material: Material, start_prelabel: StartPrelabel, pictures: PictureServer
 ) -> None:
     """More tasks than fit into a deadline of three seconds: some on the first press, all on the second."""
-    server = start_prelabel(PRELABEL_PREDICT_DEADLINE="3", PRELABEL_PICTURES_IN_FLIGHT="4")
+    server = start_prelabel(PRELABEL_PREDICT_DEADLINE="3", PRELABEL_MAX_CONCURRENT_IMAGES="4")
     data = next(iter(material.files.values()))
     addresses = [pictures.add(f"/{n}.jpg", Answer(data + bytes([n]), delay=0.5)) for n in range(16)]
     project = label_studio.create_project(material.labels)

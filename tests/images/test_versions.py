@@ -1,7 +1,7 @@
 import pytest
 from yarl import URL
 
-from ml_backend.images.versions import PictureVersion, canonical, is_final, named, validators
+from ml_backend.images.versions import ImageVersion, canonical, is_final, named, validators
 
 PLAIN = "http://bucket.host/a%20b.jpg?versionId=3"
 
@@ -124,19 +124,19 @@ def test_what_a_server_says_of_a_version(headers: dict[str, str], expected: tupl
 
 def test_conditions_go_to_who_named_them() -> None:
     """Another host may have another picture under the same tag."""
-    version = PictureVersion("d", source=named(URL("http://host/a.jpg")), etag='"a"', last_modified=BEFORE)
+    version = ImageVersion("d", source=named(URL("http://host/a.jpg")), etag='"a"', last_modified=BEFORE)
     assert version.conditions(URL("http://host/a.jpg#x")) == {"If-None-Match": '"a"'}
     assert version.conditions(URL("http://other/a.jpg")) == {}
     assert version.conditions(URL("http://host/b.jpg")) == {}
-    dated = PictureVersion("d", source=named(URL("http://host/a.jpg")), last_modified=BEFORE)
+    dated = ImageVersion("d", source=named(URL("http://host/a.jpg")), last_modified=BEFORE)
     assert dated.conditions(URL("http://host/a.jpg")) == {"If-Modified-Since": BEFORE}
-    assert PictureVersion("d", source=named(URL("http://host/a.jpg"))).conditions(URL("http://host/a.jpg")) == {}
+    assert ImageVersion("d", source=named(URL("http://host/a.jpg"))).conditions(URL("http://host/a.jpg")) == {}
 
 
 def test_round_trip_and_junk() -> None:
     """What others wrote is a ValueError."""
-    version = PictureVersion("d" * 64, True, "http://host/ü", '"a"', BEFORE)
-    assert PictureVersion.from_bytes(version.to_bytes()) == version
+    version = ImageVersion("d" * 64, True, "http://host/ü", '"a"', BEFORE)
+    assert ImageVersion.from_bytes(version.to_bytes()) == version
     for junk in (b"", b"\xc1", b"\x01", b"\x93\x01\x02\x03", b"\x95\x01\x02\x03\x04\x05"):
         with pytest.raises(ValueError, match="not an encoded picture version"):
-            PictureVersion.from_bytes(junk)
+            ImageVersion.from_bytes(junk)

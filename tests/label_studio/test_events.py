@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml_backend.label_studio.events import Event, Hint, read_event
+from ml_backend.label_studio.events import ChangedObject, Event, read_event
 
 PROJECT = {"id": 3, "label_config": "<View/>", "task_data_password": "secret"}
 ANNOTATION = {"id": 6, "task": 333, "result": [], "updated_at": "2026-01-01"}
@@ -19,22 +19,22 @@ def _event(action: str, **more: Any) -> bytes:
 @pytest.mark.parametrize(
     ("body", "hints"),
     [
-        (_event("ANNOTATION_CREATED", annotation=ANNOTATION, task=TASK), [Hint("task", 3, 333)]),
-        (_event("ANNOTATION_UPDATED", annotation=ANNOTATION, task=TASK, news={"of": ["a", "later", "version"]}), [Hint("task", 3, 333)]),
-        (_event("ANNOTATION_CREATED", annotation={"id": 6}, task=TASK), [Hint("task", 3, 333)]),
+        (_event("ANNOTATION_CREATED", annotation=ANNOTATION, task=TASK), [ChangedObject("task", 3, 333)]),
+        (_event("ANNOTATION_UPDATED", annotation=ANNOTATION, task=TASK, news={"of": ["a", "later", "version"]}), [ChangedObject("task", 3, 333)]),
+        (_event("ANNOTATION_CREATED", annotation={"id": 6}, task=TASK), [ChangedObject("task", 3, 333)]),
         (
             _event("ANNOTATIONS_CREATED", annotation=[ANNOTATION, {"id": 7, "task": 334}], task=[TASK, {"id": 334}]),
-            [Hint("task", 3, 333), Hint("task", 3, 334)],
+            [ChangedObject("task", 3, 333), ChangedObject("task", 3, 334)],
         ),
-        (_event("ANNOTATIONS_DELETED", annotations=[{"id": 1}, {"id": 2}]), [Hint("annotation", 3, 1), Hint("annotation", 3, 2)]),
-        (_event("TASKS_DELETED", tasks=[{"id": 333}]), [Hint("task", 3, 333)]),
-        (_event("PROJECT_UPDATED"), [Hint("project", 3, 3)]),
+        (_event("ANNOTATIONS_DELETED", annotations=[{"id": 1}, {"id": 2}]), [ChangedObject("annotation", 3, 1), ChangedObject("annotation", 3, 2)]),
+        (_event("TASKS_DELETED", tasks=[{"id": 333}]), [ChangedObject("task", 3, 333)]),
+        (_event("PROJECT_UPDATED"), [ChangedObject("project", 3, 3)]),
         (_event("START_TRAINING"), []),
         (_event("TASKS_CREATED", tasks=[TASK]), []),
     ],
     ids=["created", "updated", "task named by the task only", "from predictions", "deleted", "tasks deleted", "project", "training", "import"],
 )  # fmt: skip
-def test_events_say_where_to_look(body: bytes, hints: list[Hint]) -> None:
+def test_events_say_where_to_look(body: bytes, hints: list[ChangedObject]) -> None:
     """And nothing else: what they hold is not trusted."""
     event = read_event(body, trusted=False)
     assert (list(event.hints), event.project, event.action) == (hints, 3, json.loads(body)["action"])
@@ -46,7 +46,7 @@ def test_trusted_events_are_kept_without_the_secrets_beside_them() -> None:
     assert (hint.kind, hint.object) == ("annotation", 6)
     assert json.loads(hint.payload) == {"annotation": ANNOTATION, "task": TASK, "label_config": "<View/>"}
     (gone,) = read_event(_event("ANNOTATIONS_DELETED", annotations=[{"id": 6}]), trusted=True).hints
-    assert gone == Hint("annotation", 3, 6)
+    assert gone == ChangedObject("annotation", 3, 6)
 
 
 @pytest.mark.parametrize(

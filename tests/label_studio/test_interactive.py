@@ -5,7 +5,7 @@ import pytest
 from samples import detections_of
 
 from ml_backend.label_studio.controls import Control, Label
-from ml_backend.label_studio.interactive import best_fit, drawn_regions, newest_region, read_gesture
+from ml_backend.label_studio.interactive import drawn_regions, newest_region, read_drawn_region, select_detection
 from ml_backend.postprocessing.label_map import LabelMap
 
 CONTROL = Control("label", "image", "image", (Label("Person", ("Person",)), Label("Car", ("Car",))))
@@ -33,7 +33,7 @@ def turned(rotation: object, **changes: Any) -> dict[str, Any]:
 
 def test_newest_rectangle_counts() -> None:
     """Label Studio puts older regions of the same label in front."""
-    gesture = read_gesture({"result": [drawn(x=50), drawn("Car")]}, [CONTROL])
+    gesture = read_drawn_region({"result": [drawn(x=50), drawn("Car")]}, [CONTROL])
     assert gesture is not None
     assert (gesture.label, gesture.item, gesture.region_id) == ("Car", 0, "oTm7QDHtaf")
     np.testing.assert_allclose(gesture.box, [[0.2, 0.1, 0.6, 0.4]], atol=1e-6)
@@ -41,9 +41,9 @@ def test_newest_rectangle_counts() -> None:
 
 def test_older_rectangle_is_no_gesture() -> None:
     """The newest region is of another control, or no rectangle: what is answered for the older one would replace it."""
-    assert read_gesture({"result": [drawn(id="old"), drawn(id="new", from_name="other")]}, [CONTROL]) is None
+    assert read_drawn_region({"result": [drawn(id="old"), drawn(id="new", from_name="other")]}, [CONTROL]) is None
     regions = [drawn(id="old"), {"id": "new", "type": "polygonlabels"}, 5]
-    assert read_gesture({"result": regions}, [CONTROL]) is None
+    assert read_drawn_region({"result": regions}, [CONTROL]) is None
     (own,) = newest_region(regions, (1, "v1"))
     assert own == {"id": own["id"], "type": "polygonlabels"}
     assert own["id"] not in {"old", "new"}
@@ -64,7 +64,7 @@ def test_turned_rectangle_is_read_about_its_corner(
 ) -> None:
     """Label Studio's x and y are those of the corner before it was turned."""
     region = turned(rotation, original_width=size[0], original_height=size[1])
-    gesture = read_gesture({"result": [region]}, [CONTROL])
+    gesture = read_drawn_region({"result": [region]}, [CONTROL])
     assert gesture is not None
     np.testing.assert_allclose(gesture.box, [expected], atol=1e-6)
 
@@ -86,13 +86,13 @@ def test_turned_rectangle_is_read_about_its_corner(
 def test_context_without_regions_is_no_gesture(context: object) -> None:
     """Tasks are then predicted as usual."""
     assert not drawn_regions(context)
-    assert read_gesture(context, [CONTROL]) is None
+    assert read_drawn_region(context, [CONTROL]) is None
 
 
 def test_rectangle_is_kept_as_it_was_drawn() -> None:
     """It is the answer where no detection fits."""
     region = turned(-30)
-    gesture = read_gesture({"result": [region]}, [CONTROL])
+    gesture = read_drawn_region({"result": [region]}, [CONTROL])
     assert gesture is not None
     assert gesture.rectangle == {name: region["value"][name] for name in ("x", "y", "width", "height", "rotation")}
 
@@ -121,7 +121,7 @@ def test_rectangle_is_kept_as_it_was_drawn() -> None:
 )
 def test_other_contexts_are_no_gesture(context: object) -> None:
     """Points, brushes, strange labels and nonsense are passed over."""
-    assert read_gesture(context, [CONTROL]) is None
+    assert read_drawn_region(context, [CONTROL]) is None
 
 
 EXACT, NEAR, HALF, FAR = (0.2, 0.1, 0.6, 0.4), (0.2, 0.1, 0.58, 0.4), (0.2, 0.1, 0.6, 0.22), (0.7, 0.7, 0.9, 0.9)
@@ -150,9 +150,9 @@ EXACT, NEAR, HALF, FAR = (0.2, 0.1, 0.6, 0.4), (0.2, 0.1, 0.58, 0.4), (0.2, 0.1,
 )
 def test_best_fit(rows: list[Any], expected: int | None) -> None:
     """What the annotator meant by a hasty rectangle."""
-    gesture = read_gesture({"result": [drawn()]}, [CONTROL])
+    gesture = read_drawn_region({"result": [drawn()]}, [CONTROL])
     assert gesture is not None
-    assert best_fit(gesture, detections_of(*rows), LabelMap(CONTROL)) == expected
+    assert select_detection(gesture, detections_of(*rows), LabelMap(CONTROL)) == expected
 
 
 def outline(width: float, height: float, roundness: float, rotation: float) -> tuple[float, float, float, float]:
@@ -185,11 +185,11 @@ def test_turned_rectangle_finds_the_object_in_it(
     top = 0.5 - (width / 2 * np.sin(turn) + height / 2 * np.cos(turn))
     value = {"x": left * 100, "y": top * 100, "width": width * 100, "height": height * 100, "rotation": rotation}
     region = drawn(value={**value, "rectanglelabels": ["Person"]}, original_width=500, original_height=500)
-    gesture = read_gesture({"result": [region]}, [CONTROL])
+    gesture = read_drawn_region({"result": [region]}, [CONTROL])
     assert gesture is not None
     meant = outline(width, height, roundness, rotation)
     unturned = (top, left, top + height, left + width)
     middle = np.array([0.5] * 4)
     holding, inside = (tuple(middle + (np.array(meant) - middle) * scale) for scale in (2, 0.5))
     found = detections_of(*(("Person", 0.9, edges) for edges in (unturned, holding, meant, inside)))
-    assert best_fit(gesture, found, LabelMap(CONTROL)) == 2
+    assert select_detection(gesture, found, LabelMap(CONTROL)) == 2

@@ -5,14 +5,14 @@ import math
 from typing import Any
 
 import pytest
-from corrections import AWAY, BOX, PAIR_CONFIG, policy_of
+from corrections import AWAY, BOX, PAIR_CONFIG, postprocessor_of
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, detections_of
 
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.label_studio.labelled_boxes import LONGEST_LABEL, LabelledBox, ReadRegions, read_regions
+from ml_backend.label_studio.labelled_boxes import MAX_LABEL_LENGTH, LabelledBox, ReadRegions, read_regions
 
 PLAIN, PAIR = parse_label_config(BALLOON_CONFIG)[0], parse_label_config(PAIR_CONFIG)[0]
 VALUE = {"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0, "rectanglelabels": ["Kite"]}
@@ -191,8 +191,8 @@ def test_project_without_controls_has_no_boxes() -> None:
         (["<b>&\"'</b>"], ["<b>&\"'</b>"]),
         (["Größe 凧 🪁"], ["Größe 凧 🪁"]),
         (["K\ud800te"], ["K\\ud800te"]),
-        (["x" * LONGEST_LABEL], ["x" * LONGEST_LABEL]),
-        (["x" * (LONGEST_LABEL + 1)], ["x" * (LONGEST_LABEL - 1) + "…"]),
+        (["x" * MAX_LABEL_LENGTH], ["x" * MAX_LABEL_LENGTH]),
+        (["x" * (MAX_LABEL_LENGTH + 1)], ["x" * (MAX_LABEL_LENGTH - 1) + "…"]),
     ],
     ids=[
         "several, a box under each",
@@ -316,10 +316,10 @@ def test_box_has_each_label_of_its_own_pair_once(more: list[dict[str, Any]], lab
 @pytest.mark.parametrize("is_list", [False, True], ids=["a picture", "a list"])
 def test_own_predictions_are_read_back_as_what_was_shown(xml: str, is_list: bool) -> None:
     """Control, place in the list, label, edges, score and the id of the region."""
-    policy = policy_of(xml.replace('value="$image"', 'valueList="$image"') if is_list else xml)
-    (control,) = (each for each, _ in policy.controls)
+    postprocessor = postprocessor_of(xml.replace('value="$image"', 'valueList="$image"') if is_list else xml)
+    (control,) = (each for each, _ in postprocessor.controls)
     pictures = [detections_of(("Kite", 0.9, BOX), ("Balloon", 0.5, AWAY), ("Car", 0.9, BOX))] * (1 + is_list)
-    prediction = policy.predict(1, {Source("image", is_list): pictures}, "v1")
+    prediction = postprocessor.predict(1, {ImageField("image", is_list): pictures}, "v1")
     found = read_regions(json.loads(json.dumps(prediction["result"])), [control])
     expected = [
         (control.from_name, item, label, pytest.approx(edges, abs=1e-6), pytest.approx(score))

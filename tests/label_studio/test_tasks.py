@@ -3,10 +3,10 @@ import tracemalloc
 import pytest
 
 from ml_backend.errors import TaskError
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id
 
-ONE, MANY = Source("image", is_list=False), Source("pages", is_list=True)
+ONE, MANY = ImageField("image", is_list=False), ImageField("pages", is_list=True)
 
 
 def test_images_are_lists_whatever_the_source() -> None:

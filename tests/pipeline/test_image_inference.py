@@ -15,7 +15,7 @@ from ml_backend.images.references import parse_reference
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudio, LabelStudios
 from ml_backend.metrics import Metrics
-from ml_backend.pipeline.image_inference import Pictures
+from ml_backend.pipeline.image_inference import ImageInference
 from ml_backend.settings import Settings
 
 UPLOAD = "/data/upload/1/73f47284-balloon.png"
@@ -30,7 +30,7 @@ def looking(demo_detector: Detector) -> Callable[..., Any]:
     async def open_pictures(**settings: Any) -> AsyncIterator[Callable[..., Any]]:
         given, metrics = Settings(**settings), Metrics()
         home = LabelStudios(given).configured
-        async with Pictures(given, demo_detector, metrics) as pictures:
+        async with ImageInference(given, demo_detector, metrics) as pictures:
 
             async def look(value: str, at: LabelStudio | None = home, task: int = 7) -> tuple[int, str]:
                 before = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}

@@ -16,7 +16,7 @@ from waiting import SECONDS, until
 from ml_backend.errors import PrelabelError
 from ml_backend.inference.detector import Detector
 from ml_backend.pipeline.prediction import Pipeline
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import Settings
 
 
@@ -58,7 +58,7 @@ async def test_task_becomes_a_prediction(pipeline: Callable[..., Any], pictures:
         assert (region["original_width"], region["original_height"]) == (320, 200)
         assert region["value"]["x"] == pytest.approx(12.5, abs=0.5)
         assert region["value"]["width"] == pytest.approx(18.75, abs=0.7)
-        assert answer["model_version"] == pipe.policies.version_for(BALLOON_CONFIG)
+        assert answer["model_version"] == pipe.postprocessors.version_for(BALLOON_CONFIG)
 
 
 async def test_answers_stand_in_the_order_of_the_tasks(pipeline: Callable[..., Any], pictures: PictureServer) -> None:
@@ -141,7 +141,7 @@ async def test_config_that_cannot_be_served_is_the_reason_of_every_task(pipeline
     async with pipeline() as (pipe, _):
         answers = await pipe.predict([task("http://x/a.png"), task("http://x/b.png")], "<View/>")
         assert [answer.code for answer in answers] == ["bad_label_config"] * 2
-        assert pipe.policies.version_for("<View/>") != pipe.policies.version_for("<View></View>")
+        assert pipe.postprocessors.version_for("<View/>") != pipe.postprocessors.version_for("<View></View>")
 
 
 async def test_failure_that_nobody_thought_of_fails_one_task(
@@ -171,7 +171,7 @@ async def test_single_task_does_not_wait_behind_a_large_request(
     """One request takes half of the places at most."""
     slow = [pictures.add(f"/slow-{n}.png", Answer(balloon_file(), held=True)) for n in range(12)]
     quick = pictures.add("/quick.png", balloon_file())
-    async with pipeline(pictures_in_flight=4, image_timeout=600) as (pipe, _):
+    async with pipeline(max_concurrent_images=4, image_timeout=600) as (pipe, _):
         large = asyncio.create_task(pipe.predict([task(url) for url in slow], BALLOON_CONFIG))
         await until(lambda: len(pictures.requests) == 2)
         async with asyncio.timeout(SECONDS):
@@ -251,7 +251,7 @@ async def test_repeated_presses_add_no_work(pipeline: Callable[..., Any], pictur
     """A hanging host is asked once for each picture, and does not keep others waiting."""
     hanging = [task(pictures.add(f"/h{n}.png", Answer(balloon_file(), held=True)), n) for n in range(8)]
     quick = pictures.add("/quick.png", balloon_file())
-    async with pipeline(pictures_in_flight=8, image_timeout=600) as (pipe, _):
+    async with pipeline(max_concurrent_images=8, image_timeout=600) as (pipe, _):
         for _ in range(4):
             answers = await pipe.predict(hanging, BALLOON_CONFIG, deadline=0.1)
             assert {answer.code for answer in answers} == {"deadline"}
@@ -266,7 +266,7 @@ async def test_waiting_for_a_shared_picture_takes_one_place(
     """Twenty requests for one slow picture leave the other places free."""
     slow = pictures.add("/slow.png", Answer(balloon_file(), held=True))
     quick = pictures.add("/quick.png", balloon_file())
-    async with pipeline(pictures_in_flight=4, image_timeout=600) as (pipe, _):
+    async with pipeline(max_concurrent_images=4, image_timeout=600) as (pipe, _):
         many = [asyncio.create_task(pipe.predict([task(slow, n)], BALLOON_CONFIG)) for n in range(20)]
         await until(lambda: pictures.requests)
         async with asyncio.timeout(SECONDS):
@@ -413,12 +413,12 @@ async def test_audited_picture_is_answered_without_boxes(pipeline: Callable[...,
     tasks = [task(pictures.add("/a.png", balloon_file()))]
     answers = []
     for fraction in (0, 1):
-        async with pipeline(audit_fraction=fraction) as (pipe, _):
+        async with pipeline(holdout_fraction=fraction) as (pipe, _):
             answers += await pipe.predict(tasks, BALLOON_CONFIG)
-    shown, withheld = answers
-    assert (len(shown["result"]), withheld["result"]) == (1, [])
-    assert withheld["score"] == shown["score"]
-    assert withheld["model_version"] != shown["model_version"]
+    shown, in_holdout = answers
+    assert (len(shown["result"]), in_holdout["result"]) == (1, [])
+    assert in_holdout["score"] == shown["score"]
+    assert in_holdout["model_version"] != shown["model_version"]
 
 
 async def test_one_audited_picture_withholds_the_boxes_of_its_task(
@@ -431,7 +431,7 @@ async def test_one_audited_picture_withholds_the_boxes_of_its_task(
     others = urls[:lowest] + urls[lowest + 1 :]
     pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
     tasks = [{"id": 1, "data": {"pages": urls}}, {"id": 2, "data": {"pages": others}}]
-    async with pipeline(audit_fraction=(int(digest[lowest][:8], 16) + 1) / 2**32) as (pipe, _):
+    async with pipeline(holdout_fraction=(int(digest[lowest][:8], 16) + 1) / 2**32) as (pipe, _):
         one, none = await pipe.predict(tasks, pages)
     assert (len(one["result"]), len(none["result"])) == (0, 8)
 
@@ -442,21 +442,21 @@ async def test_what_was_learned_of_the_project_counts_without_a_model_run(
     """It is asked for with the project of each request; boxes and version change, and the detections stay."""
     asked: list[str | None] = []
     taught = {
-        "4.1": Learned.of({}, {("label", "Balloon"): "Kite"}),
-        "5.1": Learned.of({("label", "Balloon"): 1.0}),
+        "4.1": LabelOverrides.of({}, {("label", "Balloon"): "Kite"}),
+        "5.1": LabelOverrides.of({("label", "Balloon"): 1.0}),
     }
 
-    def learned(project: str | None) -> Learned:
+    def overrides(project: str | None) -> LabelOverrides:
         asked.append(project)
-        return taught.get(project or "", NOTHING_LEARNED)
+        return taught.get(project or "", NO_OVERRIDES)
 
     detector, runs = counting(demo_detector)
     tasks = [task(pictures.add("/a.png", balloon_file()))]
     answers: list[Any] = []
-    async with Pipeline(Settings(), detector, learned) as pipe:
+    async with Pipeline(Settings(), detector, overrides) as pipe:
         for project in ("3.1", "4.1", "5.1", None):
             answers += await pipe.predict(tasks, BALLOON_CONFIG, project=project)
-        versions = [pipe.policies.version_for(BALLOON_CONFIG, project) for project in ("3.1", "4.1", "5.1", None)]
+        versions = [pipe.postprocessors.version_for(BALLOON_CONFIG, project) for project in ("3.1", "4.1", "5.1", None)]
     labels = [[each["value"]["rectanglelabels"] for each in answer["result"]] for answer in answers]
     assert labels == [[["Balloon"]], [["Kite"]], [], [["Balloon"]]]
     assert [answer["model_version"] for answer in answers] == versions
@@ -467,7 +467,7 @@ async def test_what_was_learned_of_the_project_counts_without_a_model_run(
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:
     """<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>, the same in every replica."""
-    versions = {Pipeline(Settings(), demo_detector).policies.version_for(BALLOON_CONFIG) for _ in range(2)}
+    versions = {Pipeline(Settings(), demo_detector).postprocessors.version_for(BALLOON_CONFIG) for _ in range(2)}
     (version,) = versions
     name, _, rest = version.partition("@")
     fingerprint, _, digest = rest.partition(".")

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
-from ml_backend.label_studio.controls import Control, Label, Source
+from ml_backend.label_studio.controls import Control, ImageField, Label
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import as_score, select
 
 BOX, NEARLY, AWAY = (0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.48), (0.6, 0.6, 0.9, 0.9)
@@ -25,14 +25,14 @@ def control_of(*labels: Label, **more: Any) -> Control:
     return Control("label", "image", "image", labels, **more)
 
 
-def policy_of(xml: str = BALLOON_CONFIG, learned: Learned = NOTHING_LEARNED) -> Policy:
+def postprocessor_of(xml: str = BALLOON_CONFIG, overrides: LabelOverrides = NO_OVERRIDES) -> Postprocessor:
     """Decide a policy for whatever detector, where the settings' threshold is 0.3."""
-    return Policy.from_label_config(xml, score_threshold=0.3, class_list=None, learned=learned)
+    return Postprocessor.from_label_config(xml, score_threshold=0.3, class_list=None, overrides=overrides)
 
 
-def answered(policy: Policy, *rows: Row) -> list[str]:
+def answered(postprocessor: Postprocessor, *rows: Row) -> list[str]:
     """Return the labels of what a policy answers."""
-    prediction = policy.predict(1, {Source("image", is_list=False): [detections_of(*rows)]}, "v")
+    prediction = postprocessor.predict(1, {ImageField("image", is_list=False): [detections_of(*rows)]}, "v")
     return [region["value"]["rectanglelabels"][0] for region in prediction["result"]]
 
 
@@ -41,15 +41,15 @@ def with_attribute(attribute: str, *, of: str) -> str:
     return BALLOON_CONFIG.replace(of, f"{of} {attribute}")
 
 
-def single(learned: Mapping[str, str]) -> Learned:
+def single(overrides: Mapping[str, str]) -> LabelOverrides:
     """Return that classes go to labels of the control, each by itself."""
-    return Learned.of({}, {("label", known): label for known, label in learned.items()})
+    return LabelOverrides.of({}, {("label", known): label for known, label in overrides.items()})
 
 
-def branch(learned: Mapping[str, str], classes: Mapping[str, str] | None = None) -> Learned:
+def branch(overrides: Mapping[str, str], classes: Mapping[str, str] | None = None) -> LabelOverrides:
     """Return that classes go to labels of the control with all below them, and some by themselves."""
-    branches = {("label", known): label for known, label in learned.items()}
-    return Learned.of({}, {("label", known): label for known, label in (classes or {}).items()}, branches)
+    branches = {("label", known): label for known, label in overrides.items()}
+    return LabelOverrides.of({}, {("label", known): label for known, label in (classes or {}).items()}, branches)
 
 
 THE_LABEL, THE_CONTROL = '"Kite"', 'toName="image"'
@@ -58,28 +58,28 @@ THE_LABEL, THE_CONTROL = '"Kite"', 'toName="image"'
 def test_order_of_learning_does_not_matter() -> None:
     """Two ways to the same are the same, and have one hash."""
     classes, branches = {("a", "2"): "y", ("a", "1"): "x"}, {("b", "4"): "y", ("b", "3"): "x"}
-    one = Learned.of({("b", "x"): 0.5, ("a", "y"): 0.4}, classes, branches)
+    one = LabelOverrides.of({("b", "x"): 0.5, ("a", "y"): 0.4}, classes, branches)
     back = [dict(reversed(each.items())) for each in (classes, branches)]
-    other = Learned.of({("a", "y"): 0.4, ("b", "x"): 0.5}, *back)
+    other = LabelOverrides.of({("a", "y"): 0.4, ("b", "x"): 0.5}, *back)
     assert one == other
     assert len({one, other}) == 1
-    assert Learned.of({}) == Learned.of({}, None, None) == Learned.of({}, {}, {}) == NOTHING_LEARNED
-    assert Learned.of({}, classes) != Learned.of({}, None, classes)
+    assert LabelOverrides.of({}) == LabelOverrides.of({}, None, None) == LabelOverrides.of({}, {}, {}) == NO_OVERRIDES
+    assert LabelOverrides.of({}, classes) != LabelOverrides.of({}, None, classes)
 
 
 @pytest.mark.parametrize(
-    ("xml", "learned", "shown"),
+    ("xml", "overrides", "shown"),
     [
-        (BALLOON_CONFIG, NOTHING_LEARNED, ["Kite", "Kite", "Balloon"]),
-        (BALLOON_CONFIG, Learned.of({KITE: 0.7}), ["Kite", "Balloon"]),
-        (BALLOON_CONFIG, Learned.of({KITE: 0.1}), ["Kite", "Kite", "Kite", "Balloon"]),
-        (BALLOON_CONFIG, Learned.of({("other", "Kite"): 0.7}), ["Kite", "Kite", "Balloon"]),
-        (BALLOON_CONFIG, Learned.of({("label", "Gone"): 0.7}), ["Kite", "Kite", "Balloon"]),
-        (BALLOON_CONFIG, Learned.of({("label", "kite"): 0.7}), ["Kite", "Kite", "Balloon"]),
-        (with_attribute('model_score_threshold="0.1"', of=THE_LABEL), Learned.of({KITE: 0.7}), ["Kite", "Kite", "Kite", "Balloon"]),
-        (with_attribute('model_score_threshold="0.1"', of=THE_CONTROL), Learned.of({KITE: 0.7}), ["Kite", "Kite", "Kite", "Balloon"]),
-        (with_attribute('model_score_threshold="0"', of=THE_LABEL), Learned.of({KITE: 0.7}), ["Kite", "Kite", "Kite", "Balloon"]),
-        (with_attribute('model_skip="true"', of=THE_LABEL), Learned.of({KITE: 0.0}), ["Balloon"]),
+        (BALLOON_CONFIG, NO_OVERRIDES, ["Kite", "Kite", "Balloon"]),
+        (BALLOON_CONFIG, LabelOverrides.of({KITE: 0.7}), ["Kite", "Balloon"]),
+        (BALLOON_CONFIG, LabelOverrides.of({KITE: 0.1}), ["Kite", "Kite", "Kite", "Balloon"]),
+        (BALLOON_CONFIG, LabelOverrides.of({("other", "Kite"): 0.7}), ["Kite", "Kite", "Balloon"]),
+        (BALLOON_CONFIG, LabelOverrides.of({("label", "Gone"): 0.7}), ["Kite", "Kite", "Balloon"]),
+        (BALLOON_CONFIG, LabelOverrides.of({("label", "kite"): 0.7}), ["Kite", "Kite", "Balloon"]),
+        (with_attribute('model_score_threshold="0.1"', of=THE_LABEL), LabelOverrides.of({KITE: 0.7}), ["Kite", "Kite", "Kite", "Balloon"]),
+        (with_attribute('model_score_threshold="0.1"', of=THE_CONTROL), LabelOverrides.of({KITE: 0.7}), ["Kite", "Kite", "Kite", "Balloon"]),
+        (with_attribute('model_score_threshold="0"', of=THE_LABEL), LabelOverrides.of({KITE: 0.7}), ["Kite", "Kite", "Kite", "Balloon"]),
+        (with_attribute('model_skip="true"', of=THE_LABEL), LabelOverrides.of({KITE: 0.0}), ["Balloon"]),
     ],
     ids=[
         "nothing learned",
@@ -94,7 +94,9 @@ def test_order_of_learning_does_not_matter() -> None:
         "skipped labels stay skipped",
     ],
 )  # fmt: skip
-def test_learned_threshold_counts_where_the_config_says_none(xml: str, learned: Learned, shown: list[str]) -> None:
+def test_learned_threshold_counts_where_the_config_says_none(
+    xml: str, overrides: LabelOverrides, shown: list[str]
+) -> None:
     """Three Kites of 0.9, 0.5 and 0.2, and a Balloon of 0.5."""
     rows: list[Row] = [
         ("Kite", 0.9, BOX),
@@ -102,23 +104,23 @@ def test_learned_threshold_counts_where_the_config_says_none(xml: str, learned: 
         ("Kite", 0.2, (0.6, 0.1, 0.9, 0.4)),
         ("Balloon", 0.5, (0.1, 0.6, 0.4, 0.9)),
     ]
-    assert sorted(answered(policy_of(xml, learned), *rows)) == sorted(shown)
+    assert sorted(answered(postprocessor_of(xml, overrides), *rows)) == sorted(shown)
 
 
 def test_control_is_left_as_it_is_where_nothing_was_learned_of_it() -> None:
     """The same object, and no learned value in a label of another control."""
     control = control_of(PERSON)
-    assert NOTHING_LEARNED.applied_to(control, 0.3) is control
-    assert Learned.of({("other", "Person"): 0.5}).applied_to(control, 0.3) is control
-    assert Learned.of({("label", "Person"): 0.3}).applied_to(control, 0.3) is control
-    assert Learned.of({("label", "Person"): 0.5}).applied_to(control, 0.3) != control
+    assert NO_OVERRIDES.applied_to(control, 0.3) is control
+    assert LabelOverrides.of({("other", "Person"): 0.5}).applied_to(control, 0.3) is control
+    assert LabelOverrides.of({("label", "Person"): 0.3}).applied_to(control, 0.3) is control
+    assert LabelOverrides.of({("label", "Person"): 0.5}).applied_to(control, 0.3) != control
     skipped = control_of(PERSON, skip=True)
-    assert Learned.of({("label", "Person"): 0.5}).applied_to(skipped, 0.3) is skipped
+    assert LabelOverrides.of({("label", "Person"): 0.5}).applied_to(skipped, 0.3) is skipped
     assert control.labels[0].score_threshold is None
 
 
 @pytest.mark.parametrize(
-    ("labels", "learned", "name", "mid", "expected"),
+    ("labels", "overrides", "name", "mid", "expected"),
     [
         ([PERSON, WORKER], {}, "Person", "/m/01g317", ("Person", "name")),
         ([PERSON, WORKER], {"Person": "Worker"}, "Person", "/m/01g317", ("Worker", "corrections")),
@@ -173,10 +175,10 @@ def test_control_is_left_as_it_is_where_nothing_was_learned_of_it() -> None:
     ],
 )  # fmt: skip
 def test_learned_classes_come_after_predicted_values_and_before_names(
-    labels: list[Label], learned: dict[str, str], name: str, mid: str, expected: tuple[str, str] | None
+    labels: list[Label], overrides: dict[str, str], name: str, mid: str, expected: tuple[str, str] | None
 ) -> None:
     """Where they lead to a label that is there."""
-    found = LabelMap(control_of(*labels), learned=single(learned)).assignment(name, mid)
+    found = LabelMap(control_of(*labels), overrides=single(overrides)).assignment(name, mid)
     assert (found and (found.label.value, found.rule)) == expected
 
 
@@ -185,7 +187,7 @@ STOCK, PET = Label("Stock", ("Stock",)), Label("Pet", ("Pet",))
 
 
 @pytest.mark.parametrize(
-    ("labels", "learned", "name", "expected"),
+    ("labels", "overrides", "name", "expected"),
     [
         ([STOCK], branch({"Mammal": "Stock"}), "Mammal", ("Stock", "corrections")),
         ([STOCK], branch({"Mammal": "Stock"}), "Horse", ("Stock", "hierarchy")),
@@ -252,55 +254,55 @@ STOCK, PET = Label("Stock", ("Stock",)), Label("Pet", ("Pet",))
     ],
 )  # fmt: skip
 def test_learned_branches_count_as_if_the_label_were_called_so(
-    labels: list[Label], learned: Learned, name: str, expected: tuple[str, str] | None
+    labels: list[Label], overrides: LabelOverrides, name: str, expected: tuple[str, str] | None
 ) -> None:
     """After predicted_values and before names; what is below comes along, unless something nearer decides."""
-    found = LabelMap(control_of(*labels), learned=learned).assignment(name, "")
+    found = LabelMap(control_of(*labels), overrides=overrides).assignment(name, "")
     assert (found and (found.label.value, found.rule)) == expected
 
 
 def test_branch_is_its_class_alone_where_the_control_has_no_hierarchy() -> None:
     """``model_hierarchy="false"``."""
-    label_map = LabelMap(control_of(STOCK, hierarchy=False), learned=branch({"Mammal": "Stock"}))
+    label_map = LabelMap(control_of(STOCK, hierarchy=False), overrides=branch({"Mammal": "Stock"}))
     assert [label_map.label_for(name, "") for name in ("Mammal", "Dog")] == ["Stock", None]
 
 
 def test_corrected_classes_are_those_that_corrections_decide() -> None:
     """By MID, or by folded name; not those that came along, nor those that went there anyway."""
-    learned = branch({"Mammal": "Stock", "Gone": "Gone"}, {"Dog": "Pet", "Horse": "Stock", "Pa palote": "Pet"})
+    overrides = branch({"Mammal": "Stock", "Gone": "Gone"}, {"Dog": "Pet", "Horse": "Stock", "Pa palote": "Pet"})
     expected = {"/m/04rky": "Stock", "/m/0bt9lr": "Pet", "papalote": "Pet"}
-    assert LabelMap(control_of(STOCK, PET), learned=learned).corrected() == expected
+    assert LabelMap(control_of(STOCK, PET), overrides=overrides).corrected() == expected
 
 
 @pytest.mark.parametrize(
-    "learned", [NOTHING_LEARNED, Learned.of({KITE: 0.1}, {("a", "\ud800"): "b"}, {("c", "d"): "<e>"})]
+    "overrides", [NO_OVERRIDES, LabelOverrides.of({KITE: 0.1}, {("a", "\ud800"): "b"}, {("c", "d"): "<e>"})]
 )
-def test_learned_is_read_back_as_it_was(learned: Learned) -> None:
+def test_learned_is_read_back_as_it_was(overrides: LabelOverrides) -> None:
     """Through JSON, as revisions are kept."""
-    assert Learned.from_json(json.loads(json.dumps(learned.to_json()))) == learned
+    assert LabelOverrides.from_json(json.loads(json.dumps(overrides.to_json()))) == overrides
 
 
 def test_class_without_a_name_takes_no_others_along() -> None:
     """A detector gives the empty name and the empty MID to numbers that its class list lacks."""
-    learned = LabelMap(control_of(PERSON, WORKER), learned=single({"": "Worker"}))
-    assert [learned.label_for("Person", mid) for mid in ("/m/01g317", "")] == ["Person", "Person"]
+    overrides = LabelMap(control_of(PERSON, WORKER), overrides=single({"": "Worker"}))
+    assert [overrides.label_for("Person", mid) for mid in ("/m/01g317", "")] == ["Person", "Person"]
 
 
 def test_branch_is_put_in_place_of_an_earlier_one() -> None:
     """Of the same class under the same control, and in whatever order."""
-    learned = Learned.of({KITE: 0.5}, {("label", "Dog"): "Pet"}).with_branch("label", "Mammal", "Pet")
-    learned = learned.with_branch("label", "Bird", "Stock").with_branch("other", "Mammal", "Pet")
+    overrides = LabelOverrides.of({KITE: 0.5}, {("label", "Dog"): "Pet"}).with_branch("label", "Mammal", "Pet")
+    overrides = overrides.with_branch("label", "Bird", "Stock").with_branch("other", "Mammal", "Pet")
     branches = {("label", "Mammal"): "Stock", ("label", "Bird"): "Stock", ("other", "Mammal"): "Pet"}
-    expected = Learned.of({KITE: 0.5}, {("label", "Dog"): "Pet"}, branches)
-    assert learned.with_branch("label", "Mammal", "Stock") == expected
+    expected = LabelOverrides.of({KITE: 0.5}, {("label", "Dog"): "Pet"}, branches)
+    assert overrides.with_branch("label", "Mammal", "Stock") == expected
 
 
 def test_classes_are_of_their_control() -> None:
     """Two controls may have a label of the same name."""
-    learned = Learned.of({}, {("label", "Person"): "Worker", ("other", "Person"): "Helper"})
-    assert learned.classes_of(control_of(WORKER)) == {"Person": "Worker"}
-    assert NOTHING_LEARNED.classes_of(control_of(WORKER)) == NOTHING_LEARNED.branches_of(control_of(WORKER)) == {}
-    branches = Learned.of({}, {}, {("label", "Person"): "Worker", ("other", "Person"): "Helper"})
+    overrides = LabelOverrides.of({}, {("label", "Person"): "Worker", ("other", "Person"): "Helper"})
+    assert overrides.classes_of(control_of(WORKER)) == {"Person": "Worker"}
+    assert NO_OVERRIDES.classes_of(control_of(WORKER)) == NO_OVERRIDES.branches_of(control_of(WORKER)) == {}
+    branches = LabelOverrides.of({}, {}, {("label", "Person"): "Worker", ("other", "Person"): "Helper"})
     assert branches.branches_of(control_of(WORKER)) == {"Person": "Worker"}
     assert branches.classes_of(control_of(WORKER)) == {}
 
@@ -308,10 +310,10 @@ def test_classes_are_of_their_control() -> None:
 def test_skipped_label_gets_no_learned_boxes() -> None:
     """It keeps its classes from the others all the same."""
     control = control_of(PERSON, Label("Worker", ("Worker",), skip=True))
-    (fate,) = select(
-        detections_of(("Person", 0.9, BOX)), control, LabelMap(control, learned=single({"Person": "Worker"})), 0.3
+    (decision,) = select(
+        detections_of(("Person", 0.9, BOX)), control, LabelMap(control, overrides=single({"Person": "Worker"})), 0.3
     )
-    assert fate.kind == "skipped"
+    assert decision.kind == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,7 @@ def test_who_chooses_a_threshold_afterwards_sees_every_score(control: dict[str, 
     """With a default of None no score is too low and no box is over the limit; a label's threshold does not count either."""
     tag = control_of(Label("Person", ("Person",), score_threshold=0.99), VEHICLE, **control)
     found = detections_of(("Person", 0.9, BOX), ("Person", 0.4, NEARLY), ("Person", 0.0, AWAY), ("Car", 0.01, BOX))
-    assert [fate.kind for fate in select(found, tag, LabelMap(tag), None)] == expected
+    assert [decision.kind for decision in select(found, tag, LabelMap(tag), None)] == expected
 
 
 _place = st.integers(0, 3).map(lambda each: each / 8)
@@ -355,30 +357,32 @@ def test_threshold_chosen_afterwards_shows_what_it_would_have_shown(rows: list[R
     found = detections_of(*rows)
 
     def kept(default: float | None) -> set[int]:
-        fates = select(found, tag, LabelMap(tag), default)
+        decisions = select(found, tag, LabelMap(tag), default)
         return {
-            each.row for each in fates if each.kind == "kept" and found.scores[each.row].item() >= as_score(threshold)
+            each.row
+            for each in decisions
+            if each.kind == "kept" and found.scores[each.row].item() >= as_score(threshold)
         }
 
     assert kept(None) == kept(threshold)
 
 
 @pytest.mark.parametrize(
-    "learned",
+    "overrides",
     [
-        Learned.of({KITE: 0.31}),
-        Learned.of({KITE: 0.0}),
-        Learned.of({}, {("label", "Car"): "Kite"}),
-        Learned.of({}, {("label", "/m/0k4j"): "Kite"}),
-        Learned.of({}, {("label", "Kite"): "Balloon"}),
-        Learned.of({}, {("label", "papalote"): "Kite"}),
-        Learned.of({}, {}, {("label", "Car"): "Kite"}),
-        Learned.of({}, {}, {("label", "Vehicle"): "Kite"}),
-        Learned.of({}, {}, {("label", "papalote"): "Kite"}),
+        LabelOverrides.of({KITE: 0.31}),
+        LabelOverrides.of({KITE: 0.0}),
+        LabelOverrides.of({}, {("label", "Car"): "Kite"}),
+        LabelOverrides.of({}, {("label", "/m/0k4j"): "Kite"}),
+        LabelOverrides.of({}, {("label", "Kite"): "Balloon"}),
+        LabelOverrides.of({}, {("label", "papalote"): "Kite"}),
+        LabelOverrides.of({}, {}, {("label", "Car"): "Kite"}),
+        LabelOverrides.of({}, {}, {("label", "Vehicle"): "Kite"}),
+        LabelOverrides.of({}, {}, {("label", "papalote"): "Kite"}),
     ],
     ids=["threshold", "a threshold of nothing", "class", "class by MID", "class of another label", "class of the detector's own", "branch", "class above", "branch of the detector's own"],
 )  # fmt: skip
-def test_digest_changes_when_answers_could(learned: Learned) -> None:
+def test_digest_changes_when_answers_could(overrides: LabelOverrides) -> None:
     """Label Studio then asks again, and a proposal is something to apply."""
     rows: list[Row] = [
         ("Kite", 0.3, BOX),
@@ -386,26 +390,29 @@ def test_digest_changes_when_answers_could(learned: Learned) -> None:
         ("Car", 0.9, (0, 0.6, 0.3, 0.9)),
         ("papalote", 0.9, (0.6, 0, 0.9, 0.3)),
     ]
-    assert answered(policy_of(learned=learned), *rows) != answered(policy_of(), *rows)
-    assert policy_of(learned=learned).digest != policy_of().digest
+    assert answered(postprocessor_of(overrides=overrides), *rows) != answered(postprocessor_of(), *rows)
+    assert postprocessor_of(overrides=overrides).digest != postprocessor_of().digest
 
 
 @pytest.mark.parametrize(
-    ("xml", "learned"),
+    ("xml", "overrides"),
     [
-        (BALLOON_CONFIG, NOTHING_LEARNED),
-        (BALLOON_CONFIG, Learned.of({("label", "Gone"): 0.7, ("gone", "Kite"): 0.7})),
-        (BALLOON_CONFIG, Learned.of({("label", "<b>\ud800"): 0.7}, {("label", "<b>"): "\ud800"})),
-        (BALLOON_CONFIG, Learned.of({}, {("label", "Car"): "Gone", ("gone", "Car"): "Kite"})),
-        (BALLOON_CONFIG, Learned.of({}, {("label", "Kite"): "Kite"})),
-        (with_attribute('model_score_threshold="0.5"', of=THE_LABEL), Learned.of({KITE: 0.7})),
-        (with_attribute('model_score_threshold="0.5"', of=THE_CONTROL), Learned.of({KITE: 0.7})),
-        (with_attribute('predicted_values="Car"', of=THE_LABEL), Learned.of({}, {("label", "Car"): "Balloon"})),
-        (BALLOON_CONFIG, Learned.of({KITE: 0.3})),
-        (with_attribute('model_skip="true"', of=THE_LABEL), Learned.of({KITE: 0.7})),
-        (with_attribute('model_skip="true"', of=THE_CONTROL), Learned.of({KITE: 0.7})),
-        (BALLOON_CONFIG, Learned.of({}, {}, {("label", "Car"): "Gone", ("gone", "Car"): "Kite"})),
-        (with_attribute('predicted_values="Car"', of=THE_LABEL), Learned.of({}, {}, {("label", "Car"): "Balloon"})),
+        (BALLOON_CONFIG, NO_OVERRIDES),
+        (BALLOON_CONFIG, LabelOverrides.of({("label", "Gone"): 0.7, ("gone", "Kite"): 0.7})),
+        (BALLOON_CONFIG, LabelOverrides.of({("label", "<b>\ud800"): 0.7}, {("label", "<b>"): "\ud800"})),
+        (BALLOON_CONFIG, LabelOverrides.of({}, {("label", "Car"): "Gone", ("gone", "Car"): "Kite"})),
+        (BALLOON_CONFIG, LabelOverrides.of({}, {("label", "Kite"): "Kite"})),
+        (with_attribute('model_score_threshold="0.5"', of=THE_LABEL), LabelOverrides.of({KITE: 0.7})),
+        (with_attribute('model_score_threshold="0.5"', of=THE_CONTROL), LabelOverrides.of({KITE: 0.7})),
+        (with_attribute('predicted_values="Car"', of=THE_LABEL), LabelOverrides.of({}, {("label", "Car"): "Balloon"})),
+        (BALLOON_CONFIG, LabelOverrides.of({KITE: 0.3})),
+        (with_attribute('model_skip="true"', of=THE_LABEL), LabelOverrides.of({KITE: 0.7})),
+        (with_attribute('model_skip="true"', of=THE_CONTROL), LabelOverrides.of({KITE: 0.7})),
+        (BALLOON_CONFIG, LabelOverrides.of({}, {}, {("label", "Car"): "Gone", ("gone", "Car"): "Kite"})),
+        (
+            with_attribute('predicted_values="Car"', of=THE_LABEL),
+            LabelOverrides.of({}, {}, {("label", "Car"): "Balloon"}),
+        ),
     ],
     ids=[
         "nothing",
@@ -423,10 +430,10 @@ def test_digest_changes_when_answers_could(learned: Learned) -> None:
         "predicted_values win over branches",
     ],
 )
-def test_digest_stays_where_answers_cannot_change(xml: str, learned: Learned) -> None:
+def test_digest_stays_where_answers_cannot_change(xml: str, overrides: LabelOverrides) -> None:
     """Nothing is asked again for it."""
-    assert policy_of(xml, learned).digest == policy_of(xml).digest
-    assert policy_of(xml, learned).warnings == policy_of(xml).warnings
+    assert postprocessor_of(xml, overrides).digest == postprocessor_of(xml).digest
+    assert postprocessor_of(xml, overrides).warnings == postprocessor_of(xml).warnings
 
 
 def test_learned_class_reaches_a_label_that_the_detector_would_not_know() -> None:
@@ -435,8 +442,8 @@ def test_learned_class_reaches_a_label_that_the_detector_would_not_know() -> Non
 
     xml = BALLOON_CONFIG.replace('"Kite"', '"Drachen"')
     warnings = [
-        Policy.from_label_config(
-            xml, score_threshold=0.3, class_list=open_images_classes(), learned=Learned.of({}, classes)
+        Postprocessor.from_label_config(
+            xml, score_threshold=0.3, class_list=open_images_classes(), overrides=LabelOverrides.of({}, classes)
         ).warnings
         for classes in ({}, {("label", "Kite"): "Drachen"})
     ]

@@ -6,13 +6,13 @@ from label_studio_sdk.label_interface import LabelInterface
 from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import Source
-from ml_backend.label_studio.interactive import read_gesture
+from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.interactive import read_drawn_region
 from ml_backend.label_studio.regions import label_of
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.vocabularies.open_images import open_images_classes
 
-IMAGE = Source("image", is_list=False)
+IMAGE = ImageField("image", is_list=False)
 
 TWO_CAMERAS = (
     '<View><Image name="front" value="$front"/><Image name="rear" value="$rear"/>'
@@ -22,9 +22,9 @@ TWO_CAMERAS = (
 )
 
 
-def policy(xml: str = BALLOON_CONFIG, score_threshold: float = 0.3) -> Policy:
+def postprocessor(xml: str = BALLOON_CONFIG, score_threshold: float = 0.3) -> Postprocessor:
     """Decide a policy for a detector that speaks Open Images."""
-    return Policy.from_label_config(xml, score_threshold=score_threshold, class_list=open_images_classes())
+    return Postprocessor.from_label_config(xml, score_threshold=score_threshold, class_list=open_images_classes())
 
 
 BOX, AWAY = (0.1, 0.2, 0.3, 0.4), (0.6, 0.6, 0.9, 0.9)
@@ -33,7 +33,7 @@ BOX, AWAY = (0.1, 0.2, 0.3, 0.4), (0.6, 0.6, 0.9, 0.9)
 def test_threshold_and_labels_select() -> None:
     """Other classes and lower scores are left out; a score on the threshold is in."""
     found = detections_of(("Kite", 0.9, BOX), ("Car", 0.9, BOX), ("Box", 0.29, BOX), ("Balloon", 0.3, BOX))
-    prediction = policy().predict(1, {IMAGE: [found]}, "v1")
+    prediction = postprocessor().predict(1, {IMAGE: [found]}, "v1")
     assert [label_of(region) for region in prediction["result"]] == ["Kite", "Balloon"]
     assert prediction["score"] == pytest.approx(0.6)
     assert prediction["model_version"] == "v1"
@@ -47,22 +47,28 @@ def test_labels_that_share_an_alias_both_get_boxes() -> None:
         "</RectangleLabels></View>"
     )
     rows: list[Row] = [("Car", 0.9, BOX), ("Truck", 0.8, AWAY), ("Truck", 0.7, BOX), ("Kite", 0.6, (0.5, 0, 0.6, 0.1))]
-    prediction = policy(xml).predict(1, {IMAGE: [detections_of(*rows)]}, "v1")
+    prediction = postprocessor(xml).predict(1, {IMAGE: [detections_of(*rows)]}, "v1")
     assert [(label_of(each), each["score"]) for each in prediction["result"]] == [("c", 0.9), ("c", 0.8), ("c", 0.6)]
-    assert policy(xml).warnings == ()
+    assert postprocessor(xml).warnings == ()
 
 
 def test_nothing_found_is_an_empty_result_with_a_score() -> None:
     """Label Studio then knows that the picture was looked at."""
-    assert policy().predict(1, {IMAGE: [detections_of()]}, "v1") == {"result": [], "score": 1.0, "model_version": "v1"}
+    assert postprocessor().predict(1, {IMAGE: [detections_of()]}, "v1") == {
+        "result": [],
+        "score": 1.0,
+        "model_version": "v1",
+    }
 
 
 def test_each_control_draws_on_its_own_image() -> None:
     """Several controls and images: names, sizes and labels are those of the control."""
     front, rear = detections_of(("Car", 0.9, BOX)), detections_of(("Car", 0.8, BOX), ("Person", 0.7, BOX), width=320)
-    decided = policy(TWO_CAMERAS)
-    assert decided.sources == [Source("front", False), Source("rear", False)]
-    regions = decided.predict(1, {Source("front", False): [front], Source("rear", False): [rear]}, "v1")["result"]
+    decided = postprocessor(TWO_CAMERAS)
+    assert decided.image_fields == [ImageField("front", False), ImageField("rear", False)]
+    regions = decided.predict(1, {ImageField("front", False): [front], ImageField("rear", False): [rear]}, "v1")[
+        "result"
+    ]
     assert [(each["from_name"], each["to_name"], label_of(each), each["original_width"]) for each in regions] == [
         ("a", "front", "Car", 640),
         ("b", "rear", "car", 320),
@@ -76,13 +82,13 @@ def test_list_of_images_tells_which_one() -> None:
     """``item_index`` counts from 0, and ids differ between images with the same boxes."""
     pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
     found = {
-        Source("pages", True): [
+        ImageField("pages", True): [
             detections_of(("Kite", 0.9, BOX)),
             detections_of(),
             detections_of(("Kite", 0.9, BOX), width=320),
         ]
     }
-    regions = policy(pages).predict(1, found, "v1")["result"]
+    regions = postprocessor(pages).predict(1, found, "v1")["result"]
     assert [(each["item_index"], each["original_width"]) for each in regions] == [(0, 640), (2, 320)]
     assert len({each["id"] for each in regions}) == 2
 
@@ -93,7 +99,7 @@ def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
         '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
         '<Labels name="what" toName="image"><Label value="Kite"/></Labels></View>'
     )
-    prediction = policy(pair).predict(1, {IMAGE: [detections_of(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY))]}, "v1")
+    prediction = postprocessor(pair).predict(1, {IMAGE: [detections_of(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY))]}, "v1")
     box, name, *_ = prediction["result"]
     assert (box["from_name"], box["type"], label_of(box)) == ("box", "rectangle", "")
     assert (name["from_name"], name["type"], label_of(name)) == ("what", "labels", "Kite")
@@ -127,10 +133,10 @@ def test_drawn_rectangle_without_a_detection_is_the_answer(xml: str, expected: l
     words = "labels" if "<Rectangle " in xml else "rectanglelabels"
     region: dict[str, Any] = {"id": "r", "from_name": "label", "to_name": "image", "value": {**given, words: ["Kite"]}}
     region |= {"original_width": 640, "original_height": 480, "item_index": 1 if "valueList" in xml else None}
-    decided = policy(xml)
-    gesture = read_gesture({"result": [region]}, [control for control, _ in decided.controls])
+    decided = postprocessor(xml)
+    gesture = read_drawn_region({"result": [region]}, [control for control, _ in decided.controls])
     assert gesture is not None
-    answer = decided.snap(gesture, detections_of(("Kite", 0.9, BOX)), 1, "v1")
+    answer = decided.predict_drawn(gesture, detections_of(("Kite", 0.9, BOX)), 1, "v1")
     assert (answer["score"], answer["model_version"]) == (1.0, "v1")
     parts = answer["result"]
     assert [
@@ -145,7 +151,7 @@ def test_drawn_rectangle_without_a_detection_is_the_answer(xml: str, expected: l
 
 def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
     """No numpy scalar, no NaN; the SDK's own validation passes."""
-    prediction = policy().predict(1, {IMAGE: [detections_of(("Kite", 0.87654321, BOX))]}, "v1")
+    prediction = postprocessor().predict(1, {IMAGE: [detections_of(("Kite", 0.87654321, BOX))]}, "v1")
     assert json.loads(json.dumps(prediction, allow_nan=False)) == prediction
     assert LabelInterface(BALLOON_CONFIG).validate_prediction(prediction)
 
@@ -175,7 +181,7 @@ def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
 )
 def test_digest_changes_when_predictions_could(xml: str, threshold: float) -> None:
     """Label Studio then asks again."""
-    assert policy(xml, threshold).digest != policy().digest
+    assert postprocessor(xml, threshold).digest != postprocessor().digest
 
 
 @pytest.mark.parametrize(
@@ -189,12 +195,12 @@ def test_digest_changes_when_predictions_could(xml: str, threshold: float) -> No
 )
 def test_digest_stays_when_predictions_cannot_change(xml: str) -> None:
     """A change of looks asks nothing again."""
-    assert policy(xml).digest == policy().digest
+    assert postprocessor(xml).digest == postprocessor().digest
 
 
 def test_labels_that_no_class_reaches_are_warned_of() -> None:
     """The warning names them and says what to do."""
-    (warning,) = policy(BALLOON_CONFIG.replace('"Kite"', '"Widget"')).warnings
+    (warning,) = postprocessor(BALLOON_CONFIG.replace('"Kite"', '"Widget"')).warnings
     assert "Widget" in warning
     assert "predicted_values" in warning
 
@@ -203,12 +209,12 @@ def test_config_whose_labels_the_detector_all_does_not_know_is_refused() -> None
     """Empty predictions for every task would hide the mistake."""
     xml = BALLOON_CONFIG.replace("Kite", "Widget").replace("Balloon", "Gadget").replace("Box", "Gizmo")
     with pytest.raises(LabelConfigError, match="knows none of the labels of this config"):
-        policy(xml)
+        postprocessor(xml)
 
 
 def test_detector_with_classes_of_its_own_takes_any_label() -> None:
     """Where the vocabulary is unknown, no label can be called wrong."""
     xml = BALLOON_CONFIG.replace("Kite", "Helmet")
-    decided = Policy.from_label_config(xml, score_threshold=0.3, class_list=None)
+    decided = Postprocessor.from_label_config(xml, score_threshold=0.3, class_list=None)
     assert decided.warnings == ()
     assert len(decided.predict(1, {IMAGE: [detections_of(("helmet", 0.9, BOX))]}, "v")["result"]) == 1

@@ -23,12 +23,12 @@ AWAY = (0.6, 0.6, 0.9, 0.9)
 THIN = (0.5, 0.5, 0.5000004, 0.9)  # 0.00004 % of the picture's height
 
 
-def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHING), **control: Any) -> list[str]:
+def decisions(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHING), **control: Any) -> list[str]:
     """Return what becomes of each row, in words."""
     tag = Control("label", "image", "image", labels, **control)
     decided = select(detections_of(*rows), tag, LabelMap(tag), 0.3)
-    assert [fate.row for fate in decided] == list(range(len(rows)))
-    return [fate.reason for fate in decided]
+    assert [decision.row for decision in decided] == list(range(len(rows)))
+    return [decision.reason for decision in decided]
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,20 @@ def fates(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHIN
 )
 def test_every_detection_has_one_fate(rows: list[Row], control: dict[str, Any], expected: list[str]) -> None:
     """With a reason that has the figures."""
-    assert fates(rows, **control) == expected
+    assert decisions(rows, **control) == expected
 
 
 def test_labels_threshold_goes_before_the_controls() -> None:
     """Label, then control, then settings."""
     strict = Label("Person", ("Person",), score_threshold=0.9)
     rows: list[Row] = [("Person", 0.8, BOX), ("Car", 0.6, AWAY)]
-    assert fates(rows, (VEHICLE, strict), score_threshold=0.5) == ["below 0.90 (0.80)", "kept as Vehicle 0.60"]
+    assert decisions(rows, (VEHICLE, strict), score_threshold=0.5) == ["below 0.90 (0.80)", "kept as Vehicle 0.60"]
 
 
 def test_skipped_label_keeps_its_classes_from_others() -> None:
     """A person does not want Taxi at all, not even as Vehicle."""
     taxi = Label("Taxi", ("Taxi",), skip=True)
-    assert fates([("Taxi", 0.9, BOX), ("Car", 0.9, AWAY)], (VEHICLE, taxi)) == [
+    assert decisions([("Taxi", 0.9, BOX), ("Car", 0.9, AWAY)], (VEHICLE, taxi)) == [
         'model_skip="true"',
         "kept as Vehicle 0.90",
     ]
@@ -172,7 +172,7 @@ def test_suppression_across_labels(
     rows: list[Row], labels: tuple[Label, ...], control: dict[str, Any], expected: list[str]
 ) -> None:
     """The reason names the label that it was suppressed by."""
-    assert fates(rows, labels, nms_across_labels=True, **control) == expected
+    assert decisions(rows, labels, nms_across_labels=True, **control) == expected
 
 
 _edge = st.sampled_from([0.1, 0.15, 0.2, 0.5])
@@ -196,7 +196,9 @@ def test_suppression_across_labels_only_takes_boxes_away(rows: list[Row], thresh
 
     def kept(default: float | None, *, across: bool) -> set[int]:
         control = Control("label", "image", "image", labels, nms_across_labels=across)
-        return {fate.row for fate in select(found, control, LabelMap(control), default) if fate.kind == "kept"}
+        return {
+            decision.row for decision in select(found, control, LabelMap(control), default) if decision.kind == "kept"
+        }
 
     undecided = kept(None, across=True)
     assert undecided == kept(None, across=False)
@@ -212,8 +214,8 @@ SIDE = st.one_of(st.floats(0, 1e-6), st.floats(-0.2, 0.5))
 def test_what_is_kept_is_written(top: float, left: float, height: float, width: float) -> None:
     """And nothing else, however thin a box is and however little of it is in the picture."""
     found = detections_of(("Car", 0.9, (top, left, top + height, left + width)))
-    (fate,) = select(found, ONE_LABEL, LabelMap(ONE_LABEL), 0.3)
-    assert (fate.kind == "kept") == bool(write((), ONE_LABEL, 0, found, 0, "Car"))
+    (decision,) = select(found, ONE_LABEL, LabelMap(ONE_LABEL), 0.3)
+    assert (decision.kind == "kept") == bool(write((), ONE_LABEL, 0, found, 0, "Car"))
 
 
 @given(st.floats(0, 1))

@@ -120,4 +120,4 @@ def test_unrelated_task_is_answered_while_every_worker_meets_a_hostile_image(ser
 
 def _in_flight(url: str) -> float:
     lines = httpx.get(f"{url}/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("prelabel_pictures_in_flight "))
+    return next(float(line.split()[1]) for line in lines if line.startswith("prelabel_images_in_flight "))

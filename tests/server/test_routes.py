@@ -494,7 +494,8 @@ def test_metrics_count_what_happens(serve: Serve, pictures: PictureServer) -> No
         "prelabel_cache_reads_totaldetectionsmisssqlite": 1,
         "prelabel_cache_entriessqlite": 1,
         "prelabel_cache_breaker_opensqlite": 0,
-        "prelabel_pictures_in_flight": 0,
+        "prelabel_images_in_flight": 0,
+        "prelabel_pictures_in_flight": 0,  # its old name
     }
     assert {name: figures.get(name) for name in expected} == expected
 

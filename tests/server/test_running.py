@@ -126,7 +126,7 @@ def test_signal_ends_a_running_decode(starting: tuple[str, subprocess.Popen[str]
     )
     with socket.create_connection((address.host, address.port or 80)) as connection:
         connection.sendall(head.encode() + content)
-        busy = "prelabel_pictures_in_flight 1.0"
+        busy = "prelabel_images_in_flight 1.0"
         wait_until(lambda: busy in httpx.get(f"{url}/metrics").text)
         wait_until(lambda: decoders(process.pid))
         left = decoders(process.pid)

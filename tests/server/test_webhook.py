@@ -16,7 +16,7 @@ from ml_backend.feedback.learning.revisions import apply
 from ml_backend.feedback.store import event_queue as journal
 from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
 from ml_backend.feedback.store.database import Database
-from ml_backend.postprocessing.overrides import Learned
+from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings
 
 Serve = Callable[..., str]
@@ -95,7 +95,7 @@ def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
         put_annotation(connection, annotation(detector="0123abcd", problem="gone"))
     applied: dict[str, Any] = {"detector": "0123abcd", "author": "Ada", "evidence": {}, "after": 0}
     with closing(Database(Settings(**settings))) as database:
-        apply(database, 3, Learned.of({("label", "Kite"): 0.7}), **applied)
+        apply(database, 3, LabelOverrides.of({("label", "Kite"): 0.7}), **applied)
     url = serve(**settings)
     answer = httpx.post(f"{url}/webhook", json=TRAINING, timeout=30)
     assert (answer.status_code, answer.json()["status"]) == (201, "unchanged")

@@ -5,12 +5,12 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 
-from ml_backend.bootstrap.checkpoint import Journal
-from ml_backend.bootstrap.items import Keep, Outcome, Pending
-from ml_backend.bootstrap.worker import Examiner
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
+from ml_backend.bootstrap.worker import Worker
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.settings import Settings
 
 KEPT_AT_ONCE = 64
@@ -29,7 +29,7 @@ class LocalEngine:
         self._settings = settings
         self._detector = detector
 
-    def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
         """Look at all pending items; their outcomes go to ``keep``. SIGTERM ends it as Ctrl-C does.
 
         Raises:
@@ -46,7 +46,7 @@ class LocalEngine:
                 raise
             raise _first(reasons) from None
 
-    async def _run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+    async def _run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
         this = asyncio.current_task()
         if this is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
@@ -54,20 +54,20 @@ class LocalEngine:
         pending = journal.pending()
 
         def known(digest: str) -> bool:
-            return digest in kept.digests or journal.has_picture(digest)
+            return digest in kept.digests or journal.has_image(digest)
 
-        async with Examiner(self._settings, self._detector, places, known) as examiner:
+        async with Worker(self._settings, self._detector, places, known) as worker:
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(self._settings.pictures_in_flight):
-                        group.create_task(_work_on(pending, examiner, kept))
+                    for _ in range(self._settings.max_concurrent_images):
+                        group.create_task(_work_on(pending, worker, kept))
             finally:
                 kept.flush()
 
 
-async def _work_on(pending: Iterator[Pending], examiner: Examiner, kept: "_Kept") -> None:
+async def _work_on(pending: Iterator[WorkItem], worker: Worker, kept: "_Kept") -> None:
     for item in pending:  # all workers draw from one iterator
-        kept.add(await examiner.examine(item))
+        kept.add(await worker.examine(item))
 
 
 class _Kept:

@@ -25,10 +25,10 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_backend.bootstrap.checkpoint import PENDING, Journal, item_of_row
-from ml_backend.bootstrap.items import Keep, Outcome, Pending
+from ml_backend.bootstrap.checkpoint import PENDING, Checkpoint, item_of_row
+from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
 from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.logs import configure_logging
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
@@ -50,10 +50,10 @@ if TYPE_CHECKING:  # it brings TensorFlow: seconds and 500 MB for each process t
 
 T = TypeVar("T")
 
-MOST_ON_PAGE = 64  # items
+MAX_ON_PAGE = 64  # items
 PAGES_EACH = 8  # that each worker gets at least, so that all end at about the same time
-MOST_READS = 500  # tasks that read pages; Ray holds all of them in memory
-LEAST_PAGES = 16  # in such a task
+MAX_READS = 500  # tasks that read pages; Ray holds all of them in memory
+MIN_PAGES = 16  # in such a task
 THREADS = 2  # of a worker, where the settings do not say: one decodes while the other is in the detector
 AT_ONCE = 2  # pages in a worker, so that a slow picture holds up nobody but itself
 STALLED_SECONDS = 3600  # without any page done; Ray waits for ever for nodes, and for a page whose worker dies over it
@@ -75,7 +75,7 @@ class RayEngine:
         self._workers = workers
         self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
 
-    def run(self, journal: Journal, places: Sequence[Source], keep: Keep) -> None:
+    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
         """Look at all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM ends it as Ctrl-C does.
 
         Raises:
@@ -99,7 +99,7 @@ class RayEngine:
         if left:
             raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to look at them")
 
-    def _outcomes(self, pages: "Pages", places: Sequence[Source]) -> Any:
+    def _outcomes(self, pages: "Pages", places: Sequence[ImageField]) -> Any:
         # By reference, since Ray logs what a worker is made of.
         settings = ray.put(self._settings)
         reads = len(pages.reads)
@@ -155,12 +155,12 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
 
     def __init__(self, journal: Path, pending: int, workers: int) -> None:
         super().__init__()
-        size = max(1, min(MOST_ON_PAGE, pending // (workers * PAGES_EACH)))
+        size = max(1, min(MAX_ON_PAGE, pending // (workers * PAGES_EACH)))
         select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
         with _opened(journal) as database:
             starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
         self.number = len(starts)
-        each = max(LEAST_PAGES, -(-self.number // MOST_READS))
+        each = max(MIN_PAGES, -(-self.number // MAX_READS))
         starts.append(sys.maxsize)
         self.reads = [partial(_read, journal, starts[i : i + each + 1]) for i in range(0, self.number, each)]
 
@@ -178,7 +178,7 @@ def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
     for bounds in pairwise(starts):
         with _opened(journal) as database:  # for a page only, so that the journal's log does not grow meanwhile
             rows = database.execute(select, bounds).fetchall()
-        items = [Pending(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
+        items = [WorkItem(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
         yield pa.table({"items": [pickle.dumps(items)]})
 
 
@@ -189,14 +189,14 @@ def _opened(journal: Path) -> closing[sqlite3.Connection]:
 class Worker:
     """One detector in a process of its own, and the event loop in which it looks at pictures."""
 
-    def __init__(self, settings: Any, fingerprint: str, places: Sequence[Source]) -> None:
-        from ml_backend.bootstrap.worker import Examiner
+    def __init__(self, settings: Any, fingerprint: str, places: Sequence[ImageField]) -> None:
+        from ml_backend.bootstrap.worker import Worker
 
         settings = ray.get(settings)
         configure_logging("error")
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._in_flight = asyncio.Semaphore(settings.pictures_in_flight)
+        self._in_flight = asyncio.Semaphore(settings.max_concurrent_images)
         self._problem = ""
         # Told with a page, since whatever is raised here reaches people as a stack trace of Ray's.
         try:
@@ -210,7 +210,7 @@ class Worker:
                 f"({detector.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
             )
             return
-        self._examiner = self._wait_for(Examiner(settings, detector, places, known=lambda _: False).__aenter__())
+        self._worker = self._wait_for(Worker(settings, detector, places, known=lambda _: False).__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
         """Look at the items of a page; gives their outcomes, and why it cannot go on, or nothing."""
@@ -218,12 +218,12 @@ class Worker:
         problem = self._problem or self._wait_for(self._examine(pickle.loads(page["items"][0]), outcomes))  # noqa: S301 - the driver's
         return {"outcomes": [pickle.dumps(outcomes)], "problem": [problem]}
 
-    async def _examine(self, items: Sequence[Pending], outcomes: list[Outcome]) -> str:
+    async def _examine(self, items: Sequence[WorkItem], outcomes: list[Outcome]) -> str:
         """Look at the items of a page; gives why it cannot go on, or nothing."""
 
-        async def look(item: Pending) -> None:
+        async def look(item: WorkItem) -> None:
             async with self._in_flight:
-                outcomes.append(await self._examiner.examine(item))
+                outcomes.append(await self._worker.examine(item))
 
         problem = ""
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ml_backend.bootstrap.items import PredictedPicture
+from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.label_studio.controls import Control
 from ml_backend.label_studio.regions import label_of
 
@@ -19,7 +19,7 @@ class PixelBox(NamedTuple):
     height: float
 
 
-def boxes_of(picture: PredictedPicture) -> Iterator[PixelBox]:
+def boxes_of(picture: PredictedImage) -> Iterator[PixelBox]:
     """Yield the labelled boxes on a picture."""
     x, y = picture.width / 100, picture.height / 100
     for region in picture.regions:

@@ -19,7 +19,7 @@ from ml_backend.label_studio.connections import LabelStudios, readable
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.settings import Settings
 
-MOST = 240  # pictures
+MAX_IMAGES = 240  # pictures
 ON_A_SHEET = 24
 COLUMNS = 6
 TILE = (320, 240)
@@ -35,7 +35,7 @@ class Preview(OneOutput):
     def write(self, predictions: Predictions) -> str:
         """Draw the sheets."""
         total = max(1, len(predictions))
-        chosen = (each for place, each in enumerate(filter(_has_pictures, predictions)) if _is_chosen(place, total))
+        chosen = (each for place, each in enumerate(filter(_has_images, predictions)) if _is_chosen(place, total))
         drawn = 0
         with replaced_folder(self.output) as folder:
             for number, sheet in enumerate(blocks(chosen, ON_A_SHEET), 1):
@@ -44,12 +44,12 @@ class Preview(OneOutput):
         return f"{drawn} pictures drawn on contact sheets in {self.output}"
 
 
-def _has_pictures(predicted: Predicted) -> bool:
+def _has_images(predicted: Predicted) -> bool:
     return bool(predicted.pictures)
 
 
 def _is_chosen(place: int, total: int) -> bool:
-    return place * MOST // total != (place - 1) * MOST // total
+    return place * MAX_IMAGES // total != (place - 1) * MAX_IMAGES // total
 
 
 def draw_sheet(chosen: Sequence[Predicted], path: Path, settings: Settings) -> None:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ml_backend.bootstrap.checkpoint import Journal, blocks
-from ml_backend.bootstrap.existing_tasks import Rule
+from ml_backend.bootstrap.checkpoint import Checkpoint, blocks
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.project_client import Studio
 from ml_backend.bootstrap.sinks.sink import Predictions
@@ -46,7 +46,9 @@ class Project:
         """None: it makes no files."""
         return []
 
-    def __init__(self, studio: Studio, number: int, journal: Journal, rule: Rule, *, own: bool) -> None:
+    def __init__(
+        self, studio: Studio, number: int, journal: Checkpoint, rule: ExistingTaskPolicy, *, own: bool
+    ) -> None:
         self._studio = studio
         self._number = number
         self._journal = journal
@@ -149,10 +151,12 @@ class Project:
             for number, each in missing.items()
         ]
         if not alike:
-            self._studio.predict_many(self._number, [{"task": number, **prediction} for number, prediction in rows])
+            self._studio.create_predictions(
+                self._number, [{"task": number, **prediction} for number, prediction in rows]
+            )
             return
         with ThreadPoolExecutor(POSTED_AT_ONCE) as threads:
-            list(threads.map(lambda row: self._studio.predict(*row), rows))
+            list(threads.map(lambda row: self._studio.create_prediction(*row), rows))
 
     def _given_up(self) -> BootstrapError:
         return BootstrapError(

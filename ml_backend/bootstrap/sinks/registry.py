@@ -17,14 +17,16 @@ from ml_backend.settings import Settings
 FORMS = "FILE.json, coco:FILE, yolo:DIR, csv:FILE or preview:DIR"
 
 
-def open_destination(text: str, controls: Sequence[Control], settings: Settings, *, chunk: int = 0) -> Destination:
+def open_destination(
+    text: str, controls: Sequence[Control], settings: Settings, *, tasks_per_file: int = 0
+) -> Destination:
     """Make a destination of what a user wrote.
 
     Args:
         text: one of :data:`FORMS`.
         controls: of the label config.
         settings: for the pictures of a preview.
-        chunk: most tasks in a file of tasks, or 0 for one file.
+        tasks_per_file: most tasks in a file of tasks, or 0 for one file.
 
     Raises:
         BootstrapError: it is none of those.
@@ -42,5 +44,5 @@ def open_destination(text: str, controls: Sequence[Control], settings: Settings,
             case "preview":
                 return Preview(path, settings)
     if not colon and text.lower().endswith(".json"):
-        return TasksJson(Path(text).absolute(), chunk)
+        return TasksJson(Path(text).absolute(), tasks_per_file)
     raise BootstrapError(f"{printable(text, 200)!r} is not a destination: expected {FORMS}")

@@ -42,7 +42,7 @@ class Destination(Protocol):
     """Something that predictions are written to."""
 
     for_annotators: ClassVar[bool]
-    """Whether people correct what is written there, so that boxes may be withheld from them (``PRELABEL_AUDIT_FRACTION``)."""
+    """Whether people correct what is written there, so that boxes may be withheld from them (``PRELABEL_HOLDOUT_FRACTION``)."""
 
     @property
     def output(self) -> Path | None:

@@ -17,14 +17,14 @@ class TasksJson:
 
     Args:
         path: of the file; in chunks, ``tasks.json`` is ``tasks-00001.json`` and so on.
-        chunk: most tasks in a file, or 0 for one file.
+        tasks_per_file: most tasks in a file, or 0 for one file.
     """
 
     for_annotators: ClassVar[bool] = True
 
-    def __init__(self, path: Path, chunk: int = 0) -> None:
+    def __init__(self, path: Path, tasks_per_file: int = 0) -> None:
         self._path = path
-        self._chunk = chunk
+        self._tasks_per_file = tasks_per_file
 
     @property
     def output(self) -> Path:
@@ -34,24 +34,24 @@ class TasksJson:
     @property
     def outputs(self) -> list[Path]:
         """The file, or those numbered files that there are."""
-        return (self._chunks() or [self._numbered(1)]) if self._chunk else [self._path]
+        return (self._chunks() or [self._numbered(1)]) if self._tasks_per_file else [self._path]
 
     @property
     def superseded(self) -> list[Path]:
-        """The files that there are of another ``--chunk``: nobody should import both."""
-        if not self._chunk:
+        """The files that there are of another ``--tasks-per-file``: nobody should import both."""
+        if not self._tasks_per_file:
             return self._chunks()
         return [self._path] if self._path.exists() else []
 
     def write(self, predictions: Predictions) -> str:
         """Write all tasks."""
-        if not self._chunk:
+        if not self._tasks_per_file:
             return f"{_write(self._path, predictions)} tasks in {self._path}"
         tasks = iter(predictions)
         number = total = 0
         for first in tasks:
             number += 1
-            total += _write(self._numbered(number), chain([first], islice(tasks, self._chunk - 1)))
+            total += _write(self._numbered(number), chain([first], islice(tasks, self._tasks_per_file - 1)))
         for later in self._chunks()[number:]:  # of an earlier run with more tasks
             later.unlink()
         return f"{total} tasks in {number} files, {self._numbered(1)} and on"

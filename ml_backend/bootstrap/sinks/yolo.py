@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ml_backend.bootstrap.items import PredictedPicture
+from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
 from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced_folder
 from ml_backend.label_studio.controls import Control
 from ml_backend.redaction import printable
 
-LONGEST_NAME = 200  # of a file, in bytes; file systems take 255
+MAX_NAME_LENGTH = 200  # of a file, in bytes; file systems take 255
 
 
 class Yolo(OneOutput):
@@ -71,7 +71,7 @@ class _Names:
         self._labels = folder / "labels"
         self._numbers: Counter[PurePosixPath] = Counter()  # of names that have been given more than once
 
-    def name_for(self, picture: PredictedPicture) -> PurePosixPath:
+    def name_for(self, picture: PredictedImage) -> PurePosixPath:
         """Return its path in its folder, or the last part of its address, with a number where that is taken."""
         wanted = self._beside_files(_shortened(_name_of(picture)))
         name = wanted
@@ -93,7 +93,7 @@ class _Names:
         return folder / name.name
 
 
-def _name_of(picture: PredictedPicture) -> PurePosixPath:
+def _name_of(picture: PredictedImage) -> PurePosixPath:
     if picture.file is not None:
         return PurePosixPath(printable(picture.name, len(picture.name)))
     if picture.value.startswith("data:"):
@@ -114,4 +114,4 @@ def _shortened(name: PurePosixPath) -> PurePosixPath:
 
 
 def _first_bytes(text: str) -> str:
-    return text.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return text.encode()[:MAX_NAME_LENGTH].decode(errors="ignore")

@@ -14,7 +14,7 @@ import fsspec
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources.source import data_of_image
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.health import storage_cause
 from ml_backend.redaction import printable
 
@@ -29,7 +29,7 @@ class Folder:
     """All pictures below a folder. Hidden files and folders are passed over, as are links to folders, which can go in circles."""
 
     root: Path
-    places: Sequence[Source]
+    places: Sequence[ImageField]
     prefix: str
     sort: bool = True
 
@@ -59,7 +59,7 @@ class Pattern:
 
     pattern: str
     root: Path
-    places: Sequence[Source]
+    places: Sequence[ImageField]
     prefix: str
     sort: bool = True
 
@@ -85,7 +85,7 @@ class StoragePrefix:
     """All pictures below a prefix of a cloud storage, listed through fsspec with this machine's own credentials, folder by folder."""
 
     uri: str
-    places: Sequence[Source]
+    places: Sequence[ImageField]
     sort: bool = True
 
     @property
@@ -135,7 +135,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _items_of(path: Path, root: Path, places: Sequence[Source], prefix: str) -> Iterator[Item]:
+def _items_of(path: Path, root: Path, places: Sequence[ImageField], prefix: str) -> Iterator[Item]:
     """Yield the item of a file, or nothing where it has gone since it was listed."""
     with suppress(FileNotFoundError):
         status = path.stat()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ml_backend.bootstrap.existing_tasks import Rule
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.project_client import Studio
 from ml_backend.bootstrap.sources.lists import key_of_data
@@ -20,7 +20,7 @@ class ProjectTasks:
 
     studio: Studio
     number: int
-    rule: Rule
+    rule: ExistingTaskPolicy
     own: bool
     sort: bool = False
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ml_backend.bootstrap.sources.files import SUFFIXES, Folder, Pattern, StoragePrefix
 from ml_backend.bootstrap.sources.lists import Export, UrlList, UrlTable
-from ml_backend.bootstrap.sources.source import Inputs
+from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.redaction import printable, redact
 
 STORAGES = ("s3://", "gs://")
@@ -17,7 +17,7 @@ LOCAL_FILES = "/data/local-files/?d="
 """The start of addresses of files that Label Studio serves from its own disk."""
 
 
-def open_inputs(text: str, places: Sequence[Source], prefix: str, *, include_annotated: bool = False) -> Inputs:
+def open_source(text: str, places: Sequence[ImageField], prefix: str, *, include_annotated: bool = False) -> Source:
     """Tell what a source is by its text.
 
     Args:
@@ -51,7 +51,7 @@ def open_inputs(text: str, places: Sequence[Source], prefix: str, *, include_ann
     return _open_file(path, places, prefix, include_annotated=include_annotated)
 
 
-def _open_file(path: Path, places: Sequence[Source], prefix: str, *, include_annotated: bool) -> Inputs:
+def _open_file(path: Path, places: Sequence[ImageField], prefix: str, *, include_annotated: bool) -> Source:
     match path.suffix.lower():
         case ".txt":
             return UrlList(path.absolute(), places)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from ml_backend.bootstrap.items import Item
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 
 
-class Inputs(Protocol):
+class Source(Protocol):
     """A source of items."""
 
     @property
@@ -26,6 +26,6 @@ class Inputs(Protocol):
         """
 
 
-def data_of_image(places: Sequence[Source], image: str) -> dict[str, Any]:
+def data_of_image(places: Sequence[ImageField], image: str) -> dict[str, Any]:
     """Return the data of a task with one image, at each place where the label config wants one."""
     return {place.key: [image] if place.is_list else image for place in places}

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ml_backend.cache.envelope import HEADER
 from ml_backend.cache.keys import PROBE, lock_key
-from ml_backend.cache.stores.store import Listed, StoreAwayError, StoreRefusedError, Usage
+from ml_backend.cache.stores.store import Listed, StoreRefusedError, StoreUnavailableError, Usage
 from ml_backend.redaction import redact
 
 CONNECTIONS = 8  # reads come in batches, so few calls go on at once
@@ -144,7 +144,7 @@ def _translated() -> Iterator[None]:
         yield
     # Loading its data and refusing the password are connection errors to redis-py: nothing can be had until that changes.
     except (TimeoutError, RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise StoreAwayError(f"Redis does not answer: {redact(str(error)) or type(error).__name__}") from None
+        raise StoreUnavailableError(f"Redis does not answer: {redact(str(error)) or type(error).__name__}") from None
     except RedisError as error:
         raise StoreRefusedError(f"Redis refuses: {redact(str(error))}") from None
     except Exception as error:  # what answers is no Redis, and redis-py makes anything of it

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ml_backend.cache.envelope import HEADER
-from ml_backend.cache.stores.store import Listed, StoreAwayError, StoreRefusedError, Usage
+from ml_backend.cache.stores.store import Listed, StoreRefusedError, StoreUnavailableError, Usage
 from ml_backend.errors import CacheError
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ SCHEMA = """
 BUSY_SECONDS = 0.5  # that another process may hold the file
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 WAL_BYTES = 16_000_000  # what is left of the write-ahead log when it could be emptied
-MOST_TOUCHED = 1000  # reads whose times are held back at most
+MAX_TOUCHED = 1000  # reads whose times are held back at most
 PORTION = 1000
 
 
@@ -98,7 +98,7 @@ class SqliteStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
         except RuntimeError as error:  # closed
-            raise StoreAwayError(f"{self._path}: {error}") from None
+            raise StoreUnavailableError(f"{self._path}: {error}") from None
 
     def _translated(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -113,9 +113,9 @@ class SqliteStore:
             raise
         except (sqlite3.OperationalError, OSError) as error:
             if self._connection is None:
-                raise StoreAwayError(f"{self._path} cannot be opened: {error}") from None
+                raise StoreUnavailableError(f"{self._path} cannot be opened: {error}") from None
             if "locked" in str(error):  # waiting once is enough
-                raise StoreAwayError(f"{self._path} is held by another process: {error}") from None
+                raise StoreUnavailableError(f"{self._path} is held by another process: {error}") from None
             raise StoreRefusedError(f"{self._path}: {error}") from None
         except Exception as error:  # whatever a damaged file makes of its rows
             raise StoreRefusedError(f"{self._path}: {error!r}") from None
@@ -172,7 +172,9 @@ class SqliteStore:
             for query in ("SELECT count(*) FROM sqlite_schema", "PRAGMA application_id", "PRAGMA user_version")
         )
         if tables and application != APPLICATION:
-            raise StoreAwayError(f"{self._path} is another program's database; name another file (PRELABEL_CACHE_FILE)")
+            raise StoreUnavailableError(
+                f"{self._path} is another program's database; name another file (PRELABEL_CACHE_FILE)"
+            )
         return bool(tables) and version == SCHEMA_VERSION
 
     def _disconnect(self) -> None:
@@ -202,7 +204,7 @@ class SqliteStore:
         rows = database.execute(query, tuple(keys)).fetchall()
         found = {key: value for key, value in rows if isinstance(value, bytes)}
         self._touched.update(dict.fromkeys(found, time.time_ns()))
-        if len(self._touched) > MOST_TOUCHED:
+        if len(self._touched) > MAX_TOUCHED:
             with contextlib.suppress(sqlite3.OperationalError):  # what was asked for is found
                 self._write(database, {})
         return found

@@ -7,7 +7,7 @@ from typing import Protocol
 from ml_backend.errors import CacheError
 
 
-class StoreAwayError(CacheError):
+class StoreUnavailableError(CacheError):
     """Nothing answers, or not in time: asking again at once is no use."""
 
 
@@ -35,7 +35,7 @@ class Listed:
 class Store(Protocol):
     """Keeps sealed entries (:mod:`ml_backend.cache.envelope`) by key. May forget them at any time.
 
-    Every method raises :class:`StoreAwayError` or :class:`StoreRefusedError`, and nothing else.
+    Every method raises :class:`StoreUnavailableError` or :class:`StoreRefusedError`, and nothing else.
 
     Attributes:
         name: the tier's name in metrics and logs.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.evaluation.matching import Boxes, assign, match, same_label
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls import Control, Source
+from ml_backend.label_studio.controls import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.postprocessing.postprocessor import Policy
-from ml_backend.postprocessing.selection import Fate
+from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.selection import FilterDecision
 
 UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is nobody's correction
 SUSPECTED = 0.05  # lowest score at which a detection under another label counts as the same object
@@ -29,55 +29,55 @@ DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "n
 
 
 @dataclass(frozen=True)
-class Look:
+class MatchedImage:
     """One picture of one annotation, under one control.
 
     Attributes:
         control, label_map: as the policy has them now.
         detections: everything that the detector found.
-        fates: what the policy makes of each.
+        decisions: what the policy makes of each.
         drawn: what was submitted.
         shown: what the annotator was shown; where that was nothing, what the policy would show now.
-        biased: whether the annotator saw ``shown``.
+        saw_predictions: whether the annotator saw ``shown``.
     """
 
     control: Control
     label_map: LabelMap
     detections: Detections
-    fates: list[Fate]
+    decisions: list[FilterDecision]
     drawn: list[LabelledBox]
     shown: list[LabelledBox]
-    biased: bool
+    saw_predictions: bool
 
 
-def looks(annotation: Annotation, policy: Policy) -> Iterator[Look]:
+def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iterator[MatchedImage]:
     """Yield what there is to judge in an annotation, under a policy limited to the labels that could be drawn then."""
-    policy = policy.limited_to(annotation.drawable)
+    postprocessor = postprocessor.limited_to(annotation.drawable)
     # The label config may have changed since: pictures under other keys are not looked at.
-    found: dict[Source, list[Detections]] = {
-        source: [
+    found: dict[ImageField, list[Detections]] = {
+        image_field: [
             picture.detections
             for picture in annotation.pictures
-            if picture.key == source.key and (source.is_list or picture.item == 0)
+            if picture.key == image_field.key and (image_field.is_list or picture.item == 0)
         ]
-        for source in policy.sources
+        for image_field in postprocessor.image_fields
     }
-    biased = annotation.lost or (annotation.shown is not None and not annotation.audited)
-    label_maps = {control.from_name: label_map for control, label_map in policy.controls}
-    for control, item, detections, fates in policy.explain(found):
+    saw_predictions = annotation.lost or (annotation.shown is not None and not annotation.audited)
+    label_maps = {control.from_name: label_map for control, label_map in postprocessor.controls}
+    for control, item, detections, decisions in postprocessor.explain(found):
         here = (control.from_name, item)
         drawn = [box for box in annotation.drawn if (box.control, box.item) == here]
-        if biased:
+        if saw_predictions:
             shown = [box for box in annotation.shown or () if (box.control, box.item) == here]
         else:
-            kept = [fate for fate in fates if fate.kind == "kept"]
-            shown = [_as_shown(fate, detections, *here) for fate in kept]
-        yield Look(control, label_maps[control.from_name], detections, fates, drawn, shown, biased)
+            kept = [decision for decision in decisions if decision.kind == "kept"]
+            shown = [_as_shown(decision, detections, *here) for decision in kept]
+        yield MatchedImage(control, label_maps[control.from_name], detections, decisions, drawn, shown, saw_predictions)
 
 
-def _as_shown(fate: Fate, detections: Detections, control: str, item: int) -> LabelledBox:
-    ymin, xmin, ymax, xmax = np.clip(detections.boxes[fate.row].astype(np.float64), 0, 1).tolist()
-    return LabelledBox(control, item, fate.label, (ymin, xmin, ymax, xmax), float(detections.scores[fate.row]))
+def _as_shown(decision: FilterDecision, detections: Detections, control: str, item: int) -> LabelledBox:
+    ymin, xmin, ymax, xmax = np.clip(detections.boxes[decision.row].astype(np.float64), 0, 1).tolist()
+    return LabelledBox(control, item, decision.label, (ymin, xmin, ymax, xmax), float(detections.scores[decision.row]))
 
 
 def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
@@ -85,7 +85,7 @@ def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
     return np.array([box.edges for box in boxes], np.float32).reshape(-1, 4)
 
 
-def pair(look: Look) -> list[tuple[int, int, float]]:
+def pair(look: MatchedImage) -> list[tuple[int, int, float]]:
     """Pair shown boxes with drawn ones, one to one: each with its index and the IoU of the two.
 
     The region id decides first: Label Studio keeps it while people move, resize and rename a predicted box. The rest is paired by label
@@ -117,7 +117,7 @@ def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> li
     return sorted(pairs.items())
 
 
-def judge_shown(look: Look) -> list[ShownOutcome]:
+def judge_shown(look: MatchedImage) -> list[ShownOutcome]:
     """Tell what became of each shown box. One that was renamed is ``relabeled``, moved or not; a region is ``nudged`` however far it went."""
     outcomes: list[ShownOutcome] = ["deleted"] * len(look.shown)
     for row, column, overlap in pair(look):
@@ -128,7 +128,7 @@ def judge_shown(look: Look) -> list[ShownOutcome]:
     return outcomes
 
 
-def judge_drawn(look: Look) -> list[DrawnOutcome]:
+def judge_drawn(look: MatchedImage) -> list[DrawnOutcome]:
     """Tell of each drawn box whether the detector had found it, and why it was not shown.
 
     In this order, each one to one: shown under its label (and not moved away from the object, to an IoU below
@@ -137,7 +137,7 @@ def judge_drawn(look: Look) -> list[DrawnOutcome]:
     """
     outcomes: list[DrawnOutcome] = ["not found"] * len(look.drawn)
     drawn, shown, raw = edges_of(look.drawn), edges_of(look.shown), look.detections.boxes
-    shown_labels, raw_labels = _labels(look.shown), [fate.label for fate in look.fates]
+    shown_labels, raw_labels = _labels(look.shown), [decision.label for decision in look.decisions]
     # A shown box is a detection too, and neither is there twice.
     twins = same_label(shown_labels, raw_labels) & (iou(shown, raw) >= IDENTICAL)
     free_shown, free_raw = np.ones(len(shown), bool), np.ones(len(raw), bool)
@@ -169,7 +169,7 @@ def judge_drawn(look: Look) -> list[DrawnOutcome]:
     return outcomes
 
 
-def count_edits(look: Look, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
+def count_edits(look: MatchedImage, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
     """Return what an annotator had to do: ``nudged``, ``relabeled``, ``deleted``, and ``added`` boxes.
 
     Args:

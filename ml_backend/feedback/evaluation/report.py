@@ -8,19 +8,19 @@ from typing import Any
 
 from ml_backend.feedback.evaluation.outcomes import (
     DrawnOutcome,
-    Look,
+    MatchedImage,
     ShownOutcome,
     count_edits,
     judge_drawn,
     judge_shown,
-    looks,
+    matched_images,
 )
 from ml_backend.feedback.evaluation.statistics import Share
-from ml_backend.feedback.evaluation.tallies import Effort, JudgedBox, Outcomes, WorstPicture
-from ml_backend.feedback.evaluation.threshold_stats import GRID, Evidence, Where, begin, threshold_in
-from ml_backend.feedback.learning.calibration import LEAST_BOXES
+from ml_backend.feedback.evaluation.tallies import Effort, JudgedBox, Outcomes, WorstImage
+from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, ThresholdStats, begin, threshold_in
+from ml_backend.feedback.learning.calibration import MIN_BOXES
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 WORST = 12
 
@@ -43,8 +43,8 @@ class Report:
         worst: most edits first.
     """
 
-    evidence: Evidence
-    labels: dict[Where, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
+    evidence: ThresholdStats
+    labels: dict[LabelKey, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     versions: dict[str, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     seen: Effort = field(default_factory=Effort)
     unseen: Effort = field(default_factory=Effort)
@@ -56,7 +56,7 @@ class Report:
     twice: int = 0
     unjudged: Counter[str] = field(default_factory=Counter)
     odd: Counter[str] = field(default_factory=Counter)
-    worst: list[WorstPicture] = field(default_factory=list)
+    worst: list[WorstImage] = field(default_factory=list)
 
     @property
     def total(self) -> Outcomes:
@@ -67,12 +67,15 @@ class Report:
             whole.drawn += outcomes.drawn
         return whole
 
-    def group(self, *, biased: bool) -> tuple[Share, Share]:
+    def group(self, *, saw_predictions: bool) -> tuple[Share, Share]:
         """Return precision and recall of what the policy would show now, where boxes were seen or were not."""
         shares = [
-            (evidence.precision(threshold, biased=biased), evidence.recall(threshold, biased=biased))
+            (
+                evidence.precision(threshold, saw_predictions=saw_predictions),
+                evidence.recall(threshold, saw_predictions=saw_predictions),
+            )
             for where, evidence in self.evidence.labels.items()
-            for threshold in [threshold_in(self.evidence.policy, where)]
+            for threshold in [threshold_in(self.evidence.postprocessor, where)]
         ]
         precisions, recalls = [each for each, _ in shares], [each for _, each in shares]
         return _sum(precisions), _sum(recalls)
@@ -86,7 +89,7 @@ class Report:
             others = f" {unseen} began without boxes for other reasons." if unseen else ""
             return (
                 f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people who see a box "
-                f"tend to keep it, so precision is probably a little too high. PRELABEL_AUDIT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
+                f"tend to keep it, so precision is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
             )
         return (
             f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no boxes were shown. Where the two groups differ by more "
@@ -117,31 +120,31 @@ class Report:
                     "control": where.control,
                     "label": where.label,
                     "in_config": where in labels_in_config or not where.label,
-                    "small_sample": outcomes.shown.total() < LEAST_BOXES,
-                    "threshold": threshold_in(self.evidence.policy, where),
+                    "small_sample": outcomes.shown.total() < MIN_BOXES,
+                    "threshold": threshold_in(self.evidence.postprocessor, where),
                     **outcomes.to_json(),
                     "curve": self.curve(where),
                 }
-                for labels_in_config in [set(begin(self.evidence.policy).labels)]
+                for labels_in_config in [set(begin(self.evidence.postprocessor).labels)]
                 for where, outcomes in self.labels.items()
             ],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
-            "seen": self.seen.to_json() | self._group_to_json(biased=True),
+            "seen": self.seen.to_json() | self._group_to_json(saw_predictions=True),
             # Nobody edits what nobody sees.
             "unseen": self.unseen.to_json()
             | {"edits": None, "edits_per_picture": None}
-            | self._group_to_json(biased=False),
+            | self._group_to_json(saw_predictions=False),
             "worst": [
                 {"task": each.task, "annotation": each.annotation, "edits": dict(each.edits), "url": each.url}
                 for each in self.worst
             ],
         }
 
-    def _group_to_json(self, *, biased: bool) -> dict[str, Any]:
-        precision, recall = self.group(biased=biased)
+    def _group_to_json(self, *, saw_predictions: bool) -> dict[str, Any]:
+        precision, recall = self.group(saw_predictions=saw_predictions)
         return {"precision_now": precision.to_json(), "recall_now": recall.to_json()}
 
-    def curve(self, where: Where) -> list[dict[str, float | int]]:
+    def curve(self, where: LabelKey) -> list[dict[str, float | int]]:
         """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
         evidence = self.evidence.of(where)
         shown, right = evidence.at_every_threshold()
@@ -158,21 +161,24 @@ def task_links(label_studio: str | None, project: int) -> Callable[[int], str]:
 
 
 def make_report(
-    annotations: Iterable[Annotation], policy: Policy, detector: str = "", link: Callable[[int], str] = lambda _: ""
+    annotations: Iterable[Annotation],
+    postprocessor: Postprocessor,
+    detector: str = "",
+    link: Callable[[int], str] = lambda _: "",
 ) -> Report:
     """Judge annotations.
 
     Args:
         annotations: of one project.
-        policy: what is in force there now; what people were shown is in the annotations.
+        postprocessor: what is in force there now; what people were shown is in the annotations.
         detector: fingerprint of the detector that it is about, 8 hex; empty where that is unknown. Annotations whose pictures another one
             has looked at are left out until they are judged again.
         link: gives the address of a task.
     """
-    report = Report(begin(policy))
+    report = Report(begin(postprocessor))
     report.labels.update({where: Outcomes() for where in report.evidence.labels})
     tasks: Counter[int] = Counter()
-    worst: list[tuple[int, int, WorstPicture]] = []
+    worst: list[tuple[int, int, WorstImage]] = []
     for annotation in annotations:
         if annotation.skipped:
             report.skipped += 1
@@ -191,7 +197,7 @@ def make_report(
             report.unjudged["they wait to be judged again with the current detector"] += 1
             continue
         report.audited += annotation.audited
-        seen = list(looks(annotation, policy))
+        seen = list(matched_images(annotation, postprocessor))
         if not seen:
             report.unjudged["the label config does not have their pictures, control or labels any more"] += 1
             continue
@@ -207,8 +213,8 @@ def make_report(
 
 
 def _judge(
-    annotation: Annotation, seen: Sequence[Look], report: Report, link: Callable[[int], str]
-) -> WorstPicture | None:
+    annotation: Annotation, seen: Sequence[MatchedImage], report: Report, link: Callable[[int], str]
+) -> WorstImage | None:
     """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
     for look in seen:
         report.evidence.add(look)
@@ -223,24 +229,24 @@ def _judge(
     boxes: list[JudgedBox] = []
     for look in seen:
         shown, drawn = judge_shown(look), judge_drawn(look)
-        if not look.biased:
+        if not look.saw_predictions:
             continue
         report.versions[annotation.version].shown.update(shown)
         report.versions[annotation.version].drawn.update(drawn)
         for box, outcome in zip(look.shown, shown, strict=True):
-            report.labels[Where(box.control, box.label)].shown[outcome] += 1
+            report.labels[LabelKey(box.control, box.label)].shown[outcome] += 1
         for box, found in zip(look.drawn, drawn, strict=True):
-            report.labels[Where(box.control, box.label)].drawn[found] += 1
+            report.labels[LabelKey(box.control, box.label)].drawn[found] += 1
         edits += count_edits(look, shown)
         boxes += _corrected(look, shown, drawn)
     effort.edits += edits
     if not edits:
         return None
     reference = annotation.pictures[0].reference if len(annotation.pictures) == 1 else ""
-    return WorstPicture(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
+    return WorstImage(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
 
 
-def _corrected(look: Look, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:
+def _corrected(look: MatchedImage, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:
     return [
         JudgedBox(box.edges, box.label, outcome)
         for box, outcome in zip([*look.shown, *look.drawn], [*shown, *drawn], strict=True)

@@ -16,7 +16,7 @@ from ml_backend import __version__
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import wilson
-from ml_backend.feedback.evaluation.tallies import WorstPicture
+from ml_backend.feedback.evaluation.tallies import WorstImage
 from ml_backend.feedback.learning.revisions import Revision
 from ml_backend.feedback.store.annotation_records import Project
 from ml_backend.images.decoding.pool import DecoderPool, Limits
@@ -100,7 +100,7 @@ def render(
     )
 
 
-async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstPicture]) -> dict[int, Image.Image | str]:
+async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImage]) -> dict[int, Image.Image | str]:
     """Fetch the worst pictures and draw what became of their boxes; gives them by annotation id, or why there is none.
 
     Args:
@@ -124,7 +124,7 @@ async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstPict
     return drawn
 
 
-def _draw(image: Image.Image, worst: WorstPicture) -> Image.Image:
+def _draw(image: Image.Image, worst: WorstImage) -> Image.Image:
     boxes = [
         Box(
             np.array(box.edges, np.float32),

@@ -65,7 +65,7 @@ class JudgedBox:
 
 
 @dataclass(frozen=True)
-class WorstPicture:
+class WorstImage:
     """A picture that took many edits.
 
     Attributes:

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import iou
 from ml_backend.feedback.evaluation.matching import SAME_OBJECT, right_in_order, same_label
-from ml_backend.feedback.evaluation.outcomes import Look, edges_of, looks
+from ml_backend.feedback.evaluation.outcomes import MatchedImage, edges_of, matched_images
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import as_score, select, threshold_of
 
 GRID = np.round(np.arange(1, 100) / 100, 2)
 """The thresholds that are looked at: two digits are what people write into a label config, and a finer grid fits noise."""
 
 
-class Where(NamedTuple):
+class LabelKey(NamedTuple):
     """A label of a control."""
 
     control: str
@@ -28,37 +28,37 @@ class Where(NamedTuple):
 
 
 @dataclass
-class LabelEvidence:
+class LabelStats:
     """Everything that is known about one label: each box that could be shown under it, and how many people drew.
 
     Attributes:
         scores: of boxes, best overlapping ones only (after suppression), 0 to 1.
         right: of each, whether it is right when it is shown; see :func:`~ml_backend.feedback.evaluation.matching.right_in_order`.
-        biased: of each, whether the annotator had seen boxes.
+        saw_predictions: of each, whether the annotator had seen boxes.
         drawn: boxes that people drew, by whether they had seen boxes.
     """
 
     scores: list[float] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)
-    biased: list[bool] = field(default_factory=list)
+    saw_predictions: list[bool] = field(default_factory=list)
     drawn: Counter[bool] = field(default_factory=Counter)
 
-    def precision(self, threshold: float, *, biased: bool | None = None) -> Share:
+    def precision(self, threshold: float, *, saw_predictions: bool | None = None) -> Share:
         """Return the share of right boxes among those shown at a threshold.
 
         Args:
             threshold: lowest score that is shown, 0 to 1.
-            biased: only annotations whose annotators had seen boxes, or had not; None for all.
+            saw_predictions: only annotations whose annotators had seen boxes, or had not; None for all.
         """
         shown = np.array(self.scores, float) >= as_score(threshold)
-        if biased is not None:
-            shown &= np.array(self.biased, bool) == biased
+        if saw_predictions is not None:
+            shown &= np.array(self.saw_predictions, bool) == saw_predictions
         return Share(int(np.array(self.right, bool)[shown].sum()), int(shown.sum()))
 
-    def recall(self, threshold: float, *, biased: bool | None = None) -> Share:
+    def recall(self, threshold: float, *, saw_predictions: bool | None = None) -> Share:
         """Return the share of drawn boxes that are found at a threshold; arguments as for :meth:`precision`."""
-        drawn = self.drawn.total() if biased is None else self.drawn[biased]
-        return Share(self.precision(threshold, biased=biased).hits, drawn)
+        drawn = self.drawn.total() if saw_predictions is None else self.drawn[saw_predictions]
+        return Share(self.precision(threshold, saw_predictions=saw_predictions).hits, drawn)
 
     def at_every_threshold(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return, for each threshold of :data:`GRID`, how many boxes are shown and how many of those are right: int64 [99] each."""
@@ -70,50 +70,51 @@ class LabelEvidence:
 
 
 @dataclass
-class Evidence:
+class ThresholdStats:
     """What a set of annotations says about a policy.
 
     Attributes:
-        policy: whose label map and suppression count; its thresholds do not.
+        postprocessor: whose label map and suppression count; its thresholds do not.
         labels: by control and label, those of the config first.
         classes: by control and class (its MID, else its name): what people called boxes of that class with at least the policy's
             threshold; empty where they drew nothing there, or where another class explains what they drew.
         annotations: how many there are, those without pictures included; skipped ones, and predictions accepted in bulk, are not counted.
     """
 
-    policy: Policy
-    labels: dict[Where, LabelEvidence]
+    postprocessor: Postprocessor
+    labels: dict[LabelKey, LabelStats]
     classes: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     annotations: int = 0
 
-    def add(self, look: Look) -> None:
+    def add(self, look: MatchedImage) -> None:
         """Take one picture of an annotation in."""
         self._add_boxes(look)
         self._add_classes(look)
 
-    def _add_boxes(self, look: Look) -> None:
+    def _add_boxes(self, look: MatchedImage) -> None:
         control = look.control
-        fates = select(look.detections, control, look.label_map, None)
+        decisions = select(look.detections, control, look.label_map, None)
         best_first = sorted(
-            (fate for fate in fates if fate.kind == "kept"), key=lambda fate: -look.detections.scores[fate.row]
+            (decision for decision in decisions if decision.kind == "kept"),
+            key=lambda decision: -look.detections.scores[decision.row],
         )
         for box in look.drawn:
-            self.of(Where(control.from_name, box.label)).drawn[look.biased] += 1
-        for label in dict.fromkeys(fate.label for fate in best_first):
-            rows = [fate.row for fate in best_first if fate.label == label]
+            self.of(LabelKey(control.from_name, box.label)).drawn[look.saw_predictions] += 1
+        for label in dict.fromkeys(decision.label for decision in best_first):
+            rows = [decision.row for decision in best_first if decision.label == label]
             truth = edges_of([box for box in look.drawn if box.label == label])
-            evidence = self.of(Where(control.from_name, label))
+            evidence = self.of(LabelKey(control.from_name, label))
             evidence.scores += look.detections.scores[rows].tolist()
             evidence.right += right_in_order(look.detections.boxes[rows], truth).tolist()
-            evidence.biased += [look.biased] * len(rows)
+            evidence.saw_predictions += [look.saw_predictions] * len(rows)
 
-    def _add_classes(self, look: Look) -> None:
+    def _add_classes(self, look: MatchedImage) -> None:
         detections = look.detections
-        confident = np.flatnonzero(detections.scores >= self.policy.score_threshold)
+        confident = np.flatnonzero(detections.scores >= self.postprocessor.score_threshold)
         rows = confident[np.argsort(-detections.scores[confident], kind="stable")].tolist()
         overlaps = iou(detections.boxes[rows], edges_of(look.drawn))
         labels = [box.label for box in look.drawn]
-        own = same_label([look.fates[row].label for row in rows], labels)
+        own = same_label([look.decisions[row].label for row in rows], labels)
         # A box under its own label explains what people drew there; only what is left can be a class by another name.
         called = dict(_greedily(np.where(own, overlaps, 0)))
         overlaps[:, list(called.values())] = 0
@@ -126,9 +127,9 @@ class Evidence:
                 label = labels[called[place]] if place in called else ""
                 self.classes[look.control.from_name, name][label] += 1
 
-    def of(self, where: Where) -> LabelEvidence:
+    def of(self, where: LabelKey) -> LabelStats:
         """Return what is known about a label, which may be one that the config does not have any more."""
-        return self.labels.setdefault(where, LabelEvidence())
+        return self.labels.setdefault(where, LabelStats())
 
 
 def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
@@ -142,33 +143,35 @@ def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
     return taken
 
 
-def gather(annotations: Iterable[Annotation], policy: Policy) -> Evidence:
+def gather(annotations: Iterable[Annotation], postprocessor: Postprocessor) -> ThresholdStats:
     """Return what annotations say about a policy."""
-    evidence = begin(policy)
+    evidence = begin(postprocessor)
     for annotation in annotations:
         if annotation.skipped or annotation.accepted:
             continue
         evidence.annotations += 1
-        for look in looks(annotation, policy):
+        for look in matched_images(annotation, postprocessor):
             evidence.add(look)
     return evidence
 
 
-def begin(policy: Policy) -> Evidence:
+def begin(postprocessor: Postprocessor) -> ThresholdStats:
     """Return that nothing is known yet about a policy's labels."""
-    return Evidence(policy, {where: LabelEvidence() for where in labels_of(policy)})
+    return ThresholdStats(postprocessor, {where: LabelStats() for where in labels_of(postprocessor)})
 
 
-def labels_of(policy: Policy) -> list[Where]:
+def labels_of(postprocessor: Postprocessor) -> list[LabelKey]:
     """Return the labels of a policy's controls, in the order of the label config."""
-    each = (Where(control.from_name, label.value) for control, _ in policy.controls for label in control.labels)
+    each = (
+        LabelKey(control.from_name, label.value) for control, _ in postprocessor.controls for label in control.labels
+    )
     return list(dict.fromkeys(each))  # two labels may share an alias
 
 
-def threshold_in(policy: Policy, where: Where) -> float:
+def threshold_in(postprocessor: Postprocessor, where: LabelKey) -> float:
     """Return the threshold of a label under a policy; that of all others where the config does not have it."""
-    for control, _ in policy.controls:
+    for control, _ in postprocessor.controls:
         for label in control.labels:
             if (control.from_name, label.value) == where:
-                return threshold_of(label, control, policy.score_threshold)
-    return policy.score_threshold
+                return threshold_of(label, control, postprocessor.score_threshold)
+    return postprocessor.score_threshold

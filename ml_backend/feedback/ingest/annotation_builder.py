@@ -12,10 +12,10 @@ from ml_backend.errors import LabelConfigError, PrelabelError
 from ml_backend.feedback.ingest.payloads import controls_of, has_id, updated_at_of, without_boxes
 from ml_backend.feedback.ingest.provenance import StoredPrediction, beginning_of, beginning_of_event, predictions_of
 from ml_backend.feedback.store.annotation_records import (
+    AnnotatedImage,
     Annotation,
     Known,
     Project,
-    SeenPicture,
     config_at,
     configs_of,
     known_annotations,
@@ -24,10 +24,10 @@ from ml_backend.feedback.store.annotation_records import (
 )
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.threads import WritingThread
-from ml_backend.label_studio.controls import Control, Source
+from ml_backend.label_studio.controls import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
-from ml_backend.pipeline.image_inference import Seen
-from ml_backend.pipeline.postprocessors import withheld
+from ml_backend.pipeline.image_inference import ImageDetections
+from ml_backend.pipeline.postprocessors import in_holdout
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
@@ -35,7 +35,7 @@ from ml_backend.settings import Settings
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 4  # tasks whose pictures are looked at; predictions come first
-LONGEST_REFERENCE = 2048  # characters
+MAX_REFERENCE_LENGTH = 2048  # characters
 
 
 class LaterError(Exception):
@@ -78,7 +78,7 @@ class Before:
         return config_at(self.configs, updated_at) if self.configs else self.project.label_config
 
 
-class Judge:
+class AnnotationBuilder:
     """Makes facts of annotations.
 
     Args:
@@ -172,8 +172,8 @@ class Judge:
             controls = await asyncio.to_thread(controls_of, project.label_config)
             seen, problem = await self._look(task, project, controls)
             pictures = tuple(_pictures(task, seen))
-            fraction = self._settings.audit_fraction
-            withholds = any(withheld(each.version.digest, fraction) for found in seen.values() for each in found)
+            fraction = self._settings.holdout_fraction
+            withholds = any(in_holdout(each.version.digest, fraction) for found in seen.values() for each in found)
             reconstructed = self._reconstructed(task_id, project, seen, withholds) if shown_is_unknown else None
             predictions = predictions_of(task)
 
@@ -214,13 +214,13 @@ class Judge:
 
     async def _look(
         self, task: Mapping[str, Any], project: Project, controls: Sequence[Control]
-    ) -> tuple[dict[Source, list[Seen]], str]:
+    ) -> tuple[dict[ImageField, list[ImageDetections]], str]:
         """Return what is in a task's pictures, or why that will not be known."""
         if not controls:
             return {}, "the label config cannot be served"
         try:
-            sources = list(dict.fromkeys(control.source for control in controls))
-            return await self._pipeline.look(task, sources, str(project.id)), ""
+            image_fields = list(dict.fromkeys(control.image_field for control in controls))
+            return await self._pipeline.look(task, image_fields, str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated picture cannot be judged", project=project.id, task=task["id"], cause=str(error))
             if error.retryable:
@@ -228,18 +228,18 @@ class Judge:
             return {}, printable(f"task {task['id']}: {error}", 500)
 
     def _reconstructed(
-        self, task: int, project: Project, seen: Mapping[Source, Sequence[Seen]], withholds: bool
+        self, task: int, project: Project, seen: Mapping[ImageField, Sequence[ImageDetections]], withholds: bool
     ) -> StoredPrediction | None:
         """Return the prediction that would be shown now: an event does not say which one was."""
         if not seen:
             return None
         try:
-            policy = self._pipeline.policies.of(project.label_config, str(project.id))
+            postprocessor = self._pipeline.postprocessors.of(project.label_config, str(project.id))
         except LabelConfigError:
             return None
-        version = self._pipeline.policies.version_of(policy)
+        version = self._pipeline.postprocessors.version_of(postprocessor)
         found = {source: [each.detections for each in of_source] for source, of_source in seen.items()}
-        regions = [] if withholds else policy.predict(task, found, version)["result"]
+        regions = [] if withholds else postprocessor.predict(task, found, version)["result"]
         return StoredPrediction(0, version, regions, 0.0)
 
     async def keep(self, project: int, judged: Sequence[Judged], settle: Iterable[Any] = ()) -> None:
@@ -273,13 +273,15 @@ def outdated_task(number: int, before: Before) -> dict[str, Any]:
     }
 
 
-def _pictures(task: Mapping[str, Any], seen: Mapping[Source, Sequence[Seen]]) -> Iterable[SeenPicture]:
+def _pictures(
+    task: Mapping[str, Any], seen: Mapping[ImageField, Sequence[ImageDetections]]
+) -> Iterable[AnnotatedImage]:
     for source, of_source in seen.items():
         values = task["data"][source.key]
         for item, (value, each) in enumerate(zip(values if source.is_list else [values], of_source, strict=True)):
-            short = isinstance(value, str) and len(value) <= LONGEST_REFERENCE
-            reference = printable(value, LONGEST_REFERENCE) if short else ""
-            yield SeenPicture(source.key, item, reference, each.detections)
+            short = isinstance(value, str) and len(value) <= MAX_REFERENCE_LENGTH
+            reference = printable(value, MAX_REFERENCE_LENGTH) if short else ""
+            yield AnnotatedImage(source.key, item, reference, each.detections)
 
 
 def _is_kept(annotation: Mapping[str, Any], known: Mapping[int, Known]) -> bool:

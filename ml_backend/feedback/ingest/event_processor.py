@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from ml_backend.errors import FeedbackError, LabelStudioError
-from ml_backend.feedback.ingest.annotation_builder import Before, Judge, Judged, LaterError, outdated_task
+from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, Before, Judged, LaterError, outdated_task
 from ml_backend.feedback.ingest.payloads import read_payload
 from ml_backend.feedback.store.annotation_records import (
     Project,
@@ -24,7 +24,7 @@ from ml_backend.feedback.store.annotation_records import (
     tasks_of_project,
 )
 from ml_backend.feedback.store.database import Database, now
-from ml_backend.feedback.store.event_queue import Due, postpone, settle
+from ml_backend.feedback.store.event_queue import QueuedEvent, postpone, settle
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.client import NO_CLIENT, PAGE, GoneError, StudioClient, UncertainError
 from ml_backend.pipeline.prediction import Pipeline
@@ -35,12 +35,12 @@ T = TypeVar("T")
 Change = Callable[[Connection], None]
 
 PORTION = 20  # tasks that are read from Label Studio at once: their numbers stand in the address
-MOST_TRIES = 30  # of events about a project that is not there: about a day
+MAX_TRIES = 30  # of events about a project that is not there: about a day
 UNHEARD_TRIES = 7  # of events about an annotation that is not known: about two minutes
 PAUSES = (0.5,)  # an event can wait; whoever holds the client up cannot
 
 
-class Settler:
+class EventProcessor:
     """Settles what is due.
 
     Args:
@@ -58,12 +58,12 @@ class Settler:
         self._settings = settings
         self._database = database
         self._thread = thread
-        self._judge = Judge(settings, pipeline, database, thread)
+        self._judge = AnnotationBuilder(settings, pipeline, database, thread)
         has_token = settings.label_studio_url is not None and settings.label_studio_api_key is not None
         self.client = StudioClient(settings, PAUSES) if has_token else None
         self.trusted = self.client is None and settings.trust_webhooks
 
-    async def settle(self, waiting: Sequence[Due]) -> None:
+    async def settle(self, waiting: Sequence[QueuedEvent]) -> None:
         """Settle what is due, project by project. What cannot be settled now is put off.
 
         Raises:
@@ -73,7 +73,7 @@ class Settler:
             for portion in _portions(list(group)):
                 await self._settle(portion)
 
-    async def _settle(self, group: Sequence[Due]) -> None:
+    async def _settle(self, group: Sequence[QueuedEvent]) -> None:
         """Settle what is due in one project."""
         try:
             if self.client is None:
@@ -81,7 +81,7 @@ class Settler:
             else:
                 await self._settle_read_back(group, self.client)
         except (LabelStudioError, UncertainError) as error:
-            gone = [each for each in group if isinstance(error, GoneError) and each.tries >= MOST_TRIES]
+            gone = [each for each in group if isinstance(error, GoneError) and each.tries >= MAX_TRIES]
             if gone:
                 log.warning("events of a project that is not there", project=gone[0].project, cause=str(error))
                 await self._judge.keep(gone[0].project, [], map(settle, gone))
@@ -94,11 +94,11 @@ class Settler:
                 log.exception("event cannot be judged", project=group[0].project)
                 await self._postpone(group, f"an error inside Prelabel: {error!r}")
 
-    async def _settle_read_back(self, group: Sequence[Due], client: StudioClient) -> None:
+    async def _settle_read_back(self, group: Sequence[QueuedEvent], client: StudioClient) -> None:
         project = await self._read_project(client, group[0].project)
         numbers = await asyncio.to_thread(self._tasks_of, group)
         outcomes = await self._reconcile(client, project, sorted({task for tasks in numbers for task in tasks}))
-        settled: list[Due] = []
+        settled: list[QueuedEvent] = []
         for each, tasks in zip(group, numbers, strict=True):
             failures = [str(outcomes[task]) for task in tasks if isinstance(outcomes[task], LaterError)]
             # What nobody has heard of yet may be on its way: a page of tasks that is judged right now may still hold it.
@@ -110,7 +110,7 @@ class Settler:
         judged = [outcome for outcome in outcomes.values() if isinstance(outcome, Judged)]
         await self._judge.keep(project.id, judged, map(settle, settled))
 
-    def _tasks_of(self, group: Sequence[Due]) -> list[list[int]]:
+    def _tasks_of(self, group: Sequence[QueuedEvent]) -> list[list[int]]:
         """Return the tasks that each of some hints is about."""
         with self._database.reading() as connection:
             return [
@@ -142,9 +142,9 @@ class Settler:
                 outcomes[int(task["id"])] = outcome
         return outcomes
 
-    async def _settle_trusted(self, group: Sequence[Due]) -> None:
+    async def _settle_trusted(self, group: Sequence[QueuedEvent]) -> None:
         """Settle what events say themselves, without asking Label Studio; in one transaction, since each costs a wait for the disk."""
-        changes: list[tuple[Due, Change]] = []
+        changes: list[tuple[QueuedEvent, Change]] = []
         for each in group:
             try:
                 changes.append((each, await self._change_of(each)))
@@ -162,7 +162,7 @@ class Settler:
 
         await self._thread.run(write)
 
-    async def _change_of(self, each: Due) -> Change:
+    async def _change_of(self, each: QueuedEvent) -> Change:
         """Return what an event changes in the database.
 
         Raises:
@@ -188,7 +188,7 @@ class Settler:
 
         return keep
 
-    async def _judge_again(self, each: Due) -> Change:
+    async def _judge_again(self, each: QueuedEvent) -> Change:
         """Return the annotations of a task with what the current detector finds, for those who have nobody to read the task back from.
 
         Raises:
@@ -213,7 +213,7 @@ class Settler:
 
         return keep
 
-    async def _postpone(self, group: Sequence[Due], problem: str) -> None:
+    async def _postpone(self, group: Sequence[QueuedEvent], problem: str) -> None:
         if group and problem:
             log.warning("events wait", project=group[0].project, objects=len(group), cause=problem)
         await self._thread.run(partial(postpone, self._database, group, problem))
@@ -274,7 +274,7 @@ class Settler:
             return set() if connection is None else set(tasks_of_project(connection, project))
 
 
-def _project(each: Due) -> int:
+def _project(each: QueuedEvent) -> int:
     return each.project
 
 

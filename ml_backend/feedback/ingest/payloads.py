@@ -10,7 +10,7 @@ from ml_backend.errors import FeedbackError, LabelConfigError
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.feedback.store.database import storable
 from ml_backend.label_studio.controls import Control
-from ml_backend.label_studio.events import LARGEST_ID
+from ml_backend.label_studio.events import MAX_ID
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import number
 
@@ -25,7 +25,7 @@ def without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> Ann
         id=int(annotation["id"]),
         project=project,
         task=task,
-        annotator=who if isinstance(who, int) and 0 < who <= LARGEST_ID else None,
+        annotator=who if isinstance(who, int) and 0 < who <= MAX_ID else None,
         updated_at=updated_at_of(annotation),
         skipped=bool(annotation.get("was_cancelled")),
         seconds=seconds if 0 <= seconds < math.inf else None,
@@ -40,7 +40,7 @@ def updated_at_of(annotation: Mapping[str, Any]) -> str:
 def has_id(annotation: object) -> bool:
     """Tell whether an annotation has an id that can be one."""
     given = annotation.get("id") if isinstance(annotation, dict) else None
-    return isinstance(given, int) and not isinstance(given, bool) and 0 < given <= LARGEST_ID
+    return isinstance(given, int) and not isinstance(given, bool) and 0 < given <= MAX_ID
 
 
 @lru_cache(maxsize=16)

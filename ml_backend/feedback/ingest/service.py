@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.ingest.event_processor import Settler
+from ml_backend.feedback.ingest.event_processor import EventProcessor
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, count_outdated, enqueue_outdated, put_detector
-from ml_backend.feedback.store.event_queue import Journal, due, pending
+from ml_backend.feedback.store.event_queue import EventQueue, due, pending
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.feedback.store.trainings import last_trainings
 from ml_backend.label_studio.events import Event, read_event
@@ -27,7 +27,7 @@ SCAN_SECONDS = 60  # after which annotations of another detector are looked for 
 PREPARE_SECONDS = 5  # that a service waits for its tables before it starts without them
 
 
-class Listener:
+class FeedbackService:
     """Takes events and makes facts of them.
 
     Args:
@@ -39,9 +39,9 @@ class Listener:
         self.database = Database(settings)
         self._thread = WritingThread()
         # One thread writes everything: two would wait for SQLite's lock, which is had by asking again and again.
-        self._journal = Journal(self.database, self._thread)
+        self._queue = EventQueue(self.database, self._thread)
         self._turn = asyncio.Lock()
-        self._settler = Settler(settings, pipeline, self.database, self._thread)
+        self._processor = EventProcessor(settings, pipeline, self.database, self._thread)
         self._wake = asyncio.Event()
         self.detector = CurrentDetector(pipeline.detector.fingerprint[:8], pipeline.detector.name)
         self._is_named = False
@@ -50,7 +50,7 @@ class Listener:
     @property
     def listens(self) -> bool:
         """Whether events count: they can be read back, or are trusted."""
-        return self._settler.client is not None or self._settler.trusted
+        return self._processor.client is not None or self._processor.trusted
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -66,7 +66,7 @@ class Listener:
                 working.cancel()
                 with suppress(asyncio.CancelledError):
                     await working
-            await self._journal.drain()
+            await self._queue.drain()
             await self.close()
 
     async def _prepare(self) -> None:
@@ -93,9 +93,9 @@ class Listener:
         Raises:
             FeedbackError: it could not be written.
         """
-        event = read_event(body, trusted=self._settler.trusted)
+        event = read_event(body, trusted=self._processor.trusted)
         if self.listens and event.hints:
-            await self._journal.append(event.hints)
+            await self._queue.append(event.hints)
             self._wake.set()
         return event
 
@@ -124,7 +124,7 @@ class Listener:
         """
         async with self._turn:
             waiting = await asyncio.to_thread(due, self.database, TAKEN)
-            await self._settler.settle(waiting)
+            await self._processor.settle(waiting)
             # Only when nothing else is due: events that people cause come first.
             return bool(waiting) or await self._enqueue_outdated()
 
@@ -145,9 +145,9 @@ class Listener:
         return count > 0
 
     async def sync(self, number: int, progress: Callable[[int], None] = lambda _: None) -> tuple[int, int, list[str]]:
-        """Bring the facts of a project up to date with Label Studio and this detector; see :meth:`Settler.sync`."""
+        """Bring the facts of a project up to date with Label Studio and this detector; see :meth:`EventProcessor.sync`."""
         await self._thread.run(self._name_detector)
-        return await self._settler.sync(number, progress)
+        return await self._processor.sync(number, progress)
 
     async def catch_up(self, number: int) -> list[str]:
         """Judge everything that there is of a project; gives why some of it cannot be.
@@ -155,7 +155,7 @@ class Listener:
         Raises:
             PrelabelError: Label Studio or the database cannot be used.
         """
-        if self._settler.client is not None:
+        if self._processor.client is not None:
             _, _, problems = await self.sync(number)
             return problems
         waiting, problem = await asyncio.to_thread(pending, self.database, number)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_backend.feedback.evaluation.statistics import Share, wilson
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelEvidence, Where, gather, labels_of, threshold_in
+from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, LabelStats, gather, labels_of, threshold_in
 from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls import Control
-from ml_backend.postprocessing.overrides import Learned
-from ml_backend.postprocessing.postprocessor import Policy
+from ml_backend.postprocessing.overrides import LabelOverrides
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
-LEAST_BOXES = 30  # judged boxes on which a threshold may rest
+MIN_BOXES = 30  # judged boxes on which a threshold may rest
 
 Load = Callable[[], Iterable[Annotation]]
 
@@ -30,7 +30,7 @@ class LabelChange:
         drawn: boxes that people drew.
     """
 
-    where: Where
+    where: LabelKey
     target: float
     threshold_before: float
     threshold_after: float
@@ -73,14 +73,14 @@ class Proposal:
     """What could be learned, and what it would change on the annotated pictures.
 
     Attributes:
-        learned: all that would be in force.
+        overrides: all that would be in force.
         anything: whether that differs from what is in force.
         annotations: how many it rests on.
         labels: each label of the project.
         relabelings: new labels for classes.
     """
 
-    learned: Learned
+    overrides: LabelOverrides
     anything: bool
     annotations: int
     labels: list[LabelChange]
@@ -96,11 +96,16 @@ class Proposal:
 
 
 def propose(
-    load: Load, label_config: str, current: Learned, *, score_threshold: float, targets: Callable[[Control], float]
+    load: Load,
+    label_config: str,
+    current: LabelOverrides,
+    *,
+    score_threshold: float,
+    targets: Callable[[Control], float],
 ) -> Proposal:
     """Work out what annotations teach.
 
-    For each label the lowest threshold of :data:`GRID` at which at least :data:`LEAST_BOXES` judged boxes are shown and the lower end of
+    For each label the lowest threshold of :data:`GRID` at which at least :data:`MIN_BOXES` judged boxes are shown and the lower end of
     the 95 % Wilson interval of their precision reaches the target. For each class that people call by one label, that label
     (:mod:`~ml_backend.feedback.learning.relabeling`).
 
@@ -115,25 +120,27 @@ def propose(
         LabelConfigError: the label config cannot be served.
     """
 
-    def policy_of(learned: Learned) -> Policy:
-        return Policy.from_label_config(label_config, score_threshold=score_threshold, class_list=None, learned=learned)
+    def postprocessor_of(overrides: LabelOverrides) -> Postprocessor:
+        return Postprocessor.from_label_config(
+            label_config, score_threshold=score_threshold, class_list=None, overrides=overrides
+        )
 
     # Without what was learned, a threshold that a label has is the label config's own.
-    own = {control.from_name: control for control, _ in policy_of(Learned()).controls}
-    before = gather(load(), policy_of(current))
+    own = {control.from_name: control for control, _ in postprocessor_of(LabelOverrides()).controls}
+    before = gather(load(), postprocessor_of(current))
     relabelings = relabelings_of(before)
     classes = {(control, known): label for control, known, label in current.classes}
     classes |= {(each.control, each.known): each.label for each in relabelings if not each.kinds}
     branches = {(control, known): label for control, known, label in current.branches}
     branches |= {(each.control, each.known): each.label for each in relabelings if each.kinds}
     thresholds: dict[tuple[str, str], float] = {(control, label): value for control, label, value in current.thresholds}
-    mapped = Learned.of(thresholds, classes, branches)
-    after = gather(load(), policy_of(mapped)) if relabelings else before
+    mapped = LabelOverrides.of(thresholds, classes, branches)
+    after = gather(load(), postprocessor_of(mapped)) if relabelings else before
     changes = []
-    for where in labels_of(after.policy):
+    for where in labels_of(after.postprocessor):
         control = own[where.control]
         target = targets(control)
-        old = threshold_in(before.policy, where)
+        old = threshold_in(before.postprocessor, where)
         new, reason = _threshold(after.of(where), control, where, target)
         if new is not None:
             thresholds[where] = new
@@ -150,13 +157,15 @@ def propose(
                 after.of(where).drawn.total(),
             )
         )
-    there = set(labels_of(after.policy))
-    learned = Learned.of({where: value for where, value in thresholds.items() if where in there}, classes, branches)
-    changed = policy_of(replace(learned, revision=current.revision)).digest != before.policy.digest
-    return Proposal(learned, changed, before.annotations, changes, relabelings)
+    there = set(labels_of(after.postprocessor))
+    overrides = LabelOverrides.of(
+        {where: value for where, value in thresholds.items() if where in there}, classes, branches
+    )
+    changed = postprocessor_of(replace(overrides, revision=current.revision)).digest != before.postprocessor.digest
+    return Proposal(overrides, changed, before.annotations, changes, relabelings)
 
 
-def _threshold(evidence: LabelEvidence, control: Control, where: Where, target: float) -> tuple[float | None, str]:
+def _threshold(evidence: LabelStats, control: Control, where: LabelKey, target: float) -> tuple[float | None, str]:
     """Return the threshold that a label gets, or None and why it keeps its own."""
     label = next(each for each in control.labels if each.value == where.label)
     stated = label.score_threshold if label.score_threshold is not None else control.score_threshold
@@ -165,10 +174,10 @@ def _threshold(evidence: LabelEvidence, control: Control, where: Where, target: 
     if control.skip or label.skip:
         return None, "the label config shows none (model_skip)"
     shown, right = evidence.at_every_threshold()
-    if shown[0] < LEAST_BOXES:
-        return None, f"{shown[0]} boxes could be judged, {LEAST_BOXES} are needed"
+    if shown[0] < MIN_BOXES:
+        return None, f"{shown[0]} boxes could be judged, {MIN_BOXES} are needed"
     ends = [
-        wilson(int(hits), int(total))[0] if total >= LEAST_BOXES else 0.0
+        wilson(int(hits), int(total))[0] if total >= MIN_BOXES else 0.0
         for hits, total in zip(right, shown, strict=True)
     ]
     for threshold, end in zip(GRID.tolist(), ends, strict=True):

@@ -12,12 +12,12 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import current_detector
 from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls import Control
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED
+from ml_backend.postprocessing.overrides import NO_OVERRIDES
 from ml_backend.settings import Settings
 
 
 @dataclass(frozen=True)
-class Lesson:
+class CalibrationResult:
     """What the corrections of a project teach.
 
     Attributes:
@@ -45,7 +45,7 @@ class Lesson:
         return apply(
             database,
             self.project.id,
-            self.proposal.learned,
+            self.proposal.overrides,
             detector=self.detector,
             author=author,
             evidence=evidence,
@@ -72,7 +72,7 @@ class Lesson:
         return "; ".join(changes or reasons) or "nothing to change"
 
 
-def learn(database: Database, settings: Settings, number: int, target: float | None = None) -> Lesson:
+def learn(database: Database, settings: Settings, number: int, target: float | None = None) -> CalibrationResult:
     """Work out what the corrections of a project teach.
 
     Args:
@@ -98,11 +98,11 @@ def learn(database: Database, settings: Settings, number: int, target: float | N
         proposal = propose(
             lambda: evidence_of(connection, number, detector),
             project.label_config,
-            current.taught_to(detector) if current else NOTHING_LEARNED,
+            current.taught_to(detector) if current else NO_OVERRIDES,
             score_threshold=settings.model_score_threshold,
             targets=wanted,
         )
-    return Lesson(project, current, proposal, detector)
+    return CalibrationResult(project, current, proposal, detector)
 
 
 def detector_of(connection: Connection | None) -> str:

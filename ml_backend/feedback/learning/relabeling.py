@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_backend.feedback.evaluation.statistics import Share
-from ml_backend.feedback.evaluation.threshold_stats import Evidence
+from ml_backend.feedback.evaluation.threshold_stats import ThresholdStats
 from ml_backend.label_studio.controls import Control
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.vocabularies.open_images import open_images_classes
 
-LEAST_CASES = 10  # corrections on which a label for a class may rest
+MIN_CASES = 10  # corrections on which a label for a class may rest
 CONSISTENT = 0.8  # lower end of the 95 % interval of the share of those corrections that agree
 WORTHWHILE = (
     0.5  # share of a class's boxes that must be somebody's: else the label would get more wrong boxes than right ones
 )
-LEAST_KINDS = 2  # classes below one that must agree before it speaks for all its kinds, each in LEAST_OF_A_KIND cases
-LEAST_OF_A_KIND = 3
+MIN_KINDS = 2  # classes below one that must agree before it speaks for all its kinds, each in LEAST_OF_A_KIND cases
+MIN_OF_A_KIND = 3
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,28 @@ class Relabeling:
         return vars(self) | {"agreeing": [self.agreeing.hits, self.agreeing.total]}
 
 
-def relabelings_of(evidence: Evidence) -> list[Relabeling]:
+def relabelings_of(evidence: ThresholdStats) -> list[Relabeling]:
     """Return the classes that people call by one label, and that do not go there yet.
 
-    At least :data:`LEAST_CASES` of the corrected boxes of the class have the label, the lower end of the 95 % Wilson interval of their
+    At least :data:`MIN_CASES` of the corrected boxes of the class have the label, the lower end of the 95 % Wilson interval of their
     share reaches :data:`CONSISTENT`, and at least :data:`WORTHWHILE` of all its boxes do. The label config's ``predicted_values`` win.
 
     Few pictures hold ten cats, while dogs, cows and horses are called the same: a class above several that agree is judged by the boxes
     of all of them together, the most general first, and then brings kinds along that nobody has corrected yet.
     """
     found: list[Relabeling] = []
-    for control, label_map in evidence.policy.controls:
+    for control, label_map in evidence.postprocessor.controls:
         counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
         # Where a whole branch goes is not decided by what its own class alone is called.
-        after = LabelMap(control, learned=replace(label_map.learned, classes=()))
+        after = LabelMap(control, overrides=replace(label_map.overrides, classes=()))
         for known, pooled, kinds in _branches(counts) if control.hierarchy else ():
             relabeling = _judge(control, label_map, after, known, pooled, kinds)
             if relabeling:
                 found.append(relabeling)
-                after = LabelMap(control, learned=after.learned.with_branch(control.from_name, known, relabeling.label))
-        after = LabelMap(control, learned=replace(after.learned, classes=label_map.learned.classes))
+                after = LabelMap(
+                    control, overrides=after.overrides.with_branch(control.from_name, known, relabeling.label)
+                )
+        after = LabelMap(control, overrides=replace(after.overrides, classes=label_map.overrides.classes))
         # What a branch brings along needs not be said again, and what it must not bring along needs to.
         judged = (_judge(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
         found += [relabeling for relabeling in judged if relabeling]
@@ -90,9 +92,9 @@ def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[st
             pooled += counts[known]
         label = _commonest(pooled)
         kinds = tuple(
-            sorted(classes.name_by_mid[known] for known in below[up] if counts[known][label] >= LEAST_OF_A_KIND)
+            sorted(classes.name_by_mid[known] for known in below[up] if counts[known][label] >= MIN_OF_A_KIND)
         )
-        if label and len(kinds) >= LEAST_KINDS:
+        if label and len(kinds) >= MIN_KINDS:
             yield up, pooled, kinds
 
 
@@ -109,7 +111,7 @@ def _judge(
     if now is not None and (now.label.value == label or now.rule == "predicted_values"):
         return None
     agreeing = Share(counts[label], counts.total() - counts[""])
-    if agreeing.hits < LEAST_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():
+    if agreeing.hits < MIN_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():
         return None
     was = before.label_for(name, known) or ""
     return Relabeling(control.from_name, known, name, was, label, agreeing, counts.total(), kinds)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.tables import revisions
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Revision:
         number: from 1, one by one.
         stands_for: its own number, or that of the revision it goes back to; 0 where that is what was there before any.
         before: the revision that was in force, where going back leads.
-        learned: what is in force with it.
+        overrides: what is in force with it.
         detector: first 8 hex digits of the fingerprint of the detector that it holds for; empty where that is unknown.
         author: who applied it.
         created_at: ISO 8601, UTC.
@@ -45,24 +45,24 @@ class Revision:
     number: int
     stands_for: int
     before: int
-    learned: Learned
+    overrides: LabelOverrides
     detector: str
     author: str
     created_at: str
     evidence: Mapping[str, Any]
 
-    def taught_to(self, detector: str) -> Learned:
+    def taught_to(self, detector: str) -> LabelOverrides:
         """Return what it teaches a detector: nothing where another one taught it, whose scores mean something else.
 
         Args:
             detector: first 8 hex digits of its fingerprint; empty where it is unknown.
         """
-        return NOTHING_LEARNED if self.is_aside(detector) else replace(self.learned, revision=self.number)
+        return NO_OVERRIDES if self.is_aside(detector) else replace(self.overrides, revision=self.number)
 
     def is_aside(self, detector: str) -> bool:
         """Tell whether another detector taught it, so that it is not in force."""
         known = self.detector != "" != detector
-        return known and self.detector != detector and self.learned != NOTHING_LEARNED
+        return known and self.detector != detector and self.overrides != NO_OVERRIDES
 
     def __str__(self) -> str:
         back = "" if self.stands_for == self.number else f", which goes back to {self.stands_for or 'the beginning'}"
@@ -80,7 +80,7 @@ def history(connection: Connection | None, project: int) -> list[Revision]:
             row["number"],
             row["stands_for"],
             row["before"],
-            Learned.from_json(json.loads(row["learned"])),
+            LabelOverrides.from_json(json.loads(row["learned"])),
             row["detector"],
             row["author"],
             row["created_at"],
@@ -93,7 +93,7 @@ def history(connection: Connection | None, project: int) -> list[Revision]:
 def apply(  # noqa: PLR0913 - the columns of a row
     database: Database,
     project: int,
-    learned: Learned,
+    overrides: LabelOverrides,
     *,
     detector: str,
     author: str,
@@ -105,7 +105,7 @@ def apply(  # noqa: PLR0913 - the columns of a row
     Args:
         database: where revisions are.
         project: id of the project.
-        learned: all of it, not only what is new.
+        overrides: all of it, not only what is new.
         detector: first 8 hex digits of the fingerprint of the detector that it holds for.
         author: who applies it.
         evidence: plain JSON values.
@@ -120,7 +120,7 @@ def apply(  # noqa: PLR0913 - the columns of a row
             now = str(past[-1]) if past else f"no revision of project {project}"
             raise FeedbackError(f"{now} is in force meanwhile: look at what would change now, and apply that")
         before = past[-1].stands_for if past else 0
-        revision = Revision(project, after + 1, after + 1, before, learned, detector, author, _now(), evidence)
+        revision = Revision(project, after + 1, after + 1, before, overrides, detector, author, _now(), evidence)
         _insert(connection, revision)
     return revision
 
@@ -142,21 +142,19 @@ def revert(database: Database, project: int, *, author: str) -> Revision:
         if not current:
             raise FeedbackError(f"project {project} is back at the beginning already")
         target = by_number[current].before
-        learned = by_number[target].learned if target else NOTHING_LEARNED
+        overrides = by_number[target].overrides if target else NO_OVERRIDES
         detector = by_number[target].detector if target else past[-1].detector
         # Going back from there leads on to what was before that one.
         before = by_number[target].before if target else 0
         number, evidence = past[-1].number + 1, {"reverts": current}
-        revision = Revision(project, number, target, before, learned, detector, author, _now(), evidence)
+        revision = Revision(project, number, target, before, overrides, detector, author, _now(), evidence)
         _insert(connection, revision)
     return revision
 
 
 def _insert(connection: Connection, revision: Revision) -> None:
-    row = vars(revision) | {
-        "learned": json.dumps(revision.learned.to_json()),
-        "evidence": json.dumps(revision.evidence),
-    }
+    row = vars(revision) | {"evidence": json.dumps(revision.evidence)}
+    row["learned"] = json.dumps(row.pop("overrides").to_json())
     try:
         connection.execute(insert(revisions).values(row))
     except IntegrityError:
@@ -204,11 +202,11 @@ class CurrentRevisions:
             self._thread.join()
         self._database.close()
 
-    def learned(self, project: str | None) -> Learned:
+    def overrides(self, project: str | None) -> LabelOverrides:
         """Return what is in force in a project, named as Label Studio does it: ``<id>`` or ``<id>.<time of creation>``."""
         number = (project or "").partition(".")[0]
         revision = self._by_project.get(int(number)) if number.isdecimal() and len(number) < 12 else None
-        return revision.taught_to(self._detector) if revision else NOTHING_LEARNED
+        return revision.taught_to(self._detector) if revision else NO_OVERRIDES
 
     def set_aside(self) -> list[Revision]:
         """Return the current revisions that another detector taught, which are not in force."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import structlog
 
 from ml_backend.errors import FeedbackError, PrelabelError
-from ml_backend.feedback.ingest.service import Listener
-from ml_backend.feedback.learning.project_calibration import Lesson, learn
+from ml_backend.feedback.ingest.service import FeedbackService
+from ml_backend.feedback.learning.project_calibration import CalibrationResult, learn
 from ml_backend.feedback.learning.revisions import CurrentRevisions, Revision
 from ml_backend.feedback.store.trainings import Training, put_training
 from ml_backend.settings import Settings
@@ -23,12 +23,12 @@ class Trained:
     """What came of it.
 
     Attributes:
-        lesson: what the corrections teach.
+        result: what the corrections teach.
         revision: what was applied; None where nothing would have changed.
         problems: why some annotations do not count.
     """
 
-    lesson: Lesson
+    result: CalibrationResult
     revision: Revision | None
     problems: list[str]
 
@@ -38,13 +38,13 @@ class Trainer:
 
     Args:
         settings: as for the service.
-        listener: knows what people corrected.
+        feedback: knows what people corrected.
         revisions: what is in force here.
     """
 
-    def __init__(self, settings: Settings, listener: Listener, revisions: CurrentRevisions) -> None:
+    def __init__(self, settings: Settings, feedback: FeedbackService, revisions: CurrentRevisions) -> None:
         self._settings = settings
-        self._listener = listener
+        self._feedback = feedback
         self._revisions = revisions
         self._turn = asyncio.Lock()  # one after the other: anybody can press many buttons
         self._running: dict[int, asyncio.Task[Trained]] = {}
@@ -70,11 +70,11 @@ class Trainer:
 
     async def _train(self, project: int) -> Trained:
         async with self._turn:
-            database = self._listener.database
+            database = self._feedback.database
             try:
-                problems = await self._listener.catch_up(project)
-                lesson = await asyncio.to_thread(learn, database, self._settings, project)
-                revision = await asyncio.to_thread(lesson.apply_and_record, database, AUTHOR)
+                problems = await self._feedback.catch_up(project)
+                result = await asyncio.to_thread(learn, database, self._settings, project)
+                revision = await asyncio.to_thread(result.apply_and_record, database, AUTHOR)
             except PrelabelError as error:
                 current = self._revisions.of(project)
                 failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)
@@ -83,7 +83,7 @@ class Trainer:
                 raise
             await asyncio.to_thread(self._revisions.refresh)
         log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")
-        return Trained(lesson, revision, problems)
+        return Trained(result, revision, problems)
 
     def _ended(self, project: int, done: asyncio.Task[Trained]) -> None:
         del self._running[project]

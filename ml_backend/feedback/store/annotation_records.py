@@ -19,11 +19,11 @@ from ml_backend.label_studio.labelled_boxes import LabelledBox
 
 FACTS_VERSION = 2
 PORTION = 500  # rows that are in memory at once
-LONGEST_TITLE, LONGEST_CONFIG = 200, 10_000_000  # characters
+MAX_TITLE_LENGTH, MAX_CONFIG_LENGTH = 200, 10_000_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class SeenPicture:
+class AnnotatedImage:
     """One picture of an annotated task.
 
     Attributes:
@@ -53,7 +53,7 @@ class Annotation:
             prediction was empty.
         version: model version of that prediction.
         accepted: whether the prediction was turned into an annotation in bulk, so that nobody looked at it.
-        audited: whether boxes were withheld (``PRELABEL_AUDIT_FRACTION``).
+        audited: whether boxes were withheld (``PRELABEL_HOLDOUT_FRACTION``).
         lost: whether it began with a prediction that is not there any more, so that nobody knows what was shown.
         seconds: how long it took, where Label Studio says so.
         detector: first 8 hex digits of the fingerprint of the detector that looked at ``pictures``.
@@ -77,11 +77,11 @@ class Annotation:
     lost: bool = False
     seconds: float | None = None
     detector: str = ""
-    pictures: tuple[SeenPicture, ...] = ()
+    pictures: tuple[AnnotatedImage, ...] = ()
     odd: dict[str, int] = field(default_factory=dict)
     problem: str = ""
 
-    def with_detections(self, detector: str, pictures: tuple[SeenPicture, ...], problem: str) -> Self:
+    def with_detections(self, detector: str, pictures: tuple[AnnotatedImage, ...], problem: str) -> Self:
         """Return the annotation with what a detector found in the pictures of its task."""
         return replace(self, detector=detector, pictures=pictures, problem=problem)
 
@@ -142,7 +142,7 @@ class Annotation:
             seconds=facts["seconds"],
             detector=row["detector"],
             pictures=tuple(
-                SeenPicture(key, item, reference, Detections.from_bytes(detections))
+                AnnotatedImage(key, item, reference, Detections.from_bytes(detections))
                 for key, item, reference, detections in facts["pictures"]
             ),
             odd=facts["odd"],
@@ -177,7 +177,10 @@ def put_project(connection: Connection, project: Project) -> None:
     title = (
         project.title or connection.execute(select(projects.c.title).where(projects.c.id == project.id)).scalar() or ""
     )
-    row = {"title": storable(title, LONGEST_TITLE), "label_config": storable(project.label_config, LONGEST_CONFIG)}
+    row = {
+        "title": storable(title, MAX_TITLE_LENGTH),
+        "label_config": storable(project.label_config, MAX_CONFIG_LENGTH),
+    }
     upsert(connection, projects, {"id": project.id, **row})
     known = configs_of(connection, project.id)
     if not known or known[-1][1] != row["label_config"]:

@@ -11,22 +11,22 @@ from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.database import Database, now, storable
 from ml_backend.feedback.store.tables import events
 from ml_backend.feedback.store.threads import WritingThread
-from ml_backend.label_studio.events import Hint, Kind
+from ml_backend.label_studio.events import ChangedObject, Kind
 
-MOST_WAITING = 20_000  # hints in memory that are not on the disk
-MOST_BYTES = 200_000_000  # of their payloads
+MAX_WAITING = 20_000  # hints in memory that are not on the disk
+MAX_BYTES = 200_000_000  # of their payloads
 # Label Studio saves an annotation while it waits for the answer, and does nothing with it: whoever is refused after this time is
 # written all the same, as soon as the database takes it.
 PATIENCE = 0.04  # seconds
-LONGEST_PAUSE = 3600  # seconds between tries
+MAX_PAUSE = 3600  # seconds between tries
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class QueuedEvent:
     """An object that events are about.
 
     Attributes:
-        kind, project, object: as in a :class:`~ml_backend.label_studio.events.Hint`.
+        kind, project, object: as in a :class:`~ml_backend.label_studio.events.ChangedObject`.
         payload: of the latest event.
         last: id of the latest event; those that come while it is judged have higher ones, and stay.
         tries: how often it was tried before.
@@ -40,7 +40,7 @@ class Due:
     tries: int
 
 
-class Journal:
+class EventQueue:
     """The events of a database.
 
     Args:
@@ -51,11 +51,11 @@ class Journal:
     def __init__(self, database: Database, thread: WritingThread) -> None:
         self._database = database
         self._thread = thread
-        self._waiting: list[tuple[Sequence[Hint], asyncio.Future[None]]] = []
-        self._hints = self._bytes = 0  # that wait
+        self._waiting: list[tuple[Sequence[ChangedObject], asyncio.Future[None]]] = []
+        self._changed_objects = self._bytes = 0  # that wait
         self.writing: asyncio.Task[None] | None = None
 
-    async def append(self, hints: Sequence[Hint]) -> None:
+    async def append(self, hints: Sequence[ChangedObject]) -> None:
         """Write hints; when this returns they are on the disk.
 
         Raises:
@@ -63,12 +63,12 @@ class Journal:
         """
         if not hints:
             return
-        if self._hints > MOST_WAITING or self._bytes > MOST_BYTES:
+        if self._changed_objects > MAX_WAITING or self._bytes > MAX_BYTES:
             raise FeedbackError("too many events wait for the database; `prelabel feedback sync` catches up")
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         written.add_done_callback(_seen)
         self._waiting.append((hints, written))
-        self._hints += len(hints)
+        self._changed_objects += len(hints)
         self._bytes += sum(len(hint.payload) for hint in hints)
         if self.writing is None:
             self.writing = asyncio.create_task(self._write_all())
@@ -81,7 +81,7 @@ class Journal:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                self._hints = self._bytes = 0
+                self._changed_objects = self._bytes = 0
                 try:
                     await self._thread.run(partial(self._insert, batch))
                 except Exception as error:
@@ -93,7 +93,7 @@ class Journal:
         finally:
             self.writing = None
 
-    def _insert(self, batch: Sequence[tuple[Sequence[Hint], object]]) -> None:
+    def _insert(self, batch: Sequence[tuple[Sequence[ChangedObject], object]]) -> None:
         with self._database.writing() as connection:
             received_at = now(connection)
             rows = [
@@ -118,7 +118,7 @@ class Journal:
             await asyncio.wait([self.writing])
 
 
-def due(database: Database, most: int) -> list[Due]:
+def due(database: Database, most: int) -> list[QueuedEvent]:
     """Return what is to be looked at now, the longest waiting first, each object once."""
     with database.reading() as connection:
         if connection is None:
@@ -143,7 +143,7 @@ def due(database: Database, most: int) -> list[Due]:
             .order_by(latest.c.since, latest.c.last)
         )
         return [
-            Due(row.kind, row.project, row.object, row.payload or b"", row.last, row.tries)
+            QueuedEvent(row.kind, row.project, row.object, row.payload or b"", row.last, row.tries)
             for row in connection.execute(query)
         ]
 
@@ -161,22 +161,22 @@ def pending(database: Database, project: int | None = None) -> tuple[int, str]:
         return count, problem or ""
 
 
-def settle(done: Due) -> Delete:
+def settle(done: QueuedEvent) -> Delete:
     """Return the statement that takes an object's events out of the journal; run it in the transaction that keeps the facts."""
     return delete(events).where(_about(done))
 
 
-def postpone(database: Database, failed: Sequence[Due], problem: str) -> None:
+def postpone(database: Database, failed: Sequence[QueuedEvent], problem: str) -> None:
     """Let objects be tried again later, each time after twice as long."""
     with database.writing() as connection:
         at = now(connection)
         for each in failed:
-            due_at = at + min(LONGEST_PAUSE, 2.0 ** min(each.tries, 20))
+            due_at = at + min(MAX_PAUSE, 2.0 ** min(each.tries, 20))
             values = {"due_at": due_at, "tries": each.tries + 1, "problem": storable(problem, 1000)}
             connection.execute(update(events).where(_about(each)).values(values))
 
 
-def _about(what: Due) -> ColumnElement[bool]:
+def _about(what: QueuedEvent) -> ColumnElement[bool]:
     return and_(
         events.c.kind == what.kind,
         events.c.project == what.project,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from ml_backend.feedback.store.database import Database, storable, upsert
 from ml_backend.feedback.store.tables import projects, trainings
 
-LONGEST_MESSAGE, LONGEST_AUTHOR = 2000, 200  # characters
+MAX_MESSAGE_LENGTH, MAX_AUTHOR_LENGTH = 2000, 200  # characters
 SHOWN = 20
 
 Result = Literal["applied", "unchanged", "reverted", "failed"]
@@ -47,8 +47,8 @@ def put_training(database: Database, training: Training) -> None:
         FeedbackError: the database cannot be used.
     """
     row = asdict(training) | {
-        "author": storable(training.author, LONGEST_AUTHOR),
-        "message": storable(training.message, LONGEST_MESSAGE),
+        "author": storable(training.author, MAX_AUTHOR_LENGTH),
+        "message": storable(training.message, MAX_MESSAGE_LENGTH),
         "at": training.at or datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with database.writing() as connection:

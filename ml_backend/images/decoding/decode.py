@@ -63,7 +63,7 @@ _SIDEWAYS = {5, 6, 7, 8}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded picture, in the displayed frame.
 
     Attributes:
@@ -76,7 +76,7 @@ class Picture:
     height: int
 
 
-def decode(data: bytes | BinaryIO, *, max_pixels: int, max_side: int = 0) -> Picture:
+def decode(data: bytes | BinaryIO, *, max_pixels: int, max_side: int = 0) -> DecodedImage:
     """Decode an image file as Label Studio displays it.
 
     EXIF orientation is applied where browsers do (all formats but WebP), transparency is laid on white, animations give their first frame, and 16-bit pictures
@@ -107,7 +107,7 @@ def decode(data: bytes | BinaryIO, *, max_pixels: int, max_side: int = 0) -> Pic
                 shown = shown.transpose(_TURNS[orientation])
             if orientation in _SIDEWAYS:
                 width, height = height, width
-            return Picture(np.asarray(shown), width, height)
+            return DecodedImage(np.asarray(shown), width, height)
     except (ImageDecodeError, MemoryError):
         raise
     except UnidentifiedImageError:

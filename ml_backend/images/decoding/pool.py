@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 
 from ml_backend.errors import ImageDecodeError, NotAnImageError, PrelabelError
-from ml_backend.images.decoding.decode import Picture
+from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.decoding.messages import Job, Reply, write
 from ml_backend.settings import Settings
 
@@ -86,7 +86,7 @@ class DecoderPool:
         """Start the first process, so that the first image need not wait for it."""
         self._put(self._take())
 
-    def decode(self, data: bytes, max_side: int = 0) -> Picture:
+    def decode(self, data: bytes, max_side: int = 0) -> DecodedImage:
         """Decode an image file; see :func:`~ml_backend.images.decoding.decode.decode`. Blocks until done.
 
         Args:
@@ -182,7 +182,7 @@ class _Decoder:
                 start_new_session=True,  # Ctrl-C at a terminal is for the service, which ends its decoders itself
             )
 
-    def decode(self, data: bytes, max_side: int, limits: Limits) -> Picture:
+    def decode(self, data: bytes, max_side: int, limits: Limits) -> DecodedImage:
         """Decode one image.
 
         Raises:
@@ -214,7 +214,7 @@ class _Decoder:
         os.preadv(self._shared, [pixels.data], 0)
         if max(pixels.nbytes, len(data)) > KEPT_BYTES:
             os.ftruncate(self._shared, 0)
-        return Picture(pixels, reply.width, reply.height)
+        return DecodedImage(pixels, reply.width, reply.height)
 
     def _cause_of_end(self, limits: Limits) -> str:
         try:

@@ -15,7 +15,7 @@ from PIL import Image
 from samples import balloon_file, balloon_scene, encoded
 
 from ml_backend.bootstrap import worker as examine
-from ml_backend.bootstrap.checkpoint import Counts, Journal
+from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.engines import local
 from ml_backend.bootstrap.engines.local import KEPT_AT_ONCE, LocalEngine
 from ml_backend.bootstrap.items import Item, Outcome
@@ -36,7 +36,7 @@ def _pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(demo_detector: Detector, journal: Journal) -> Run:
+def run(demo_detector: Detector, journal: Checkpoint) -> Run:
     """Give a function that looks at everything in the journal, and gives the portions in which outcomes were kept."""
 
     def looked(also: Callable[[Sequence[Outcome]], None] = lambda _: None, **settings: Any) -> list[list[Outcome]]:
@@ -54,7 +54,7 @@ def run(demo_detector: Detector, journal: Journal) -> Run:
     return looked
 
 
-def fill(journal: Journal, folder: Path, number: int, different: int) -> None:
+def fill(journal: Checkpoint, folder: Path, number: int, different: int) -> None:
     """Let a journal have so many files of balloons, of which some are copies."""
     folder.mkdir(exist_ok=True)
     for n in range(number):
@@ -74,7 +74,9 @@ def runs(portions: list[list[Outcome]]) -> int:
     )
 
 
-def test_everything_is_looked_at(run: Run, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_looked_at(
+    run: Run, journal: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And kept in portions, the last of what is left."""
     monkeypatch.setattr(local, "KEPT_EVERY", 3600)
     fill(journal, tmp_path / "in", 2 * KEPT_AT_ONCE + 10, 3)
@@ -84,7 +86,7 @@ def test_everything_is_looked_at(run: Run, journal: Journal, tmp_path: Path, mon
     assert run() == []
 
 
-def test_same_bytes_under_many_names_are_one_picture(run: Run, journal: Journal, tmp_path: Path) -> None:
+def test_same_bytes_under_many_names_are_one_picture(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
     """The detector runs once for each content, whether they come at the same time, in one portion, or later."""
     fill(journal, tmp_path / "in", KEPT_AT_ONCE + 20, 2)
     assert runs(run()) == 2
@@ -94,12 +96,12 @@ def test_same_bytes_under_many_names_are_one_picture(run: Run, journal: Journal,
 
 
 def test_what_the_cache_knows_is_not_computed(
-    run: Run, demo_detector: Detector, journal: Journal, tmp_path: Path
+    run: Run, demo_detector: Detector, journal: Checkpoint, tmp_path: Path
 ) -> None:
     """It is the service's own."""
     fill(journal, tmp_path / "in", 10, 5)
     assert runs(run(cache="sqlite", cache_file=tmp_path / "cache")) == 5
-    with Journal(tmp_path / "other") as other:
+    with Checkpoint(tmp_path / "other") as other:
         fill(other, tmp_path / "in", 10, 5)
         found: list[Outcome] = []
         settings = Settings(cache="sqlite", cache_file=tmp_path / "cache")
@@ -107,14 +109,16 @@ def test_what_the_cache_knows_is_not_computed(
     assert runs([found]) == 0
 
 
-def test_outcomes_are_kept_in_time(run: Run, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcomes_are_kept_in_time(
+    run: Run, journal: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Slow pictures do not wait for a full portion: little is lost if the machine goes down."""
     monkeypatch.setattr(local, "KEPT_EVERY", 0)
     fill(journal, tmp_path / "in", 5, 5)
     assert [len(portion) for portion in run()] == [1] * 5
 
 
-def test_failures_end_nothing(run: Run, journal: Journal, tmp_path: Path) -> None:
+def test_failures_end_nothing(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
     """Each is of its own item."""
     fill(journal, tmp_path / "in", 6, 6)
     (tmp_path / "in" / "0002.png").write_bytes(b"no picture")
@@ -125,7 +129,7 @@ def test_failures_end_nothing(run: Run, journal: Journal, tmp_path: Path) -> Non
 
 
 def test_unforeseen_error_is_a_failure_of_its_item(
-    demo_detector: Detector, journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    demo_detector: Detector, journal: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The job goes on, and the log has the trace."""
     configure_logging("error")
@@ -148,15 +152,15 @@ def test_unforeseen_error_is_a_failure_of_its_item(
     assert event["exception"][0]["exc_type"] == "KeyError"
 
 
-def test_few_places(run: Run, journal: Journal, tmp_path: Path) -> None:
+def test_few_places(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
     """One picture at a time gives the same."""
     fill(journal, tmp_path / "in", 5, 3)
-    assert runs(run(pictures_in_flight=1)) == 3
+    assert runs(run(max_concurrent_images=1)) == 3
     assert journal.counts().done == 5
 
 
 def test_refused_token_ends_it_and_what_was_done_is_kept(
-    run: Run, journal: Journal, tmp_path: Path, pictures: PictureServer
+    run: Run, journal: Checkpoint, tmp_path: Path, pictures: PictureServer
 ) -> None:
     """One sentence, though many pictures are refused at the same time."""
     fill(journal, tmp_path / "in", 5, 5)
@@ -170,7 +174,7 @@ def test_refused_token_ends_it_and_what_was_done_is_kept(
     assert journal.counts() == Counts(pending=40, done=5, failed=0, left=0)
 
 
-def test_end_of_the_disk_ends_it(run: Run, journal: Journal, tmp_path: Path) -> None:
+def test_end_of_the_disk_ends_it(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
     """The first portion is there, the second could not be kept."""
     fill(journal, tmp_path / "in", 3 * KEPT_AT_ONCE, 2)
     portions = 0
@@ -188,7 +192,7 @@ def test_end_of_the_disk_ends_it(run: Run, journal: Journal, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("cause", ["a full disk", "an interrupt"])
 def test_nothing_is_kept_that_refers_to_what_was_not(
-    demo_detector: Detector, journal: Journal, tmp_path: Path, cause: str
+    demo_detector: Detector, journal: Checkpoint, tmp_path: Path, cause: str
 ) -> None:
     """After a portion that could not be kept: all that is done can be written."""
     fill(journal, tmp_path / "in", 4 * KEPT_AT_ONCE, 1)
@@ -208,21 +212,21 @@ def test_nothing_is_kept_that_refers_to_what_was_not(
 
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt(
-    run: Run, journal: Journal, tmp_path: Path, interrupt: signal.Signals, request: pytest.FixtureRequest
+    run: Run, journal: Checkpoint, tmp_path: Path, interrupt: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
     """Ctrl-C and what supervisors send end it alike: what was done is kept, and the rest can go on."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     fill(journal, tmp_path / "in", 6 * KEPT_AT_ONCE, 2)
     with pytest.raises(KeyboardInterrupt):
-        run(lambda _: os.kill(os.getpid(), interrupt), pictures_in_flight=2)
+        run(lambda _: os.kill(os.getpid(), interrupt), max_concurrent_images=2)
     done = journal.counts().done
     assert 0 < done < 6 * KEPT_AT_ONCE  # a slow machine keeps a portion after a second
     run()
     assert journal.counts() == Counts(pending=0, done=6 * KEPT_AT_ONCE, failed=0, left=0)
 
 
-def test_picture_over_http(run: Run, journal: Journal, pictures: PictureServer) -> None:
+def test_picture_over_http(run: Run, journal: Checkpoint, pictures: PictureServer) -> None:
     """As any other."""
     url = pictures.add("/a.png", balloon_file())
     journal.survey([Item(b"a", {"data": {"image": url}})], sort=False)

@@ -25,11 +25,11 @@ from bootstrap_jobs import item, item_of_file
 from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, empty_file
 
-from ml_backend.bootstrap.checkpoint import Journal
-from ml_backend.bootstrap.items import Failure, Outcome, Pending
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.items import Failure, Outcome, WorkItem
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import Source
+from ml_backend.label_studio.controls import ImageField
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ pytest.importorskip("ray", reason="needs the extra prelabel[ray]")
 
 KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "3"))
 EVERYTHING = ("--config", "config.xml", "--to", "tasks.json", "--to", "coco:coco.json")
-PLACES = [Source("image", is_list=False)]
+PLACES = [ImageField("image", is_list=False)]
 RAY = ("--engine", "ray", "--workers")
 
 slow = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * KILLS)]
@@ -209,7 +209,7 @@ def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module("ml_backend.bootstrap.engines.ray")
 
 
-def surveyed(journal: Journal, number: int) -> Journal:
+def surveyed(journal: Checkpoint, number: int) -> Checkpoint:
     """Fill a journal with items that are all pending."""
     journal.survey((item(f"{n:05}.jpg") for n in range(number)), sort=False)
     return journal
@@ -224,7 +224,7 @@ def positions_of(read: Any) -> list[list[int]]:
 class TestPages:
     """How the journal is read."""
 
-    def test_each_item_stands_on_one_page(self, journal: Journal) -> None:
+    def test_each_item_stands_on_one_page(self, journal: Checkpoint) -> None:
         """In order, with no more than 64 on a page, and several pages for each worker."""
         from ml_backend.bootstrap.engines.ray import Pages
 
@@ -236,7 +236,7 @@ class TestPages:
         assert pages.number == len(read)
         assert Pages(journal.path, 5000, 100).number >= 800
 
-    def test_page_that_is_read_again_keeps_its_place(self, journal: Journal) -> None:
+    def test_page_that_is_read_again_keeps_its_place(self, journal: Checkpoint) -> None:
         """What was recorded meanwhile is left out, and the rest stands where it stood: Ray knows a page by its number."""
         from ml_backend.bootstrap.engines.ray import Pages
 
@@ -255,7 +255,7 @@ def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("ray.get", lambda reference: reference)
     settings = Settings(model="demo", tfhub_cache_dir=models_dir, cache="none")
     worker = Worker(settings, "0" * 64, PLACES)
-    page = pickle.dumps([Pending(1, item("a.jpg"))])
+    page = pickle.dumps([WorkItem(1, item("a.jpg"))])
     assert "another detector than here" in worker({"items": [page]})["problem"][0]
 
 
@@ -277,14 +277,14 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
         (tmp_path / name).write_bytes(data)
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
     worker = Worker(Settings(cache="none"), demo_detector.fingerprint, PLACES)
-    answer = worker({"items": [pickle.dumps([Pending(number, each) for number, each in enumerate(items)])]})
-    worker._wait_for(worker._examiner.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
+    answer = worker({"items": [pickle.dumps([WorkItem(number, each) for number, each in enumerate(items)])]})
+    worker._wait_for(worker._worker.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
     assert answer["problem"] == [""]
     assert [outcome.failure and outcome.failure.code for outcome in outcomes] == ["internal", None]
 
 
-def test_no_client_of_a_cluster(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_client_of_a_cluster(journal: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's client would read the journal on another machine; the message says from where to start."""
     from ml_backend.bootstrap.engines.ray import RayEngine
 

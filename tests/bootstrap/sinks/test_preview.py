@@ -9,7 +9,7 @@ from samples import balloon_file
 
 from ml_backend.bootstrap.items import Item, Predicted
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.sinks.preview import COLUMNS, MOST, ON_A_SHEET, TILE, Preview
+from ml_backend.bootstrap.sinks.preview import COLUMNS, MAX_IMAGES, ON_A_SHEET, TILE, Preview
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
@@ -69,12 +69,12 @@ def test_large_job_is_shown_in_parts_from_everywhere(
     job: JobOf, tmp_path: Path, write: Callable[..., list[Path]]
 ) -> None:
     """At most 240 pictures, spread evenly."""
-    found = write(job(*files(tmp_path / "in", 2 * MOST + 100)))
-    assert [len(tiles(path)) for path in found] == [ON_A_SHEET] * (MOST // ON_A_SHEET)
+    found = write(job(*files(tmp_path / "in", 2 * MAX_IMAGES + 100)))
+    assert [len(tiles(path)) for path in found] == [ON_A_SHEET] * (MAX_IMAGES // ON_A_SHEET)
     shades = [tile[0] for path in found for tile in tiles(path)]
     assert shades == sorted(shades)
     assert shades[0] < 5
-    assert 110 < shades[MOST // 2] < 130
+    assert 110 < shades[MAX_IMAGES // 2] < 130
     assert shades[-1] > 230
 
 
@@ -127,5 +127,5 @@ def test_items_are_counted_once(job: JobOf, tmp_path: Path) -> None:
             return super().__iter__()
 
     made = job(*files(tmp_path / "in", 10))
-    Preview(tmp_path / "out", Settings(cache="none")).write(Counted(made.journal, made.policy, made.version))
+    Preview(tmp_path / "out", Settings(cache="none")).write(Counted(made.journal, made.postprocessor, made.version))
     assert counted == 1

@@ -38,7 +38,7 @@ def test_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind:
 
 def test_outputs_in_chunks(tmp_path: Path) -> None:
     """The journal is called as without chunks; an older output is known by each of its files, whichever are gone."""
-    destination = open_destination(str(tmp_path / "tasks.json"), CONTROLS, Settings(), chunk=5)
+    destination = open_destination(str(tmp_path / "tasks.json"), CONTROLS, Settings(), tasks_per_file=5)
     assert destination.output == tmp_path / "tasks.json"
     assert destination.outputs == [tmp_path / "tasks-00001.json"]
     names = ["tasks-00002.json", "tasks-00004.json", "tasks-100000.json"]

@@ -10,7 +10,7 @@ from waiting import SECONDS, until
 
 from ml_backend.cache.keys import lock_key
 from ml_backend.cache.stores.redis import LOCK_SECONDS, RedisStore
-from ml_backend.cache.stores.store import StoreAwayError, StoreRefusedError
+from ml_backend.cache.stores.store import StoreRefusedError, StoreUnavailableError
 from ml_backend.errors import CacheError
 
 KEY = "prelabel:detections:f:1:d"
@@ -79,7 +79,7 @@ async def test_wrong_password_is_away(credentials: str) -> None:
     """And neither it nor the right one is in the message."""
     with redis_server("--requirepass", "secret") as server:
         async with opened(server.url.replace("//", f"//{credentials}")) as store:
-            with pytest.raises(StoreAwayError) as raised:
+            with pytest.raises(StoreUnavailableError) as raised:
                 await store.read([KEY])
     assert "wrong@" not in str(raised.value)
     assert "secret" not in str(raised.value)
@@ -110,12 +110,12 @@ async def test_dead_hanging_and_restarted() -> None:
             await store.write({KEY: b"1"})
             server.freeze()
             async with asyncio.timeout(SECONDS):
-                with pytest.raises(StoreAwayError):
+                with pytest.raises(StoreUnavailableError):
                     await store.read([KEY])
             server.thaw()
             assert await store.read([KEY]) == {KEY: b"1"}
             server.kill()
-            with pytest.raises(StoreAwayError):
+            with pytest.raises(StoreUnavailableError):
                 await store.read([KEY])
             server.start()
             assert await store.read([KEY]) == {}

@@ -12,7 +12,7 @@ import pytest
 
 from ml_backend.cache.envelope import Entry, seal, unseal
 from ml_backend.cache.stores.sqlite import SqliteStore
-from ml_backend.cache.stores.store import StoreAwayError
+from ml_backend.cache.stores.store import StoreUnavailableError
 from ml_backend.errors import CacheError
 
 ROOM = 10_000_000
@@ -93,7 +93,7 @@ async def test_other_programs_database_is_left_alone(tmp_path: Path) -> None:
     database.close()
     before = path.read_bytes()
     store = store_in(path)
-    with pytest.raises(StoreAwayError, match="PRELABEL_CACHE_FILE"):
+    with pytest.raises(StoreUnavailableError, match="PRELABEL_CACHE_FILE"):
         await store.write({"prelabel:a": b"1"})
     await store.close()
     assert path.read_bytes() == before
@@ -121,7 +121,7 @@ async def test_locked_file_is_away_and_recovers(tmp_path: Path) -> None:
     await store.write({"prelabel:a": b"1"})
     other = sqlite3.connect(tmp_path / "cache.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreAwayError, match="locked"):
+    with pytest.raises(StoreUnavailableError, match="locked"):
         await store.write({"prelabel:b": b"2"})
     assert await store.read(["prelabel:a"]) == {"prelabel:a": b"1"}
     other.execute("ROLLBACK")
@@ -136,7 +136,7 @@ async def test_place_that_cannot_be_had(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     store = store_in(tmp_path / place)
-    with pytest.raises(StoreAwayError, match="cannot be opened"):
+    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
         await store.read(["prelabel:a"])
     await store.close()
 

@@ -12,14 +12,14 @@ from redis_server import RedisServer
 from ml_backend.cache.stores.memory import MemoryStore
 from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.sqlite import SqliteStore
-from ml_backend.cache.stores.store import Store, StoreAwayError, StoreRefusedError, Usage
+from ml_backend.cache.stores.store import Store, StoreRefusedError, StoreUnavailableError, Usage
 
 ROOM = 2_000_000
 
 # What reading, writing, measuring and asking for its health come to once a store is closed.
 AFTER_CLOSE = {
     "memory": [{}, NoneType, Usage, NoneType],
-    "sqlite": [StoreAwayError] * 4,
+    "sqlite": [StoreUnavailableError] * 4,
     "redis": [{"prelabel:a": b"1"}, NoneType, Usage, StoreRefusedError],
 }
 

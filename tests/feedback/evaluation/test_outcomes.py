@@ -14,14 +14,14 @@ from corrections import (
     Edges,
     annotation,
     box,
-    policy_of,
+    postprocessor_of,
     seen,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
-from ml_backend.feedback.evaluation.outcomes import Look, count_edits, judge_drawn, judge_shown, looks
+from ml_backend.feedback.evaluation.outcomes import MatchedImage, count_edits, judge_drawn, judge_shown, matched_images
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 
 LIST_CONFIG = BALLOON_CONFIG.replace('value="$image"', 'valueList="$image"')
@@ -35,15 +35,15 @@ FOUND = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.2, AWAY), ("Car", 0.9, A
 
 def look_of(
     found: list[Row], drawn: list[LabelledBox], shown: list[LabelledBox] | None, xml: str = BALLOON_CONFIG
-) -> Look:
+) -> MatchedImage:
     """Return the one look at an annotation of one picture."""
     facts = annotation(*drawn, shown=None if shown is None else tuple(shown), pictures=seen(detections_of(*found)))
-    (look,) = looks(facts, policy_of(xml))
+    (look,) = matched_images(facts, postprocessor_of(xml))
     return look
 
 
 @pytest.mark.parametrize(
-    ("parts", "labels", "biased"),
+    ("parts", "labels", "saw_predictions"),
     [
         ({"shown": (box("Box", AWAY),)}, ["Box"], True),
         ({"shown": ()}, [], True),
@@ -54,15 +54,17 @@ def look_of(
     ],
     ids=["a prediction", "an empty prediction", "no prediction", "audited", "elsewhere", "a label that is gone"],
 )
-def test_shown_is_what_the_annotator_saw(parts: dict[str, Any], labels: list[str], biased: bool) -> None:
+def test_shown_is_what_the_annotator_saw(parts: dict[str, Any], labels: list[str], saw_predictions: bool) -> None:
     """Or what the policy would show now, to one who saw nothing."""
-    (look,) = looks(annotation(pictures=seen(FOUND), **parts), policy_of())
-    assert ([each.label for each in look.shown], look.biased) == (labels, biased)
+    (look,) = matched_images(annotation(pictures=seen(FOUND), **parts), postprocessor_of())
+    assert ([each.label for each in look.shown], look.saw_predictions) == (labels, saw_predictions)
 
 
 def test_what_would_be_shown_lies_inside_the_picture() -> None:
     """A detector may go a little beyond it."""
-    (look,) = looks(annotation(pictures=seen(detections_of(("Kite", 0.75, (-0.5, 0.25, 0.5, 1.5))))), policy_of())
+    (look,) = matched_images(
+        annotation(pictures=seen(detections_of(("Kite", 0.75, (-0.5, 0.25, 0.5, 1.5))))), postprocessor_of()
+    )
     assert look.shown == [LabelledBox("label", 0, "Kite", (0, 0.25, 0.5, 1), 0.75)]
 
 
@@ -100,7 +102,10 @@ def test_annotation_is_judged_as_far_as_the_config_still_fits(
 ) -> None:
     """What the label config does not have any more is left out, and nothing is judged on another's picture."""
     facts = annotation(box("Kite"), box("Balloon", item=1), pictures=pictures)
-    found = [(look.control.from_name, [each.label for each in look.drawn]) for look in looks(facts, policy_of(xml))]
+    found = [
+        (look.control.from_name, [each.label for each in look.drawn])
+        for look in matched_images(facts, postprocessor_of(xml))
+    ]
     assert found == expected
 
 
@@ -181,7 +186,10 @@ def test_annotation_is_judged_by_the_labels_of_its_time(
     """A detection under a label that could not be drawn is no wrong box."""
     found = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.8, AWAY))
     facts = annotation(box("Kite"), pictures=seen(found), drawable=drawable)
-    judged = [(look.control.from_name, [each.label for each in look.shown]) for look in looks(facts, policy_of())]
+    judged = [
+        (look.control.from_name, [each.label for each in look.shown])
+        for look in matched_images(facts, postprocessor_of())
+    ]
     assert judged == expected
 
 
@@ -191,10 +199,13 @@ def test_class_goes_to_the_label_of_its_time() -> None:
     found = detections_of(*((name, 0.9, edges) for name, edges in people))
     facts = annotation(box("Person", BOX), box("Person", AWAY), pictures=seen(found), drawable={"label": ("Person",)})
     config = PEOPLE_CONFIG.replace("Worker", "Man")
-    (look,) = looks(facts, policy_of(config))
+    (look,) = matched_images(facts, postprocessor_of(config))
     assert judge_drawn(look) == ["found", "found"]
     now = annotation(pictures=seen(found), drawable={"label": ("Person", "Clothing", "Man")})
-    assert [each.label for look in looks(now, policy_of(config)) for each in look.shown] == ["Person", "Man"]
+    assert [each.label for look in matched_images(now, postprocessor_of(config)) for each in look.shown] == [
+        "Person",
+        "Man",
+    ]
 
 
 KITE, FIRST = box("Kite"), box("Balloon")

@@ -4,23 +4,23 @@ import json
 from typing import Any
 
 import pytest
-from corrections import AWAY, BOX, MOVED, annotation, box, cell, policy_of, seen
+from corrections import AWAY, BOX, MOVED, annotation, box, cell, postprocessor_of, seen
 from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import WORST, Report, make_report
 from ml_backend.feedback.evaluation.statistics import Share
-from ml_backend.feedback.evaluation.threshold_stats import Where
+from ml_backend.feedback.evaluation.threshold_stats import LabelKey
 from ml_backend.feedback.store.annotation_records import Annotation
 
-KITE = Where("label", "Kite")
+KITE = LabelKey("label", "Kite")
 FOUND = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.2, AWAY))
 SHOWN = (box("Kite"),)
 
 
 def report_on(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> Report:
     """Judge annotations under the policy of a label config."""
-    return make_report(iter(annotations), policy_of(xml))
+    return make_report(iter(annotations), postprocessor_of(xml))
 
 
 def corrected(*drawn: Any, number: int = 1, **more: Any) -> Annotation:
@@ -46,7 +46,7 @@ def test_report_on_nothing_says_so() -> None:
     assert values["total"]["precision"] == {"hits": 0, "total": 0, "value": None, "low": 0.0, "high": 1.0}
     assert (values["annotations"], values["worst"], values["versions"]) == (0, [], [])
     assert values["seen"]["edits_per_picture"] is values["seen"]["median_seconds"] is None
-    assert report.group(biased=True) == report.group(biased=False) == (Share(0, 0), Share(0, 0))
+    assert report.group(saw_predictions=True) == report.group(saw_predictions=False) == (Share(0, 0), Share(0, 0))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_people_who_saw_boxes_are_told_from_those_who_did_not(
     assert (len(report.seen.seconds), len(report.unseen.seconds)) == (seen_, unseen)
     assert report.unseen.edits.total() == 0
     assert bool(report.versions) == bool(seen_)
-    assert report.group(biased=bool(seen_)) == (Share(1, 1), Share(1, 2))
-    assert report.group(biased=not seen_) == (Share(0, 0), Share(0, 0))
+    assert report.group(saw_predictions=bool(seen_)) == (Share(1, 1), Share(1, 2))
+    assert report.group(saw_predictions=not seen_) == (Share(0, 0), Share(0, 0))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_curve_has_a_point_for_each_threshold_that_shows_something() -> None:
     assert [point["threshold"] for point in curve] == [number / 100 for number in range(1, 51)]
     assert {(point["shown"], point["right"], point["drawn"]) for point in curve[:25]} == {(2, 1, 1)}
     assert {(point["shown"], point["right"], point["drawn"]) for point in curve[25:]} == {(1, 1, 1)}
-    assert report.curve(Where("label", "Box")) == report.curve(Where("gone", "Gone")) == []
+    assert report.curve(LabelKey("label", "Box")) == report.curve(LabelKey("gone", "Gone")) == []
 
 
 def test_figures_are_of_the_config_as_it_is_now() -> None:
@@ -246,7 +246,7 @@ def test_figures_are_of_the_config_as_it_is_now() -> None:
     report = report_on(corrected(box("Kite")), xml=BALLOON_CONFIG.replace('"Kite"', '"Dragon"'))
     (kite,) = (each for each in plain(report)["labels"] if each["label"] == "Kite")
     assert (kite["in_config"], kite["threshold"], kite["precision"]["hits"]) == (False, 0.3, 1)
-    assert report.group(biased=True) == (Share(0, 0), Share(0, 1))
+    assert report.group(saw_predictions=True) == (Share(0, 0), Share(0, 1))
 
 
 def test_asking_changes_no_figure() -> None:
@@ -266,7 +266,7 @@ def test_asking_changes_no_figure() -> None:
 def test_annotations_that_say_nothing_of_shown_boxes_are_told(changes: dict[str, Any], xml: str, why: str) -> None:
     """They are in neither group, and the reader learns how many there are."""
     made = annotation(box("Balloon"), pictures=seen(detections_of(("Balloon", 0.9, BOX))), **changes)
-    figures = make_report([made], policy_of(xml))
+    figures = make_report([made], postprocessor_of(xml))
     ((reason, count),) = figures.unjudged.items()
     assert (why in reason, count, figures.annotations) == (True, 1, 1)
     assert not figures.total.shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corrections import AWAY, BOX, MOVED, annotation, box, cell, policy_of, seen
+from corrections import AWAY, BOX, MOVED, annotation, box, cell, postprocessor_of, seen
 from PIL import Image
 from samples import balloon_scene, detections_of
 
@@ -17,7 +17,7 @@ from ml_backend.feedback.evaluation.report_page import COLOURS, PLOT, render
 from ml_backend.feedback.learning.revisions import Revision
 from ml_backend.feedback.store.annotation_records import Project
 from ml_backend.images.drawing import Box, draw_boxes
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED
+from ml_backend.postprocessing.overrides import NO_OVERRIDES
 
 EVIL = "<script>alert('x')</script>\"&{{ 7 * 7 }} Größe 🪁"
 PROJECT = Project(3, "Kites", "<View/>")
@@ -76,7 +76,7 @@ def report_of(*labels: str, **more: Any) -> Report:
         )
         for number, label in enumerate(labels, 1)
     ]
-    return make_report(facts, policy_of())
+    return make_report(facts, postprocessor_of())
 
 
 def page_of(
@@ -161,7 +161,7 @@ def test_page_is_called_like_the_project(project: Project, title: str) -> None:
 def test_what_people_wrote_is_text() -> None:
     """Labels, versions and authors with markup; no element comes of it."""
     plain = page_of(report_of("Box"))
-    revision = Revision(3, 2, 1, 0, NOTHING_LEARNED, "", EVIL, "2026-01-01T00:00:00+00:00", {})
+    revision = Revision(3, 2, 1, 0, NO_OVERRIDES, "", EVIL, "2026-01-01T00:00:00+00:00", {})
     evil = page_of(report_of(EVIL, version=EVIL), revision=revision)
     assert [name for name, _ in evil.elements if name in {"script", "b"}] == [
         name for name, _ in plain.elements if name in {"script", "b"}
@@ -174,7 +174,7 @@ def test_what_people_wrote_is_text() -> None:
 def test_notes_stand_where_there_is_something_to_note() -> None:
     """Waiting events, annotations that are left out, odd regions, tasks that were annotated twice."""
     facts = [annotation(number=number, task=1, problem="task 1: gone", odd={"rotated": 2}) for number in (1, 2)]
-    text = page_of(make_report(facts, policy_of()), waiting=5).text
+    text = page_of(make_report(facts, postprocessor_of()), waiting=5).text
     for words in (
         "5 events are not judged yet.",
         "2 annotations are left out: gone",
@@ -194,7 +194,7 @@ def test_every_outcome_has_a_colour() -> None:
     """In the bars as on the pictures."""
     assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
     facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), pictures=seen(detections_of()))
-    bars = [each["title"] for each in page_of(make_report([facts], policy_of())).all("span") if "title" in each]
+    bars = [each["title"] for each in page_of(make_report([facts], postprocessor_of())).all("span") if "title" in each]
     assert bars == ["nudged: 1", "deleted: 1", "found: 1"]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, Edges, annotation, box, cell, policy_of, seen
+from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, Edges, annotation, box, cell, postprocessor_of, seen
 from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
@@ -13,18 +13,18 @@ from ml_backend.detections import Detections
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.threshold_stats import (
     GRID,
-    LabelEvidence,
-    Where,
+    LabelKey,
+    LabelStats,
     begin,
     gather,
     labels_of,
     threshold_in,
 )
-from ml_backend.label_studio.controls import Source
-from ml_backend.postprocessing.overrides import Learned
+from ml_backend.label_studio.controls import ImageField
+from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.selection import as_score
 
-KITE, BALLOON = Where("label", "Kite"), Where("label", "Balloon")
+KITE, BALLOON = LabelKey("label", "Kite"), LabelKey("label", "Balloon")
 
 
 def test_thresholds_have_two_digits() -> None:
@@ -38,7 +38,7 @@ _scored = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans(), st.boolea
 @given(_scored)
 def test_counts_at_every_threshold_are_those_at_each(rows: list[tuple[float, bool, bool]]) -> None:
     """All at once, or one by one."""
-    evidence = LabelEvidence([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    evidence = LabelStats([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
     shown, right = evidence.at_every_threshold()
     assert [Share(int(hits), int(total)) for hits, total in zip(right, shown, strict=True)] == [
         evidence.precision(threshold) for threshold in GRID.tolist()
@@ -50,21 +50,23 @@ def test_annotators_who_saw_boxes_and_those_who_did_not_are_all(
     rows: list[tuple[float, bool, bool]], threshold: float
 ) -> None:
     """Every box is in one of the two groups."""
-    evidence = LabelEvidence([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-    seen_, unseen = (evidence.precision(threshold, biased=biased) for biased in (True, False))
+    evidence = LabelStats([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    seen_, unseen = (
+        evidence.precision(threshold, saw_predictions=saw_predictions) for saw_predictions in (True, False)
+    )
     assert evidence.precision(threshold) == Share(seen_.hits + unseen.hits, seen_.total + unseen.total)
 
 
 def test_nothing_known_is_no_share() -> None:
     """A label that nobody drew and that was never found."""
-    evidence = LabelEvidence()
+    evidence = LabelStats()
     assert evidence.precision(0.5) == evidence.recall(0.5) == Share(0, 0)
     assert [each.tolist() for each in evidence.at_every_threshold()] == [[0] * 99, [0] * 99]
 
 
 def test_score_on_the_threshold_is_shown() -> None:
     """As the policy does it."""
-    evidence = LabelEvidence([float(np.float32(0.7))], [True], [True])
+    evidence = LabelStats([float(np.float32(0.7))], [True], [True])
     assert [evidence.precision(threshold).total for threshold in (0.69, 0.7, 0.71)] == [1, 1, 0]
     assert evidence.at_every_threshold()[0].tolist() == [1] * 70 + [0] * 29
 
@@ -103,7 +105,7 @@ def test_score_on_the_threshold_is_shown() -> None:
 def test_precision_and_recall_of_a_label(rows: list[Row], drawn: list[Edges], precision: Share, recall: Share) -> None:
     """At the policy's threshold."""
     facts = annotation(*(box("Kite", edges) for edges in drawn), pictures=seen(detections_of(*rows)))
-    known = gather([facts], policy_of()).of(KITE)
+    known = gather([facts], postprocessor_of()).of(KITE)
     assert (known.precision(0.3), known.recall(0.3)) == (precision, recall)
 
 
@@ -111,22 +113,22 @@ def test_boxes_below_the_policys_threshold_are_known_too() -> None:
     """Otherwise no threshold could ever be lowered."""
     xml = BALLOON_CONFIG.replace('"Kite"', '"Kite" model_score_threshold="0.9"')
     facts = annotation(box("Kite"), pictures=seen(detections_of(("Kite", 0.1, BOX))))
-    known = gather([facts], policy_of(xml)).of(KITE)
+    known = gather([facts], postprocessor_of(xml)).of(KITE)
     assert [known.precision(threshold).total for threshold in (0.0, 0.1, 0.11)] == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
-    ("parts", "biased"),
+    ("parts", "saw_predictions"),
     [({"shown": ()}, True), ({"shown": None}, False), ({"shown": (), "audited": True}, False)],
     ids=["boxes were seen", "there were none to see", "audited"],
 )
-def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], biased: bool) -> None:
+def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], saw_predictions: bool) -> None:
     """People who see a box tend to keep it."""
     facts = annotation(box("Kite"), pictures=seen(detections_of(("Kite", 0.9, BOX))), **parts)
-    known = gather([facts], policy_of()).of(KITE)
-    assert known.biased == [biased]
-    assert known.recall(0.3, biased=biased) == Share(1, 1)
-    assert known.recall(0.3, biased=not biased) == Share(0, 0)
+    known = gather([facts], postprocessor_of()).of(KITE)
+    assert known.saw_predictions == [saw_predictions]
+    assert known.recall(0.3, saw_predictions=saw_predictions) == Share(1, 1)
+    assert known.recall(0.3, saw_predictions=not saw_predictions) == Share(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +145,8 @@ def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], biased: bo
 )
 def test_annotations_that_cannot_be_judged_say_nothing(facts: Any) -> None:
     """Neither for a label nor against it."""
-    evidence = gather([facts], policy_of())
-    assert all(each == LabelEvidence() for each in evidence.labels.values())
+    evidence = gather([facts], postprocessor_of())
+    assert all(each == LabelStats() for each in evidence.labels.values())
     assert not evidence.classes
     assert evidence.annotations == (not facts.skipped)
 
@@ -152,23 +154,23 @@ def test_annotations_that_cannot_be_judged_say_nothing(facts: Any) -> None:
 def test_skipped_annotation_says_nothing_whatever_it_holds() -> None:
     """Who skips a task with boxes in it has not said that they are right."""
     facts = annotation(box("Kite"), skipped=True, pictures=seen(detections_of(("Kite", 0.9, BOX))))
-    assert gather([facts], policy_of()).of(KITE) == LabelEvidence()
+    assert gather([facts], postprocessor_of()).of(KITE) == LabelStats()
 
 
 def test_no_annotations_are_no_evidence() -> None:
     """Each label of the config is there all the same, in its order."""
-    evidence = gather([], policy_of())
-    assert list(evidence.labels) == labels_of(policy_of()) == [BALLOON, KITE, Where("label", "Box")]
-    assert all(each == LabelEvidence() for each in evidence.labels.values())
-    assert evidence == begin(evidence.policy)
+    evidence = gather([], postprocessor_of())
+    assert list(evidence.labels) == labels_of(postprocessor_of()) == [BALLOON, KITE, LabelKey("label", "Box")]
+    assert all(each == LabelStats() for each in evidence.labels.values())
+    assert evidence == begin(evidence.postprocessor)
 
 
 def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -> None:
     """What people drew under it is counted."""
     facts = annotation(box("Gone <b>"), box(""), pictures=seen(detections_of(("Kite", 0.9, BOX))))
-    evidence = gather([facts], policy_of())
+    evidence = gather([facts], postprocessor_of())
     assert [where.label for where in evidence.labels] == ["Balloon", "Kite", "Box", "Gone <b>", ""]
-    assert evidence.of(Where("label", "Gone <b>")).recall(0.3) == Share(0, 1)
+    assert evidence.of(LabelKey("label", "Gone <b>")).recall(0.3) == Share(0, 1)
     assert evidence.of(KITE).precision(0.3) == Share(0, 1)
 
 
@@ -180,7 +182,7 @@ def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -
 def test_skipped_labels_could_never_be_shown(xml: str) -> None:
     """What people draw under them is counted, and nothing else."""
     facts = annotation(box("Kite"), pictures=seen(detections_of(("Kite", 0.9, BOX))))
-    known = gather([facts], policy_of(xml)).of(KITE)
+    known = gather([facts], postprocessor_of(xml)).of(KITE)
     assert (known.scores, known.drawn.total()) == ([], 1)
 
 
@@ -194,8 +196,10 @@ _rows = st.lists(st.tuples(st.sampled_from(["Kite", "Balloon"]), st.floats(0, 1,
 def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], threshold: float) -> None:
     """Suppression before the threshold and after it give the same."""
     found = detections_of(*rows)
-    evidence = gather([annotation(pictures=seen(found))], policy_of())
-    shown = policy_of(score_threshold=threshold).predict(1, {Source("image", is_list=False): [found]}, "v")["result"]
+    evidence = gather([annotation(pictures=seen(found))], postprocessor_of())
+    shown = postprocessor_of(score_threshold=threshold).predict(1, {ImageField("image", is_list=False): [found]}, "v")[
+        "result"
+    ]
     for where in (KITE, BALLOON):
         scores = [region["score"] for region in shown if region["value"]["rectanglelabels"] == [where.label]]
         kept = [round(score, 4) for score in evidence.of(where).scores if score >= as_score(threshold)]
@@ -245,40 +249,43 @@ def people(*rows: Row) -> Detections:
 )  # fmt: skip
 def test_classes_are_what_people_call_them(rows: list[Row], drawn: Any, classes: dict[str, dict[str, int]]) -> None:
     """Whatever label they go to now, and with the empty label for what is nobody's."""
-    evidence = gather([annotation(*drawn, pictures=seen(people(*rows)))], policy_of(PEOPLE_CONFIG))
+    evidence = gather([annotation(*drawn, pictures=seen(people(*rows)))], postprocessor_of(PEOPLE_CONFIG))
     assert {known: dict(+counts) for (_, known), counts in evidence.classes.items()} == classes
 
 
 @pytest.mark.parametrize(
-    ("control", "label", "learned", "expected"),
+    ("control", "label", "overrides", "expected"),
     [
-        ("", "", Learned(), 0.3),
-        ("", "", Learned.of({("label", "Kite"): 0.7}), 0.7),
-        ("0.5", "", Learned(), 0.5),
-        ("0.5", "", Learned.of({("label", "Kite"): 0.7}), 0.5),
-        ("0.5", "0.6", Learned.of({("label", "Kite"): 0.7}), 0.6),
-        ("", "0", Learned.of({("label", "Kite"): 0.7}), 0.0),
+        ("", "", LabelOverrides(), 0.3),
+        ("", "", LabelOverrides.of({("label", "Kite"): 0.7}), 0.7),
+        ("0.5", "", LabelOverrides(), 0.5),
+        ("0.5", "", LabelOverrides.of({("label", "Kite"): 0.7}), 0.5),
+        ("0.5", "0.6", LabelOverrides.of({("label", "Kite"): 0.7}), 0.6),
+        ("", "0", LabelOverrides.of({("label", "Kite"): 0.7}), 0.0),
     ],
     ids=["the settings'", "learned", "the control's", "the control's, not learned", "the label's", "nothing is hidden"],
 )
-def test_threshold_in_force(control: str, label: str, learned: Learned, expected: float) -> None:
+def test_threshold_in_force(control: str, label: str, overrides: LabelOverrides, expected: float) -> None:
     """The label config's own goes before what was learned, and that before the settings'."""
     xml = BALLOON_CONFIG.replace('"Kite"', f'"Kite" model_score_threshold="{label}"' if label else '"Kite"')
     xml = xml.replace('toName="image"', f'toName="image" model_score_threshold="{control}"') if control else xml
-    assert threshold_in(policy_of(xml, learned=learned), KITE) == expected
+    assert threshold_in(postprocessor_of(xml, overrides=overrides), KITE) == expected
 
 
 def test_threshold_of_a_label_that_is_gone_is_that_of_all_others() -> None:
     """Whether the label or its control went."""
-    policy = policy_of(learned=Learned.of({("label", "Gone"): 0.7}))
-    assert [threshold_in(policy, Where(*where)) for where in (("label", "Gone"), ("gone", "Kite"))] == [0.3, 0.3]
+    postprocessor = postprocessor_of(overrides=LabelOverrides.of({("label", "Gone"): 0.7}))
+    assert [threshold_in(postprocessor, LabelKey(*where)) for where in (("label", "Gone"), ("gone", "Kite"))] == [
+        0.3,
+        0.3,
+    ]
 
 
 def test_evidence_adds_up_over_annotations() -> None:
     """Two people's annotations of one picture count twice."""
     found = detections_of(*(("Kite", 0.9, cell(number)) for number in range(10)))
     facts = [annotation(box("Kite", cell(0)), number=number, task=1, pictures=seen(found)) for number in (1, 2)]
-    evidence = gather(iter(facts), policy_of())
+    evidence = gather(iter(facts), postprocessor_of())
     assert evidence.of(KITE).precision(0.3) == Share(2, 20)
     assert evidence.classes["label", "Kite"] == {"Kite": 2, "": 18}
     assert evidence.annotations == 2

@@ -12,7 +12,7 @@ from picture_server import PictureServer
 from samples import BALLOON_CONFIG, balloon_file
 
 from ml_backend.feedback.ingest import annotation_builder as module
-from ml_backend.feedback.ingest.annotation_builder import Judge, Judged
+from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, Judged
 from ml_backend.feedback.store.annotation_records import Annotation, Project, annotations_of, put_project
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.threads import WritingThread
@@ -32,7 +32,7 @@ HUGE = 10**30
 class Kept:
     """Judges tasks and keeps what comes of them."""
 
-    judge: Judge
+    judge: AnnotationBuilder
     database: Database
     picture: str
 
@@ -53,7 +53,7 @@ async def kept(demo_detector: Detector, database_url: str, pictures: PictureServ
     database, thread = Database(settings), WritingThread()
     async with Pipeline(settings, demo_detector) as pipeline:
         picture = pictures.add("/balloon.png", balloon_file())
-        yield Kept(Judge(settings, pipeline, database, thread), database, picture)
+        yield Kept(AnnotationBuilder(settings, pipeline, database, thread), database, picture)
     thread.close()
     database.close()
 

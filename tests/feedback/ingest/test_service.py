@@ -19,7 +19,7 @@ from waiting import SECONDS, until
 
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.ingest import service as module
-from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.store import event_queue as journal
 from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
@@ -77,22 +77,22 @@ def listening(demo_detector: Detector, database_url: str) -> Listening:
     """Give a function that opens a listener which trusts events."""
 
     @asynccontextmanager
-    async def listen(**settings: Any) -> AsyncIterator[Listener]:
+    async def listen(**settings: Any) -> AsyncIterator[FeedbackService]:
         given = Settings(**{"database_url": database_url, "trust_webhooks": True} | settings)
         async with Pipeline(given, demo_detector) as pipeline:
-            listener = Listener(given, pipeline)
-            async with listener.listening():
-                yield listener
+            feedback = FeedbackService(given, pipeline)
+            async with feedback.listening():
+                yield feedback
 
     return listen
 
 
-async def kept(listener: Listener, count: int, seconds: float = SECONDS) -> list[Annotation]:
+async def kept(feedback: FeedbackService, count: int, seconds: float = SECONDS) -> list[Annotation]:
     """Wait until nothing waits and so many annotations are kept; gives them."""
     end = time.monotonic() + seconds
     while True:
-        waiting, problem = pending(listener.database)
-        with listener.database.reading() as connection:
+        waiting, problem = pending(feedback.database)
+        with feedback.database.reading() as connection:
             found = list(annotations_of(connection, 3))
         if not waiting and len(found) == count:
             return found
@@ -113,11 +113,11 @@ def balloon(pictures: PictureServer) -> str:
 
 async def test_annotation_becomes_facts(listening: Listening, balloon: str) -> None:
     """What was drawn, what would have been shown, everything that the detector found, who and how long."""
-    async with listening() as listener:
+    async with listening() as feedback:
         made = event(image=balloon, result=[region()], lead_time=12.5, completed_by={"id": 9}, parent_prediction=5)
-        taken = await listener.take(made)
+        taken = await feedback.take(made)
         assert taken.action == "ANNOTATION_CREATED"
-        (annotation,) = await kept(listener, 1)
+        (annotation,) = await kept(feedback, 1)
     assert [box.label for box in annotation.drawn] == ["Balloon"]
     assert annotation.drawn[0].edges == pytest.approx((0.25, 0.125, 0.65, 0.3125))
     assert [box.label for box in annotation.shown or ()] == ["Balloon"]
@@ -129,8 +129,8 @@ async def test_annotation_becomes_facts(listening: Listening, balloon: str) -> N
 
 async def test_tables_are_there_before_the_first_event(listening: Listening) -> None:
     """Making them takes longer than Label Studio's save may be held up."""
-    async with listening() as listener:
-        with listener.database.reading() as connection:
+    async with listening() as feedback:
+        with feedback.database.reading() as connection:
             assert connection is not None
 
 
@@ -141,12 +141,12 @@ async def test_database_that_is_away_at_the_start_holds_nothing_up(
     """The service starts, and takes events as soon as the database does."""
     in_the_way = tmp_path / "file"
     in_the_way.touch()
-    async with listening(database_url=f"sqlite:///{in_the_way / 'feedback.sqlite3'}") as listener:
+    async with listening(database_url=f"sqlite:///{in_the_way / 'feedback.sqlite3'}") as feedback:
         with pytest.raises(FeedbackError, match="cannot be used"):
-            await listener.take(event(image=balloon))
+            await feedback.take(event(image=balloon))
         in_the_way.unlink()
-        await listener.take(event(image=balloon))
-        await kept(listener, 1)
+        await feedback.take(event(image=balloon))
+        await kept(feedback, 1)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -159,19 +159,19 @@ async def test_database_that_hangs_at_the_start_does_not_hold_it_up(
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN IMMEDIATE")
-        async with listening(database_url=f"sqlite:///{file}") as listener:
+        async with listening(database_url=f"sqlite:///{file}") as feedback:
             other.execute("ROLLBACK")
-            await listener.take(event(image=balloon))
-            await kept(listener, 1)
+            await feedback.take(event(image=balloon))
+            await kept(feedback, 1)
 
 
 async def test_service_that_stops_while_it_reads_leaves_no_connection_open(listening: Listening) -> None:
     """Cancelling what waits for a thread does not end the thread (tests/conftest.py looks for open connections)."""
-    async with listening() as listener:
+    async with listening() as feedback:
         reading, stopped = threading.Event(), threading.Event()
 
         def read() -> None:
-            with listener.database.reading():
+            with feedback.database.reading():
                 reading.set()
                 stopped.wait(20)
 
@@ -185,9 +185,9 @@ async def test_secrets_of_the_project_are_not_kept(
     listening: Listening, balloon: str, database_url: str, tmp_path: Path
 ) -> None:
     """Events carry the project's passwords; the database does not."""
-    async with listening() as listener:
-        await listener.take(event(image=balloon))
-        await kept(listener, 1)
+    async with listening() as feedback:
+        await feedback.take(event(image=balloon))
+        await kept(feedback, 1)
     assert b"secret" not in written(tmp_path)
 
 
@@ -198,44 +198,44 @@ async def test_last_of_ten_updates_counts(listening: Listening, balloon: str) ->
         drawn = [region()] * number
         return event("ANNOTATION_UPDATED", image=balloon, result=drawn, updated_at=f"2026-01-01T00:00:0{number}Z")
 
-    async with listening() as listener:
+    async with listening() as feedback:
         for number in range(10):
-            await listener.take(update(number))
-        (annotation,) = await kept(listener, 1)
+            await feedback.take(update(number))
+        (annotation,) = await kept(feedback, 1)
         assert len(annotation.drawn) == 9
-        await listener.take(update(3))
-        (annotation,) = await kept(listener, 1)
+        await feedback.take(update(3))
+        (annotation,) = await kept(feedback, 1)
         assert len(annotation.drawn) == 9
 
 
 async def test_what_is_deleted_is_forgotten(listening: Listening, balloon: str) -> None:
     """An annotation by its id, and all of a task's with the task; others stay."""
-    async with listening() as listener:
+    async with listening() as feedback:
         for number, task in ((1, 1), (2, 1), (3, 2), (4, 2), (5, 3)):
-            await listener.take(event(number=number, task=task, image=balloon))
-        await kept(listener, 5)
-        await listener.take(deleted("annotations", 1))
-        await listener.take(deleted("tasks", 2))
-        assert [each.id for each in await kept(listener, 2)] == [2, 5]
+            await feedback.take(event(number=number, task=task, image=balloon))
+        await kept(feedback, 5)
+        await feedback.take(deleted("annotations", 1))
+        await feedback.take(deleted("tasks", 2))
+        assert [each.id for each in await kept(feedback, 2)] == [2, 5]
 
 
 async def test_two_people_on_one_task_are_two(listening: Listening, balloon: str) -> None:
     """Both count."""
-    async with listening() as listener:
-        await listener.take(event(number=1, image=balloon, completed_by=1))
-        await listener.take(event(number=2, image=balloon, completed_by=2))
-        assert {each.annotator for each in await kept(listener, 2)} == {1, 2}
+    async with listening() as feedback:
+        await feedback.take(event(number=1, image=balloon, completed_by=1))
+        await feedback.take(event(number=2, image=balloon, completed_by=2))
+        assert {each.annotator for each in await kept(feedback, 2)} == {1, 2}
 
 
 async def test_skipped_tasks_are_known_and_not_judged(listening: Listening, pictures: PictureServer) -> None:
     """Nobody looks at the picture; an empty submission, though, says that there is nothing on it."""
     address = pictures.add("/balloon.png", balloon_file())
-    async with listening() as listener:
-        await listener.take(event(number=1, image=address, was_cancelled=True))
-        (skipped,) = await kept(listener, 1)
+    async with listening() as feedback:
+        await feedback.take(event(number=1, image=address, was_cancelled=True))
+        (skipped,) = await kept(feedback, 1)
         assert not pictures.requests
-        await listener.take(event(number=2, image=address))
-        _, empty = await kept(listener, 2)
+        await feedback.take(event(number=2, image=address))
+        _, empty = await kept(feedback, 2)
     assert (skipped.skipped, skipped.pictures) == (True, ())
     assert (empty.skipped, empty.drawn, len(empty.pictures)) == (False, (), 1)
 
@@ -250,9 +250,9 @@ async def test_pictures_that_cannot_be_had_are_told(
 ) -> None:
     """The annotation is kept with the reason, and nothing waits for ever."""
     pictures.add("/text.png", b"no picture")
-    async with listening() as listener:
-        await listener.take(event(image=pictures.url + path, result=[region()]))
-        (annotation,) = await kept(listener, 1)
+    async with listening() as feedback:
+        await feedback.take(event(image=pictures.url + path, result=[region()]))
+        (annotation,) = await kept(feedback, 1)
     assert annotation.pictures == ()
     assert "task 1" in annotation.problem
 
@@ -260,12 +260,12 @@ async def test_pictures_that_cannot_be_had_are_told(
 async def test_pictures_that_are_late_are_waited_for(listening: Listening, pictures: PictureServer) -> None:
     """A host that answers with an error of its own is asked again, and the event stays meanwhile."""
     address = pictures.add("/balloon.png", Answer(status=503))
-    async with listening() as listener:
-        await listener.take(event(image=address))
-        await until(lambda: "could not be fetched as an image" in pending(listener.database, 3)[1])
-        assert (await listener.state())["waiting"] == 1
+    async with listening() as feedback:
+        await feedback.take(event(image=address))
+        await until(lambda: "could not be fetched as an image" in pending(feedback.database, 3)[1])
+        assert (await feedback.state())["waiting"] == 1
         pictures.add("/balloon.png", balloon_file())
-        await kept(listener, 1)
+        await kept(feedback, 1)
 
 
 async def test_events_survive_the_process(
@@ -274,12 +274,12 @@ async def test_events_survive_the_process(
     """What was taken and not judged is judged by the next one."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     async with Pipeline(settings, demo_detector) as pipeline:
-        deaf = Listener(settings, pipeline)  # takes, and never works
+        deaf = FeedbackService(settings, pipeline)  # takes, and never works
         for number in range(1, 21):
             await deaf.take(event(number=number, task=number, image=balloon))
         await deaf.close()
-    async with listening() as listener:
-        assert [each.id for each in await kept(listener, 20)] == list(range(1, 21))
+    async with listening() as feedback:
+        assert [each.id for each in await kept(feedback, 20)] == list(range(1, 21))
 
 
 async def test_two_services_on_one_database_judge_the_same(listening: Listening, balloon: str) -> None:
@@ -309,20 +309,20 @@ async def test_two_services_on_one_database_judge_the_same(listening: Listening,
 async def test_odd_payloads_do_not_stop_the_others(listening: Listening, balloon: str, payload: dict[str, Any]) -> None:
     """They are logged, or judged as far as they can be."""
     odd = json.loads(event(image=balloon)) | payload
-    async with listening() as listener:
-        await listener.take(json.dumps(odd).encode())
-        await listener.take(event(number=2, task=2, image=balloon))
-        await until(lambda: not pending(listener.database)[0])
-        with listener.database.reading() as connection:
+    async with listening() as feedback:
+        await feedback.take(json.dumps(odd).encode())
+        await feedback.take(event(number=2, task=2, image=balloon))
+        await until(lambda: not pending(feedback.database)[0])
+        with feedback.database.reading() as connection:
             found = list(annotations_of(connection, 3))
     assert found[-1].id == 2
 
 
 async def test_withheld_boxes_are_audited(listening: Listening, balloon: str) -> None:
-    """With PRELABEL_AUDIT_FRACTION the prediction was empty although there is something to show."""
-    async with listening(audit_fraction=1) as listener:
-        await listener.take(event(image=balloon, result=[region()], parent_prediction=5))
-        (annotation,) = await kept(listener, 1)
+    """With PRELABEL_HOLDOUT_FRACTION the prediction was empty although there is something to show."""
+    async with listening(holdout_fraction=1) as feedback:
+        await feedback.take(event(image=balloon, result=[region()], parent_prediction=5))
+        (annotation,) = await kept(feedback, 1)
     assert (annotation.audited, annotation.shown) == (True, ())
 
 
@@ -330,11 +330,11 @@ async def test_untrusted_events_leave_nothing(demo_detector: Detector, database_
     """Without a token there is nobody to ask, and anybody could have sent them."""
     settings = Settings(database_url=database_url)
     async with Pipeline(settings, demo_detector) as pipeline:
-        listener = Listener(settings, pipeline)
-        async with listener.listening():
-            await listener.take(event(image="x"))
-            assert not listener.listens
-            assert pending(listener.database) == (0, "")
+        feedback = FeedbackService(settings, pipeline)
+        async with feedback.listening():
+            await feedback.take(event(image="x"))
+            assert not feedback.listens
+            assert pending(feedback.database) == (0, "")
     assert not written(tmp_path)
 
 
@@ -345,17 +345,17 @@ async def test_locked_database_refuses_in_time_and_takes_events_later(
     file = tmp_path / "feedback.sqlite3"
     settings = Settings(database_url=f"sqlite:///{file}", trust_webhooks=True)
     async with Pipeline(settings, demo_detector) as pipeline:
-        listener = Listener(settings, pipeline)
-        async with listener.listening():
-            await listener.take(event(image=balloon))
-            await kept(listener, 1)
+        feedback = FeedbackService(settings, pipeline)
+        async with feedback.listening():
+            await feedback.take(event(image=balloon))
+            await kept(feedback, 1)
             with sqlite3.connect(file, isolation_level=None) as other:
                 other.execute("BEGIN IMMEDIATE")
                 monkeypatch.setattr(journal, "PATIENCE", 0.04)
                 with pytest.raises(FeedbackError, match="sync"):
-                    await listener.take(event(number=2, task=2, image=balloon))
+                    await feedback.take(event(number=2, task=2, image=balloon))
                 other.execute("ROLLBACK")
-            await kept(listener, 2)
+            await kept(feedback, 2)
 
 
 async def test_file_that_was_taken_away_is_made_again(demo_detector: Detector, balloon: str, tmp_path: Path) -> None:
@@ -363,15 +363,15 @@ async def test_file_that_was_taken_away_is_made_again(demo_detector: Detector, b
     folder = tmp_path / "data"
     settings = Settings(database_url=f"sqlite:///{folder / 'feedback.sqlite3'}", trust_webhooks=True)
     async with Pipeline(settings, demo_detector) as pipeline:
-        listener = Listener(settings, pipeline)
-        async with listener.listening():
-            await listener.take(event(image=balloon))
-            await kept(listener, 1)
+        feedback = FeedbackService(settings, pipeline)
+        async with feedback.listening():
+            await feedback.take(event(image=balloon))
+            await kept(feedback, 1)
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()
-            await listener.take(event(number=2, task=2, image=balloon))
-            assert [each.id for each in await kept(listener, 1)] == [2]
+            await feedback.take(event(number=2, task=2, image=balloon))
+            assert [each.id for each in await kept(feedback, 1)] == [2]
 
 
 async def test_postgres_that_goes_away_comes_back(
@@ -380,14 +380,14 @@ async def test_postgres_that_goes_away_comes_back(
     """Stopped like a crash: events are refused, predictions go on; started again, events are taken again."""
     settings = Settings(database_url=postgres.new_database(), trust_webhooks=True)
     async with Pipeline(settings, demo_detector) as pipeline:
-        listener = Listener(settings, pipeline)
-        async with listener.listening():
-            await listener.take(event(image=balloon))
-            await kept(listener, 1)
+        feedback = FeedbackService(settings, pipeline)
+        async with feedback.listening():
+            await feedback.take(event(image=balloon))
+            await kept(feedback, 1)
             postgres.stop()
             try:
                 with pytest.raises(FeedbackError):
-                    await listener.take(event(number=2, task=2, image=balloon))
+                    await feedback.take(event(number=2, task=2, image=balloon))
                 (answer,) = await pipeline.predict([{"id": 1, "data": {"image": balloon}}], BALLOON_CONFIG)
                 assert isinstance(answer, dict)
             finally:
@@ -395,20 +395,20 @@ async def test_postgres_that_goes_away_comes_back(
             end = time.monotonic() + SECONDS
             while True:
                 try:
-                    await listener.take(event(number=3, task=3, image=balloon))
+                    await feedback.take(event(number=3, task=3, image=balloon))
                     break
                 except FeedbackError:
                     assert time.monotonic() < end
                     await asyncio.sleep(0.1)
-            assert 3 in {each.id for each in await kept(listener, 2)}
+            assert 3 in {each.id for each in await kept(feedback, 2)}
 
 
 async def test_data_uris_are_judged_and_not_kept(listening: Listening) -> None:
     """A picture inside the task is looked at; megabytes of it are not written once more."""
     inline = "data:image/png;base64," + base64.b64encode(balloon_file() + bytes(100_000)).decode()
-    async with listening() as listener:
-        await listener.take(event(image=inline))
-        (annotation,) = await kept(listener, 1)
+    async with listening() as feedback:
+        await feedback.take(event(image=inline))
+        (annotation,) = await kept(feedback, 1)
     assert (len(annotation.pictures), annotation.pictures[0].reference) == (1, "")
 
 

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from itertools import chain
 
 import pytest
-from corrections import BOX, PEOPLE_CONFIG, annotation, box, cell, policy_of, seen
+from corrections import BOX, PEOPLE_CONFIG, annotation, box, cell, postprocessor_of, seen
 from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.feedback.evaluation.statistics import Share, wilson
-from ml_backend.feedback.evaluation.threshold_stats import GRID, Where, gather
-from ml_backend.feedback.learning.calibration import LEAST_BOXES, LabelChange, Proposal, propose
+from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, gather
+from ml_backend.feedback.learning.calibration import MIN_BOXES, LabelChange, Proposal, propose
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls import Control
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 
 KITE = ("label", "Kite")
 TARGET = 0.8
@@ -24,7 +24,7 @@ TARGET = 0.8
 def taught(
     annotations: Sequence[Annotation],
     xml: str = BALLOON_CONFIG,
-    current: Learned = NOTHING_LEARNED,
+    current: LabelOverrides = NO_OVERRIDES,
     *,
     target: float = TARGET,
 ) -> Proposal:
@@ -68,7 +68,7 @@ def test_threshold_rests_on_thirty_boxes(boxes: int, learns: bool) -> None:
     change = change_of(proposal)
     assert (change.threshold_after, proposal.anything) == ((0.01, True) if learns else (0.3, False))
     assert change.reason == ("" if learns else f"{boxes} boxes could be judged, 30 are needed")
-    assert proposal.learned == (Learned.of({KITE: 0.01}) if learns else NOTHING_LEARNED)
+    assert proposal.overrides == (LabelOverrides.of({KITE: 0.01}) if learns else NO_OVERRIDES)
 
 
 def test_boxes_of_one_picture_count_each() -> None:
@@ -114,12 +114,12 @@ def test_no_lower_threshold_would_reach_the_target() -> None:
     """By looking at each of them, with right and wrong ones mixed over the whole range."""
     facts = kites(*((score / 100, score // 10, (100 - score) // 20) for score in range(2, 100, 3)))
     change = change_of(taught(facts))
-    known = gather(facts, policy_of()).of(Where(*KITE))
+    known = gather(facts, postprocessor_of()).of(LabelKey(*KITE))
     reached = [
         threshold
         for threshold in GRID.tolist()
         for share in [known.precision(threshold)]
-        if share.total >= LEAST_BOXES and wilson(*share)[0] >= TARGET
+        if share.total >= MIN_BOXES and wilson(*share)[0] >= TARGET
     ]
     assert change.threshold_after == min(reached)
     assert 0.01 < change.threshold_after < 0.99
@@ -138,7 +138,7 @@ def test_no_lower_threshold_would_reach_the_target() -> None:
 def test_target_that_no_threshold_reaches_teaches_nothing(groups: list[tuple[float, int, int]], reason: str) -> None:
     """The label keeps what it has, and the reason says how far one could get."""
     proposal = taught(kites(*groups))
-    assert (change_of(proposal).reason, proposal.learned, proposal.anything) == (reason, NOTHING_LEARNED, False)
+    assert (change_of(proposal).reason, proposal.overrides, proposal.anything) == (reason, NO_OVERRIDES, False)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_target_that_no_threshold_reaches_teaches_nothing(groups: list[tuple[flo
     ],
     ids=["threshold of the label", "threshold of the control", "label skipped", "control skipped"],
 )  # fmt: skip
-@pytest.mark.parametrize("current", [NOTHING_LEARNED, Learned.of({KITE: 0.7})], ids=["nothing", "learned before"])
-def test_label_config_wins(xml: str, reason: str, threshold: float, current: Learned) -> None:
+@pytest.mark.parametrize("current", [NO_OVERRIDES, LabelOverrides.of({KITE: 0.7})], ids=["nothing", "learned before"])
+def test_label_config_wins(xml: str, reason: str, threshold: float, current: LabelOverrides) -> None:
     """Whatever corrections say, and whatever they said before."""
     proposal = taught(kites((0.6, 40, 0), (0.5, 0, 40)), xml, current)
     change = change_of(proposal)
@@ -177,15 +177,15 @@ def test_each_control_has_its_own_target() -> None:
 )
 def test_what_was_learned_stays_until_something_better_is_known(facts: list[Annotation], threshold: float) -> None:
     """Too few boxes are no reason to forget."""
-    proposal = taught(facts, current=Learned.of({KITE: 0.7}))
-    assert proposal.learned == Learned.of({KITE: threshold})
+    proposal = taught(facts, current=LabelOverrides.of({KITE: 0.7}))
+    assert proposal.overrides == LabelOverrides.of({KITE: threshold})
     assert (change_of(proposal).threshold_before, change_of(proposal).threshold_after) == (0.7, threshold)
 
 
 def test_learned_thresholds_of_labels_that_are_gone_go_too() -> None:
     """That is nothing to apply a revision for."""
-    proposal = taught([], current=Learned.of({("label", "Gone"): 0.7, ("gone", "Kite"): 0.7}))
-    assert (proposal.learned, proposal.anything) == (NOTHING_LEARNED, False)
+    proposal = taught([], current=LabelOverrides.of({("label", "Gone"): 0.7, ("gone", "Kite"): 0.7}))
+    assert (proposal.overrides, proposal.anything) == (NO_OVERRIDES, False)
 
 
 def test_no_annotations_teach_nothing() -> None:
@@ -202,7 +202,7 @@ def test_annotations_that_cannot_be_judged_teach_nothing() -> None:
     facts += [annotation(box("Kite"), problem="gone", number=number) for number in range(41, 81)]
     facts += kites((0.9, 40, 0), class_name="Car", label="Gone")
     proposal = taught(facts)
-    assert (proposal.anything, proposal.learned, proposal.relabelings) == (False, NOTHING_LEARNED, [])
+    assert (proposal.anything, proposal.overrides, proposal.relabelings) == (False, NO_OVERRIDES, [])
 
 
 def test_label_config_that_cannot_be_served_is_an_error() -> None:
@@ -267,7 +267,7 @@ def test_class_goes_where_people_put_it_again_and_again(facts: list[Annotation],
     assert [(each.class_name, each.label, each.agreeing) for each in proposal.relabelings] == (
         [("Person", "Worker", agreeing)] if agreeing else []
     )
-    assert proposal.learned.classes == ((("label", "Person", "Worker"),) if agreeing else ())
+    assert proposal.overrides.classes == ((("label", "Person", "Worker"),) if agreeing else ())
     assert proposal.anything == bool(agreeing)
 
 
@@ -320,11 +320,11 @@ def test_relabeling_says_where_the_class_went_before() -> None:
 
 def test_people_may_change_their_minds() -> None:
     """What was learned of a class is no reason not to learn otherwise."""
-    current = Learned.of({}, {("label", "Person"): "Worker", ("label", "Hat"): "Clothing"})
+    current = LabelOverrides.of({}, {("label", "Person"): "Worker", ("label", "Hat"): "Clothing"})
     proposal = taught(persons(40), PEOPLE_CONFIG, current, target=0.999)
     (each,) = proposal.relabelings
     assert (each.before, each.label) == ("Worker", "Person")
-    assert {(control, known): label for control, known, label in proposal.learned.classes} == {
+    assert {(control, known): label for control, known, label in proposal.overrides.classes} == {
         ("label", "Person"): "Person",
         ("label", "Hat"): "Clothing",
     }
@@ -334,7 +334,7 @@ def test_thresholds_are_learned_as_if_the_class_went_there_already() -> None:
     """Boxes of the class are wrong under the old label, and right under the new one."""
     facts = workers(40)
     proposal = taught(facts, PEOPLE_CONFIG)
-    assert proposal.learned == Learned.of({("label", "Worker"): 0.01}, {("label", "Person"): "Worker"})
+    assert proposal.overrides == LabelOverrides.of({("label", "Worker"): 0.01}, {("label", "Person"): "Worker"})
     person, worker = change_of(proposal, "Person"), change_of(proposal, "Worker")
     assert (person.precision_before, person.precision_after) == (Share(0, 40), Share(0, 0))
     assert (worker.precision_before, worker.precision_after) == (Share(0, 0), Share(40, 40))
@@ -359,8 +359,8 @@ MIXED = kites((0.9, 40, 2), (0.6, 40, 3), (0.4, 10, 60), (0.2, 5, 50)) + kites((
 def test_proposal_that_was_applied_proposes_nothing_new(facts: list[Annotation], xml: str) -> None:
     """From the same annotations."""
     first = taught(facts, xml)
-    second = taught(facts, xml, first.learned)
-    assert (second.learned, second.anything, second.relabelings) == (first.learned, False, [])
+    second = taught(facts, xml, first.overrides)
+    assert (second.overrides, second.anything, second.relabelings) == (first.overrides, False, [])
     assert [each.threshold_before for each in second.labels] == [each.threshold_after for each in first.labels]
     assert all(each.wrong_spared == each.right_lost == 0 for each in second.labels)
 
@@ -372,13 +372,13 @@ def test_class_that_is_right_where_it_goes_stays_there_when_the_one_above_it_goe
     facts = workers(40, *men)
     first = taught(facts, PEOPLE_CONFIG, target=0.999)
     assert change_of(first, "Person").precision_after == Share(40, 40)
-    assert taught(facts, PEOPLE_CONFIG, first.learned, target=0.999).relabelings == []
+    assert taught(facts, PEOPLE_CONFIG, first.overrides, target=0.999).relabelings == []
 
 
 def test_class_of_the_detectors_own_is_something_to_apply() -> None:
     """Label for a class that Open Images does not have."""
     proposal = taught(kites((0.9, 40, 0), class_name="papalote"), target=0.999)
-    assert proposal.learned.classes == (("label", "papalote", "Kite"),)
+    assert proposal.overrides.classes == (("label", "papalote", "Kite"),)
     assert proposal.anything
 
 
@@ -397,7 +397,7 @@ def test_spared_and_lost_boxes_are_those_that_a_new_threshold_hides() -> None:
     assert (kite.wrong_spared, kite.right_lost) == (60, 10)
     assert (box_.threshold_after, box_.wrong_spared, box_.right_lost) == (0.01, 0, -40)
     assert (balloon.wrong_spared, balloon.right_lost) == (0, 0)
-    whole = [gather(MIXED, policy_of(learned=learned)) for learned in (NOTHING_LEARNED, proposal.learned)]
+    whole = [gather(MIXED, postprocessor_of(overrides=overrides)) for overrides in (NO_OVERRIDES, proposal.overrides)]
     thresholds = (
         [each.threshold_before for each in proposal.labels],
         [each.threshold_after for each in proposal.labels],
@@ -429,4 +429,4 @@ def test_pair_of_tags_learns_under_the_name_of_its_rectangle() -> None:
         '<View><Image name="image" value="$image"/><Rectangle name="label" toName="image"/>'
         '<Labels name="what" toName="image"><Label value="Kite"/></Labels></View>'
     )
-    assert taught(kites((0.6, 40, 0), (0.5, 0, 40)), xml).learned == Learned.of({KITE: 0.51})
+    assert taught(kites((0.6, 40, 0), (0.5, 0, 40)), xml).overrides == LabelOverrides.of({KITE: 0.51})

@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
-from corrections import annotation, box, cell, policy_of, seen
+from corrections import annotation, box, cell, postprocessor_of, seen
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import Row, detections_of
 
 from ml_backend.detections import Detections
 from ml_backend.feedback.evaluation.statistics import Share
-from ml_backend.feedback.evaluation.threshold_stats import Evidence
+from ml_backend.feedback.evaluation.threshold_stats import ThresholdStats
 from ml_backend.feedback.learning import relabeling
 from ml_backend.feedback.learning.calibration import Proposal, propose
 from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.vocabularies.open_images import open_images_classes
 
 CLASSES = open_images_classes()
@@ -45,30 +45,30 @@ def known(name: str) -> str:
     return CLASSES.find(name) or name
 
 
-def evidence_of(calls: Calls, xml: str = FARM, learned: Learned = NOTHING_LEARNED) -> Evidence:
+def evidence_of(calls: Calls, xml: str = FARM, overrides: LabelOverrides = NO_OVERRIDES) -> ThresholdStats:
     """Return evidence that people called classes so."""
     counts = {("label", known(name)): Counter(of_class) for name, of_class in calls.items()}
-    return Evidence(policy_of(xml, learned=learned), {}, counts)
+    return ThresholdStats(postprocessor_of(xml, overrides=overrides), {}, counts)
 
 
-def found_in(calls: Calls, xml: str = FARM, learned: Learned = NOTHING_LEARNED) -> list[tuple[str, str, bool]]:
+def found_in(calls: Calls, xml: str = FARM, overrides: LabelOverrides = NO_OVERRIDES) -> list[tuple[str, str, bool]]:
     """Return the classes that go elsewhere: their names, labels, and whether they bring a branch along."""
     return [
-        (each.class_name, each.label, bool(each.kinds)) for each in relabelings_of(evidence_of(calls, xml, learned))
+        (each.class_name, each.label, bool(each.kinds)) for each in relabelings_of(evidence_of(calls, xml, overrides))
     ]
 
 
-def learned_from(relabelings: list[Relabeling]) -> Learned:
+def learned_from(relabelings: list[Relabeling]) -> LabelOverrides:
     """Return what a proposal makes of them."""
     single = {(each.control, each.known): each.label for each in relabelings if not each.kinds}
     branches = {(each.control, each.known): each.label for each in relabelings if each.kinds}
-    return Learned.of({}, single, branches)
+    return LabelOverrides.of({}, single, branches)
 
 
 def map_after(calls: Calls, xml: str = FARM) -> LabelMap:
     """Return where classes go when what people call them has been applied."""
-    learned = learned_from(relabelings_of(evidence_of(calls, xml)))
-    ((_, label_map),) = policy_of(xml, learned=learned).controls
+    overrides = learned_from(relabelings_of(evidence_of(calls, xml)))
+    ((_, label_map),) = postprocessor_of(xml, overrides=overrides).controls
     return label_map
 
 
@@ -120,11 +120,11 @@ def test_single_class_goes_where_people_put_it(name: str, calls: dict[str, int],
 @pytest.mark.parametrize(
     ("limit", "stricter", "calls"),
     [
-        ("LEAST_CASES", 17, {"Horse": {"Stock": 16}}),
+        ("MIN_CASES", 17, {"Horse": {"Stock": 16}}),
         ("CONSISTENT", 0.81, {"Horse": {"Stock": 16}}),
         ("WORTHWHILE", 0.51, {"Horse": {"Stock": 20, "": 20}}),
-        ("LEAST_KINDS", 3, {"Horse": {"Stock": 10}, "Sheep": {"Stock": 10}}),
-        ("LEAST_OF_A_KIND", 4, {"Horse": {"Stock": 13}, "Sheep": {"Stock": 3}}),
+        ("MIN_KINDS", 3, {"Horse": {"Stock": 10}, "Sheep": {"Stock": 10}}),
+        ("MIN_OF_A_KIND", 4, {"Horse": {"Stock": 13}, "Sheep": {"Stock": 3}}),
     ],
 )
 def test_each_limit_decides(monkeypatch: pytest.MonkeyPatch, limit: str, stricter: float, calls: Calls) -> None:
@@ -313,7 +313,7 @@ def test_two_controls_learn_apart() -> None:
         for control, label in (("label", "Stock"), ("other", "Pet"))
         for name in ("Dog", "Cat")
     }
-    relabelings = relabelings_of(Evidence(policy_of(xml), {}, counts))
+    relabelings = relabelings_of(ThresholdStats(postprocessor_of(xml), {}, counts))
     assert [(each.control, each.class_name, each.label) for each in relabelings] == [
         ("label", "Animal", "Stock"),
         ("other", "Animal", "Pet"),
@@ -329,21 +329,21 @@ def test_order_of_the_evidence_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "learned",
+    "overrides",
     [
-        Learned.of({}, {("label", "/m/0bt9lr"): "Pet"}),
-        Learned.of({}, {}, {("label", "/m/0jbk"): "Pet"}),
-        Learned.of({}, {}, {("label", "/m/01lrl"): "Pet"}),
+        LabelOverrides.of({}, {("label", "/m/0bt9lr"): "Pet"}),
+        LabelOverrides.of({}, {}, {("label", "/m/0jbk"): "Pet"}),
+        LabelOverrides.of({}, {}, {("label", "/m/01lrl"): "Pet"}),
     ],
     ids=["a class", "the branch", "a branch below"],
 )
-def test_people_may_change_their_minds(learned: Learned) -> None:
+def test_people_may_change_their_minds(overrides: LabelOverrides) -> None:
     """What was learned of a class or a branch is no reason not to learn otherwise: all of it goes to the other label in the end."""
     first = facts_of(TWO_KINDS)
-    proposal = learn(first, FARM, learned)
+    proposal = learn(first, FARM, overrides)
     for _ in range(2):
-        proposal = learn(first, FARM, proposal.learned)
-    ((_, label_map),) = policy_of(FARM, learned=proposal.learned).controls
+        proposal = learn(first, FARM, proposal.overrides)
+    ((_, label_map),) = postprocessor_of(FARM, overrides=proposal.overrides).controls
     assert [label_map.label_for(name, known(name)) for name in ("Dog", "Cat")] == ["Stock", "Stock"]
     assert not proposal.anything
 
@@ -369,7 +369,7 @@ def with_mids(*rows: Row) -> Detections:
     return Detections(found.boxes, found.scores, found.class_names, mids, found.width, found.height)
 
 
-def learn(facts: list[Annotation], xml: str, current: Learned = NOTHING_LEARNED) -> Proposal:
+def learn(facts: list[Annotation], xml: str, current: LabelOverrides = NO_OVERRIDES) -> Proposal:
     """Propose labels for classes; the target is out of reach, so that no threshold is learned."""
     return propose(lambda: iter(facts), xml, current, score_threshold=0.3, targets=lambda _: 0.999)
 
@@ -377,7 +377,7 @@ def learn(facts: list[Annotation], xml: str, current: Learned = NOTHING_LEARNED)
 def again(calls: Calls, xml: str = FARM) -> Proposal:
     """Return what is proposed when the first proposal has been applied."""
     facts = facts_of(calls)
-    return learn(facts, xml, learn(facts, xml).learned)
+    return learn(facts, xml, learn(facts, xml).overrides)
 
 
 _kinds = st.sampled_from(["Animal", "Mammal", "Carnivore", "Dog", "Cat", "Fox", "Horse", "Sheep", "Eagle", "papalote"])
@@ -393,8 +393,8 @@ def test_proposal_that_was_applied_proposes_nothing_new(calls: Calls) -> None:
     """From the same annotations, in a project whose labels are of its own invention."""
     facts = facts_of(calls)
     first = learn(facts, FARM)
-    second = learn(facts, FARM, first.learned)
-    assert (second.learned, second.anything, second.relabelings) == (first.learned, False, [])
+    second = learn(facts, FARM, first.overrides)
+    assert (second.overrides, second.anything, second.relabelings) == (first.overrides, False, [])
     assert first.anything == bool(first.relabelings)
 
 
@@ -411,7 +411,7 @@ def test_learning_from_the_same_comes_to_an_end(calls: Calls) -> None:
     facts = facts_of(calls)
     proposal = learn(facts, TREE)
     for _ in range(4):
-        proposal = learn(facts, TREE, proposal.learned)
+        proposal = learn(facts, TREE, proposal.overrides)
     assert not proposal.anything
 
 

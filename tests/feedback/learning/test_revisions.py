@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.learning.revisions import CurrentRevisions, Revision, apply, history, revert
 from ml_backend.feedback.store.database import Database
-from ml_backend.postprocessing.overrides import NOTHING_LEARNED, Learned
+from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import Settings
 
 EVIL = "<b>Größe 🪁\"';--"
@@ -39,9 +39,9 @@ def database(place: Settings) -> Iterator[Database]:
     made.close()
 
 
-def learned_at(threshold: float, revision: int = 0) -> Learned:
+def learned_at(threshold: float, revision: int = 0) -> LabelOverrides:
     """Return something learned."""
-    return replace(Learned.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL}), revision=revision)
+    return replace(LabelOverrides.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL}), revision=revision)
 
 
 def past_of(database: Database, project: int = 3) -> list[Revision]:
@@ -64,7 +64,7 @@ def do(database: Database, steps: str, project: int = 3, detector: str = OURS) -
 
 def in_force(past: list[Revision]) -> str:
     """Return which step is in force; empty for what was there before any."""
-    return f"{past[-1].learned.thresholds[0][2] * 10:.0f}" if past and past[-1].learned != NOTHING_LEARNED else ""
+    return f"{past[-1].overrides.thresholds[0][2] * 10:.0f}" if past and past[-1].overrides != NO_OVERRIDES else ""
 
 
 def test_revision_is_read_back_as_it_was_applied(database: Database) -> None:
@@ -73,7 +73,7 @@ def test_revision_is_read_back_as_it_was_applied(database: Database) -> None:
     revision = apply(database, 3, learned_at(0.51), detector=OURS, author=EVIL, evidence=evidence, after=0)
     assert past_of(database) == [revision]
     assert (revision.number, revision.stands_for, revision.before, revision.author) == (1, 1, 0, EVIL)
-    assert (revision.learned, revision.evidence) == (learned_at(0.51), evidence)
+    assert (revision.overrides, revision.evidence) == (learned_at(0.51), evidence)
     assert revision.created_at.endswith("+00:00")
 
 
@@ -168,7 +168,7 @@ def test_revision_that_was_learned_under_another_is_refused(database: Database, 
     do(database, steps)
     before = past_of(database)
     with pytest.raises(FeedbackError, match="in force meanwhile") as refused:
-        apply(database, 3, NOTHING_LEARNED, detector=OURS, author="a", evidence={}, after=after)
+        apply(database, 3, NO_OVERRIDES, detector=OURS, author="a", evidence={}, after=after)
     assert str(before[-1]) in str(refused.value)
     assert past_of(database) == before
 
@@ -176,7 +176,7 @@ def test_revision_that_was_learned_under_another_is_refused(database: Database, 
 def test_revision_after_one_that_is_gone_is_refused(database: Database) -> None:
     """The database was taken away or begun anew between learning and applying."""
     with pytest.raises(FeedbackError, match="no revision of project 3 is in force meanwhile"):
-        apply(database, 3, NOTHING_LEARNED, detector=OURS, author="a", evidence={}, after=5)
+        apply(database, 3, NO_OVERRIDES, detector=OURS, author="a", evidence={}, after=5)
 
 
 def test_projects_have_their_own_revisions(database: Database) -> None:
@@ -238,7 +238,7 @@ def test_projects_are_named_as_label_studio_does(
     """By id, or by id and time of creation; of any other name nothing was learned."""
     do(database, "1")
     current.refresh()
-    assert current.learned(project) == (learned_at(0.1, revision=1) if known else NOTHING_LEARNED)
+    assert current.overrides(project) == (learned_at(0.1, revision=1) if known else NO_OVERRIDES)
 
 
 def test_what_another_process_applies_is_in_force_once_it_was_read(
@@ -246,17 +246,17 @@ def test_what_another_process_applies_is_in_force_once_it_was_read(
 ) -> None:
     """And what it goes back from is not."""
     current.refresh()
-    assert current.learned("3") == NOTHING_LEARNED
+    assert current.overrides("3") == NO_OVERRIDES
     assert current.of(3) is None
     do(database, "12")
-    assert current.learned("3") == NOTHING_LEARNED
+    assert current.overrides("3") == NO_OVERRIDES
     for step, force, revision in (("", 0.2, 2), ("r", 0.1, 3)):
         do(database, step)
         current.refresh()
-        assert current.learned("3.5") == learned_at(force, revision)
+        assert current.overrides("3.5") == learned_at(force, revision)
     do(database, "r")
     current.refresh()
-    assert current.learned("3") == Learned(revision=4)
+    assert current.overrides("3") == LabelOverrides(revision=4)
     assert str(current.of(3)) == "revision 4 of project 3, which goes back to the beginning"
 
 
@@ -276,7 +276,7 @@ def test_what_was_in_force_stays_when_the_database_goes(
             connection.execute("DROP TABLE prelabel_revisions")
     for _ in range(2):
         current.refresh()
-        assert current.learned("3") == learned_at(0.1, revision=1)
+        assert current.overrides("3") == learned_at(0.1, revision=1)
 
 
 def test_service_starts_on_what_is_no_database(place: Settings, tmp_path: Path) -> None:
@@ -284,27 +284,32 @@ def test_service_starts_on_what_is_no_database(place: Settings, tmp_path: Path) 
     (tmp_path / "feedback.sqlite3").write_bytes(b"these are no pages of a database " * 100)
     running = CurrentRevisions(place, OURS + "ff")
     running.start()
-    assert running.learned("3") == NOTHING_LEARNED
+    assert running.overrides("3") == NO_OVERRIDES
     running.close()
 
 
 @pytest.mark.parametrize(
-    ("taught_by", "steps", "learned", "aside"),
+    ("taught_by", "steps", "overrides", "aside"),
     [
         pytest.param(OURS, "1", learned_at(0.1, 1), [], id="this detector"),
         pytest.param("", "1", learned_at(0.1, 1), [], id="an older version did not say which"),
-        pytest.param(THEIRS, "1", NOTHING_LEARNED, [1], id="another detector"),
-        pytest.param(THEIRS, "1r", Learned(revision=2), [], id="another detector, and taken back"),
-        pytest.param(THEIRS, "12r", NOTHING_LEARNED, [3], id="another detector, back to what it taught first"),
+        pytest.param(THEIRS, "1", NO_OVERRIDES, [1], id="another detector"),
+        pytest.param(THEIRS, "1r", LabelOverrides(revision=2), [], id="another detector, and taken back"),
+        pytest.param(THEIRS, "12r", NO_OVERRIDES, [3], id="another detector, back to what it taught first"),
     ],
 )
 def test_teaching_of_another_detector_is_set_aside(
-    database: Database, current: CurrentRevisions, taught_by: str, steps: str, learned: Learned, aside: list[int]
+    database: Database,
+    current: CurrentRevisions,
+    taught_by: str,
+    steps: str,
+    overrides: LabelOverrides,
+    aside: list[int],
 ) -> None:
     """Its scores mean something else."""
     do(database, steps, detector=taught_by)
     current.refresh()
-    assert current.learned("3") == learned
+    assert current.overrides("3") == overrides
     assert [each.number for each in current.set_aside()] == aside
 
 
@@ -313,7 +318,7 @@ def test_service_reads_what_is_in_force_when_it_starts(database: Database, place
     do(database, "1")
     running = CurrentRevisions(place, OURS + "ff")
     running.start()
-    assert running.learned("3") == learned_at(0.1, revision=1)
+    assert running.overrides("3") == learned_at(0.1, revision=1)
     running.close()
     CurrentRevisions(place, OURS + "ff").close()
 
@@ -321,7 +326,7 @@ def test_service_reads_what_is_in_force_when_it_starts(database: Database, place
 def test_nothing_was_learned_where_there_is_no_database(current: CurrentRevisions, tmp_path: Path) -> None:
     """And asking makes none."""
     current.refresh()
-    assert current.learned("3") == NOTHING_LEARNED
+    assert current.overrides("3") == NO_OVERRIDES
     assert list(tmp_path.iterdir()) == []
 
 
@@ -333,5 +338,5 @@ def test_what_was_learned_is_plain_json(
     thresholds: dict[tuple[str, str], float], classes: dict[tuple[str, str], str]
 ) -> None:
     """Numbers to the last bit; whatever the labels."""
-    learned = Learned.of(thresholds, classes)
-    assert Learned.from_json(json.loads(json.dumps(learned.to_json()))) == learned
+    overrides = LabelOverrides.of(thresholds, classes)
+    assert LabelOverrides.from_json(json.loads(json.dumps(overrides.to_json()))) == overrides

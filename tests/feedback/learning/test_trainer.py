@@ -10,7 +10,7 @@ from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
-from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
 from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
@@ -39,10 +39,10 @@ def keep(settings: Settings, xml: str, detector: Detector) -> None:
 async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
     """Give what the service trains with."""
     with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
-        async with Pipeline(settings, detector, revisions.learned) as pipeline:
-            listener = Listener(settings, pipeline)
-            trainer = Trainer(settings, listener, revisions)
-            async with listener.listening():
+        async with Pipeline(settings, detector, revisions.overrides) as pipeline:
+            feedback = FeedbackService(settings, pipeline)
+            trainer = Trainer(settings, feedback, revisions)
+            async with feedback.listening():
                 yield trainer, revisions
             await trainer.close()
 
@@ -68,11 +68,11 @@ async def test_training_aims_at_the_stated_target(
         assert trained is not None
         if threshold is None:
             assert trained.revision is None
-            assert "is wanted" in {each.where.label: each.reason for each in trained.lesson.proposal.labels}["Kite"]
+            assert "is wanted" in {each.where.label: each.reason for each in trained.result.proposal.labels}["Kite"]
             return
         assert trained.revision is not None
         assert (trained.revision.number, trained.revision.author) == (1, AUTHOR)
-        assert revisions.learned("3.1795326029").thresholds == (("label", "Kite", threshold),)
+        assert revisions.overrides("3.1795326029").thresholds == (("label", "Kite", threshold),)
         again = await trainer.train(3)
         assert again is not None
         assert again.revision is None

@@ -17,10 +17,10 @@ from sqlalchemy import RowMapping, select
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.annotation_records import (
     PORTION,
+    AnnotatedImage,
     Annotation,
     Known,
     Project,
-    SeenPicture,
     annotations_of,
     config_at,
     configs_of,
@@ -113,7 +113,9 @@ _annotation = st.builds(
     audited=st.booleans(),
     detector=_text,
     seconds=st.none() | st.floats(0, 1e300),
-    pictures=st.lists(st.builds(SeenPicture, _text, st.integers(0, 9), _text, st.just(FOUND)), max_size=2).map(tuple),
+    pictures=st.lists(st.builds(AnnotatedImage, _text, st.integers(0, 9), _text, st.just(FOUND)), max_size=2).map(
+        tuple
+    ),
     odd=st.dictionaries(_text, st.integers(0, 2**31), max_size=2),
     problem=_text,
 )

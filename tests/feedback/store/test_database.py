@@ -14,10 +14,10 @@ from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store import event_queue as journal
 from ml_backend.feedback.store.annotation_records import Project, get_project, put_project, put_task
 from ml_backend.feedback.store.database import Database, now, storable, upsert
-from ml_backend.feedback.store.event_queue import Journal
+from ml_backend.feedback.store.event_queue import EventQueue
 from ml_backend.feedback.store.tables import events, projects, tasks
 from ml_backend.feedback.store.threads import WritingThread
-from ml_backend.label_studio.events import Hint
+from ml_backend.label_studio.events import ChangedObject
 from ml_backend.settings import Settings
 
 EVENT = {"kind": "task", "project": 1, "object": 1, "received_at": 1, "due_at": 1, "tries": 0, "problem": ""}
@@ -136,7 +136,7 @@ def _ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_clocks_of_services_may_differ(database: Database) -> None:
     """Time is what the database says, or a service that is ahead would keep others from events and from newer states of a task."""
     thread = WritingThread()
-    await Journal(database, thread).append([Hint("task", 1, 7)])
+    await EventQueue(database, thread).append([ChangedObject("task", 1, 7)])
     thread.close()
     with database.writing() as connection:
         put_task(connection, 1, 7, [], [], now(connection))

@@ -12,11 +12,11 @@ from samples import BALLOON_CONFIG, balloon_file, detections_of
 from sqlalchemy import delete, select
 from waiting import until
 
-from ml_backend.feedback.ingest.service import Listener
+from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.store.annotation_records import (
+    AnnotatedImage,
     Annotation,
     Project,
-    SeenPicture,
     annotations_of,
     put_annotation,
     put_project,
@@ -123,13 +123,13 @@ def balloon(pictures: PictureServer) -> str:
 
 
 @asynccontextmanager
-async def serving(database_url: str, detector: Detector) -> AsyncIterator[Listener]:
+async def serving(database_url: str, detector: Detector) -> AsyncIterator[FeedbackService]:
     """Give the part of a service that listens; it trusts events."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     async with Pipeline(settings, detector) as pipeline:
-        listener = Listener(settings, pipeline)
-        async with listener.listening():
-            yield listener
+        feedback = FeedbackService(settings, pipeline)
+        async with feedback.listening():
+            yield feedback
 
 
 def all_of(database: Database) -> list[Annotation]:
@@ -140,7 +140,7 @@ def all_of(database: Database) -> list[Annotation]:
 
 def corrected(number: int, picture: str, **parts: Any) -> Annotation:
     """Return an annotation in whose picture an old detector has found a kite."""
-    found = SeenPicture("image", 0, picture, detections_of(("Kite", 0.9, BOX)))
+    found = AnnotatedImage("image", 0, picture, detections_of(("Kite", 0.9, BOX)))
     given: dict[str, Any] = {"shown": (box("Kite"),), "version": "old@0123abcd.012345", "pictures": (found,)}
     return annotation(box("Kite", MOVED), number=number, detector=OLD.fingerprint, **(given | parts))
 
@@ -151,10 +151,10 @@ async def test_annotations_are_judged_again_by_a_new_detector(
     """From its own detections; people's boxes, and those that they were shown, stay."""
     before = [corrected(1, balloon), corrected(2, balloon), corrected(3, balloon, pictures=(), problem="gone")]
     keep(database, *before, annotation(number=4, skipped=True))
-    async with serving(database_url, demo_detector) as listener:
-        assert (await listener.state())["detector"] == demo_detector.fingerprint[:8]
+    async with serving(database_url, demo_detector) as feedback:
+        assert (await feedback.state())["detector"] == demo_detector.fingerprint[:8]
         await until(lambda: {each.detector for each in all_of(database)[:3]} == {demo_detector.fingerprint[:8]})
-        state = await listener.state()
+        state = await feedback.state()
         assert (state["outdated"], state["waiting"]) == (0, 0)
     for old, new in zip(before[:2], all_of(database), strict=False):
         assert [picture.detections.class_names[0] for picture in new.pictures] == ["Balloon"]
@@ -168,11 +168,11 @@ async def test_work_goes_on_after_a_restart(
     """A picture that cannot be had now waits in the journal; progress is told meanwhile."""
     away = pictures.add("/away.png", Answer(status=503))
     keep(database, corrected(1, balloon), corrected(2, away))
-    async with serving(database_url, demo_detector) as listener:
+    async with serving(database_url, demo_detector) as feedback:
         await until(lambda: all_of(database)[0].detector != OLD.fingerprint)
 
         await until(lambda: pending(database)[1])
-        state = await listener.state()
+        state = await feedback.state()
         assert (state["outdated"], state["waiting"]) == (1, 1)
         assert state["problem"].startswith("task 2: ")
     pictures.add("/away.png", balloon_file())

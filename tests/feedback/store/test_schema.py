@@ -77,8 +77,8 @@ def make_first_version(database: Database, rows: Sequence[bytes]) -> None:
         connection.execute(
             text("INSERT INTO prelabel_projects VALUES (3, 'Kites', :config)"), {"config": BALLOON_CONFIG}
         )
-        learned = '{"thresholds": [["label", "Kite", 0.7]], "classes": [], "branches": []}'
-        row = {"learned": learned, "at": "2026-01-01T00:00:00+00:00"}
+        overrides = '{"thresholds": [["label", "Kite", 0.7]], "classes": [], "branches": []}'
+        row = {"learned": overrides, "at": "2026-01-01T00:00:00+00:00"}
         connection.execute(text("INSERT INTO prelabel_revisions VALUES (3, 1, 1, 0, :learned, 'Ada', :at, '{}')"), row)
         connection.execute(text("INSERT INTO prelabel_tasks VALUES (1, 99999999999)"))
 
@@ -113,7 +113,7 @@ def test_older_database_is_brought_up_to_date_by_reading(database: Database) -> 
         assert connection is not None
         assert schema.version_of(connection) == schema.versions()[0]
         (revision,) = history(connection, 3)
-        assert (revision.detector, revision.learned.thresholds) == ("0123abcd", (("label", "Kite", 0.7),))
+        assert (revision.detector, revision.overrides.thresholds) == ("0123abcd", (("label", "Kite", 0.7),))
         assert configs_of(connection, 3) == [(0.0, BALLOON_CONFIG)]
         assert connection.execute(text("SELECT count(*) FROM prelabel_tasks")).scalar_one() == 0
         known = known_annotations(connection, [each.task for each in found], "0123abcd")
