@@ -96,7 +96,7 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
             )
             picture = AnnotatedImage("image", 0, name, seen.detections)
             annotations[name] = Annotation(
-                number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, pictures=(picture,)
+                number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, images=(picture,)
             )
     return annotations
 

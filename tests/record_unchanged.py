@@ -95,7 +95,7 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
                 "shown": shown,
                 "version": answer["model_version"],
                 "detector": detector.fingerprint[:8],
-                "pictures": (AnnotatedImage("image", 0, PHOTOGRAPHS[place], seen.detections),),
+                "images": (AnnotatedImage("image", 0, PHOTOGRAPHS[place], seen.detections),),
             }
             for annotator in (1, 2) if place % 3 == 0 else (1,):
                 number = 2 * place + annotator
@@ -111,7 +111,7 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
                         odd={"rotated": 1} if number == 4 else {},
                     )
                 )
-    last = facts | {"annotator": 3, "updated_at": "2026-02-01T00:00:00Z", "pictures": ()}
+    last = facts | {"annotator": 3, "updated_at": "2026-02-01T00:00:00Z", "images": ()}
     return [
         *found,
         Annotation(**last | {"id": 100, "skipped": True}),

@@ -59,7 +59,7 @@ def kites(right: int, wrong: int) -> list[Annotation]:
             number=number,
             shown=(box("Kite"),),
             version="demo@1.2",
-            pictures=seen(detections_of(("Kite", score, BOX))),
+            images=seen(detections_of(("Kite", score, BOX))),
         )
         for number, score in enumerate(scores, 1)
     ]
@@ -116,7 +116,7 @@ def test_report_leads_to_the_tasks(
 ) -> None:
     """That took the most edits, where the address of Label Studio is known."""
     monkeypatch.setenv("LABEL_STUDIO_URL", address)
-    keep(annotation(box("Balloon"), shown=(box("Kite"),), pictures=seen(detections_of(("Kite", 0.6, BOX)))))
+    keep(annotation(box("Balloon"), shown=(box("Kite"),), images=seen(detections_of(("Kite", 0.6, BOX)))))
     result = run("report", "--project", 3, "--html", "page.html")
     assert f"most edits: task 1 (1 relabeled) {link}".strip() in result.stdout
     assert ('<a href="' + link in (tmp_path / "page.html").read_text()) == bool(address)
@@ -126,7 +126,7 @@ def test_report_leads_to_the_tasks(
 def test_predictions_accepted_in_bulk_are_told_apart(run: Run) -> None:
     """On a line of their own; neither figures nor learning know of them."""
     accepted = [
-        annotation(box("Kite"), number=number, shown=(box("Kite"),), accepted=True, pictures=seen(FOUND))
+        annotation(box("Kite"), number=number, shown=(box("Kite"),), accepted=True, images=seen(FOUND))
         for number in range(1, 81)
     ]
     keep(*accepted)
@@ -146,7 +146,7 @@ FOUND = detections_of(("Kite", 0.6, BOX))
 def test_label_that_is_added_later_has_no_data(run: Run) -> None:
     """Figures of the old label stay as they were, in the report and for learning."""
     found = detections_of(("Kite", 0.6, BOX), ("Balloon", 0.9, AWAY))
-    then = {"drawable": {"label": ("Kite",)}, "pictures": seen(found), "shown": (box("Kite"),)}
+    then = {"drawable": {"label": ("Kite",)}, "images": seen(found), "shown": (box("Kite"),)}
     made = [annotation(box("Kite"), number=number, **then) for number in range(1, 81)]
     figures = []
     for config in (BALLOON_CONFIG.replace('<Label value="Balloon"/>', ""), BALLOON_CONFIG):
@@ -173,7 +173,7 @@ def test_label_that_is_added_later_has_no_data(run: Run) -> None:
 
 def test_annotation_whose_control_is_gone_is_left_out(run: Run) -> None:
     """With the reason, rather than with all detections wrong."""
-    keep(annotation(box("Kite"), drawable={"before": ("Kite",)}, pictures=seen(FOUND)))
+    keep(annotation(box("Kite"), drawable={"before": ("Kite",)}, images=seen(FOUND)))
     values = answered(run("report", "--project", 3, "--json"))
     assert values["not_judged"] == {"the label config does not have their pictures, control or labels any more": 1}
     assert values["unseen"]["precision_now"]["total"] == 0
@@ -214,7 +214,7 @@ def test_report_as_json(run: Run) -> None:
 
 def test_report_writes_a_page(run: Run, tmp_path: Path) -> None:
     """Pictures that cannot be had are left out of it, and brackets are text."""
-    keep(annotation(box("[/x]", MOVED), shown=(box("Kite"),), pictures=seen(detections_of(("Kite", 0.6, AWAY)))))
+    keep(annotation(box("[/x]", MOVED), shown=(box("Kite"),), images=seen(detections_of(("Kite", 0.6, AWAY)))))
     result = run("report", "--project", 3, "--html", "page.html")
     assert result.exit_code == 0, result.stderr
     assert "the page is page.html" in result.stderr
@@ -285,7 +285,7 @@ def test_calibrate_shows_labels_of_classes(run: Run) -> None:
     """Single ones, and those that speak for a whole branch."""
     xml = PEOPLE_CONFIG.replace('"Worker"', '"[b]Worker"')
     pictures = seen(detections_of(("Person", 0.9, BOX)))
-    keep(*(annotation(box("[b]Worker"), number=n, pictures=pictures) for n in range(1, 21)), xml=xml)
+    keep(*(annotation(box("[b]Worker"), number=n, images=pictures) for n in range(1, 21)), xml=xml)
     result = run("calibrate", "--project", 3)
     (row,) = (line for line in result.stdout.splitlines() if "20 of 20" in line)
     assert re.split(r" {2,}", row.strip()) == ["Person", "Person", "[b]Worker", "20 of 20", "20"]

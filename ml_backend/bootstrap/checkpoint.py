@@ -280,22 +280,22 @@ class Checkpoint:
         )
         for position, key, task, file, skip_reason, looks in self._pages(select):
             digests: dict[str, list[str]] = json.loads(looks or "{}")
-            pictures = {name: [self._picture(digest) for digest in of_key] for name, of_key in digests.items()}
+            images = {name: [self._image(digest) for digest in of_key] for name, of_key in digests.items()}
             yield CompletedItem(
                 position,
                 item_of_row(key, task, file, skip_reason if looks is None else ""),
-                {name: [detections for _, detections in of_key] for name, of_key in pictures.items()},
-                next((perceptual_hash for of_key in pictures.values() for perceptual_hash, _ in of_key), 0),
+                {name: [detections for _, detections in of_key] for name, of_key in images.items()},
+                next((perceptual_hash for of_key in images.values() for perceptual_hash, _ in of_key), 0),
                 tuple(digest for of_key in digests.values() for digest in of_key),
             )
 
-    def _picture(self, digest: str) -> tuple[int, Detections]:
+    def _image(self, digest: str) -> tuple[int, Detections]:
         ((perceptual_hash, detections),) = self._read(
             "SELECT appearance, detections FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)
         )
         return int.from_bytes(perceptual_hash, "big"), Detections.from_bytes(detections)
 
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Return how many different pictures have been looked at."""
         return int(self._read("SELECT COUNT(*) FROM pictures")[0][0])
 

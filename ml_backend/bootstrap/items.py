@@ -141,12 +141,12 @@ class Predicted:
         position: its place in the order of the job.
         item: what it is.
         prediction: in the project's labels; None where the item was left alone.
-        pictures: that it has; none where it was left alone.
+        images: that it has; none where it was left alone.
         cluster: a number that near-duplicates share, from 1; 0 where it was left alone.
     """
 
     position: int
     item: Item
     prediction: Prediction | None = None
-    pictures: Sequence[PredictedImage] = ()
+    images: Sequence[PredictedImage] = ()
     cluster: int = 0

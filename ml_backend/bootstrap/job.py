@@ -139,7 +139,7 @@ class JobPredictions:
         prediction = self.postprocessor.predict(found.item.key, detections, self.version)
         if any(in_holdout(digest, self.holdout_fraction) for digest in found.digests):
             prediction["result"] = []
-        pictures = []
+        images = []
         for place, of_place in detections.items():
             values = found.item.task["data"][place.key]
             for number, (value, seen) in enumerate(zip(values if place.is_list else [values], of_place, strict=True)):
@@ -147,8 +147,8 @@ class JobPredictions:
                 name = found.item.name if found.item.file is not None else str(value)
                 if name.startswith("data:"):
                     name = f"inline-{found.position}-{number}"
-                pictures.append(PredictedImage(str(value), found.item.file, name, seen.width, seen.height, regions))
-        return Predicted(found.position, found.item, prediction, pictures, cluster)
+                images.append(PredictedImage(str(value), found.item.file, name, seen.width, seen.height, regions))
+        return Predicted(found.position, found.item, prediction, images, cluster)
 
     def _is_on(self, region: Region, place: ImageField, number: int) -> bool:
         return region.get("item_index", 0) == number and any(

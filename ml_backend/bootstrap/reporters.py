@@ -36,7 +36,7 @@ class Tally:
     Attributes:
         items: looked at, whatever became of them.
         failed: of those, how many failed.
-        pictures: looked at; an item can have several.
+        images: looked at; an item can have several.
         computed: for how many the detector ran; all others were known, here or in the cache.
         labels: boxes by label, on pictures that were not known here.
     """
@@ -44,7 +44,7 @@ class Tally:
     def __init__(self, postprocessor: Postprocessor) -> None:
         self._postprocessor = postprocessor
         self.start()
-        self.items = self.failed = self.pictures = self.computed = 0
+        self.items = self.failed = self.images = self.computed = 0
         self.labels: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class Tally:
             self.failed += outcome.failure is not None
             for key, looks in outcome.looks.items():
                 for look in looks:
-                    self.pictures += 1
+                    self.images += 1
                     self.computed += look.computed
                     self._count_labels(key, look)
 
@@ -89,8 +89,8 @@ class Tally:
         return {
             "items": self.items,
             "failed": self.failed,
-            "pictures": self.pictures,
-            "known": self.pictures - self.computed,
+            "pictures": self.images,
+            "known": self.images - self.computed,
             "seconds": round(self.seconds, 1),
             "per_second": round(self.rate, 1),
             "labels": dict(self.labels.most_common()),
@@ -240,7 +240,7 @@ class Watched(Quiet):
         )
 
     def _numbers(self) -> str:
-        numbers = {"failed": self.tally.failed, "known before": self.tally.pictures - self.tally.computed}
+        numbers = {"failed": self.tally.failed, "known before": self.tally.images - self.tally.computed}
         return ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
 
     def _labels(self, most: int) -> str:

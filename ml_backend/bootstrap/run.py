@@ -216,7 +216,7 @@ class Run:
         return Project(self._studio, number, journal, rule, own=number == self._request.source)
 
     def _end_dry_run(self, job: Job, pending: int) -> int:
-        predictions = [each for each in JobPredictions(job.journal, job.postprocessor, job.version) if each.pictures]
+        predictions = [each for each in JobPredictions(job.journal, job.postprocessor, job.version) if each.images]
         sheet = self._beside(DRY_RUN)
         if predictions:
             draw_sheet(predictions[:MAX_IMAGES], sheet, self._settings)

@@ -50,19 +50,19 @@ class Worker:
         self, settings: Settings, detector: Detector, places: Sequence[ImageField], known: Callable[[str], bool]
     ) -> None:
         self.metrics = Metrics()
-        self._pictures = ImageInference(settings, detector, self.metrics)
+        self._image_inference = ImageInference(settings, detector, self.metrics)
         self._home = LabelStudios(settings).configured
         self._places = places
         self._known = known
 
     async def __aenter__(self) -> Self:
-        await self._pictures.__aenter__()
+        await self._image_inference.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._pictures.__aexit__(kind, error, trace)
+        await self._image_inference.__aexit__(kind, error, trace)
 
     async def examine(self, pending: WorkItem) -> Outcome:
         """Look at all pictures of one item; an unforeseen error is logged with its trace, and is a failure of that item.
@@ -99,7 +99,7 @@ class Worker:
         digest = fetched.version.digest
         if self._known(digest):
             return ImageResult(digest)
-        examined = await self._pictures.examine(reference, fetched)
+        examined = await self._image_inference.examine(reference, fetched)
         return ImageResult(digest, examined.detections.to_bytes(), examined.perceptual_hash, examined.computed)
 
     async def _fetch(self, reference: ImageReference, task: object) -> Fetched:
@@ -115,7 +115,7 @@ class Worker:
     async def _fetch_when_home_is_up(self, reference: ImageReference, task: object) -> Fetched:
         for pause in PAUSES_AT_HOME:
             try:
-                return await self._pictures.fetch(reference, self._home, task)
+                return await self._image_inference.fetch(reference, self._home, task)
             except ImageUnreachableError as error:
                 if not self._is_at_home(reference):
                     raise

@@ -111,8 +111,8 @@ def report(
             from ml_backend.feedback.evaluation.report_page import draw_worst, render
 
             with err.status("fetching the pictures that took the most edits"):
-                pictures = asyncio.run(draw_worst(settings, project, figures.worst))
-            page = render(figures, about, past[-1] if past else None, waiting, pictures)
+                images = asyncio.run(draw_worst(settings, project, figures.worst))
+            page = render(figures, about, past[-1] if past else None, waiting, images)
             html.write_text(page, encoding="utf-8")
         if as_json:
             out.out(json.dumps({"project": project, "waiting": waiting} | figures.to_json(), indent=2), highlight=False)

@@ -72,9 +72,9 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
         (scene_folder / f"scene-{number}.jpg").write_bytes(data)
 
     label_config = label_config_for(tuple(SHAPES))
-    with _file_server(scene_folder) as pictures, served(create_app(settings, detector)) as server:
+    with _file_server(scene_folder) as images, served(create_app(settings, detector)) as server:
         inline = "data:image/jpeg;base64," + base64.b64encode(files[0]).decode()
-        addresses = [inline, *(f"{pictures}/scene-{number}.jpg" for number in range(2, len(files) + 1))]
+        addresses = [inline, *(f"{images}/scene-{number}.jpg" for number in range(2, len(files) + 1))]
         tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
         ready = _post(f"{server}/setup", {"project": "0.0", "schema": label_config})
         answer = _post(f"{server}/predict", {"project": "0.0", "label_config": label_config, "tasks": tasks})

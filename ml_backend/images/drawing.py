@@ -75,12 +75,12 @@ def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.
 
 
 def contact_sheet(
-    pictures: Sequence[Image.Image | None], tile: tuple[int, int], columns: int, captions: Sequence[str] = ()
+    images: Sequence[Image.Image | None], tile: tuple[int, int], columns: int, captions: Sequence[str] = ()
 ) -> Image.Image:
     """Lay pictures out in rows, each shrunk or enlarged to fit its tile.
 
     Args:
-        pictures: in order; None leaves its tile grey.
+        images: in order; None leaves its tile grey.
         tile: width and height of each, in pixels.
         columns: most pictures in a row.
         captions: a line below each picture, if given.
@@ -88,12 +88,12 @@ def contact_sheet(
     gap = 8
     below = 16 if captions else 0
     step = (tile[0] + gap, tile[1] + gap + below)
-    rows = -(-len(pictures) // columns)
-    across = min(columns, len(pictures))
+    rows = -(-len(images) // columns)
+    across = min(columns, len(images))
     sheet = Image.new("RGB", (across * step[0] - gap, rows * step[1] - gap), "white")
     canvas = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=11)
-    for place, picture in enumerate(pictures):
+    for place, picture in enumerate(images):
         left, top = place % columns * step[0], place // columns * step[1]
         if picture is None:
             canvas.rectangle((left, top, left + tile[0], top + tile[1]), fill="#d0d0d0")

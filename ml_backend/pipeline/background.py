@@ -27,7 +27,7 @@ class BackgroundWork(Generic[T]):
     def __init__(self, places: int) -> None:
         self._jobs: dict[str, asyncio.Task[T]] = {}
         self._going_on: set[asyncio.Task[Any]] = set()  # two tasks of one request can have one name
-        self._pictures: OrderedDict[str, str] = OrderedDict()
+        self._image_digests: OrderedDict[str, str] = OrderedDict()
         self._put_off: set[str] = set()
         self._places = asyncio.Semaphore(places)
 
@@ -74,19 +74,19 @@ class BackgroundWork(Generic[T]):
     def remember(self, digests: Mapping[str, str]) -> None:
         """Remember the digests of pictures, by address, of a task that was done too late."""
         for address, digest in digests.items():
-            self._pictures[address] = digest
-            self._pictures.move_to_end(address)
-        while len(self._pictures) > MAX_REMEMBERED_IMAGES:
-            self._pictures.popitem(last=False)
+            self._image_digests[address] = digest
+            self._image_digests.move_to_end(address)
+        while len(self._image_digests) > MAX_REMEMBERED_IMAGES:
+            self._image_digests.popitem(last=False)
 
     def recall(self, address: str) -> str | None:
         """Return the digest that is remembered for an address, or None."""
-        return self._pictures.get(address)
+        return self._image_digests.get(address)
 
     def forget(self, digests: Mapping[str, str]) -> None:
         """Forget the addresses of a task that was answered in time: next time they are asked anew, since pictures change."""
         for address in digests:
-            self._pictures.pop(address, None)
+            self._image_digests.pop(address, None)
 
     async def cancel(self) -> None:
         """End all jobs."""

@@ -182,8 +182,8 @@ class ImageInference:
         """
         hashes: list[int] = []
 
-        def note(picture: DecodedImage) -> None:
-            hashes.append(perceptual_hash(picture.pixels))
+        def note(decoded: DecodedImage) -> None:
+            hashes.append(perceptual_hash(decoded.pixels))
 
         detections = await self._detect(reference, fetched, note)
         computed = bool(hashes)
@@ -198,11 +198,11 @@ class ImageInference:
         key = self._key_of(fetched.version)
 
         def decode_and_run() -> Detections:
-            picture = self._decode(fetched.data)
+            decoded = self._decode(fetched.data)
             if note is not None:
-                note(picture)
+                note(decoded)
             self._metrics.model_runs.inc()
-            return self._detector.run(picture.pixels, (picture.width, picture.height))
+            return self._detector.run(decoded.pixels, (decoded.width, decoded.height))
 
         try:
             return await self._by_content.run(

@@ -102,12 +102,12 @@ class Pipeline:
         self.label_studios = LabelStudios(settings)
         self._settings = settings
         self.metrics = Metrics()
-        self._pictures = ImageInference(settings, detector, self.metrics)
+        self._image_inference = ImageInference(settings, detector, self.metrics)
         self._background: BackgroundWork[_Done] = BackgroundWork(places=max(1, settings.max_concurrent_images // 4))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._pictures)
+            await stack.enter_async_context(self._image_inference)
             stack.push_async_callback(self._background.cancel)
             self._stack = stack.pop_all()
         return self
@@ -186,15 +186,15 @@ class Pipeline:
                 yield
 
         seen = await self.look(task, request.postprocessor.image_fields, request.project, place=place)
-        pictures = [each for of_source in seen.values() for each in of_source]
-        for each in pictures:
+        images = [each for of_source in seen.values() for each in of_source]
+        for each in images:
             if each.address is not None:
                 digests[_where(each.address, task, request.project)] = each.version.digest
         async with request.selecting:
             # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
             await asyncio.sleep(0)
             prediction = request.postprocessor.predict(task_id(task), _detections(seen), request.version)
-        if any(in_holdout(each.version.digest, self._settings.holdout_fraction) for each in pictures):
+        if any(in_holdout(each.version.digest, self._settings.holdout_fraction) for each in images):
             prediction["result"] = []  # the score stays, so that the order of the tasks says nothing
         return prediction
 
@@ -256,17 +256,17 @@ class Pipeline:
     ) -> ImageDetections:
         reference = parse_reference(value, self._settings.address_max_length)
         home = self.label_studios.of(project)
-        address = self._pictures.address(reference, home)
+        address = self._image_inference.address(reference, home)
         trusted = None if address is None else self._background.recall(_where(address, task, project))
-        return await self._pictures.look(reference, home, task_id(task), place=place, trusted=trusted)
+        return await self._image_inference.look(reference, home, task_id(task), place=place, trusted=trusted)
 
     async def check_cache(self) -> list[TierReport]:
         """Return how each tier of the cache does, and bring its metrics up to date."""
-        return await self._pictures.cache.measure()
+        return await self._image_inference.cache.measure()
 
     async def check_label_studio(self) -> Finding:
         """Tell whether the configured Label Studio can be reached and takes the token."""
-        return await self._pictures.check_label_studio(self.label_studios.configured)
+        return await self._image_inference.check_label_studio(self.label_studios.configured)
 
 
 async def _explained(work: Coroutine[Any, Any, Prediction], convert: Callable[[Prediction], Any]) -> Any:

@@ -107,7 +107,7 @@ def test_what_the_source_has_no_more_is_left_out_if_that_is_wanted(journal: Chec
     journal.record([Outcome(1, looked_at(balloon())), Outcome(2, {}, GONE), Outcome(3, looked_at(nothing()))])
     assert journal.survey([item("c"), item("e")], sort=False, leave_out_missing=True) == Surveyed(left_out=1)
     assert (done(journal), pending(journal)) == (["c"], ["e"])
-    assert journal.pictures() == 2
+    assert journal.images() == 2
     assert survey(journal, "a", "c", "e") == Surveyed()
     assert [(each.position > 4, each.item.key) for each in journal.pending()] == [(True, b"e"), (True, b"a")]
 
@@ -263,7 +263,7 @@ def test_record_is_all_or_nothing(journal: Checkpoint) -> None:
     with pytest.raises(ValueError, match="hex"):
         journal.record([good, bad])
     assert journal.counts() == Counts(pending=2, done=0, failed=0, left=0)
-    assert journal.pictures() == 0
+    assert journal.images() == 0
     journal.record([good])
     assert done(journal) == ["a"]
 
@@ -285,7 +285,7 @@ def test_done_has_everything_in_order(journal: Checkpoint) -> None:
     }
     assert third.perceptual_hash == 2**64 - 1
     assert first.perceptual_hash == 5  # one picture looks like itself, whoever saw it first
-    assert journal.pictures() == 2
+    assert journal.images() == 2
 
 
 def test_known_picture_is_named_only(journal: Checkpoint) -> None:

@@ -113,13 +113,13 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
     first = replace(whole, holdout_fraction=shares[0] + 1e-9)
     assert [len(each.prediction["result"]) for each in whole if each.prediction] == [2, 0]
     assert [len(each.prediction["result"]) for each in first if each.prediction] == [0, 0]
-    assert [len(picture.regions) for each in first for picture in each.pictures] == [0, 0, 0]
+    assert [len(picture.regions) for each in first for picture in each.images] == [0, 0, 0]
 
 
 def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
     """It has no prediction of ours to begin with."""
     (left,) = replace(job((item("a", left="annotated"), None)), holdout_fraction=1.0)
-    assert (left.prediction, left.pictures) == (None, ())
+    assert (left.prediction, left.images) == (None, ())
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_pages_are_counted_under_their_own_key() -> None:
     tally = tally_of(config)
     (seen,) = balloon()["image"]
     tally.add([Outcome(1, {"one": [look(seen)], "two": [look(seen)]})])
-    assert (tally.pictures, dict(tally.labels)) == (2, {"Balloon": 1})
+    assert (tally.images, dict(tally.labels)) == (2, {"Balloon": 1})
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ def test_every_event_that_was_answered_is_judged_once(
     for each in kept:
         (box,) = each.drawn
         assert round((box.edges[3] - box.edges[1]) * 100) == 1 + each.id % 90
-        assert len(each.pictures) == 1
+        assert len(each.images) == 1
 
 
 def _wait_for_health(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -34,14 +34,14 @@ class Coco(OneOutput):
         with replaced(self.output) as file, tempfile.TemporaryFile("w+", dir=self.output.parent) as waiting:
             file.write('{"images":[')
             for predicted in predictions:
-                for picture in predicted.pictures:
+                for image in predicted.images:
                     images += 1
                     _append(
                         file,
                         images,
-                        {"id": images, "width": picture.width, "height": picture.height, "file_name": picture.name},
+                        {"id": images, "width": image.width, "height": image.height, "file_name": image.name},
                     )
-                    for box in boxes_of(picture):
+                    for box in boxes_of(image):
                         boxes += 1
                         edges = [round(edge, 3) for edge in box[2:]]
                         annotation = {

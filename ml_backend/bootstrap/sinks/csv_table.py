@@ -19,13 +19,13 @@ class Table(OneOutput):
             rows = csv.writer(file)
             rows.writerow(HEADER)
             for predicted in predictions:
-                for picture in predicted.pictures:
-                    name = printable(picture.name, len(picture.name))
-                    found = list(boxes_of(picture))
+                for image in predicted.images:
+                    name = printable(image.name, len(image.name))
+                    found = list(boxes_of(image))
                     for box in found:
                         edges = [f"{edge:.2f}" for edge in box[2:]]
-                        rows.writerow([name, box.label, box.score, *edges, picture.width, picture.height])
+                        rows.writerow([name, box.label, box.score, *edges, image.width, image.height])
                     if not found:
-                        rows.writerow([name, "", "", "", "", "", "", picture.width, picture.height])
+                        rows.writerow([name, "", "", "", "", "", "", image.width, image.height])
                     boxes += len(found)
         return f"{boxes} boxes in {self.output}"

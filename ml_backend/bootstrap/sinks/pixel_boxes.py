@@ -19,10 +19,10 @@ class PixelBox(NamedTuple):
     height: float
 
 
-def boxes_of(picture: PredictedImage) -> Iterator[PixelBox]:
+def boxes_of(image: PredictedImage) -> Iterator[PixelBox]:
     """Yield the labelled boxes on a picture."""
-    x, y = picture.width / 100, picture.height / 100
-    for region in picture.regions:
+    x, y = image.width / 100, image.height / 100
+    for region in image.regions:
         value, label = region["value"], label_of(region)
         if label:  # the rectangle of a pair has none; its other half has
             yield PixelBox(

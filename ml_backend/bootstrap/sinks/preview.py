@@ -45,7 +45,7 @@ class Preview(OneOutput):
 
 
 def _has_images(predicted: Predicted) -> bool:
-    return bool(predicted.pictures)
+    return bool(predicted.images)
 
 
 def _is_chosen(place: int, total: int) -> bool:
@@ -67,17 +67,17 @@ async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.
     home = LabelStudios(settings).configured
 
     async def one(fetcher: ImageFetcher, decoders: DecoderPool, predicted: Predicted) -> Image.Image | None:
-        picture = predicted.pictures[0]
+        image = predicted.images[0]
         number = task_id(predicted.item.task)
         try:
-            reference = readable(parse_reference(picture.file or picture.value), home, number)
+            reference = readable(parse_reference(image.file or image.value), home, number)
             fetched = await fetcher.fetch(reference, home, number)
             if fetched is None:
                 return None
             pixels = decoders.decode(fetched.data, max_side=max(TILE)).pixels
         except PrelabelError:
             return None
-        return draw_regions(np.asarray(pixels), picture.regions)
+        return draw_regions(np.asarray(pixels), image.regions)
 
     with DecoderPool(Limits.of(settings)) as decoders:
         async with ImageFetcher(settings) as fetcher:

@@ -35,21 +35,21 @@ class Yolo(OneOutput):
             (folder / "images").mkdir()
             names = _Names(folder)
             for predicted in predictions:
-                for picture in predicted.pictures:
+                for image in predicted.images:
                     lines = [
-                        f"{numbers[box.label]} {(box.left + box.width / 2) / picture.width:.6f} "
-                        f"{(box.top + box.height / 2) / picture.height:.6f} "
-                        f"{box.width / picture.width:.6f} {box.height / picture.height:.6f}\n"
-                        for box in boxes_of(picture)
+                        f"{numbers[box.label]} {(box.left + box.width / 2) / image.width:.6f} "
+                        f"{(box.top + box.height / 2) / image.height:.6f} "
+                        f"{box.width / image.width:.6f} {box.height / image.height:.6f}\n"
+                        for box in boxes_of(image)
                     ]
-                    name = names.name_for(picture)
+                    name = names.name_for(image)
                     labels = folder / "labels" / name.with_suffix(".txt")
                     labels.parent.mkdir(parents=True, exist_ok=True)
                     labels.write_text("".join(lines), encoding="utf-8")
-                    if picture.file is not None:
+                    if image.file is not None:
                         link = folder / "images" / name
                         link.parent.mkdir(parents=True, exist_ok=True)
-                        link.symlink_to(picture.file)
+                        link.symlink_to(image.file)
                     images += 1
                     boxes += len(lines)
             self._write_classes(folder)
@@ -71,9 +71,9 @@ class _Names:
         self._labels = folder / "labels"
         self._numbers: Counter[PurePosixPath] = Counter()  # of names that have been given more than once
 
-    def name_for(self, picture: PredictedImage) -> PurePosixPath:
+    def name_for(self, image: PredictedImage) -> PurePosixPath:
         """Return its path in its folder, or the last part of its address, with a number where that is taken."""
-        wanted = self._beside_files(_shortened(_name_of(picture)))
+        wanted = self._beside_files(_shortened(_name_of(image)))
         name = wanted
         while self._is_taken(name):  # a.jpg and a.png, or two addresses that end alike
             self._numbers[wanted] += 1
@@ -93,12 +93,12 @@ class _Names:
         return folder / name.name
 
 
-def _name_of(picture: PredictedImage) -> PurePosixPath:
-    if picture.file is not None:
-        return PurePosixPath(printable(picture.name, len(picture.name)))
-    if picture.value.startswith("data:"):
-        return PurePosixPath(f"{picture.name}.png")
-    path = picture.value
+def _name_of(image: PredictedImage) -> PurePosixPath:
+    if image.file is not None:
+        return PurePosixPath(printable(image.name, len(image.name)))
+    if image.value.startswith("data:"):
+        return PurePosixPath(f"{image.name}.png")
+    path = image.value
     if path.startswith(("http://", "https://", "/")):
         parts = urlsplit(path)
         path = parse_qs(parts.query).get("d", [""])[0] or unquote(parts.path)

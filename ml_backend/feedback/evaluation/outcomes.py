@@ -56,9 +56,9 @@ def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iter
     # The label config may have changed since: pictures under other keys are not looked at.
     found: dict[ImageField, list[Detections]] = {
         image_field: [
-            picture.detections
-            for picture in annotation.pictures
-            if picture.key == image_field.key and (image_field.is_list or picture.item == 0)
+            image.detections
+            for image in annotation.images
+            if image.key == image_field.key and (image_field.is_list or image.item == 0)
         ]
         for image_field in postprocessor.image_fields
     }

@@ -201,14 +201,14 @@ def make_report(
         if not seen:
             report.unjudged["the label config does not have their pictures, control or labels any more"] += 1
             continue
-        picture = _judge(annotation, seen, report, link)
-        if picture is not None:
+        image = _judge(annotation, seen, report, link)
+        if image is not None:
             # The id keeps equal ones in order, since pictures cannot be compared.
-            heapq.heappush(worst, (picture.edits.total(), -annotation.id, picture))
+            heapq.heappush(worst, (image.edits.total(), -annotation.id, image))
             if len(worst) > WORST:
                 heapq.heappop(worst)
     report.twice = sum(count > 1 for count in tasks.values())
-    report.worst = [picture for _, _, picture in sorted(worst, key=lambda each: each[:2], reverse=True)]
+    report.worst = [image for _, _, image in sorted(worst, key=lambda each: each[:2], reverse=True)]
     return report
 
 
@@ -242,7 +242,7 @@ def _judge(
     effort.edits += edits
     if not edits:
         return None
-    reference = annotation.pictures[0].reference if len(annotation.pictures) == 1 else ""
+    reference = annotation.images[0].reference if len(annotation.images) == 1 else ""
     return WorstImage(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
 
 

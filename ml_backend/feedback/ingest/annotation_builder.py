@@ -171,7 +171,7 @@ class AnnotationBuilder:
         if outdated or not all(annotation.skipped for annotation in changed):
             controls = await asyncio.to_thread(controls_of, project.label_config)
             seen, problem = await self._look(task, project, controls)
-            pictures = tuple(_pictures(task, seen))
+            images = tuple(_annotated_images(task, seen))
             fraction = self._settings.holdout_fraction
             withholds = any(in_holdout(each.version.digest, fraction) for found in seen.values() for each in found)
             reconstructed = self._reconstructed(task_id, project, seen, withholds) if shown_is_unknown else None
@@ -207,7 +207,7 @@ class AnnotationBuilder:
             ]
             # Nobody has changed the outdated ones, so only the detections are new.
             changed = [
-                annotation if annotation.skipped else annotation.with_detections(self.detector, pictures, problem)
+                annotation if annotation.skipped else annotation.with_detections(self.detector, images, problem)
                 for annotation in [*changed, *outdated]
             ]
         return Judged(task_id, [int(each["id"]) for each in given], changed, read_at)
@@ -263,8 +263,8 @@ def outdated_task(number: int, before: Before) -> dict[str, Any]:
     """Return a task as far as the facts of its outdated annotations hold it."""
     kept = [known.outdated for known in before.known.values() if known.outdated]
     references: dict[str, list[str]] = {}
-    for picture in sorted(kept[-1].pictures if kept else (), key=lambda picture: picture.item):
-        references.setdefault(picture.key, []).append(picture.reference)
+    for image in sorted(kept[-1].images if kept else (), key=lambda image: image.item):
+        references.setdefault(image.key, []).append(image.reference)
     lists = {control.data_key for control in controls_of(before.project.label_config) if control.is_list}
     return {
         "id": number,
@@ -273,7 +273,7 @@ def outdated_task(number: int, before: Before) -> dict[str, Any]:
     }
 
 
-def _pictures(
+def _annotated_images(
     task: Mapping[str, Any], seen: Mapping[ImageField, Sequence[ImageDetections]]
 ) -> Iterable[AnnotatedImage]:
     for source, of_source in seen.items():

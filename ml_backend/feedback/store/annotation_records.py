@@ -57,7 +57,7 @@ class Annotation:
         lost: whether it began with a prediction that is not there any more, so that nobody knows what was shown.
         seconds: how long it took, where Label Studio says so.
         detector: first 8 hex digits of the fingerprint of the detector that looked at ``pictures``.
-        pictures: of the task; empty where they could not be had.
+        images: of the task; empty where they could not be had.
         odd: regions that are not plain rectangles, by kind.
         problem: why there are no pictures, else empty.
     """
@@ -77,13 +77,13 @@ class Annotation:
     lost: bool = False
     seconds: float | None = None
     detector: str = ""
-    pictures: tuple[AnnotatedImage, ...] = ()
+    images: tuple[AnnotatedImage, ...] = ()
     odd: dict[str, int] = field(default_factory=dict)
     problem: str = ""
 
-    def with_detections(self, detector: str, pictures: tuple[AnnotatedImage, ...], problem: str) -> Self:
+    def with_detections(self, detector: str, images: tuple[AnnotatedImage, ...], problem: str) -> Self:
         """Return the annotation with what a detector found in the pictures of its task."""
-        return replace(self, detector=detector, pictures=pictures, problem=problem)
+        return replace(self, detector=detector, images=images, problem=problem)
 
     def to_row(self) -> dict[str, Any]:
         """Return the row of the table."""
@@ -97,7 +97,7 @@ class Annotation:
             "audited": self.audited,
             "lost": self.lost,
             "seconds": self.seconds,
-            "pictures": [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in self.pictures],
+            "pictures": [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in self.images],
             "odd": self.odd,
             "problem": self.problem,
         }
@@ -141,7 +141,7 @@ class Annotation:
             lost=facts["lost"],
             seconds=facts["seconds"],
             detector=row["detector"],
-            pictures=tuple(
+            images=tuple(
                 AnnotatedImage(key, item, reference, Detections.from_bytes(detections))
                 for key, item, reference, detections in facts["pictures"]
             ),

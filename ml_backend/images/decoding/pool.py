@@ -100,7 +100,7 @@ class DecoderPool:
         """
         decoder = self._take()
         try:
-            picture = decoder.decode(data, max_side, self._limits)
+            image = decoder.decode(data, max_side, self._limits)
         except _ReadableError as error:
             self._put(decoder)
             raise error.cause from None
@@ -108,7 +108,7 @@ class DecoderPool:
             self._end(decoder)
             raise
         self._put(decoder)
-        return picture
+        return image
 
     def close(self) -> None:
         """End all processes, also those that decode now."""

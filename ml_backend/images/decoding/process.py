@@ -43,8 +43,8 @@ def _decode(job: Job, shared: int) -> Reply:
     too_much = f"more than {job.memory / 1e6:,.0f} MB of memory (PRELABEL_IMAGE_MAX_MEMORY)"
     file = io.BytesIO(os.pread(shared, job.size, 0))
     try:
-        picture = decode(file, max_pixels=job.max_pixels, max_side=job.max_side)
-        pixels = np.ascontiguousarray(picture.pixels)
+        decoded = decode(file, max_pixels=job.max_pixels, max_side=job.max_side)
+        pixels = np.ascontiguousarray(decoded.pixels)
     except MemoryError:
         return Reply(error=f"decoding the image takes {too_much}")
     except NotAnImageError as error:
@@ -53,7 +53,7 @@ def _decode(job: Job, shared: int) -> Reply:
         return Reply(error=f"{error}, or it takes {too_much}" if _is_large(file, job.memory) else str(error))
     write(shared, pixels.data.cast("B"))
     rows, columns, _ = pixels.shape
-    return Reply(rows, columns, picture.width, picture.height)
+    return Reply(rows, columns, decoded.width, decoded.height)
 
 
 def _is_large(file: BinaryIO, memory: int) -> bool:

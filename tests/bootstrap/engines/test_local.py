@@ -90,7 +90,7 @@ def test_same_bytes_under_many_names_are_one_picture(run: Run, journal: Checkpoi
     """The detector runs once for each content, whether they come at the same time, in one portion, or later."""
     fill(journal, tmp_path / "in", KEPT_AT_ONCE + 20, 2)
     assert runs(run()) == 2
-    assert journal.pictures() == 2
+    assert journal.images() == 2
     fill(journal, tmp_path / "in", 2 * KEPT_AT_ONCE, 2)
     assert runs(run()) == 0
 

@@ -37,7 +37,7 @@ def look_of(
     found: list[Row], drawn: list[LabelledBox], shown: list[LabelledBox] | None, xml: str = BALLOON_CONFIG
 ) -> MatchedImage:
     """Return the one look at an annotation of one picture."""
-    facts = annotation(*drawn, shown=None if shown is None else tuple(shown), pictures=seen(detections_of(*found)))
+    facts = annotation(*drawn, shown=None if shown is None else tuple(shown), images=seen(detections_of(*found)))
     (look,) = matched_images(facts, postprocessor_of(xml))
     return look
 
@@ -56,14 +56,14 @@ def look_of(
 )
 def test_shown_is_what_the_annotator_saw(parts: dict[str, Any], labels: list[str], saw_predictions: bool) -> None:
     """Or what the policy would show now, to one who saw nothing."""
-    (look,) = matched_images(annotation(pictures=seen(FOUND), **parts), postprocessor_of())
+    (look,) = matched_images(annotation(images=seen(FOUND), **parts), postprocessor_of())
     assert ([each.label for each in look.shown], look.saw_predictions) == (labels, saw_predictions)
 
 
 def test_what_would_be_shown_lies_inside_the_picture() -> None:
     """A detector may go a little beyond it."""
     (look,) = matched_images(
-        annotation(pictures=seen(detections_of(("Kite", 0.75, (-0.5, 0.25, 0.5, 1.5))))), postprocessor_of()
+        annotation(images=seen(detections_of(("Kite", 0.75, (-0.5, 0.25, 0.5, 1.5))))), postprocessor_of()
     )
     assert look.shown == [LabelledBox("label", 0, "Kite", (0, 0.25, 0.5, 1), 0.75)]
 
@@ -101,7 +101,7 @@ def test_annotation_is_judged_as_far_as_the_config_still_fits(
     xml: str, pictures: Any, expected: list[tuple[str, list[str]]]
 ) -> None:
     """What the label config does not have any more is left out, and nothing is judged on another's picture."""
-    facts = annotation(box("Kite"), box("Balloon", item=1), pictures=pictures)
+    facts = annotation(box("Kite"), box("Balloon", item=1), images=pictures)
     found = [
         (look.control.from_name, [each.label for each in look.drawn])
         for look in matched_images(facts, postprocessor_of(xml))
@@ -185,7 +185,7 @@ def test_annotation_is_judged_by_the_labels_of_its_time(
 ) -> None:
     """A detection under a label that could not be drawn is no wrong box."""
     found = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.8, AWAY))
-    facts = annotation(box("Kite"), pictures=seen(found), drawable=drawable)
+    facts = annotation(box("Kite"), images=seen(found), drawable=drawable)
     judged = [
         (look.control.from_name, [each.label for each in look.shown])
         for look in matched_images(facts, postprocessor_of())
@@ -197,11 +197,11 @@ def test_class_goes_to_the_label_of_its_time() -> None:
     """A new label that takes a class over does not take it from annotations that could not use it."""
     people = [("Person", BOX), ("Man", AWAY)]
     found = detections_of(*((name, 0.9, edges) for name, edges in people))
-    facts = annotation(box("Person", BOX), box("Person", AWAY), pictures=seen(found), drawable={"label": ("Person",)})
+    facts = annotation(box("Person", BOX), box("Person", AWAY), images=seen(found), drawable={"label": ("Person",)})
     config = PEOPLE_CONFIG.replace("Worker", "Man")
     (look,) = matched_images(facts, postprocessor_of(config))
     assert judge_drawn(look) == ["found", "found"]
-    now = annotation(pictures=seen(found), drawable={"label": ("Person", "Clothing", "Man")})
+    now = annotation(images=seen(found), drawable={"label": ("Person", "Clothing", "Man")})
     assert [each.label for look in matched_images(now, postprocessor_of(config)) for each in look.shown] == [
         "Person",
         "Man",

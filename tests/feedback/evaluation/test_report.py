@@ -25,7 +25,7 @@ def report_on(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> Report:
 
 def corrected(*drawn: Any, number: int = 1, **more: Any) -> Annotation:
     """Return an annotation that began with a Kite, on a picture with a hidden Balloon."""
-    return annotation(*drawn, number=number, **({"shown": SHOWN, "pictures": seen(FOUND), "version": "v1"} | more))
+    return annotation(*drawn, number=number, **({"shown": SHOWN, "images": seen(FOUND), "version": "v1"} | more))
 
 
 def plain(report: Report) -> Any:
@@ -216,7 +216,7 @@ def test_worst_picture_has_its_boxes_with_their_outcomes() -> None:
     ]
     assert (worst.reference, dict(worst.edits)) == ("0.jpg", {"nudged": 1, "added": 1})
     several = BALLOON_CONFIG.replace('value="$image"', 'valueList="$image"')
-    (worst,) = report_on(corrected(pictures=seen(FOUND, FOUND)), xml=several).worst
+    (worst,) = report_on(corrected(images=seen(FOUND, FOUND)), xml=several).worst
     assert worst.reference == ""
 
 
@@ -233,7 +233,7 @@ def test_versions_are_told_apart() -> None:
 
 def test_curve_has_a_point_for_each_threshold_that_shows_something() -> None:
     """With what is shown there, and what of it is right."""
-    report = report_on(corrected(box("Kite"), pictures=seen(detections_of(("Kite", 0.5, BOX), ("Kite", 0.25, AWAY)))))
+    report = report_on(corrected(box("Kite"), images=seen(detections_of(("Kite", 0.5, BOX), ("Kite", 0.25, AWAY)))))
     curve = report.curve(KITE)
     assert [point["threshold"] for point in curve] == [number / 100 for number in range(1, 51)]
     assert {(point["shown"], point["right"], point["drawn"]) for point in curve[:25]} == {(2, 1, 1)}
@@ -265,7 +265,7 @@ def test_asking_changes_no_figure() -> None:
 )
 def test_annotations_that_say_nothing_of_shown_boxes_are_told(changes: dict[str, Any], xml: str, why: str) -> None:
     """They are in neither group, and the reader learns how many there are."""
-    made = annotation(box("Balloon"), pictures=seen(detections_of(("Balloon", 0.9, BOX))), **changes)
+    made = annotation(box("Balloon"), images=seen(detections_of(("Balloon", 0.9, BOX))), **changes)
     figures = make_report([made], postprocessor_of(xml))
     ((reason, count),) = figures.unjudged.items()
     assert (why in reason, count, figures.annotations) == (True, 1, 1)

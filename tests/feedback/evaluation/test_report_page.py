@@ -71,9 +71,7 @@ def report_of(*labels: str, **more: Any) -> Report:
     found = detections_of(("Kite", 0.75, BOX), ("Kite", 0.5, AWAY))
     shown = (box("Kite"), box("Kite", AWAY))
     facts = [
-        annotation(
-            box("Kite"), box(label, cell(90)), number=number, **({"shown": shown, "pictures": seen(found)} | more)
-        )
+        annotation(box("Kite"), box(label, cell(90)), number=number, **({"shown": shown, "images": seen(found)} | more))
         for number, label in enumerate(labels, 1)
     ]
     return make_report(facts, postprocessor_of())
@@ -193,7 +191,7 @@ def test_box_without_a_label_has_a_name() -> None:
 def test_every_outcome_has_a_colour() -> None:
     """In the bars as on the pictures."""
     assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
-    facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), pictures=seen(detections_of()))
+    facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), images=seen(detections_of()))
     bars = [each["title"] for each in page_of(make_report([facts], postprocessor_of())).all("span") if "title" in each]
     assert bars == ["nudged: 1", "deleted: 1", "found: 1"]
 

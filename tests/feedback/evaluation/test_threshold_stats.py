@@ -104,7 +104,7 @@ def test_score_on_the_threshold_is_shown() -> None:
 )  # fmt: skip
 def test_precision_and_recall_of_a_label(rows: list[Row], drawn: list[Edges], precision: Share, recall: Share) -> None:
     """At the policy's threshold."""
-    facts = annotation(*(box("Kite", edges) for edges in drawn), pictures=seen(detections_of(*rows)))
+    facts = annotation(*(box("Kite", edges) for edges in drawn), images=seen(detections_of(*rows)))
     known = gather([facts], postprocessor_of()).of(KITE)
     assert (known.precision(0.3), known.recall(0.3)) == (precision, recall)
 
@@ -112,7 +112,7 @@ def test_precision_and_recall_of_a_label(rows: list[Row], drawn: list[Edges], pr
 def test_boxes_below_the_policys_threshold_are_known_too() -> None:
     """Otherwise no threshold could ever be lowered."""
     xml = BALLOON_CONFIG.replace('"Kite"', '"Kite" model_score_threshold="0.9"')
-    facts = annotation(box("Kite"), pictures=seen(detections_of(("Kite", 0.1, BOX))))
+    facts = annotation(box("Kite"), images=seen(detections_of(("Kite", 0.1, BOX))))
     known = gather([facts], postprocessor_of(xml)).of(KITE)
     assert [known.precision(threshold).total for threshold in (0.0, 0.1, 0.11)] == [1, 1, 0]
 
@@ -124,7 +124,7 @@ def test_boxes_below_the_policys_threshold_are_known_too() -> None:
 )
 def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], saw_predictions: bool) -> None:
     """People who see a box tend to keep it."""
-    facts = annotation(box("Kite"), pictures=seen(detections_of(("Kite", 0.9, BOX))), **parts)
+    facts = annotation(box("Kite"), images=seen(detections_of(("Kite", 0.9, BOX))), **parts)
     known = gather([facts], postprocessor_of()).of(KITE)
     assert known.saw_predictions == [saw_predictions]
     assert known.recall(0.3, saw_predictions=saw_predictions) == Share(1, 1)
@@ -136,10 +136,10 @@ def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], saw_predic
     [
         annotation(skipped=True),
         annotation(box("Kite"), problem="task 1: the picture is gone"),
-        annotation(box("Kite"), pictures=seen(detections_of(), key="other")),
-        annotation(box("Kite", control="gone"), pictures=seen(detections_of())),
-        annotation(box("Kite", item=3), pictures=seen(detections_of())),
-        annotation(pictures=seen(detections_of())),
+        annotation(box("Kite"), images=seen(detections_of(), key="other")),
+        annotation(box("Kite", control="gone"), images=seen(detections_of())),
+        annotation(box("Kite", item=3), images=seen(detections_of())),
+        annotation(images=seen(detections_of())),
     ],
     ids=["skipped", "without pictures", "of another key", "of another control", "of another picture", "empty"],
 )
@@ -153,7 +153,7 @@ def test_annotations_that_cannot_be_judged_say_nothing(facts: Any) -> None:
 
 def test_skipped_annotation_says_nothing_whatever_it_holds() -> None:
     """Who skips a task with boxes in it has not said that they are right."""
-    facts = annotation(box("Kite"), skipped=True, pictures=seen(detections_of(("Kite", 0.9, BOX))))
+    facts = annotation(box("Kite"), skipped=True, images=seen(detections_of(("Kite", 0.9, BOX))))
     assert gather([facts], postprocessor_of()).of(KITE) == LabelStats()
 
 
@@ -167,7 +167,7 @@ def test_no_annotations_are_no_evidence() -> None:
 
 def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -> None:
     """What people drew under it is counted."""
-    facts = annotation(box("Gone <b>"), box(""), pictures=seen(detections_of(("Kite", 0.9, BOX))))
+    facts = annotation(box("Gone <b>"), box(""), images=seen(detections_of(("Kite", 0.9, BOX))))
     evidence = gather([facts], postprocessor_of())
     assert [where.label for where in evidence.labels] == ["Balloon", "Kite", "Box", "Gone <b>", ""]
     assert evidence.of(LabelKey("label", "Gone <b>")).recall(0.3) == Share(0, 1)
@@ -181,7 +181,7 @@ def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -
 )  # fmt: skip
 def test_skipped_labels_could_never_be_shown(xml: str) -> None:
     """What people draw under them is counted, and nothing else."""
-    facts = annotation(box("Kite"), pictures=seen(detections_of(("Kite", 0.9, BOX))))
+    facts = annotation(box("Kite"), images=seen(detections_of(("Kite", 0.9, BOX))))
     known = gather([facts], postprocessor_of(xml)).of(KITE)
     assert (known.scores, known.drawn.total()) == ([], 1)
 
@@ -196,7 +196,7 @@ _rows = st.lists(st.tuples(st.sampled_from(["Kite", "Balloon"]), st.floats(0, 1,
 def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], threshold: float) -> None:
     """Suppression before the threshold and after it give the same."""
     found = detections_of(*rows)
-    evidence = gather([annotation(pictures=seen(found))], postprocessor_of())
+    evidence = gather([annotation(images=seen(found))], postprocessor_of())
     shown = postprocessor_of(score_threshold=threshold).predict(1, {ImageField("image", is_list=False): [found]}, "v")[
         "result"
     ]
@@ -249,7 +249,7 @@ def people(*rows: Row) -> Detections:
 )  # fmt: skip
 def test_classes_are_what_people_call_them(rows: list[Row], drawn: Any, classes: dict[str, dict[str, int]]) -> None:
     """Whatever label they go to now, and with the empty label for what is nobody's."""
-    evidence = gather([annotation(*drawn, pictures=seen(people(*rows)))], postprocessor_of(PEOPLE_CONFIG))
+    evidence = gather([annotation(*drawn, images=seen(people(*rows)))], postprocessor_of(PEOPLE_CONFIG))
     assert {known: dict(+counts) for (_, known), counts in evidence.classes.items()} == classes
 
 
@@ -284,7 +284,7 @@ def test_threshold_of_a_label_that_is_gone_is_that_of_all_others() -> None:
 def test_evidence_adds_up_over_annotations() -> None:
     """Two people's annotations of one picture count twice."""
     found = detections_of(*(("Kite", 0.9, cell(number)) for number in range(10)))
-    facts = [annotation(box("Kite", cell(0)), number=number, task=1, pictures=seen(found)) for number in (1, 2)]
+    facts = [annotation(box("Kite", cell(0)), number=number, task=1, images=seen(found)) for number in (1, 2)]
     evidence = gather(iter(facts), postprocessor_of())
     assert evidence.of(KITE).precision(0.3) == Share(2, 20)
     assert evidence.classes["label", "Kite"] == {"Kite": 2, "": 18}

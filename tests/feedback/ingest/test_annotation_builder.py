@@ -137,7 +137,7 @@ async def test_odd_values_can_be_kept(kept: Kept, task: dict[str, Any], expected
     (found,) = await kept.of({"annotations": [submitted()], "predictions": [predicted()]} | task)
     assert {name: getattr(found, name) for name in expected} == expected
     assert [(box.label, box.item) for box in found.drawn] == [("Balloon", 0)]
-    assert len(found.pictures) == 1
+    assert len(found.images) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ async def test_labels_that_could_be_drawn_are_kept(kept: Kept, updated_at: str, 
 async def test_odd_references_can_be_kept(kept: Kept, name: str) -> None:
     """There is no picture, and the problem says so."""
     (found,) = await kept.of({"data": {"image": kept.picture + name}, "annotations": [submitted()]})
-    assert (found.pictures, found.problem.startswith("task 1: ")) == ((), True)
+    assert (found.images, found.problem.startswith("task 1: ")) == ((), True)
 
 
 async def test_regions_are_read_away_from_the_event_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

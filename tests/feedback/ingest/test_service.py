@@ -123,7 +123,7 @@ async def test_annotation_becomes_facts(listening: Listening, balloon: str) -> N
     assert [box.label for box in annotation.shown or ()] == ["Balloon"]
     assert annotation.version.startswith("demo")
     assert (annotation.annotator, annotation.seconds, annotation.task) == (9, 12.5, 1)
-    assert len(annotation.pictures[0].detections) >= 1
+    assert len(annotation.images[0].detections) >= 1
     assert not annotation.audited
 
 
@@ -236,8 +236,8 @@ async def test_skipped_tasks_are_known_and_not_judged(listening: Listening, pict
         assert not pictures.requests
         await feedback.take(event(number=2, image=address))
         _, empty = await kept(feedback, 2)
-    assert (skipped.skipped, skipped.pictures) == (True, ())
-    assert (empty.skipped, empty.drawn, len(empty.pictures)) == (False, (), 1)
+    assert (skipped.skipped, skipped.images) == (True, ())
+    assert (empty.skipped, empty.drawn, len(empty.images)) == (False, (), 1)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ async def test_pictures_that_cannot_be_had_are_told(
     async with listening() as feedback:
         await feedback.take(event(image=pictures.url + path, result=[region()]))
         (annotation,) = await kept(feedback, 1)
-    assert annotation.pictures == ()
+    assert annotation.images == ()
     assert "task 1" in annotation.problem
 
 
@@ -409,7 +409,7 @@ async def test_data_uris_are_judged_and_not_kept(listening: Listening) -> None:
     async with listening() as feedback:
         await feedback.take(event(image=inline))
         (annotation,) = await kept(feedback, 1)
-    assert (len(annotation.pictures), annotation.pictures[0].reference) == (1, "")
+    assert (len(annotation.images), annotation.images[0].reference) == (1, "")
 
 
 def test_default_database_is_a_file_of_the_user() -> None:

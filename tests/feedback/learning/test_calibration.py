@@ -55,7 +55,7 @@ def kites(*groups: tuple[float, int, int], class_name: str = "Kite", label: str 
         annotation(
             *([box(label)] if right else []),
             number=number,
-            pictures=seen(detections_of((class_name, score, BOX))),
+            images=seen(detections_of((class_name, score, BOX))),
         )
         for number, (score, right) in enumerate(outcomes, 1)
     ]
@@ -75,7 +75,7 @@ def test_boxes_of_one_picture_count_each() -> None:
     """Thirty on one picture, or one on each of thirty."""
     rows: list[Row] = [("Kite", 0.5, cell(number)) for number in range(30)]
     drawn = [box("Kite", cell(number)) for number in range(30)]
-    assert change_of(taught([annotation(*drawn, pictures=seen(detections_of(*rows)))])).threshold_after == 0.01
+    assert change_of(taught([annotation(*drawn, images=seen(detections_of(*rows)))])).threshold_after == 0.01
 
 
 @pytest.mark.parametrize(
@@ -214,16 +214,14 @@ def test_label_config_that_cannot_be_served_is_an_error() -> None:
 def workers(count: int, *others: Annotation, found: Detections | None = None) -> list[Annotation]:
     """Return annotations in which a Person is called Worker, and some more."""
     pictures = seen(found or detections_of(("Person", 0.9, BOX)))
-    return [annotation(box("Worker"), number=number, pictures=pictures) for number in range(1, count + 1)] + list(
-        others
-    )
+    return [annotation(box("Worker"), number=number, images=pictures) for number in range(1, count + 1)] + list(others)
 
 
 def persons(count: int, label: str = "Person") -> list[Annotation]:
     """Return annotations in which a Person is called by some label; empty for nobody's."""
     drawn = [box(label)] if label else []
     pictures = seen(detections_of(("Person", 0.9, BOX)))
-    return [annotation(*drawn, number=number, pictures=pictures) for number in range(1001, 1001 + count)]
+    return [annotation(*drawn, number=number, images=pictures) for number in range(1001, 1001 + count)]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +366,7 @@ def test_proposal_that_was_applied_proposes_nothing_new(facts: list[Annotation],
 def test_class_that_is_right_where_it_goes_stays_there_when_the_one_above_it_goes_elsewhere() -> None:
     """People call a Person Worker and a Man Person."""
     pictures = seen(detections_of(("Man", 0.9, BOX)))
-    men = [annotation(box("Person"), number=number, pictures=pictures) for number in range(101, 141)]
+    men = [annotation(box("Person"), number=number, images=pictures) for number in range(101, 141)]
     facts = workers(40, *men)
     first = taught(facts, PEOPLE_CONFIG, target=0.999)
     assert change_of(first, "Person").precision_after == Share(40, 40)

@@ -355,7 +355,7 @@ def facts_of(calls: Calls) -> list[Annotation]:
         annotation(
             *(box(label, cell(place)) for place, (_, label) in enumerate(portion) if label),
             number=start + 1,
-            pictures=seen(with_mids(*((name, 0.9, cell(place)) for place, (name, _) in enumerate(portion)))),
+            images=seen(with_mids(*((name, 0.9, cell(place)) for place, (name, _) in enumerate(portion)))),
         )
         for start in range(0, len(cases), 100)
         for portion in [cases[start : start + 100]]

@@ -31,7 +31,7 @@ def keep(settings: Settings, xml: str, detector: Detector) -> None:
             right = number <= 40
             found = detections_of(("Kite", 0.6 if right else 0.4, BOX))
             drawn = [box("Kite")] if right else []
-            parts = {"shown": (box("Kite"),), "pictures": seen(found), "detector": detector.fingerprint[:8]}
+            parts = {"shown": (box("Kite"),), "images": seen(found), "detector": detector.fingerprint[:8]}
             put_annotation(connection, annotation(*drawn, number=number, **parts))
 
 

@@ -64,8 +64,8 @@ def kept_in(database: Database, project: int = 3) -> list[Annotation]:
 
 def plain(of: Annotation) -> dict[str, Any]:
     """Return all that is in an annotation, as values that can be compared."""
-    pictures = [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in of.pictures]
-    return {each.name: getattr(of, each.name) for each in fields(of)} | {"pictures": pictures}
+    pictures = [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in of.images]
+    return {each.name: getattr(of, each.name) for each in fields(of)} | {"images": pictures}
 
 
 FOUND = detections_of(("Kite", 0.1, BOX), ("Größe", 1.0, (-0.5, 0, 2, 1)), width=1, height=100_000)
@@ -77,7 +77,7 @@ ANNOTATIONS = {
     "boxes": annotation(
         box("Kite"), box("", (0.1, 1 / 3, 0.7, 1.0), item=4), shown=(LabelledBox("a", 0, "b", BOX, 0.3),)
     ),
-    "pictures": annotation(pictures=seen(FOUND, detections_of())),
+    "pictures": annotation(images=seen(FOUND, detections_of())),
     "texts": annotation(box("<b>Größe 🪁\0"), version="demo@1234.5678", problem="task 1: \u2028"),
     "the rest": annotation(audited=True, seconds=1e-9, odd={"rotated": 2, "": 0}, annotator=2**62, number=2**62),
 }
@@ -113,9 +113,7 @@ _annotation = st.builds(
     audited=st.booleans(),
     detector=_text,
     seconds=st.none() | st.floats(0, 1e300),
-    pictures=st.lists(st.builds(AnnotatedImage, _text, st.integers(0, 9), _text, st.just(FOUND)), max_size=2).map(
-        tuple
-    ),
+    images=st.lists(st.builds(AnnotatedImage, _text, st.integers(0, 9), _text, st.just(FOUND)), max_size=2).map(tuple),
     odd=st.dictionaries(_text, st.integers(0, 2**31), max_size=2),
     problem=_text,
 )

@@ -141,7 +141,7 @@ def all_of(database: Database) -> list[Annotation]:
 def corrected(number: int, picture: str, **parts: Any) -> Annotation:
     """Return an annotation in whose picture an old detector has found a kite."""
     found = AnnotatedImage("image", 0, picture, detections_of(("Kite", 0.9, BOX)))
-    given: dict[str, Any] = {"shown": (box("Kite"),), "version": "old@0123abcd.012345", "pictures": (found,)}
+    given: dict[str, Any] = {"shown": (box("Kite"),), "version": "old@0123abcd.012345", "images": (found,)}
     return annotation(box("Kite", MOVED), number=number, detector=OLD.fingerprint, **(given | parts))
 
 
@@ -149,7 +149,7 @@ async def test_annotations_are_judged_again_by_a_new_detector(
     database: Database, database_url: str, demo_detector: Detector, balloon: str
 ) -> None:
     """From its own detections; people's boxes, and those that they were shown, stay."""
-    before = [corrected(1, balloon), corrected(2, balloon), corrected(3, balloon, pictures=(), problem="gone")]
+    before = [corrected(1, balloon), corrected(2, balloon), corrected(3, balloon, images=(), problem="gone")]
     keep(database, *before, annotation(number=4, skipped=True))
     async with serving(database_url, demo_detector) as feedback:
         assert (await feedback.state())["detector"] == demo_detector.fingerprint[:8]
@@ -157,8 +157,8 @@ async def test_annotations_are_judged_again_by_a_new_detector(
         state = await feedback.state()
         assert (state["outdated"], state["waiting"]) == (0, 0)
     for old, new in zip(before[:2], all_of(database), strict=False):
-        assert [picture.detections.class_names[0] for picture in new.pictures] == ["Balloon"]
-        assert replace(new, detector=old.detector, pictures=old.pictures) == old
+        assert [picture.detections.class_names[0] for picture in new.images] == ["Balloon"]
+        assert replace(new, detector=old.detector, images=old.images) == old
     assert all_of(database)[2].problem == "gone"
 
 

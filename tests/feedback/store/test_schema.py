@@ -108,7 +108,7 @@ def test_older_database_is_brought_up_to_date_by_reading(database: Database) -> 
     assert [each.drawable for each in found] == [{"label": ("Kite",)}, later, later, later, later]
     assert [each.accepted for each in found] == [False, False, False, True, False]
     assert [box.region for each in found for box in (*each.drawn, *(each.shown or ()))] == [""] * 8
-    assert len(found[0].pictures[0].detections) == 1
+    assert len(found[0].images[0].detections) == 1
     with database.reading() as connection:
         assert connection is not None
         assert schema.version_of(connection) == schema.versions()[0]
