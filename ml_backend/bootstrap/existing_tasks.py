@@ -1,18 +1,12 @@
 """Decides what happens to a task that exists already. People's work is never touched, and nothing that is not Prelabel's own."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ml_backend.pipeline.model_version import is_ours
+
 ANNOTATED = "it has annotations"
 """Why a task is left alone whose work is done by people, also where it has been looked at before."""
-
-_OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as ml_backend.pipeline.prediction.model_version writes it
-
-
-def is_ours(version: str) -> bool:
-    """Tell whether a model version is one of Prelabel's."""
-    return _OURS.fullmatch(version) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.regions import Region
-from ml_backend.pipeline.postprocessors import in_holdout
+from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy, is_ours
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.client import PAUSES, GoneError, StudioClient, UncertainError
+from ml_backend.pipeline.model_version import is_ours
 
 _ONCE = {"max_retries": 0}  # the SDK sends again what may have been done already
 

@@ -146,7 +146,7 @@ class Run:
     def _job(
         self, journal: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]
     ) -> tuple[Job, ExistingTaskPolicy]:
-        from ml_backend.pipeline.postprocessors import model_version
+        from ml_backend.pipeline.model_version import model_version
 
         request = self._request
         threshold = self._settings.model_score_threshold

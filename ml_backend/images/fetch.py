@@ -23,6 +23,7 @@ from ml_backend.errors import (
 )
 from ml_backend.http.address_guard import AddressGuard, BlockedAddressError
 from ml_backend.http.bounded_body import TooLargeError, read_at_most
+from ml_backend.http.network_errors import network_cause, storage_cause
 from ml_backend.images import data_uri
 from ml_backend.images.references import (
     CloudReference,
@@ -35,8 +36,9 @@ from ml_backend.images.references import (
     unavailable,
 )
 from ml_backend.images.versions import ImageVersion, canonical, is_final, named, validators
-from ml_backend.label_studio.connections import LabelStudio, is_task_id, readdress
-from ml_backend.label_studio.health import Finding, check, network_cause, refusal_hint, storage_cause
+from ml_backend.label_studio.connections import LabelStudio, readdress
+from ml_backend.label_studio.health import Finding, check, refusal_hint
+from ml_backend.label_studio.tasks import is_task_id
 from ml_backend.settings import Settings
 
 MAX_REDIRECTS = 5

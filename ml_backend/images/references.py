@@ -3,9 +3,12 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ml_backend.errors import ImageReferenceError
+from ml_backend.label_studio.connections import LabelStudio
+from ml_backend.label_studio.image_paths import may_be_image_path
+from ml_backend.label_studio.tasks import is_task_id
 from ml_backend.redaction import printable, redact, redact_address
 from ml_backend.settings import ADDRESS_MAX_LENGTH
 
@@ -16,7 +19,6 @@ _EXPECTED = (
 )
 
 HOST_MAX_LENGTH = 253  # characters of a name, RFC 1035, 2.3.4
-MAX_DECODINGS = 4  # of a path; each proxy between here and Label Studio may decode it once more
 
 CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
 
@@ -121,37 +123,9 @@ def parse_reference(value: object, max_length: int = ADDRESS_MAX_LENGTH) -> Imag
         return HttpReference(_checked_url(text))
     if scheme in CLOUD_SCHEMES and "://" in text:
         return CloudReference(text)
-    if text.startswith("/") and _IMAGE_PATH.search(plain_path(text.partition("?")[0]) or ""):
+    if text.startswith("/") and may_be_image_path(text.partition("?")[0]):
         return LabelStudioReference(text)
     raise ImageReferenceError(f"{_shown(text)} is not a form of image that can be fetched; expected {_EXPECTED}")
-
-
-# Label Studio 1.23, data_import/urls.py and core/urls.py
-_IMAGE_PATH = re.compile(r"/(?:data/upload/.|(?:data/local-files|storage-data/uploaded)/?$)")
-
-
-def is_image_path(path: str) -> bool:
-    """Tell whether Label Studio serves pictures at a path, without its path prefix, as :func:`plain_path` gives it."""
-    return _IMAGE_PATH.match(path) is not None
-
-
-def plain_path(path: str) -> str | None:
-    """Return a path with all its percent-encodings undone, or None where servers on its way may read it differently.
-
-    Such are paths with ``.`` or ``..`` as a part, also before a semicolon, empty parts, backslashes, control characters, bytes that
-    are no UTF-8, or too many encodings within each other.
-    """
-    for _ in range(MAX_DECODINGS):
-        decoded = unquote(path)
-        if decoded == path:
-            break
-        path = decoded
-    else:
-        return None
-    if any(odd in path for odd in ("\\", "//", "\ufffd")) or _CONTROL_CHARACTER.search(path):
-        return None
-    dots = any(part.partition(";")[0] in {".", ".."} for part in path.split("/"))
-    return None if dots else path
 
 
 def _checked_url(url: str) -> str:
@@ -189,3 +163,10 @@ def _kind(value: object) -> str:
 
 def _shown(text: str) -> str:
     return printable(redact_address(text), _SHOWN)
+
+
+def readable(reference: ImageReference, home: LabelStudio | None, task: object) -> ImageReference:
+    """Return a cloud reference as one that this machine reads with its own keys, unless Label Studio can resolve it by its task."""
+    if isinstance(reference, CloudReference) and (home is None or not is_task_id(task)):
+        return StorageReference(reference.uri)
+    return reference

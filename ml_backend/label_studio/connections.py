@@ -4,13 +4,13 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
 from yarl import URL
 
-from ml_backend.images.references import CloudReference, ImageReference, StorageReference, is_image_path, plain_path
+from ml_backend.label_studio.image_paths import is_image_path, plain_path
 from ml_backend.label_studio.tokens import TokenHeaders
 from ml_backend.redaction import printable, redact_address
 from ml_backend.setting_parsers import base_url
@@ -97,18 +97,6 @@ def readdress(url: str, aliases: Mapping[str, str]) -> str:
         if below and same_host(URL(url, encoded=True), URL(believed)):
             return reachable + rest[len(prefix) :]
     return url
-
-
-def is_task_id(value: object) -> TypeGuard[int]:
-    """Tell whether Label Studio can have a task with this id, so that it may become part of an address: 1 to 2**63 - 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
-
-
-def readable(reference: ImageReference, home: LabelStudio | None, task: object) -> ImageReference:
-    """Return a cloud reference as one that this machine reads with its own keys, unless Label Studio can resolve it by its task."""
-    if isinstance(reference, CloudReference) and (home is None or not is_task_id(task)):
-        return StorageReference(reference.uri)
-    return reference
 
 
 class LabelStudios:

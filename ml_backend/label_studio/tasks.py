@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ml_backend.errors import TaskError
 from ml_backend.label_studio.controls import ImageField
@@ -13,6 +13,11 @@ from ml_backend.redaction import printable
 def task_id(task: object) -> object:
     """Return the id of a task, or None where it has none or is no task at all."""
     return task.get("id") if isinstance(task, dict) else None
+
+
+def is_task_id(value: object) -> TypeGuard[int]:
+    """Tell whether Label Studio can have a task with this id, so that it may become part of an address: 1 to 2**63 - 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
 
 
 def data_of(task: object) -> object:

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ml_backend.cache.keys import input_shaping
 from ml_backend.errors import LabelConfigError
 from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.model_version import model_version
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
@@ -28,33 +28,6 @@ OverridesProvider = Callable[[str | None], LabelOverrides]
 def no_overrides(_: str | None) -> LabelOverrides:
     """Return that corrections have taught nothing."""
     return NO_OVERRIDES
-
-
-def model_version(detector: Detector, settings: Settings, postprocessor: str) -> str:
-    """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
-
-    The last part covers the policy, how the detector's input is made, and how many pictures are answered without boxes.
-
-    Args:
-        detector: what finds.
-        settings: what says how its input is made.
-        postprocessor: digest of the policy.
-    """
-    decisive = f"{postprocessor} {input_shaping(settings.model_input_max_side)}"
-    if settings.holdout_fraction:
-        decisive += f" audit {settings.holdout_fraction}"
-    digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
-    return f"{detector.name}@{detector.fingerprint[:8]}.{digest}"
-
-
-def in_holdout(digest: str, fraction: float) -> bool:
-    """Tell whether a picture is answered without boxes, so that people's own work on it can be compared.
-
-    Args:
-        digest: of the picture's bytes, in hex; it alone decides, so a picture is one or the other in every project and for good.
-        fraction: of pictures that are, 0 to 1 (``PRELABEL_HOLDOUT_FRACTION``).
-    """
-    return int(digest[:8], 16) < fraction * 2**32
 
 
 class PostprocessorCache:

@@ -26,8 +26,9 @@ from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import data_of, images_of, task_id
 from ml_backend.metrics import Metrics
 from ml_backend.pipeline.background import BackgroundWork, Batch
+from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Place
-from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, in_holdout, no_overrides
+from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, no_overrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import FilterDecision
 from ml_backend.settings import Settings

@@ -9,9 +9,10 @@ from typing import Self
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls import Control, ImageField
-from ml_backend.label_studio.interactive import DrawnRegion, select_detection
+from ml_backend.label_studio.interactive import DrawnRegion
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.regions import Prediction, Region, region_id, task_score, write, write_rectangle
+from ml_backend.postprocessing.interactive import select_detection
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.selection import FilterDecision, select

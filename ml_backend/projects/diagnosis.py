@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.bootstrap.existing_tasks import is_ours
 from ml_backend.label_studio.client import StudioClient
 from ml_backend.label_studio.health import Finding
+from ml_backend.pipeline.model_version import is_ours
 from ml_backend.redaction import printable, redact_address
 
 UNCERTAINTY = "Uncertainty sampling"

@@ -19,11 +19,11 @@ from typing import Any
 
 import structlog
 
-from ml_backend.bootstrap.existing_tasks import is_ours
 from ml_backend.errors import LabelConfigError, LabelStudioError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.label_studio.client import NO_CLIENT, StudioClient, UncertainError
 from ml_backend.label_studio.health import Finding
+from ml_backend.pipeline.model_version import is_ours
 from ml_backend.pipeline.postprocessors import PostprocessorCache
 from ml_backend.projects.diagnosis import Connection, diagnose
 from ml_backend.settings import Settings

@@ -17,7 +17,7 @@ from msgspec import Meta, Raw
 from starlette.requests import ClientDisconnect
 
 from ml_backend.errors import RequestError, TaskError
-from ml_backend.label_studio.connections import is_task_id
+from ml_backend.label_studio.tasks import is_task_id
 from ml_backend.redaction import printable
 from ml_backend.server.connection_limits import BODY_SECONDS
 from ml_backend.settings import Settings

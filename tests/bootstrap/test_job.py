@@ -24,7 +24,7 @@ from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.pipeline.postprocessors import in_holdout
+from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]

@@ -15,8 +15,8 @@ from ml_backend.bootstrap.sources.lists import left_alone
 from ml_backend.bootstrap.sources.registry import open_source
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
-from ml_backend.images.references import CloudReference, HttpReference, StorageReference
-from ml_backend.label_studio.connections import LabelStudio, readable
+from ml_backend.images.references import CloudReference, HttpReference, StorageReference, readable
+from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.controls import ImageField
 
 ADDRESS = "http://host/a.jpg"

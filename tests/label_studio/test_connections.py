@@ -1,7 +1,8 @@
 import pytest
 from yarl import URL
 
-from ml_backend.label_studio.connections import LabelStudio, LabelStudios, is_task_id, readdress, same_host
+from ml_backend.label_studio.connections import LabelStudio, LabelStudios, readdress, same_host
+from ml_backend.label_studio.tasks import is_task_id
 from ml_backend.settings import Settings
 
 

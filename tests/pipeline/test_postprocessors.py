@@ -10,7 +10,8 @@ from samples import BALLOON_CONFIG
 
 from ml_backend.errors import LabelConfigError
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.postprocessors import PostprocessorCache, in_holdout, no_overrides
+from ml_backend.pipeline.holdout import in_holdout
+from ml_backend.pipeline.postprocessors import PostprocessorCache, no_overrides
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import Settings
 

@@ -14,8 +14,8 @@ from ml_backend.errors import PrelabelError
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.drawing import contact_sheet, draw_regions
 from ml_backend.images.fetch import ImageFetcher
-from ml_backend.images.references import parse_reference
-from ml_backend.label_studio.connections import LabelStudios, readable
+from ml_backend.images.references import parse_reference, readable
+from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.settings import Settings
 

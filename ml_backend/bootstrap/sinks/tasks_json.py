@@ -7,9 +7,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ml_backend.bootstrap.existing_tasks import is_ours
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.sinks.sink import Predictions, replaced
+from ml_backend.pipeline.model_version import is_ours
 
 
 class TasksJson:

@@ -26,8 +26,8 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.controls import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
+from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import ImageDetections
-from ml_backend.pipeline.postprocessors import in_holdout
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings

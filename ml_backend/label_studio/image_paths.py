@@ -1,0 +1,40 @@
+"""Paths at which Label Studio serves images, compared after all decoding."""
+
+import re
+from urllib.parse import unquote
+
+MAX_DECODINGS = 4  # of a path; each proxy between here and Label Studio may decode it once more
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+
+# Label Studio 1.23, data_import/urls.py and core/urls.py
+_IMAGE_PATH = re.compile(r"/(?:data/upload/.|(?:data/local-files|storage-data/uploaded)/?$)")
+
+
+def is_image_path(path: str) -> bool:
+    """Tell whether Label Studio serves pictures at a path, without its path prefix, as :func:`plain_path` gives it."""
+    return _IMAGE_PATH.match(path) is not None
+
+
+def may_be_image_path(path: str) -> bool:
+    """Tell whether Label Studio may serve an image at a path, as a task names it: below a path prefix, percent-encoded."""
+    return _IMAGE_PATH.search(plain_path(path) or "") is not None
+
+
+def plain_path(path: str) -> str | None:
+    """Return a path with all its percent-encodings undone, or None where servers on its way may read it differently.
+
+    Such are paths with ``.`` or ``..`` as a part, also before a semicolon, empty parts, backslashes, control characters, bytes that
+    are no UTF-8, or too many encodings within each other.
+    """
+    for _ in range(MAX_DECODINGS):
+        decoded = unquote(path)
+        if decoded == path:
+            break
+        path = decoded
+    else:
+        return None
+    if any(odd in path for odd in ("\\", "//", "\ufffd")) or _CONTROL_CHARACTER.search(path):
+        return None
+    dots = any(part.partition(";")[0] in {".", ".."} for part in path.split("/"))
+    return None if dots else path
