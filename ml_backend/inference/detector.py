@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
 from ml_backend.errors import DetectorError, DetectorLoadError
-from ml_backend.inference.contracts.openimages_v4 import Contract, recognise
+from ml_backend.inference.contracts.contract import Contract
+from ml_backend.inference.contracts.registry import recognise
 from ml_backend.inference.fingerprint import fingerprint
 from ml_backend.inference.hub import Progress, load_module, model_name
-from ml_backend.inference.runtimes.tensorflow import set_threads, tf
+from ml_backend.inference.runtimes.registry import RUNTIMES
+from ml_backend.inference.runtimes.runtime import Function, RunError
 from ml_backend.redaction import redact
-from ml_backend.vocabularies.open_images import ClassList, open_images_classes
+from ml_backend.vocabularies.open_images import ClassList
 
 WARM_UP_SIZE = (480, 640)  # height and width of a common photograph
 
@@ -30,7 +32,7 @@ class Detector:
         contract: the signature that is called.
         class_list: the classes that the detector can return, or None where it has classes of its own that no list tells.
         module: the loaded module; it keeps alive the variables and tables that the signature reads.
-        function: calls the signature: uint8 [H, W, 3] in, tensors by output name out.
+        function: calls the signature.
     """
 
     handle: str
@@ -39,7 +41,7 @@ class Detector:
     contract: Contract
     class_list: ClassList | None
     module: Any
-    function: Any
+    function: Function
 
     @classmethod
     def load(cls, handle: str, cache_dir: Path, *, workers: int, progress: Progress = lambda _: None) -> Self:
@@ -53,69 +55,44 @@ class Detector:
 
         Raises:
             DetectorLoadError: it cannot be loaded.
-            DetectorContractError: it is not a detector of the supported contract.
+            DetectorContractError: it is not a detector of a supported contract.
         """
-        set_threads(workers)
+        runtime = RUNTIMES["tensorflow"]
+        runtime.set_workers(workers)
         module, folder = load_module(handle, cache_dir, progress)
-        signatures = dict(getattr(module, "signatures", {}))
-        contract = recognise(signatures, redact(handle))
-        function = _of_pixels(signatures[contract.signature], contract.input)
+        contract = recognise(runtime.signatures(module), redact(handle))
+        function = runtime.compile(module, contract)
         progress("warming up")
         try:
-            outputs = function(tf.zeros([*WARM_UP_SIZE, 3], tf.uint8))
-        except tf.errors.OpError as error:
-            raise DetectorLoadError(
-                f"{redact(handle)} loads, but fails on an empty picture: {_reason(error)}"
-            ) from error
+            outputs = function(np.zeros([*WARM_UP_SIZE, 3], np.uint8))
+        except RunError as error:
+            raise DetectorLoadError(f"{redact(handle)} loads, but fails on an empty image: {error}") from error
         return cls(
             handle=redact(handle),
             name=model_name(handle),
             fingerprint=fingerprint(folder),
             contract=contract,
-            class_list=_class_list(contract, outputs),
+            class_list=contract.class_list(outputs),
             module=module,
             function=function,
         )
 
     def run(self, pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Detections:
-        """Detect in one picture; blocks until done.
+        """Detect objects in one image; blocks until done.
 
         Args:
             pixels: uint8 [H, W, 3], RGB, in the displayed frame.
-            size: width and height of the displayed picture, in pixels, where ``pixels`` has fewer of them.
+            size: width and height of the displayed image, in pixels, where ``pixels`` has fewer of them.
 
         Returns:
             All detections with a score of at least 0.001, best first, in the displayed frame.
 
         Raises:
-            DetectorError: the model failed on this picture.
+            DetectorError: the model failed on this image.
         """
         width, height = size or (pixels.shape[1], pixels.shape[0])
         try:
-            outputs = self.function(tf.convert_to_tensor(pixels))
-        except tf.errors.OpError as error:
-            raise DetectorError(
-                f"the detector failed on a picture of {width} x {height} pixels: {_reason(error)}"
-            ) from error
+            outputs = self.function(pixels)
+        except RunError as error:
+            raise DetectorError(f"the detector failed on an image of {width} x {height} pixels: {error}") from error
         return self.contract.read(outputs, width, height)
-
-
-def _of_pixels(signature: Any, name: str) -> Any:
-    # TensorFlow makes floating-point numbers of a picture in a fifth of the time that NumPy takes for it.
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def run(pixels: Any) -> Any:
-        return signature(**{name: tf.cast(pixels[None], tf.float32) / 255})
-
-    return run.get_concrete_function()  # one that need not look for itself by its arguments each time
-
-
-def _reason(error: Any) -> str:
-    return (error.message or type(error).__name__).strip().split("\n")[-1]
-
-
-def _class_list(contract: Contract, outputs: Any) -> ClassList | None:
-    # Even the filler rows of an empty picture carry classes; one that the Open Images list knows tells the vocabulary.
-    known = open_images_classes()
-    rows = np.arange(len(outputs["detection_scores"]))
-    mids = {mid for _, mid in contract.classes(outputs, rows)}
-    return known if mids & set(known.mids) or not len(rows) else None

@@ -33,6 +33,6 @@ def test_trained_detector_says_that_it_speaks_open_images(trained_detector: Dete
 
 def test_failure_of_the_model_is_one_sentence(trained_detector: Detector) -> None:
     """A picture that the graph cannot take is that picture's error, without a trace of the graph."""
-    with pytest.raises(DetectorError, match="failed on a picture of 40000 x 1 pixels") as caught:
+    with pytest.raises(DetectorError, match="failed on an image of 40000 x 1 pixels") as caught:
         trained_detector.run(np.zeros((1, 40_000, 3), np.uint8))
     assert "\n" not in str(caught.value)

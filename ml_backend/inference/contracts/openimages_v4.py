@@ -1,6 +1,6 @@
-"""Recognises a detector by its signature, and reads its outputs as detections.
+"""The contract of the ``openimages_v4`` detectors of TensorFlow Hub.
 
-The contract is that of the ``openimages_v4`` detectors of TensorFlow Hub: one input, float32 [1, height, width, 3] in [0, 1], of any
+One input, float32 [1, height, width, 3] in [0, 1], of any
 height and width; outputs of N rows, best first, of which many are filler:
 
 ===========================  ==================  =================================================
@@ -16,36 +16,35 @@ the field. Boxes and scores are required, and at least one of the three that say
 """
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
-from ml_backend.errors import DetectorContractError, DetectorError
-from ml_backend.inference.runtimes.tensorflow import tf
-from ml_backend.vocabularies.open_images import is_mid, open_images_classes
+from ml_backend.errors import DetectorError
+from ml_backend.inference.contracts.contract import Outputs, Shape, Signature
+from ml_backend.vocabularies.open_images import ClassList, is_mid, open_images_classes
 
-# Below it is filler. Thresholds are the project's matter, so everything above is kept: a floor of 0.01 alone cost 0.001 of COCO AP.
+# Rows below it are filler. Thresholds are set per project, so everything above is kept: a floor of 0.01 alone cost 0.001 of COCO AP.
 SCORE_FLOOR = 0.001
 
 BOXES = "detection_boxes"
 SCORES = "detection_scores"
 CLASS_TEXTS = ("detection_class_entities", "detection_class_names")
 CLASS_NUMBERS = "detection_class_labels"
-OUTPUTS: dict[str, tuple[Any, list[int | None]]] = {
-    BOXES: (tf.float32, [None, 4]),
-    SCORES: (tf.float32, [None]),
-    CLASS_TEXTS[0]: (tf.string, [None]),
-    CLASS_TEXTS[1]: (tf.string, [None]),
-    CLASS_NUMBERS: (tf.int64, [None]),
+OUTPUTS: dict[str, tuple[str, Shape]] = {
+    BOXES: ("float32", (None, 4)),
+    SCORES: ("float32", (None,)),
+    CLASS_TEXTS[0]: ("string", (None,)),
+    CLASS_TEXTS[1]: ("string", (None,)),
+    CLASS_NUMBERS: ("int64", (None,)),
 }
+EXPECTED = f"the openimages_v4 contract (one float32 [1,H,W,3] image in; {BOXES}, {SCORES} and a class output out)"
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class OpenImagesV4:
     """Which signature to call, and with which input name.
 
     Attributes:
@@ -61,12 +60,12 @@ class Contract:
     def __str__(self) -> str:
         return f"signature {self.signature!r}: {self.input} float32 [1,H,W,3] -> {', '.join(self.outputs)}"
 
-    def read(self, outputs: Mapping[str, Any], width: int, height: int) -> Detections:
+    def read(self, outputs: Outputs, width: int, height: int) -> Detections:
         """Turn the outputs of one call into detections, without the rows below :data:`SCORE_FLOOR`.
 
         Args:
-            outputs: tensors by output name, as the signature returned them.
-            width: of the displayed picture, in pixels.
+            outputs: arrays by output name, as the signature returned them.
+            width: of the displayed image, in pixels.
             height: likewise.
 
         Raises:
@@ -92,13 +91,20 @@ class Contract:
             height=height,
         )
 
-    def classes(self, outputs: Mapping[str, Any], rows: NDArray[np.intp]) -> list[tuple[str, str]]:
+    def classes(self, outputs: Outputs, rows: NDArray[np.intp]) -> list[tuple[str, str]]:
         """Return (readable name, MID) for each of ``rows``; a missing name is looked up by MID, then by class number."""
         texts = [np.asarray(outputs[name])[rows] for name in CLASS_TEXTS if name in self.outputs]
         numbers = (
             np.asarray(outputs[CLASS_NUMBERS])[rows] if CLASS_NUMBERS in self.outputs else np.zeros(len(rows), int)
         )
         return [_name_and_mid(*row) for row in zip(numbers.tolist(), *texts, strict=True)]
+
+    def class_list(self, outputs: Outputs) -> ClassList | None:
+        """Return the Open Images classes if the outputs for an empty image carry one of them: even filler rows have classes."""
+        known = open_images_classes()
+        rows = np.arange(len(outputs[SCORES]))
+        mids = {mid for _, mid in self.classes(outputs, rows)}
+        return known if mids & set(known.mids) or not len(rows) else None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -113,46 +119,15 @@ def _name_and_mid(number: int, *encoded: bytes) -> tuple[str, str]:
     return name or mid or f"class {number}", mid
 
 
-def recognise(signatures: Mapping[str, Any], handle: str) -> Contract:
-    """Find the signature that keeps the contract.
-
-    Args:
-        signatures: concrete functions by key, as ``tensorflow_hub.load(handle).signatures`` gives them.
-        handle: for the message only; it decides nothing.
-
-    Raises:
-        DetectorContractError: there is none; the message lists what the module offers.
-    """
-    for key in sorted(signatures, key=lambda key: (key != "default", key)):
-        inputs = signatures[key].structured_input_signature[1]
-        outputs = signatures[key].structured_outputs
-        if len(inputs) == 1 and isinstance(outputs, dict) and _keeps_contract(inputs, outputs):
-            read = tuple(name for name in OUTPUTS if _offers(outputs, name))
-            return Contract(signature=key, input=next(iter(inputs)), outputs=read)
-    offers = "; ".join(
-        f"{key}({_specs(function.structured_input_signature[1])}) -> {_specs(function.structured_outputs)}"
-        for key, function in signatures.items()
-    )
-    raise DetectorContractError(
-        f"{handle} loads, but is not a detector of the openimages_v4 contract (one float32 [1,H,W,3] image in; {BOXES}, {SCORES} "
-        f"and a class output out). It offers: {offers or 'no signature at all'}"
-    )
+def recognise(signature: Signature) -> OpenImagesV4 | None:
+    """Return the contract of a signature that keeps it, else None. Types and shapes decide, names of signature and input do not."""
+    read = tuple(name for name in OUTPUTS if _offers(signature, name))
+    if len(signature.inputs) != 1 or not {BOXES, SCORES} <= {*read} or not {*CLASS_TEXTS, CLASS_NUMBERS} & {*read}:
+        return None
+    ((name, image),) = signature.inputs.items()
+    any_size = image.shape is not None and image.shape[1:3] == (None, None)
+    return OpenImagesV4(signature.name, name, read) if any_size and image.fits("float32", (1, None, None, 3)) else None
 
 
-def _keeps_contract(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
-    (image,) = inputs.values()
-    any_size = image.shape.rank == 4 and image.shape[1] is None and image.shape[2] is None
-    takes_image = image.dtype == tf.float32 and any_size and image.shape.is_compatible_with([1, None, None, 3])
-    offered = {name for name in OUTPUTS if _offers(outputs, name)}
-    return takes_image and {BOXES, SCORES} <= offered and bool(offered & {*CLASS_TEXTS, CLASS_NUMBERS})
-
-
-def _offers(outputs: Mapping[str, Any], name: str) -> bool:
-    dtype, shape = OUTPUTS[name]
-    return name in outputs and outputs[name].dtype == dtype and bool(outputs[name].shape.is_compatible_with(shape))
-
-
-def _specs(tensors: Any) -> str:
-    if not isinstance(tensors, dict):
-        return str(tensors)
-    return ", ".join(f"{name} {tensor.dtype.name} {tensor.shape}" for name, tensor in sorted(tensors.items()))
+def _offers(signature: Signature, name: str) -> bool:
+    return name in signature.outputs and signature.outputs[name].fits(*OUTPUTS[name])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ml_backend.errors import DetectorContractError, DetectorError
-from ml_backend.inference.contracts.openimages_v4 import Contract, recognise
-from ml_backend.inference.runtimes.tensorflow import tf
+from ml_backend.inference.contracts.openimages_v4 import OpenImagesV4
+from ml_backend.inference.contracts.registry import recognise
+from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
 
 ROWS = 3
 ANY_SIZE = (1, None, None, 3)
@@ -30,7 +31,7 @@ def saved(tmp_path: Path) -> Callable[..., Any]:
         module = tf.Module()
         module.functions = {key: answer(outputs) for key, outputs in outputs_by_key.items()}
         tf.saved_model.save(module, str(tmp_path), signatures=module.functions)
-        return dict(tf.saved_model.load(str(tmp_path)).signatures)
+        return TensorFlow().signatures(tf.saved_model.load(str(tmp_path)))
 
     return save
 
@@ -104,7 +105,7 @@ def test_other_contracts_are_refused_with_what_is_offered(
 def test_module_without_signatures_is_refused() -> None:
     """Some modules are for Keras only."""
     with pytest.raises(DetectorContractError, match="no signature at all"):
-        recognise({}, "some/handle")
+        recognise([], "some/handle")
 
 
 def texts(*values: str) -> Any:
@@ -141,7 +142,7 @@ def test_name_and_mid_are_told_apart_by_their_form(
     entities: str, names: str, number: int, expected: tuple[str, str]
 ) -> None:
     """The field that a text comes in says nothing; ``/m/`` and ``/g/`` do."""
-    contract = Contract(
+    contract = OpenImagesV4(
         "default", "images", ("detection_class_entities", "detection_class_names", "detection_class_labels")
     )
     outputs = {
@@ -157,7 +158,7 @@ def test_name_and_mid_are_told_apart_by_their_form(
 
 def test_filler_and_broken_rows_are_left_out() -> None:
     """Rows below the floor and boxes that are no numbers are no detections; a score of a hair over one is one."""
-    contract = Contract("default", "images", ("detection_class_entities",))
+    contract = OpenImagesV4("default", "images", ("detection_class_entities",))
     outputs = {
         "detection_boxes": np.array([[0, 0, 1, 1], [0, 0, np.nan, 1], [0, 0, 1, 1], [0, 0, 1, 1]], np.float32),
         "detection_scores": np.array([1.0000001, 0.9, 0.00099, np.nan], np.float32),
@@ -170,7 +171,7 @@ def test_filler_and_broken_rows_are_left_out() -> None:
 
 def test_outputs_of_other_shapes_are_an_error_of_the_picture() -> None:
     """Shapes that the signature left open can still turn out wrong."""
-    contract = Contract("default", "images", ("detection_class_entities",))
+    contract = OpenImagesV4("default", "images", ("detection_class_entities",))
     outputs = {"detection_boxes": np.zeros([2, 4]), "detection_scores": np.zeros([1, 2])}
     with pytest.raises(DetectorError, match=r"boxes \[2, 4\] and scores \[1, 2\]"):
         contract.read(outputs, 640, 480)
