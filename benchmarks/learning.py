@@ -21,7 +21,7 @@ from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, th
 from ml_backend.feedback.learning.calibration import propose
 from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
 from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides

@@ -15,7 +15,7 @@ from samples import detections_of
 from ml_backend.bootstrap.items import ImageResult, Item
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.detections import Detections
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 
 PLACES = [ImageField("image", is_list=False)]
 PREFIX = "/data/local-files/?d="

@@ -14,7 +14,7 @@ from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import recorded, remove_superseded
 from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sources.source import Source
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.regions import Region
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.postprocessing.postprocessor import Postprocessor

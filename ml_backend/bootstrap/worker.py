@@ -21,7 +21,7 @@ from ml_backend.images.references import (
 )
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudios
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id, task_of_file
 from ml_backend.metrics import Metrics
 from ml_backend.pipeline.image_inference import ImageInference

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
 from ml_backend.errors import PrelabelError
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging

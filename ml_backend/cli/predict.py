@@ -32,7 +32,7 @@ from ml_backend.settings import Settings, load_settings
 if TYPE_CHECKING:
     from ml_backend.detections import Detections
     from ml_backend.inference.detector import Detector
-    from ml_backend.label_studio.controls import Control
+    from ml_backend.label_studio.controls.control import Control
     from ml_backend.label_studio.regions import Prediction
     from ml_backend.postprocessing.selection import FilterDecision
 

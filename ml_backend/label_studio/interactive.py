@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.geometry import upright_object
 from ml_backend.label_studio.regions import RectangleValue, region_id
 

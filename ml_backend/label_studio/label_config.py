@@ -11,7 +11,7 @@ from label_studio_sdk.label_interface.control_tags import ControlTag, LabelsTag,
 from label_studio_sdk.label_interface.object_tags import ImageTag, ObjectTag
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import NMS_IOU, Control, Label
+from ml_backend.label_studio.controls.control import NMS_IOU, Control, Label
 from ml_backend.redaction import printable
 
 # lxml, below the SDK, refuses a declared encoding in a text that is decoded already.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.geometry import upright
 from ml_backend.redaction import printable
 

@@ -19,7 +19,7 @@ from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, Ta
 from ml_backend.images.references import parse_reference
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudios
-from ml_backend.label_studio.controls import Control, ImageField
+from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.health import Finding
 from ml_backend.label_studio.interactive import DrawnRegion, drawn_regions, newest_region, read_drawn_region
 from ml_backend.label_studio.regions import Prediction

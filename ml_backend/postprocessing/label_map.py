@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import Control, Label
+from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.vocabularies.open_images import ClassList, fold, open_images_classes
 from ml_backend.vocabularies.synonyms import CLASS_NAME_BY_SYNONYM

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 
 Taught = tuple[tuple[str, str, str], ...]
 

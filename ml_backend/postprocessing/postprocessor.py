@@ -8,7 +8,7 @@ from typing import Self
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import Control, ImageField
+from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.interactive import DrawnRegion
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.regions import Prediction, Region, region_id, task_score, write, write_rectangle

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ml_backend.detections import Detections, iou
-from ml_backend.label_studio.controls import Control, Label
+from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.label_studio.geometry import visible
 from ml_backend.postprocessing.label_map import Assignment, LabelMap
 

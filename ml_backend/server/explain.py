@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ml_backend.detections import Detections
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.selection import FilterDecision
 from ml_backend.server.schemas import ExplainedDetection, ExplainedImage
 

@@ -17,7 +17,7 @@ from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
 from ml_backend.images.references import CloudReference, HttpReference, StorageReference, readable
 from ml_backend.label_studio.connections import LabelStudio
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 
 ADDRESS = "http://host/a.jpg"
 

@@ -17,7 +17,7 @@ from ml_backend.bootstrap.items import Item, Outcome, WorkItem
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.images.perceptual_hash import perceptual_hash
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import detections_of
 
-from ml_backend.label_studio.controls import Control, Label
+from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.label_studio.interactive import drawn_regions, newest_region, read_drawn_region
 from ml_backend.postprocessing.interactive import select_detection
 from ml_backend.postprocessing.label_map import LabelMap

@@ -1,7 +1,7 @@
 import pytest
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import Control, Label
+from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.label_studio.label_config import label_config_for, parse_label_config
 
 IMAGE = '<Image name="image" value="$image"/>'

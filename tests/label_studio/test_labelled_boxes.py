@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, detections_of
 
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import MAX_LABEL_LENGTH, LabelledBox, ReadRegions, read_regions
 

@@ -3,7 +3,7 @@ import tracemalloc
 import pytest
 
 from ml_backend.errors import TaskError
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id
 
 ONE, MANY = ImageField("image", is_list=False), ImageField("pages", is_list=True)

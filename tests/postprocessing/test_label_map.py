@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import Control, Label
+from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.vocabularies.open_images import fold, open_images_classes
 from ml_backend.vocabularies.synonyms import CLASS_NAME_BY_SYNONYM

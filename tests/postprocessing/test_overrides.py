@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
-from ml_backend.label_studio.controls import Control, ImageField, Label
+from ml_backend.label_studio.controls.control import Control, ImageField, Label
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor

@@ -6,7 +6,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.interactive import read_drawn_region
 from ml_backend.label_studio.regions import label_of
 from ml_backend.postprocessing.postprocessor import Postprocessor

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import Row, detections_of
 
-from ml_backend.label_studio.controls import Control, Label
+from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.label_studio.regions import write
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.selection import as_score, select

@@ -10,7 +10,7 @@ from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
 from ml_backend.bootstrap.worker import Worker
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.settings import Settings
 
 KEPT_AT_ONCE = 64

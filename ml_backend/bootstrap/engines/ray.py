@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ml_backend.bootstrap.checkpoint import PENDING, Checkpoint, item_of_row
 from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
 from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.logs import configure_logging
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings

@@ -13,7 +13,7 @@ from typing import Any
 
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
 from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 
 
 class Coco(OneOutput):

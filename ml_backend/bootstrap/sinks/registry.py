@@ -10,7 +10,7 @@ from ml_backend.bootstrap.sinks.sink import Destination
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 

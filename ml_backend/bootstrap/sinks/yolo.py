@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
 from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced_folder
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.redaction import printable
 
 MAX_NAME_LENGTH = 200  # of a file, in bytes; file systems take 255

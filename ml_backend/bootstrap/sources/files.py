@@ -15,7 +15,7 @@ from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources.source import data_of_image
 from ml_backend.errors import BootstrapError
 from ml_backend.http.network_errors import storage_cause
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.redaction import printable
 
 DRY_RUN = ".dry-run.jpg"  # how the contact sheets of dry runs end, which are no part of a source

@@ -16,7 +16,7 @@ from ml_backend.bootstrap.existing_tasks import ANNOTATED
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources.source import data_of_image
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.redaction import printable
 
 

@@ -9,7 +9,7 @@ from ml_backend.bootstrap.sources.files import SUFFIXES, Folder, Pattern, Storag
 from ml_backend.bootstrap.sources.lists import Export, UrlList, UrlTable
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.redaction import printable, redact
 
 STORAGES = ("s3://", "gs://")

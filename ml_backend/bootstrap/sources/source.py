@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from ml_backend.bootstrap.items import Item
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 
 
 class Source(Protocol):

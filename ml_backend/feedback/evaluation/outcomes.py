@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.evaluation.matching import Boxes, assign, match, same_label
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls import Control, ImageField
+from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor

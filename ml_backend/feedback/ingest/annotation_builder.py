@@ -24,7 +24,7 @@ from ml_backend.feedback.store.annotation_records import (
 )
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.threads import WritingThread
-from ml_backend.label_studio.controls import Control, ImageField
+from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import ImageDetections

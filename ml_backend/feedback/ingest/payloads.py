@@ -9,7 +9,7 @@ from typing import Any
 from ml_backend.errors import FeedbackError, LabelConfigError
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.feedback.store.database import storable
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.events import MAX_ID
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import number

@@ -8,7 +8,7 @@ from ml_backend.feedback.evaluation.statistics import Share, wilson
 from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, LabelStats, gather, labels_of, threshold_in
 from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 

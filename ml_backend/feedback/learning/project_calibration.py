@@ -11,7 +11,7 @@ from ml_backend.feedback.store.annotation_records import Annotation, Project, an
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import current_detector
 from ml_backend.feedback.store.trainings import Result, Training, put_training
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 from ml_backend.settings import Settings
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.threshold_stats import ThresholdStats
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.vocabularies.open_images import open_images_classes
 

@@ -29,7 +29,7 @@ from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.items import Failure, Outcome, WorkItem
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ml_backend.feedback.evaluation.threshold_stats import (
     labels_of,
     threshold_in,
 )
-from ml_backend.label_studio.controls import ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.selection import as_score
 

@@ -17,7 +17,7 @@ from ml_backend.feedback.store.annotation_records import Annotation, Project, an
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.labelled_boxes import ReadRegions, read_regions
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings

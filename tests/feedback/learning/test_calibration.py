@@ -14,7 +14,7 @@ from ml_backend.feedback.evaluation.statistics import Share, wilson
 from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, gather
 from ml_backend.feedback.learning.calibration import MIN_BOXES, LabelChange, Proposal, propose
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls import Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 
 KITE = ("label", "Kite")
