@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.controls.control import Control
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.geometry import upright_object
 from ml_backend.label_studio.regions import RectangleValue, region_id
 
@@ -26,7 +27,7 @@ class DrawnRegion:
             be expected. Of a turned rectangle, that is :func:`~ml_backend.label_studio.geometry.upright_object`.
     """
 
-    control: Control
+    control: RectangleControl
     item: int
     label: str
     region_id: str
@@ -66,6 +67,7 @@ def read_drawn_region(context: object, controls: Iterable[Control]) -> DrawnRegi
     by_name = {
         (name, control.to_name): control
         for control in controls
+        if isinstance(control, RectangleControl)
         for name in (control.from_name, control.labels_name)
         if name
     }
@@ -79,7 +81,7 @@ def _newest(regions: Sequence[object]) -> list[Mapping[str, Any]]:
     return [region for region in usable if region.get("id") == usable[-1].get("id")]
 
 
-def _drawn_region(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], Control]) -> DrawnRegion | None:
+def _drawn_region(drawn: Mapping[str, Any], controls: Mapping[tuple[Any, Any], RectangleControl]) -> DrawnRegion | None:
     try:
         control = controls[drawn["from_name"], drawn["to_name"]]
         value = drawn["value"]

@@ -11,11 +11,12 @@ from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.interactive import DrawnRegion
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.label_studio.regions import Prediction, Region, region_id, task_score, write, write_rectangle
+from ml_backend.label_studio.regions import Prediction, Region, region_id
 from ml_backend.postprocessing.interactive import select_detection
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.selection import FilterDecision, select
+from ml_backend.postprocessing.task_score import task_score
 from ml_backend.redaction import printable
 from ml_backend.vocabularies.open_images import ClassList
 
@@ -128,11 +129,9 @@ class Postprocessor:
         regions: list[Region] = []
         hidden: list[float] = []
         for control, item, detections, decisions in self.explain(found):
-            for decision in decisions:
-                if decision.kind == "kept":
-                    regions += write((task_id, model_version), control, item, detections, decision.row, decision.label)
-                elif decision.kind == "below the threshold":
-                    hidden.append(float(detections.scores[decision.row]))
+            shown = [(each.row, each.label) for each in decisions if each.kind == "kept"]
+            regions += control.regions((task_id, model_version), item, detections, shown)
+            hidden += [float(detections.scores[each.row]) for each in decisions if each.kind == "below the threshold"]
         return self._prediction(regions, hidden, model_version)
 
     def explain(
@@ -164,9 +163,9 @@ class Postprocessor:
         label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
         row = select_detection(drawn, detections, label_map)
         identity = (task_id, model_version, drawn.region_id)
-        where = (drawn.control, drawn.item, detections)
-        regions = [] if row is None else write(identity, *where, row, drawn.label)
-        regions = regions or write_rectangle(region_id(*identity), *where, drawn.rectangle, drawn.label)
+        control, item = drawn.control, drawn.item
+        regions = [] if row is None else control.regions(identity, item, detections, [(row, drawn.label)])
+        regions = regions or control.rectangle(region_id(*identity), item, detections, drawn.rectangle, drawn.label)
         return self._prediction(regions, [], model_version)
 
     def _prediction(self, regions: list[Region], hidden: Sequence[float], model_version: str) -> Prediction:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from samples import detections_of
 
-from ml_backend.label_studio.controls.control import Control, Label
+from ml_backend.label_studio.controls.control import Label
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.interactive import drawn_regions, newest_region, read_drawn_region
 from ml_backend.postprocessing.interactive import select_detection
 from ml_backend.postprocessing.label_map import LabelMap
 
-CONTROL = Control("label", "image", "image", (Label("Person", ("Person",)), Label("Car", ("Car",))))
+CONTROL = RectangleControl("label", "image", "image", (Label("Person", ("Person",)), Label("Car", ("Car",))))
 
 
 def drawn(label: str = "Person", x: float = 10, **changes: Any) -> dict[str, Any]:

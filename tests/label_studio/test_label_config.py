@@ -2,6 +2,7 @@ import pytest
 
 from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls.control import Control, Label
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.label_config import label_config_for, parse_label_config
 
 IMAGE = '<Image name="image" value="$image"/>'
@@ -22,26 +23,26 @@ def rectangles(inside: str = CAR, name: str = "label", to_name: str = "image") -
     [
         (
             f"<View>{IMAGE}{rectangles()}</View>",
-            [Control("label", "image", "image", (Label("Car", ("Car",)),))],
+            [RectangleControl("label", "image", "image", (Label("Car", ("Car",)),))],
         ),
         (
             f'<View><Header value="hi"/><View>{IMAGE}</View>{rectangles()}{CHOICES}</View>',
-            [Control("label", "image", "image", (Label("Car", ("Car",)),))],
+            [RectangleControl("label", "image", "image", (Label("Car", ("Car",)),))],
         ),
         (
             f"<View>{IMAGE}{REAR}{rectangles()}{rectangles(DOG, 'pets', 'back')}</View>",
             [
-                Control("label", "image", "image", (Label("Car", ("Car",)),)),
-                Control("pets", "back", "rear", (Label("Dog", ("Dog",)),)),
+                RectangleControl("label", "image", "image", (Label("Car", ("Car",)),)),
+                RectangleControl("pets", "back", "rear", (Label("Dog", ("Dog",)),)),
             ],
         ),
         (
             f'<View><Image name="image" valueList="$pages"/>{rectangles()}</View>',
-            [Control("label", "image", "pages", (Label("Car", ("Car",)),), is_list=True)],
+            [RectangleControl("label", "image", "pages", (Label("Car", ("Car",)),), is_list=True)],
         ),
         (
             f"<View>{IMAGE}{rectangles(CAR_AS_C)}</View>",
-            [Control("label", "image", "image", (Label("c", ("Car", "c")),))],
+            [RectangleControl("label", "image", "image", (Label("c", ("Car", "c")),))],
         ),
     ],
     ids=[
@@ -245,12 +246,19 @@ def test_rectangle_with_labels_is_a_control() -> None:
 
 
 @pytest.mark.parametrize(
-    "inside",
-    ['<Rectangle name="box" toName="image"/>', '<Labels name="what" toName="image"><Label value="Car"/></Labels>'],
+    ("inside", "words"),
+    [
+        ('<Rectangle name="box" toName="image"/>', '<Rectangle name="box"> is not served: no <Labels> has its toName'),
+        (
+            '<Labels name="what" toName="image"><Label value="Car"/></Labels>',
+            r"no <RectangleLabels> control .* nor a <Rectangle> with <Labels> \(it has Labels\)",
+        ),
+    ],
+    ids=["rectangle", "labels"],
 )
-def test_half_a_pair_is_none(inside: str) -> None:
+def test_half_a_pair_is_none(inside: str, words: str) -> None:
     """A rectangle without labels has nothing to say, labels without a rectangle nothing to draw with."""
-    with pytest.raises(LabelConfigError, match="nor a <Rectangle> with <Labels>"):
+    with pytest.raises(LabelConfigError, match=words):
         parse_label_config(f"<View>{IMAGE}{inside}</View>")
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ml_backend.label_studio.regions import rectangle, region_id, task_score
+from ml_backend.label_studio.regions import rectangle, region_id
+from ml_backend.postprocessing.task_score import task_score
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls.control import Control, Label
+from ml_backend.label_studio.controls.control import Label
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.vocabularies.open_images import fold, open_images_classes
 from ml_backend.vocabularies.synonyms import CLASS_NAME_BY_SYNONYM
@@ -18,7 +19,7 @@ def label(value: str, *predicted: str, alias: str = "", hierarchy: bool = True) 
 
 def label_map(*labels: Label, hierarchy: bool = True) -> LabelMap:
     """Return the map of a control with some labels."""
-    return LabelMap(Control("label", "image", "image", labels, hierarchy=hierarchy))
+    return LabelMap(RectangleControl("label", "image", "image", labels, hierarchy=hierarchy))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
 from ml_backend.label_studio.controls.control import Control, ImageField, Label
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
@@ -22,7 +23,7 @@ PERSON, WORKER, VEHICLE = Label("Person", ("Person",)), Label("Worker", ("Worker
 
 def control_of(*labels: Label, **more: Any) -> Control:
     """Return a control with some labels."""
-    return Control("label", "image", "image", labels, **more)
+    return RectangleControl("label", "image", "image", labels, **more)
 
 
 def postprocessor_of(xml: str = BALLOON_CONFIG, overrides: LabelOverrides = NO_OVERRIDES) -> Postprocessor:

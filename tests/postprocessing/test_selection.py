@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import Row, detections_of
 
-from ml_backend.label_studio.controls.control import Control, Label
-from ml_backend.label_studio.regions import write
+from ml_backend.label_studio.controls.control import Label
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.selection import as_score, select
 
@@ -25,7 +25,7 @@ THIN = (0.5, 0.5, 0.5000004, 0.9)  # 0.00004 % of the picture's height
 
 def decisions(rows: list[Row], labels: tuple[Label, ...] = (VEHICLE, PERSON, CLOTHING), **control: Any) -> list[str]:
     """Return what becomes of each row, in words."""
-    tag = Control("label", "image", "image", labels, **control)
+    tag = RectangleControl("label", "image", "image", labels, **control)
     decided = select(detections_of(*rows), tag, LabelMap(tag), 0.3)
     assert [decision.row for decision in decided] == list(range(len(rows)))
     return [decision.reason for decision in decided]
@@ -195,7 +195,7 @@ def test_suppression_across_labels_only_takes_boxes_away(rows: list[Row], thresh
     found = detections_of(*rows)
 
     def kept(default: float | None, *, across: bool) -> set[int]:
-        control = Control("label", "image", "image", labels, nms_across_labels=across)
+        control = RectangleControl("label", "image", "image", labels, nms_across_labels=across)
         return {
             decision.row for decision in select(found, control, LabelMap(control), default) if decision.kind == "kept"
         }
@@ -205,7 +205,7 @@ def test_suppression_across_labels_only_takes_boxes_away(rows: list[Row], thresh
     assert kept(0.3, across=True) <= kept(0.3, across=False) <= undecided
 
 
-ONE_LABEL = Control("label", "image", "image", (Label("Car", ("Car",)),))
+ONE_LABEL = RectangleControl("label", "image", "image", (Label("Car", ("Car",)),))
 AT = st.sampled_from([-0.1, 0.0, 0.3, 1.0, 1.1])
 SIDE = st.one_of(st.floats(0, 1e-6), st.floats(-0.2, 0.5))
 
@@ -215,7 +215,7 @@ def test_what_is_kept_is_written(top: float, left: float, height: float, width: 
     """And nothing else, however thin a box is and however little of it is in the picture."""
     found = detections_of(("Car", 0.9, (top, left, top + height, left + width)))
     (decision,) = select(found, ONE_LABEL, LabelMap(ONE_LABEL), 0.3)
-    assert (decision.kind == "kept") == bool(write((), ONE_LABEL, 0, found, 0, "Car"))
+    assert (decision.kind == "kept") == bool(ONE_LABEL.regions((), 0, found, [(0, "Car")]))
 
 
 @given(st.floats(0, 1))

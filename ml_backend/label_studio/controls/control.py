@@ -1,7 +1,12 @@
-"""What a label config says about drawing rectangles, as plain values."""
+"""Controls of a label config, as plain values."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from ml_backend.detections import Detections
+from ml_backend.label_studio.regions import Region
 
 NMS_IOU = 0.6
 
@@ -40,8 +45,8 @@ class ImageField(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """One ``<RectangleLabels>`` control tag, or a ``<Rectangle>`` with the ``<Labels>`` of the same image.
+class Control(ABC):
+    """One control tag, or a pair of them: labels, and the rules by which detections are shown under them.
 
     Attributes:
         from_name: ``name`` of the tag that draws the rectangle.
@@ -80,3 +85,16 @@ class Control:
     def image_field(self) -> ImageField:
         """Where a task's data holds the images that it draws on."""
         return ImageField(self.data_key, self.is_list)
+
+    @abstractmethod
+    def regions(
+        self, identity: Sequence[object], item: int, detections: Detections, shown: Sequence[tuple[int, str]]
+    ) -> list[Region]:
+        """Write the detections that are shown in one image as Label Studio's regions.
+
+        Args:
+            identity: makes ids of regions unique, besides control, image and detection: task and model version.
+            item: which image of the list it is; 0 where there is one image.
+            detections: everything that was found in that image.
+            shown: row and label of each detection that is shown.
+        """

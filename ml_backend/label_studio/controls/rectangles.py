@@ -1,0 +1,141 @@
+"""``<RectangleLabels>``, and ``<Rectangle>`` with the ``<Labels>`` of the same image: bounding boxes with labels."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from label_studio_sdk.label_interface.control_tags import ControlTag, LabelsTag, RectangleLabelsTag, RectangleTag
+
+from ml_backend.detections import Detections
+from ml_backend.label_studio.controls.control import NMS_IOU, Control
+from ml_backend.label_studio.controls.tags import Attributes, Tags, UnservedError, named
+from ml_backend.label_studio.geometry import DECIMALS
+from ml_backend.label_studio.regions import RectangleValue, Region, rectangle, region_id
+
+EXPECTED = "<RectangleLabels> control to draw boxes with, nor a <Rectangle> with <Labels>"
+
+
+@dataclass(frozen=True, slots=True)
+class RectangleControl(Control):
+    """A control that draws rectangles. A pair of tags writes each as two regions with one id: the rectangle and its label."""
+
+    def regions(
+        self, identity: Sequence[object], item: int, detections: Detections, shown: Sequence[tuple[int, str]]
+    ) -> list[Region]:
+        """Write detections as regions, as :meth:`~ml_backend.label_studio.controls.control.Control.regions` says.
+
+        A box of which nothing that can be drawn is inside the image gives no region.
+        """
+        return [region for row, label in shown for region in self._of_detection(identity, item, detections, row, label)]
+
+    def _of_detection(
+        self, identity: Sequence[object], item: int, detections: Detections, row: int, label: str
+    ) -> list[Region]:
+        value = rectangle(detections.boxes[row])
+        if value is None:
+            return []
+        # The box is part of the id, so that tasks without an id, such as those of a test button, differ by their images.
+        own = region_id(*identity, self.from_name, self.to_name, item, row, detections.boxes[row].tobytes())
+        score = round(float(detections.scores[row]), DECIMALS)
+        return [{**each, "score": score} for each in self.rectangle(own, item, detections, value, label)]
+
+    def rectangle(self, own: str, item: int, detections: Detections, value: RectangleValue, label: str) -> list[Region]:
+        """Write one rectangle without a score.
+
+        Args:
+            own: the region's id.
+            item: which image of the list it is on; 0 where there is one image.
+            detections: everything that was found in that image; tells its size.
+            value: the rectangle, without a label.
+            label: the project's label.
+        """
+        drawn: Region = {
+            "id": own,
+            "from_name": self.from_name,
+            "to_name": self.to_name,
+            "type": "rectanglelabels",
+            "original_width": detections.width,
+            "original_height": detections.height,
+            "image_rotation": 0,
+            "value": {**value, "rectanglelabels": [label]},
+        }
+        if self.is_list:
+            drawn["item_index"] = item
+        if not self.labels_name:
+            return [drawn]
+        box: Region = {**drawn, "type": "rectangle", "value": value}
+        name: Region = {**drawn, "from_name": self.labels_name, "type": "labels", "value": {**value, "labels": [label]}}
+        return [box, name]
+
+
+def read(tags: Tags) -> tuple[list[Control], list[str]]:
+    """Return the controls of a label config that draw rectangles, and a sentence for each tag and label that cannot be served."""
+    pairs, problems = _drawing_tags(tags)
+    problems += tags.dropped("RectangleLabels", RectangleLabelsTag) + tags.dropped("Rectangle", RectangleTag)
+    controls: list[Control] = []
+    for drawing, labelling in pairs:
+        try:
+            control, unserved = _control(tags, drawing, labelling)
+        except UnservedError as reason:
+            problems.append(f"{named(drawing)} is not served: {reason}")
+        else:
+            controls.append(control)
+            problems += unserved
+    return controls, problems
+
+
+def _drawing_tags(tags: Tags) -> tuple[list[tuple[ControlTag, ControlTag]], list[str]]:
+    """Pair each tag that draws rectangles with the tag that has its labels: itself, or the ``<Labels>`` on the same image.
+
+    Returns:
+        The pairs, and a sentence for each tag that is left over.
+    """
+    labels_on: dict[tuple[str, ...], list[ControlTag]] = defaultdict(list)
+    for tag in tags.of_kind(LabelsTag):
+        labels_on[tuple(tag.to_name or ())].append(tag)
+    found: list[tuple[ControlTag, ControlTag]] = []
+    problems: dict[str, None] = {}  # in order, each once
+    for tag in tags.controls:
+        if isinstance(tag, RectangleLabelsTag):
+            found.append((tag, tag))
+        elif isinstance(tag, RectangleTag):
+            labels_here = labels_on[tuple(tag.to_name or ())]
+            if not labels_here:
+                problems[f"{named(tag)} is not served: no <Labels> has its toName"] = None
+                continue
+            *others, labelling = labels_here
+            found.append((tag, labelling))
+            for other in others:
+                advice = (
+                    f"a <Rectangle> gets the labels of one <Labels>, here {named(labelling)}; move all labels there"
+                )
+                problems[f"{named(other)} is not served: {advice}"] = None
+    return found, list(problems)
+
+
+def _control(tags: Tags, drawing: ControlTag, labelling: ControlTag) -> tuple[RectangleControl, list[str]]:
+    to_name, field = tags.image_of(drawing)
+    labels, problems = tags.labels(labelling)
+    if not labels:
+        raise UnservedError("it has no <Label> with a value")
+    # Of a pair, either tag may carry the attributes.
+    attributes = Attributes({**(labelling.attr or {}), **(drawing.attr or {})})
+    overlap = attributes.share("model_nms_iou")
+    most = attributes.number("model_max_regions", 1, 10_000, "a whole number from 1", whole=True)
+    control = RectangleControl(
+        from_name=drawing.name or "",
+        to_name=to_name,
+        data_key=field.key,
+        labels=tuple(labels),
+        is_list=field.is_list,
+        labels_name="" if drawing is labelling else labelling.name or "",
+        score_threshold=attributes.share("model_score_threshold"),
+        nms_iou=NMS_IOU if overlap is None else overlap,
+        nms_across_labels=attributes.flag("model_nms_across_labels", default=False),
+        min_area=attributes.number("model_min_area", 0, 100, "percent of the picture's area, from 0 to 100") or 0.0,
+        max_regions=None if most is None else int(most),
+        hierarchy=attributes.flag("model_hierarchy", default=True),
+        skip=attributes.flag("model_skip", default=False),
+        target_precision=attributes.share("model_target_precision"),
+    )
+    return control, problems

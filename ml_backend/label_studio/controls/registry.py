@@ -1,0 +1,14 @@
+"""The control tags that Prelabel serves. A new one is a module beside this one and a line in :data:`READERS`."""
+
+from collections.abc import Callable
+
+from ml_backend.label_studio.controls import rectangles
+from ml_backend.label_studio.controls.control import Control
+from ml_backend.label_studio.controls.tags import Tags
+
+Reader = Callable[[Tags], tuple[list[Control], list[str]]]
+
+READERS: dict[str, Reader] = {
+    rectangles.EXPECTED: rectangles.read,
+}
+"""Readers of control tags by a description for people; each gives controls, and a sentence for each tag that cannot be served."""

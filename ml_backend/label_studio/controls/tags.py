@@ -1,0 +1,150 @@
+"""The tags of a label config, and their attributes read as what they should be: the readers of control tags share this."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from xml.sax.saxutils import quoteattr
+
+from label_studio_sdk.label_interface import LabelInterface
+from label_studio_sdk.label_interface.control_tags import ControlTag
+from label_studio_sdk.label_interface.object_tags import ImageTag
+
+from ml_backend.label_studio.controls.control import ImageField, Label
+
+Tag = TypeVar("Tag", bound=ControlTag)
+
+
+class UnservedError(Exception):
+    """A control cannot be served; the message says why, as the end of a sentence."""
+
+
+class Tags:
+    """The tags of one label config, as the Label Studio SDK parses them.
+
+    Attributes:
+        controls: the control tags that have a name of their own and a ``toName``.
+    """
+
+    def __init__(self, interface: LabelInterface) -> None:
+        self.controls: list[ControlTag] = list(interface.controls)
+        self._objects = {tag.name: tag for tag in interface.objects}
+        # Tags in lower case are served too; comments are nodes whose tag is no text.
+        tree = interface._tree  # noqa: SLF001 - the SDK has parsed the text, and gives the tree to nobody
+        self._nodes = [node for node in tree.iter() if isinstance(node.tag, str)]
+
+    def of_kind(self, kind: type[Tag]) -> list[Tag]:
+        """Return the control tags of a class of the SDK."""
+        return [tag for tag in self.controls if isinstance(tag, kind)]
+
+    def dropped(self, name: str, kind: type[ControlTag]) -> list[str]:
+        """Return a sentence about the tags that the SDK leaves out, since they lack a name of their own or a ``toName``; or none.
+
+        Args:
+            name: of the tag, such as ``RectangleLabels``.
+            kind: the class that the SDK has for it.
+        """
+        written = sum(node.tag.lower() == name.lower() for node in self._nodes)
+        dropped = written - len(self.of_kind(kind))
+        if not dropped:
+            return []
+        return [f"{dropped} of {written} <{name}> are not served: each needs a name of its own and a toName"]
+
+    def labels(self, tag: ControlTag) -> tuple[list[Label], list[str]]:
+        """Return the labels inside a tag, each once, and a sentence for each kind of labels that cannot be served.
+
+        They come from the tree: of labels that share an alias, the SDK keeps one.
+
+        Raises:
+            UnservedError: an attribute of a label cannot be used.
+        """
+        node = next(
+            each for each in self._nodes if (each.tag, each.get("name")) == (tag.tag, tag.name) and each.get("toName")
+        )
+        given = [_label(inner.attrib) for inner in node.iter() if str(inner.tag).lower() == "label"]
+        labels = list(dict.fromkeys(label for label in given if label.value))
+        problems = []
+        if unnamed := sum(not label.value for label in given):
+            problems.append(f"{unnamed} <Label> of {named(tag)} are not served: they have neither a value nor an alias")
+        value = (tag.attr or {}).get("value", "")
+        if value.startswith("$"):
+            problems.append(
+                f"the labels that {named(tag)} takes from the task (value={quoteattr(value)}) are not served: only those of the "
+                "label config are"
+            )
+        return labels, problems
+
+    def image_of(self, tag: ControlTag) -> tuple[str, ImageField]:
+        """Return the name of the ``<Image>`` that a tag belongs to, and the field of a task's data that holds its image or images.
+
+        Raises:
+            UnservedError: it belongs to no image, or to several.
+        """
+        to_name = ",".join(tag.to_name or ())
+        if "," in to_name:
+            # The editor looks tools up by the whole text: Tree.tsx and ToolManagerMixin.js of 1.23.2; <Pairwise> alone splits it.
+            raise UnservedError(
+                f"its toName={quoteattr(to_name)} has several names, and Label Studio draws on none of them; give each image a "
+                "control of its own"
+            )
+        image = self._objects.get(to_name)
+        if not isinstance(image, ImageTag):
+            raise UnservedError(f"its toName={quoteattr(to_name)} is no <Image>")
+        attributes = image.attr or {}
+        is_list = "valueList" in attributes
+        value = attributes["valueList"] if is_list else attributes.get("value", "")
+        if not value.startswith("$") or not value[1:]:
+            raise UnservedError(
+                f'its <Image> has value={quoteattr(value)}; expected one key of the task, such as value="$image"'
+            )
+        return to_name, ImageField(value[1:], is_list)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The attributes of one tag. Each method raises :class:`UnservedError` for a value that cannot be used."""
+
+    given: Mapping[str, Any]
+
+    def number(self, name: str, low: float, high: float, expected: str, *, whole: bool = False) -> float | None:
+        """Return a number from ``low`` to ``high``, or None where the attribute is not there."""
+        text = self.given.get(name)
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high or (whole and value % 1):
+            raise UnservedError(f"{name}={quoteattr(text)} cannot be used: expected {expected}")
+        return value
+
+    def share(self, name: str) -> float | None:
+        """Return a number from 0 to 1, or None where the attribute is not there."""
+        return self.number(name, 0, 1, "a number from 0 to 1")
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return whether an attribute says ``true``."""
+        text = self.given.get(name)
+        if text is None:
+            return default
+        if text.lower() not in {"true", "false"}:
+            raise UnservedError(f'{name}={quoteattr(text)} cannot be used: expected "true" or "false"')
+        return bool(text.lower() == "true")
+
+
+def named(tag: ControlTag) -> str:
+    """Return a tag as people find it in their label config."""
+    return f"<{tag.tag} name={quoteattr(tag.name or '')}>"
+
+
+def _label(given: Mapping[str, Any]) -> Label:
+    attributes = Attributes(given)
+    value, alias = given.get("value", ""), given.get("alias", "")
+    return Label(
+        value=alias or value,
+        names=tuple(name for name in (value, alias) if name),
+        predicted_values=tuple(part.strip() for part in given.get("predicted_values", "").split(",") if part.strip()),
+        score_threshold=attributes.share("model_score_threshold"),
+        hierarchy=attributes.flag("model_hierarchy", default=True),
+        skip=attributes.flag("model_skip", default=False),
+    )
