@@ -31,6 +31,8 @@ class Tags:
         # Tags in lower case are served too; comments are nodes whose tag is no text.
         tree = interface._tree  # noqa: SLF001 - the SDK has parsed the text, and gives the tree to nobody
         self._nodes = [node for node in tree.iter() if isinstance(node.tag, str)]
+        # Of tags with one name, the SDK keeps the last.
+        self._node_of = {(node.tag, node.get("name")): node for node in self._nodes if node.get("toName")}
 
     def of_kind(self, kind: type[Tag]) -> list[Tag]:
         """Return the control tags of a class of the SDK."""
@@ -57,9 +59,7 @@ class Tags:
         Raises:
             UnservedError: an attribute of a label cannot be used.
         """
-        node = next(
-            each for each in self._nodes if (each.tag, each.get("name")) == (tag.tag, tag.name) and each.get("toName")
-        )
+        node = self._node_of[tag.tag, tag.name]
         given = [_label(inner.attrib) for inner in node.iter() if str(inner.tag).lower() == "label"]
         labels = list(dict.fromkeys(label for label in given if label.value))
         problems = []
