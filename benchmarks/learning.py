@@ -88,7 +88,7 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
     async with Pipeline(Settings(cache="memory"), detector) as pipeline:
         for number, (name, boxes) in enumerate(sorted(truth(rolled_up()).items()), 1):
             task = {"id": number, "data": {"image": SHARED / "photos" / "images" / name}}
-            (seen,) = (await pipeline.look(task, [source]))[source]
+            (seen,) = (await pipeline.detect(task, [source]))[source]
             drawn = tuple(
                 LabelledBox("label", 0, label, (edges[0], edges[1], edges[2], edges[3]))
                 for label, rows in boxes.items()

@@ -85,7 +85,7 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
     async with Pipeline(Settings(cache="sqlite", cache_file=cache), detector) as pipe:
         for place, task in enumerate(asked(SHARED, "corrections")):
             (answer,) = await pipe.predict([task], PROJECT_CONFIG)
-            ((seen,),) = (await pipe.look(task, [controls[0].image_field])).values()
+            ((seen,),) = (await pipe.detect(task, [controls[0].image_field])).values()
             shown = tuple(read_regions(answer["result"], controls).boxes)
             facts: dict[str, Any] = {
                 "project": PROJECT,

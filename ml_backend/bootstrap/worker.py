@@ -100,7 +100,7 @@ class Worker:
         digest = fetched.version.digest
         if self._known(digest):
             return ImageResult(digest)
-        examined = await self._image_inference.examine(reference, fetched)
+        examined = await self._image_inference.detect_fetched(reference, fetched)
         return ImageResult(digest, examined.detections.to_bytes(), examined.perceptual_hash, examined.computed)
 
     async def _fetch(self, reference: ImageReference, task: object) -> Fetched:

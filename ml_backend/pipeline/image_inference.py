@@ -1,4 +1,4 @@
-"""The part of a task's way that is about one picture, whoever asks for it.
+"""The way of one image, from its reference to its detections.
 
 image reference -> address -> bytes -> digest -> cache? -> pixels -> detector -> detections
 """
@@ -29,12 +29,12 @@ from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
 T = TypeVar("T")
-Place = Callable[[], AbstractAsyncContextManager[object]]
+Slot = Callable[[], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDetections:
-    """What was found in which version of a picture, and at which address, if it has one."""
+    """The detections in an image, the version of the image, and its address, where it has one."""
 
     detections: Detections
     version: ImageVersion
@@ -42,8 +42,8 @@ class ImageDetections:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """What is in a picture, its :func:`~ml_backend.images.perceptual_hash`, and whether the detector ran for it."""
+class FetchedDetections:
+    """The detections in a fetched image, its :func:`~ml_backend.images.perceptual_hash.perceptual_hash`, and whether the model ran."""
 
     detections: Detections
     perceptual_hash: int
@@ -51,7 +51,7 @@ class Examined:
 
 
 class ImageInference:
-    """Finds what is in pictures, each once; entered as an async context manager, used from one event loop."""
+    """Detects objects in images, each image once. An async context manager, to be used from one event loop."""
 
     def __init__(self, settings: Settings, detector: Detector, metrics: Metrics) -> None:
         self._settings = settings
@@ -62,7 +62,7 @@ class ImageInference:
         self._by_address: SingleFlight[ImageDetections] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
         self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)
-        # Decoding and the model share the workers, so a decoded picture never waits: as many are in memory as there are workers.
+        # Decoding and the model share the workers, so a decoded image never waits for the model.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
         self._decoders = DecoderPool(Limits.of(settings))
         self._in_flight = asyncio.Semaphore(settings.max_concurrent_images)
@@ -84,52 +84,52 @@ class ImageInference:
     ) -> None:
         await self._stack.aclose()
 
-    def address(self, reference: ImageReference, home: LabelStudio | None) -> str | None:
-        """Return what names a picture for good, or None where only its content does."""
-        return self._fetcher.address(reference, home)
+    def address(self, reference: ImageReference, label_studio: LabelStudio | None) -> str | None:
+        """Return the permanent address of an image, or None where only its content identifies it."""
+        return self._fetcher.address(reference, label_studio)
 
-    async def look(
+    async def detect(
         self,
         reference: ImageReference,
-        home: LabelStudio | None = None,
+        label_studio: LabelStudio | None = None,
         task_id: object = None,
         *,
-        place: Place = nullcontext,
-        trusted: str | None = None,
+        slot: Slot = nullcontext,
+        known_digest: str | None = None,
     ) -> ImageDetections:
-        """Return everything that the detector finds in one picture.
+        """Return all detections in one image.
 
         Args:
-            reference: which picture.
-            home: the Label Studio of the task.
+            reference: the image.
+            label_studio: the Label Studio of the task.
             task_id: the task's id in Label Studio.
-            place: is entered before anything is fetched; what is known without that needs no place.
-            trusted: digest of the picture, where the caller knows that it is still that one.
+            slot: a context that is entered before anything is fetched. An image that is known without a request needs none.
+            known_digest: SHA-256 of the image in hex, where the caller knows that it has not changed.
 
         Raises:
-            PrelabelError: the picture cannot be had or read, or the detector failed on it.
+            PrelabelError: the image cannot be fetched or decoded, or the model failed on it.
         """
-        address = self.address(reference, home)
-        known = await self._recall(address, trusted)
-        certain = trusted is not None or (home is not None and home.shared_across_projects)
+        address = self.address(reference, label_studio)
+        known = await self._recall(address, known_digest)
+        certain = known_digest is not None or (label_studio is not None and label_studio.shared_across_projects)
         if known is not None and known.version.final and certain:
             self._metrics.fetches.labels("remembered").inc()
             return known
-        async with place():
+        async with slot():
             if address is None:
-                return await self._fetch_and_detect(reference, address, home, task_id, known)
-            # Shared only by those who ask for the very same with the same token: a signature is a permission too, and Label
+                return await self._fetch_and_detect(reference, address, label_studio, task_id, known)
+            # Only requests for the same address with the same token share a fetch: a signature is a permission too, and Label
             # Studio resolves cloud storage by the task.
-            whose = (id(home.headers), home.url) if home else None
-            asked = repr((whose, task_id if isinstance(reference, CloudReference) else None, reference))
+            owner = (id(label_studio.headers), label_studio.url) if label_studio else None
+            request = repr((owner, task_id if isinstance(reference, CloudReference) else None, reference))
             return await self._by_address.run(
-                asked, lambda: self._fetch_and_detect(reference, address, home, task_id, known)
+                request, lambda: self._fetch_and_detect(reference, address, label_studio, task_id, known)
             )
 
-    async def _recall(self, address: str | None, trusted: str | None) -> ImageDetections | None:
+    async def _recall(self, address: str | None, known_digest: str | None) -> ImageDetections | None:
         version = None
-        if trusted is not None:
-            version = ImageVersion(trusted, final=True)
+        if known_digest is not None:
+            version = ImageVersion(known_digest, final=True)
         elif address is not None and self._settings.remember_addresses:
             version = await self.cache.get(address_key(address), ImageVersion.from_bytes)
         if version is None:
@@ -142,15 +142,17 @@ class ImageInference:
         self,
         reference: ImageReference,
         address: str | None,
-        home: LabelStudio | None,
+        label_studio: LabelStudio | None,
         task_id: object,
         known: ImageDetections | None,
     ) -> ImageDetections:
         async with self._in_flight:
             with self._metrics.images_in_flight.track_inprogress():
-                fetched = await self._fetcher.fetch(reference, home, task_id, unless=known.version if known else None)
+                fetched = await self._fetcher.fetch(
+                    reference, label_studio, task_id, unless=known.version if known else None
+                )
                 if fetched is None:
-                    assert known is not None  # noqa: S101 - only what was named can be unchanged
+                    assert known is not None  # noqa: S101 - only a known version can be unchanged
                     self._metrics.fetches.labels("unchanged").inc()
                     return known
                 self._metrics.fetches.labels("transfer").inc()
@@ -160,25 +162,23 @@ class ImageInference:
         return ImageDetections(detections, fetched.version, address)
 
     async def fetch(
-        self, reference: ImageReference, home: LabelStudio | None = None, task_id: object = None
+        self, reference: ImageReference, label_studio: LabelStudio | None = None, task_id: object = None
     ) -> Fetched:
-        """Return a picture's bytes, whatever is known about it.
+        """Fetch an image, whether or not it is known.
 
         Raises:
-            PrelabelError: it cannot be had.
+            PrelabelError: it cannot be fetched.
         """
-        fetched = await self._fetcher.fetch(reference, home, task_id)
-        assert fetched is not None  # noqa: S101 - nothing was named that it could be unchanged from
+        fetched = await self._fetcher.fetch(reference, label_studio, task_id)
+        assert fetched is not None  # noqa: S101 - without a known version it cannot be unchanged
         self._metrics.fetches.labels("transfer").inc()
         return fetched
 
-    async def examine(self, reference: ImageReference, fetched: Fetched) -> Examined:
-        """Find what is in a fetched picture, and what it looks like.
-
-        Both come from the same pixels, so it does not matter to the result whether the detections were known.
+    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> FetchedDetections:
+        """Return the detections in a fetched image and its perceptual hash, which is made of the same pixels.
 
         Raises:
-            PrelabelError: the picture cannot be read, or the detector failed on it.
+            PrelabelError: the image cannot be decoded, or the model failed on it.
         """
         hashes: list[int] = []
 
@@ -189,12 +189,12 @@ class ImageInference:
         computed = bool(hashes)
         if not computed:
             await self._in_worker(lambda: note(self._decode(fetched.data)))
-        return Examined(detections, hashes[0], computed)
+        return FetchedDetections(detections, hashes[0], computed)
 
     async def _detect(
         self, reference: ImageReference, fetched: Fetched, note: Callable[[DecodedImage], None] | None = None
     ) -> Detections:
-        """Find what is in a picture; ``note`` gets its pixels if they had to be decoded."""
+        """Return the detections in an image; ``note`` gets its pixels if they had to be decoded."""
         key = self._key_of(fetched.version)
 
         def decode_and_run() -> Detections:
@@ -220,6 +220,6 @@ class ImageInference:
     def _key_of(self, version: ImageVersion) -> str:
         return detection_key(self._detector.fingerprint, self._shaping, version.digest)
 
-    async def check_label_studio(self, home: LabelStudio | None) -> Finding:
-        """Tell whether a Label Studio can be reached and takes the token."""
-        return await self._fetcher.check(home)
+    async def check_label_studio(self, label_studio: LabelStudio | None) -> Finding:
+        """Check whether a Label Studio can be reached and accepts the token."""
+        return await self._fetcher.check(label_studio)

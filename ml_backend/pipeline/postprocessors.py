@@ -61,7 +61,7 @@ class PostprocessorCache:
             self._keep(key, self._decide(label_config, key[-1]))
         return self._postprocessor(key)
 
-    async def decide(self, label_config: str, project: str | None = None) -> Postprocessor:
+    async def load(self, label_config: str, project: str | None = None) -> Postprocessor:
         """Return the same as :meth:`of`, but read a label config away from the event loop. One is read at a time."""
         key = self._key(label_config, project)
         if key not in self._known:

@@ -1,12 +1,12 @@
-"""The way that a task travels, from top to bottom.
+"""The way of a task, from its image references to its prediction.
 
-task -> image reference -> (pictures.py) -> detections -> label map -> selection -> regions -> answer
+task -> image reference -> (image_inference.py) -> detections -> label map -> selection -> regions -> answer
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +27,8 @@ from ml_backend.label_studio.tasks import data_of, images_of, task_id
 from ml_backend.metrics import Metrics
 from ml_backend.pipeline.background import BackgroundWork, Batch
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Place
+from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Slot
+from ml_backend.pipeline.limits import ImageLimits
 from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, no_overrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import FilterDecision
@@ -39,12 +40,12 @@ Answer = Prediction | PrelabelError
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """What came of one task.
+class _TaskResult:
+    """The result of one task.
 
     Attributes:
-        answer: its prediction, converted, or the reason why there is none.
-        digests: of the pictures that it was made of, by :func:`_where`.
+        answer: the prediction, converted, or the error.
+        digests: SHA-256 of each of its images, in hex, by :func:`_image_key`.
     """
 
     answer: Any
@@ -53,43 +54,46 @@ class _Done:
 
 @dataclass(slots=True)
 class _Request:
-    """What the tasks of one request have in common.
+    """The state that the tasks of one request share.
 
     Attributes:
-        postprocessor: what the label config says.
-        version: the model version that predictions carry.
-        project: the project, which tells which Label Studio has the pictures.
-        share: the places for its pictures: half of all at most, so that a single task never waits behind all of a large selection.
-        regions: the regions that an annotator draws in the task at this moment.
-        drawn: the newest rectangle among them, if there is one.
-        overdue: whether the request has been answered, so that nobody waits for the rest any more.
-        selecting: is held while one task's regions are made.
+        postprocessor: that of the label config.
+        version: the model version of the predictions.
+        project: the project, which decides which Label Studio has the images.
+        image_slots: the limit on images of this request.
+        regions: the regions that an annotator just drew in the task; none outside interactive mode.
+        drawn: the newest rectangle among them, or None.
+        overdue: whether the request was answered at its deadline; the work goes on.
+        postprocessing: held while the regions of one task are made.
     """
 
     postprocessor: Postprocessor
     version: str
     project: str | None
-    share: asyncio.Semaphore
+    image_slots: asyncio.Semaphore
     regions: Sequence[object] = ()
     drawn: DrawnRegion | None = None
     overdue: bool = False
-    selecting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    postprocessing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def _as_it_is(prediction: Prediction) -> Any:
+def _unchanged(prediction: Prediction) -> Any:
     return prediction
 
 
 class Pipeline:
-    """Predicts tasks; entered as an async context manager, used from one event loop.
+    """Predicts tasks. An async context manager, to be used from one event loop.
 
     Attributes:
-        postprocessors: what label configs decide.
+        detector: as given.
+        postprocessors: the postprocessors of label configs.
+        label_studios: the Label Studio of each project.
+        metrics: the metrics of everything below.
 
     Args:
-        settings: as for the service.
-        detector: what finds.
-        overrides: tells what corrections have taught about a project; called for each request.
+        settings: the settings of the service.
+        detector: the detector.
+        overrides: gives what was learned for a project; called once a request.
     """
 
     def __init__(
@@ -104,7 +108,8 @@ class Pipeline:
         self._settings = settings
         self.metrics = Metrics()
         self._image_inference = ImageInference(settings, detector, self.metrics)
-        self._background: BackgroundWork[_Done] = BackgroundWork(places=max(1, settings.max_concurrent_images // 4))
+        self._background: BackgroundWork[_TaskResult] = BackgroundWork()
+        self._limits = ImageLimits(settings.max_concurrent_images)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -119,9 +124,9 @@ class Pipeline:
         await self._stack.aclose()
 
     async def _request(self, label_config: str, project: str | None) -> _Request:
-        postprocessor = await self.postprocessors.decide(label_config, project)
-        share = asyncio.Semaphore(max(1, self._settings.max_concurrent_images // 2))
-        return _Request(postprocessor, self.postprocessors.version_of(postprocessor), project, share)
+        postprocessor = await self.postprocessors.load(label_config, project)
+        version = self.postprocessors.version_of(postprocessor)
+        return _Request(postprocessor, version, project, self._limits.of_request())
 
     async def predict(
         self,
@@ -131,24 +136,24 @@ class Pipeline:
         project: str | None = None,
         deadline: float | None = None,
         context: object = None,
-        convert: Callable[[Prediction], Any] = _as_it_is,
+        convert: Callable[[Prediction], Any] = _unchanged,
     ) -> list[Any]:
         """Predict each task.
 
         Args:
             tasks: Label Studio tasks, as they came.
             label_config: the project's label config.
-            project: the project, which tells which Label Studio has the pictures.
-            deadline: seconds after which tasks that are not done are answered with :class:`DeadlineError`; the work on them
-                goes on, so that the next request finds it done.
-            context: ``params.context`` of a request in interactive mode: the answer is the detection that fits best to the rectangle
-                that the annotator drew, under the drawn label, or else that rectangle. Without regions it counts as none.
-            convert: is applied to each prediction as soon as it is made, such as an encoder: thousands of predictions are millions of
+            project: the project, which decides which Label Studio has the images.
+            deadline: seconds after which unfinished tasks are answered with :class:`DeadlineError`. Their work goes on, so the next
+                request finds it done.
+            context: ``params.context`` of a request in interactive mode. The answer is the detection that fits the drawn rectangle
+                best, under the drawn label, or else that rectangle. A context without regions counts as none.
+            convert: applied to each prediction as soon as it is made, such as an encoder: thousands of predictions are millions of
                 objects.
 
         Returns:
-            By position, the task's prediction or the reason why there is none. One task's failure touches no other; a config
-            that cannot be served is the reason of every task.
+            The prediction or the error of each task, by position. Tasks fail one by one; a label config that cannot be served fails
+            them all.
         """
         try:
             request = await self._request(label_config, project)
@@ -156,51 +161,48 @@ class Pipeline:
             return [error for _ in tasks]
         request.regions = drawn_regions(context)
         if not request.regions:
-            context = None  # an empty one and none are the same work
+            context = None  # an empty context and none have one key
         else:
             controls = [control for control, _ in request.postprocessor.controls]
             request.drawn = await asyncio.to_thread(read_drawn_region, context, controls)
-        names = await asyncio.to_thread(lambda: [_name_of_job(task, request, context) for task in tasks])
-        batch = Batch(self._background, names, lambda place: self._predict_task(tasks[place], request, convert))
+        keys = await asyncio.to_thread(lambda: [_task_key(task, request, context) for task in tasks])
+        batch = Batch(self._background, keys, lambda position: self._predict_task(tasks[position], request, convert))
         results = await batch.results(deadline)
         request.overdue = True
-        for done in results:
-            if done is not None:
-                self._background.forget(done.digests)
-        return [_too_late(deadline) if done is None else done.answer for done in results]
+        for result in results:
+            if result is not None:
+                self._background.forget(result.digests)
+        return [_deadline_error(deadline) if result is None else result.answer for result in results]
 
-    async def _predict_task(self, task: object, request: _Request, convert: Callable[[Prediction], Any]) -> _Done:
+    async def _predict_task(self, task: object, request: _Request, convert: Callable[[Prediction], Any]) -> _TaskResult:
         digests: dict[str, str] = {}
         work = self._predict_drawn(task, request) if request.regions else self._predict(task, request, digests)
-        answer = await _explained(work, convert)
-        # A slow host would be too late for ever if what was done too late had to be fetched again; once used, it is forgotten.
+        answer = await _answer_of(work, convert)
+        # Digests of overdue images are remembered until they are used; otherwise a slow host never meets the deadline.
         if request.overdue:
             self._background.remember(digests)
-        return _Done(answer, digests)
+        return _TaskResult(answer, digests)
 
     async def _predict(self, task: object, request: _Request, digests: dict[str, str]) -> Prediction:
-        """Predict a task, and tell the digests of its pictures."""
+        """Predict a task, and add the digests of its images to ``digests``."""
 
-        @asynccontextmanager
-        async def place() -> AsyncIterator[None]:
-            async with request.share, self._background.place(late=request.overdue):
-                yield
+        def slot() -> AbstractAsyncContextManager[None]:
+            return self._limits.slot(request.image_slots, late=request.overdue)
 
-        seen = await self.look(task, request.postprocessor.image_fields, request.project, place=place)
-        images = [each for of_source in seen.values() for each in of_source]
-        for each in images:
-            if each.address is not None:
-                digests[_where(each.address, task, request.project)] = each.version.digest
-        async with request.selecting:
-            # One task in a turn of the event loop: a thousand cached ones at once would hold /health up for half a second.
-            await asyncio.sleep(0)
-            prediction = request.postprocessor.predict(task_id(task), _detections(seen), request.version)
-        if any(in_holdout(each.version.digest, self._settings.holdout_fraction) for each in images):
-            prediction["result"] = []  # the score stays, so that the order of the tasks says nothing
+        found = await self.detect(task, request.postprocessor.image_fields, request.project, slot=slot)
+        images = [image for of_field in found.values() for image in of_field]
+        for image in images:
+            if image.address is not None:
+                digests[_image_key(image.address, task, request.project)] = image.version.digest
+        async with request.postprocessing:
+            await asyncio.sleep(0)  # other requests get their turn
+            prediction = request.postprocessor.predict(task_id(task), _detections(found), request.version)
+        if any(in_holdout(image.version.digest, self._settings.holdout_fraction) for image in images):
+            prediction["result"] = []  # the score stays, or the order of the tasks would give the holdout away
         return prediction
 
     async def _predict_drawn(self, task: object, request: _Request) -> Prediction:
-        """Answer a drawn rectangle with the detection that fits best, or with itself; any other region with itself."""
+        """Answer a drawn rectangle with the detection that fits it best, or with itself. Any other region is answered with itself."""
         drawn = request.drawn
         if drawn is None:
             own = newest_region(request.regions, (task_id(task), request.version))
@@ -208,13 +210,13 @@ class Pipeline:
         (values,) = images_of(task, [drawn.control.image_field]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        seen = await self._look(values[drawn.item], task, request.project)
-        return request.postprocessor.predict_drawn(drawn, seen.detections, task_id(task), request.version)
+        found = await self._detect_image(values[drawn.item], task, request.project)
+        return request.postprocessor.predict_drawn(drawn, found.detections, task_id(task), request.version)
 
     async def explain(
         self, task: object, label_config: str, *, project: str | None = None
     ) -> list[tuple[Control, int, Detections, list[FilterDecision]]]:
-        """Return, for each control and each of the task's images under it, what becomes of every raw detection.
+        """Return the decision about every raw detection, for each control and each of the task's images under it.
 
         Args:
             task: the Label Studio task.
@@ -222,94 +224,95 @@ class Pipeline:
             project: the project.
 
         Raises:
-            PrelabelError: the config cannot be served, or an image cannot be had.
+            PrelabelError: the label config cannot be served, or an image cannot be fetched or decoded.
         """
         request = await self._request(label_config, project)
-        seen = await self.look(task, request.postprocessor.image_fields, project)
-        return list(request.postprocessor.explain(_detections(seen)))
+        found = await self.detect(task, request.postprocessor.image_fields, project)
+        return list(request.postprocessor.explain(_detections(found)))
 
-    async def look(
+    async def detect(
         self,
         task: object,
         image_fields: Sequence[ImageField],
         project: str | None = None,
         *,
-        place: Place = nullcontext,
+        slot: Slot = nullcontext,
     ) -> dict[ImageField, list[ImageDetections]]:
-        """Return everything that the detector finds in a task's pictures, by where the task has them.
+        """Return all detections in a task's images, by the field of its data that holds them.
 
         Args:
             task: the Label Studio task.
-            image_fields: where tasks have pictures.
+            image_fields: the fields of a task's data that hold images.
             project: the project.
-            place: is entered before a picture is fetched.
+            slot: a context that is entered before an image is fetched.
 
         Raises:
-            PrelabelError: the task does not hold them, or one cannot be had or read.
+            PrelabelError: the task lacks a field, or an image cannot be fetched or decoded.
         """
         return {
-            image_field: [await self._look(value, task, project, place) for value in values]
+            image_field: [await self._detect_image(value, task, project, slot) for value in values]
             for image_field, values in images_of(task, image_fields).items()
         }
 
-    async def _look(
-        self, value: object, task: object, project: str | None, place: Place = nullcontext
+    async def _detect_image(
+        self, value: object, task: object, project: str | None, slot: Slot = nullcontext
     ) -> ImageDetections:
         reference = parse_reference(value, self._settings.address_max_length)
-        home = self.label_studios.of(project)
-        address = self._image_inference.address(reference, home)
-        trusted = None if address is None else self._background.recall(_where(address, task, project))
-        return await self._image_inference.look(reference, home, task_id(task), place=place, trusted=trusted)
+        label_studio = self.label_studios.of(project)
+        address = self._image_inference.address(reference, label_studio)
+        known_digest = None if address is None else self._background.recall(_image_key(address, task, project))
+        return await self._image_inference.detect(
+            reference, label_studio, task_id(task), slot=slot, known_digest=known_digest
+        )
 
     async def check_cache(self) -> list[TierReport]:
-        """Return how each tier of the cache does, and bring its metrics up to date."""
+        """Return the state of each tier of the cache, and update its metrics."""
         return await self._image_inference.cache.measure()
 
     async def check_label_studio(self) -> Finding:
-        """Tell whether the configured Label Studio can be reached and takes the token."""
+        """Check whether the configured Label Studio can be reached and accepts the token."""
         return await self._image_inference.check_label_studio(self.label_studios.configured)
 
 
-async def _explained(work: Coroutine[Any, Any, Prediction], convert: Callable[[Prediction], Any]) -> Any:
-    """Return the converted prediction, or the error where there is one. An unexpected error is logged with its trace."""
+async def _answer_of(work: Coroutine[Any, Any, Prediction], convert: Callable[[Prediction], Any]) -> Any:
+    """Return the converted prediction, or the error. An unexpected error is logged with its traceback."""
     try:
         return convert(await work)
     except PrelabelError as error:
         error.__cause__ = error.__context__ = None
-        return error.with_traceback(
-            None
-        )  # frames of 50,000 errors would hold up the garbage collector, and all else with it
+        # The frames of 50,000 errors would hold up the garbage collector, and with it everything.
+        return error.with_traceback(None)
     except Exception:
         log.exception("task failed unexpectedly")
         return PrelabelError("an error inside Prelabel; its log has the details")
 
 
-def _too_late(deadline: float | None) -> DeadlineError:
+def _deadline_error(deadline: float | None) -> DeadlineError:
     return DeadlineError(
         f"not done within {deadline:g} s (PRELABEL_PREDICT_DEADLINE); the work goes on, so asking again will find it done"
     )
 
 
-def _detections(seen: dict[ImageField, list[ImageDetections]]) -> dict[ImageField, list[Detections]]:
-    return {image_field: [each.detections for each in of_source] for image_field, of_source in seen.items()}
+def _detections(found: dict[ImageField, list[ImageDetections]]) -> dict[ImageField, list[Detections]]:
+    return {image_field: [image.detections for image in images] for image_field, images in found.items()}
 
 
-def _where(address: str, task: object, project: str | None) -> str:
-    """Return what names a picture to those who may see it without asking: the same task of the same project."""
+def _image_key(address: str, task: object, project: str | None) -> str:
+    """Return the key of an image for one task of one project: only they may use a remembered digest without asking the host again."""
     return repr((project, task_id(task), address))
 
 
-def _name_of_job(task: object, request: _Request, context: object) -> str:
-    """Return a name for the work on one task: equal names have equal answers."""
+def _task_key(task: object, request: _Request, context: object) -> str:
+    """Return the key of the work on one task: equal keys have equal answers."""
     data = data_of(task)
     if isinstance(data, dict):
-        data = {key: _brief(value) for key, value in data.items()}
+        data = {key: _short(value) for key, value in data.items()}
     parts = (request.project, request.version, task_id(task), data, context)
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _brief(value: object) -> object:
-    """Return a digest in place of a long text such as a data: URI, which takes long to quote."""
+def _short(value: object) -> object:
+    """Return the digest of a long text such as a ``data:`` URI, and anything else as it is."""
     if isinstance(value, str) and len(value) > 10_000:
         return hashlib.sha256(value.encode("utf-8", "backslashreplace")).digest()
     return value

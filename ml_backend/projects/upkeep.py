@@ -268,7 +268,7 @@ class ProjectUpkeep:
         assert self._loop is not None  # noqa: S101 - the thread starts only with one
         if self._ended.is_set():
             return None
-        deciding = self._postprocessors.decide(str(project.label_config), str(project.id))
+        deciding = self._postprocessors.load(str(project.label_config), str(project.id))
         try:
             return self._postprocessors.version_of(asyncio.run_coroutine_threadsafe(deciding, self._loop).result(30))
         except LabelConfigError:

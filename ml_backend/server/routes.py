@@ -78,7 +78,7 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
     status = service.statuses.of(project)
     postprocessors = service.pipeline.postprocessors
     try:
-        postprocessor = await postprocessors.decide(body.label_config, name)
+        postprocessor = await postprocessors.load(body.label_config, name)
         status.model_version = postprocessors.version_of(postprocessor)
         status.config_warnings, status.config_problem = postprocessor.warnings, ""
         service.upkeep.called(project, status.model_version)

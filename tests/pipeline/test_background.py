@@ -3,13 +3,13 @@ import asyncio
 import pytest
 from waiting import until
 
-from ml_backend.pipeline import background as late
+from ml_backend.pipeline import background
 from ml_backend.pipeline.background import BackgroundWork, Batch
 
 
 async def test_job_is_found_until_it_is_done() -> None:
     """By its name, and once."""
-    work: BackgroundWork[int] = BackgroundWork(places=1)
+    work: BackgroundWork[int] = BackgroundWork()
     done = asyncio.Event()
 
     async def wait() -> int:
@@ -26,30 +26,9 @@ async def test_job_is_found_until_it_is_done() -> None:
     assert work.job("a") is None
 
 
-async def test_late_work_shares_its_places_and_timely_work_needs_none() -> None:
-    """Two late ones follow each other where there is one place; a timely one passes by."""
-    work: BackgroundWork[int] = BackgroundWork(places=1)
-    async with work.place(late=True):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05), work.place(late=True):
-                pass
-        async with work.place(late=False):
-            pass
-
-
-def test_pictures_are_remembered_until_used_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest are forgotten first."""
-    monkeypatch.setattr(late, "MAX_REMEMBERED_IMAGES", 3)
-    work: BackgroundWork[int] = BackgroundWork(places=1)
-    work.remember({str(number): f"key {number}" for number in range(5)})
-    assert [work.recall(str(number)) for number in range(5)] == [None, None, "key 2", "key 3", "key 4"]
-    work.forget({"3": "key 3"})
-    assert work.recall("3") is None
-
-
 async def test_cancel_ends_all_jobs() -> None:
     """And waits until they are."""
-    work: BackgroundWork[None] = BackgroundWork(places=1)
+    work: BackgroundWork[None] = BackgroundWork()
     jobs = [asyncio.create_task(asyncio.sleep(60)) for _ in range(3)]
     for number, job in enumerate(jobs):
         work.keep(str(number), job)
@@ -59,7 +38,7 @@ async def test_cancel_ends_all_jobs() -> None:
 
 async def test_jobs_of_one_name_are_both_held() -> None:
     """One request can hold the same task twice; both end when all do."""
-    work: BackgroundWork[None] = BackgroundWork(places=1)
+    work: BackgroundWork[None] = BackgroundWork()
     jobs = [asyncio.create_task(asyncio.sleep(60)) for _ in range(2)]
     for job in jobs:
         work.keep("a", job)
@@ -70,7 +49,7 @@ async def test_jobs_of_one_name_are_both_held() -> None:
 
 async def test_batch_keeps_few_jobs_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results stand by position, and a bounded number of jobs is begun and not done."""
-    monkeypatch.setattr(late, "WINDOW", 3)
+    monkeypatch.setattr(background, "MAX_TASKS_AT_ONCE", 3)
     going_on, most = 0, 0
 
     async def work(place: int) -> int:
@@ -81,15 +60,15 @@ async def test_batch_keeps_few_jobs_going_on(monkeypatch: pytest.MonkeyPatch) ->
         going_on -= 1
         return place
 
-    batch = Batch(BackgroundWork[int](places=1), [str(place) for place in range(200)], work)
+    batch = Batch(BackgroundWork[int](), [str(place) for place in range(200)], work)
     assert await batch.results(None) == list(range(200))
     assert most == 3
 
 
 async def test_jobs_that_are_not_begun_in_time_are_begun_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole request goes on, so that the next one finds it done."""
-    monkeypatch.setattr(late, "WINDOW", 2)
-    work: BackgroundWork[int] = BackgroundWork(places=1)
+    monkeypatch.setattr(background, "MAX_TASKS_AT_ONCE", 2)
+    work: BackgroundWork[int] = BackgroundWork()
     open_now = asyncio.Event()
     begun: list[int] = []
 
@@ -107,8 +86,8 @@ async def test_jobs_that_are_not_begun_in_time_are_begun_late(monkeypatch: pytes
 
 async def test_later_request_takes_jobs_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pressing again begins nothing twice: jobs that go on are joined, and those that were put off are taken."""
-    monkeypatch.setattr(late, "WINDOW", 2)
-    work: BackgroundWork[int] = BackgroundWork(places=1)
+    monkeypatch.setattr(background, "MAX_TASKS_AT_ONCE", 2)
+    work: BackgroundWork[int] = BackgroundWork()
     doors = [asyncio.Event(), asyncio.Event()]
     begun: list[int] = []
 
@@ -134,4 +113,4 @@ async def test_error_of_a_batch_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await Batch(BackgroundWork[int](places=1), ["a"], fail).results(None)
+        await Batch(BackgroundWork[int](), ["a"], fail).results(None)

@@ -32,13 +32,13 @@ def looking(demo_detector: Detector) -> Callable[..., Any]:
         home = LabelStudios(given).configured
         async with ImageInference(given, demo_detector, metrics) as pictures:
 
-            async def look(value: str, at: LabelStudio | None = home, task: int = 7) -> tuple[int, str]:
+            async def detect(value: str, at: LabelStudio | None = home, task: int = 7) -> tuple[int, str]:
                 before = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}
-                seen = await pictures.look(parse_reference(value), at, task)
+                seen = await pictures.detect(parse_reference(value), at, task)
                 after = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}
                 return seen.detections.width, next(name for name in OUTCOMES if after[name] > before[name])
 
-            yield look
+            yield detect
 
     return open_pictures
 
@@ -67,58 +67,58 @@ async def test_unchanged_picture_is_not_transferred_again(
 ) -> None:
     """Where the server says what it has; else it is fetched each time."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers=headers))
-    async with looking() as look:
-        assert [await look(url) for _ in range(3)] == [(320, "transfer"), (320, again), (320, again)]
+    async with looking() as detect:
+        assert [await detect(url) for _ in range(3)] == [(320, "transfer"), (320, again), (320, again)]
 
 
 async def test_changed_picture_is_computed_anew(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """The server says so, and its word is asked for each time."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
-    async with looking() as look:
-        assert await look(url) == (320, "transfer")
+    async with looking() as detect:
+        assert await detect(url) == (320, "transfer")
         pictures.add("/a.png", Answer(OTHER, headers={"ETag": '"2"'}))
-        assert await look(url) == (300, "transfer")
-        assert await look(url) == (300, "unchanged")
+        assert await detect(url) == (300, "transfer")
+        assert await detect(url) == (300, "unchanged")
 
 
 async def test_restart_remembers(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """What is known of addresses lies beside the detections."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
-    async with looking() as look:
-        await look(url)
-    async with looking() as look:
-        assert await look(url) == (320, "unchanged")
+    async with looking() as detect:
+        await detect(url)
+    async with looking() as detect:
+        assert await detect(url) == (320, "unchanged")
 
 
 async def test_forgotten_detections_make_a_transfer(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """An address alone is no picture: nothing conditional is asked where the answer could not be used."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
-    async with looking(cache="memory", memory_cache_bytes=700) as look:  # room for the address only
-        assert [await look(url) for _ in range(2)] == [(320, "transfer")] * 2
+    async with looking(cache="memory", memory_cache_bytes=700) as detect:  # room for the address only
+        assert [await detect(url) for _ in range(2)] == [(320, "transfer")] * 2
     assert "If-None-Match" not in pictures.headers_of("/a.png")
 
 
 async def test_off_by_setting(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """PRELABEL_REMEMBER_ADDRESSES=false fetches each time."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
-    async with looking(remember_addresses=False) as look:
-        assert [await look(url) for _ in range(2)] == [(320, "transfer")] * 2
+    async with looking(remember_addresses=False) as detect:
+        assert [await detect(url) for _ in range(2)] == [(320, "transfer")] * 2
 
 
 async def test_presigned_address_signed_anew(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """The same picture, though no letter of the signature is."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
-    async with looking() as look:
-        assert await look(f"{url}?AWSAccessKeyId=k&Expires=1&Signature=11") == (320, "transfer")
-        assert await look(f"{url}?AWSAccessKeyId=k&Expires=2&Signature=22") == (320, "unchanged")
+    async with looking() as detect:
+        assert await detect(f"{url}?AWSAccessKeyId=k&Expires=1&Signature=11") == (320, "transfer")
+        assert await detect(f"{url}?AWSAccessKeyId=k&Expires=2&Signature=22") == (320, "unchanged")
 
 
 async def test_upload_is_asked_for_once(looking: Callable[..., Any], label_studio: PictureServer) -> None:
     """Its name carries a hash, so the second look costs no request at all."""
     label_studio.add(UPLOAD, balloon_file())
-    async with looking(label_studio_url=label_studio.url, label_studio_api_key="a" * 40) as look:
-        assert [await look(UPLOAD) for _ in range(2)] == [(320, "transfer"), (320, "remembered")]
-        assert await look(label_studio.url + UPLOAD) == (320, "remembered")
+    async with looking(label_studio_url=label_studio.url, label_studio_api_key="a" * 40) as detect:
+        assert [await detect(UPLOAD) for _ in range(2)] == [(320, "transfer"), (320, "remembered")]
+        assert await detect(label_studio.url + UPLOAD) == (320, "remembered")
     assert len(label_studio.requests) == 1
 
 
@@ -128,8 +128,8 @@ async def test_upload_of_a_label_studio_that_nobody_configured(
     """Only a request named it: it is asked each time, so that it can refuse."""
     label_studio.add(UPLOAD, Answer(balloon_file(), headers={"ETag": '"1"'}))
     named = LabelStudio(label_studio.url, None, trusted=False)
-    async with looking() as look:
-        assert [await look(UPLOAD, named) for _ in range(2)] == [(320, "transfer"), (320, "unchanged")]
+    async with looking() as detect:
+        assert [await detect(UPLOAD, named) for _ in range(2)] == [(320, "transfer"), (320, "unchanged")]
 
 
 async def test_one_path_in_two_label_studios(
@@ -138,10 +138,10 @@ async def test_one_path_in_two_label_studios(
     """They are two pictures, whatever the paths and tags say."""
     label_studio.add(UPLOAD, Answer(balloon_file(), headers={"ETag": '"1"'}))
     pictures.add(UPLOAD, Answer(OTHER, headers={"ETag": '"1"'}))
-    async with looking() as look:
+    async with looking() as detect:
         for _ in range(2):
-            assert (await look(UPLOAD, LabelStudio(label_studio.url, None)))[0] == 320
-            assert (await look(UPLOAD, LabelStudio(pictures.url, None)))[0] == 300
+            assert (await detect(UPLOAD, LabelStudio(label_studio.url, None)))[0] == 320
+            assert (await detect(UPLOAD, LabelStudio(pictures.url, None)))[0] == 300
 
 
 async def test_redirect_to_another_host(
@@ -150,18 +150,18 @@ async def test_redirect_to_another_host(
     """The one that sent the picture is asked about it, under a new signature; the one in between is not."""
     stored = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
     where = "/tasks/7/presign/"
-    async with looking(label_studio_url=label_studio.url) as look:
+    async with looking(label_studio_url=label_studio.url) as detect:
         for signature, took in (("11", "transfer"), ("22", "unchanged")):
             signed = f"{stored}?AWSAccessKeyId=k&Expires=1&Signature={signature}"
             label_studio.add(where, Answer(status=303, headers={"Location": signed}))
-            assert await look("s3://bucket/a.png") == (320, took)
+            assert await detect("s3://bucket/a.png") == (320, took)
         assert "If-None-Match" not in label_studio.requests[-1][1]
         assert pictures.headers_of("/a.png?AWSAccessKeyId=k&Expires=1&Signature=22")["If-None-Match"] == '"1"'
         # The same address is answered by somebody else now, with the same tag: that is another picture.
         with picture_server("127.0.0.3") as elsewhere:
             moved = elsewhere.add("/a.png", Answer(OTHER, headers={"ETag": '"1"'}))
             label_studio.add(where, Answer(status=303, headers={"Location": moved}))
-            assert await look("s3://bucket/a.png") == (300, "transfer")
+            assert await detect("s3://bucket/a.png") == (300, "transfer")
 
 
 async def test_cloud_storage_is_resolved_for_each_task(
@@ -170,23 +170,23 @@ async def test_cloud_storage_is_resolved_for_each_task(
     """The same URI in two projects' storages can be two pictures, or one that only one of them may see."""
     label_studio.add("/tasks/1/presign/", Answer(balloon_file(), delay=0.2))
     label_studio.add("/tasks/2/presign/", Answer(OTHER, delay=0.2))
-    async with looking(label_studio_url=label_studio.url) as look:
-        (first, _), (second, _) = await asyncio.gather(look("s3://b/a.png", task=1), look("s3://b/a.png", task=2))
+    async with looking(label_studio_url=label_studio.url) as detect:
+        (first, _), (second, _) = await asyncio.gather(detect("s3://b/a.png", task=1), detect("s3://b/a.png", task=2))
         assert (first, second) == (320, 300)
         with pytest.raises(ImageFetchError):
-            await look("s3://b/a.png", task=3)
+            await detect("s3://b/a.png", task=3)
 
 
 async def test_signature_is_a_permission(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """Who has none, or one that has expired, shares no flight with who has."""
     path, good = "/a.png", Answer(balloon_file(), held=True)
     pictures.add(path, good)
-    async with looking() as look:
-        waiting = asyncio.create_task(look(f"{pictures.url}{path}?X-Amz-Signature=good"))
+    async with looking() as detect:
+        waiting = asyncio.create_task(detect(f"{pictures.url}{path}?X-Amz-Signature=good"))
         await until(lambda: pictures.requests)
         pictures.add(path, Answer(status=403))
         with pytest.raises(ImageFetchError):
-            await look(f"{pictures.url}{path}?X-Amz-Signature=expired")
+            await detect(f"{pictures.url}{path}?X-Amz-Signature=expired")
         pictures.release()
         await waiting
 
@@ -199,11 +199,11 @@ async def test_what_one_token_saw_is_not_shown_to_another(
     homes = LabelStudios(Settings(label_studio_url=label_studio.url))
     for project, token in (("1", "first"), ("2", "second")):
         homes.learn(project, label_studio.url, token)
-    async with looking(label_studio_url=label_studio.url) as look:
-        await look(UPLOAD, homes.of("1"))
+    async with looking(label_studio_url=label_studio.url) as detect:
+        await detect(UPLOAD, homes.of("1"))
         label_studio.add(UPLOAD, Answer(status=403))
         with pytest.raises(ImageFetchError):
-            await look(UPLOAD, homes.of("2"))
+            await detect(UPLOAD, homes.of("2"))
 
 
 async def test_no_address_stands_in_the_cache(
@@ -212,8 +212,8 @@ async def test_no_address_stands_in_the_cache(
     """They can hold passwords and tokens."""
     pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"1"'}))
     secret = pictures.url.replace("//", "//me:hunter2@") + "/a.png?token=s3cret"
-    async with looking(cache_file=tmp_path / "cache") as look:
-        assert [await look(secret) for _ in range(2)] == [(320, "transfer"), (320, "unchanged")]
+    async with looking(cache_file=tmp_path / "cache") as detect:
+        assert [await detect(secret) for _ in range(2)] == [(320, "transfer"), (320, "unchanged")]
     kept = (tmp_path / "cache").read_bytes()
     assert not [word for word in (b"hunter2", b"s3cret", b"127.0.0.1") if word in kept]
 
@@ -221,16 +221,16 @@ async def test_no_address_stands_in_the_cache(
 async def test_odd_tag_is_no_error(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """A byte beyond ASCII in a header cannot be sent back; the picture is fetched each time."""
     url = pictures.add("/a.png", Answer(balloon_file(), headers={"ETag": '"caf\u00e9"'}))
-    async with looking() as look:
-        assert [await look(url) for _ in range(2)] == [(320, "transfer")] * 2
+    async with looking() as detect:
+        assert [await detect(url) for _ in range(2)] == [(320, "transfer")] * 2
 
 
 async def test_closing_ends_what_is_computed(looking: Callable[..., Any], pictures: PictureServer) -> None:
     """No task of ours is left behind."""
     url = pictures.add("/a.png", Answer(balloon_file(), held=True))
     before = asyncio.all_tasks()
-    async with looking() as look:
-        waiting = asyncio.create_task(look(url))
+    async with looking() as detect:
+        waiting = asyncio.create_task(detect(url))
         await until(lambda: pictures.requests)
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -220,7 +220,7 @@ class AnnotationBuilder:
             return {}, "the label config cannot be served"
         try:
             image_fields = list(dict.fromkeys(control.image_field for control in controls))
-            return await self._pipeline.look(task, image_fields, str(project.id)), ""
+            return await self._pipeline.detect(task, image_fields, str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated picture cannot be judged", project=project.id, task=task["id"], cause=str(error))
             if error.retryable:
