@@ -2,10 +2,10 @@
 
 
 def in_holdout(digest: str, fraction: float) -> bool:
-    """Tell whether a picture is answered without boxes, so that people's own work on it can be compared.
+    """Tell whether an image is in the holdout.
 
     Args:
-        digest: of the picture's bytes, in hex; it alone decides, so a picture is one or the other in every project and for good.
-        fraction: of pictures that are, 0 to 1 (``PRELABEL_HOLDOUT_FRACTION``).
+        digest: SHA-256 of the image's bytes, in hex. It alone decides, so an image is in the holdout of every project or of none.
+        fraction: size of the holdout, 0 to 1 (``PRELABEL_HOLDOUT_FRACTION``).
     """
     return int(digest[:8], 16) < fraction * 2**32

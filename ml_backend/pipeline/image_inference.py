@@ -22,7 +22,7 @@ from ml_backend.images.fetch import Fetched, ImageFetcher
 from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.versions import ImageVersion
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.model import Model
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
@@ -53,9 +53,9 @@ class FetchedDetections:
 class ImageInference:
     """Detects objects in images, each image once. An async context manager, to be used from one event loop."""
 
-    def __init__(self, settings: Settings, detector: Detector, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, model: Model[Detections], metrics: Metrics) -> None:
         self._settings = settings
-        self._detector = detector
+        self._model = model
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)
         self.cache = Cache(settings, metrics)
@@ -202,7 +202,7 @@ class ImageInference:
             if note is not None:
                 note(decoded)
             self._metrics.model_runs.inc()
-            return self._detector.run(decoded.pixels, (decoded.width, decoded.height))
+            return self._model.run(decoded.pixels, (decoded.width, decoded.height))
 
         try:
             return await self._by_content.run(
@@ -218,7 +218,7 @@ class ImageInference:
         return self._decoders.decode(image, self._settings.model_input_max_side)
 
     def _key_of(self, version: ImageVersion) -> str:
-        return detection_key(self._detector.fingerprint, self._shaping, version.digest)
+        return detection_key(self._model.fingerprint, self._shaping, version.digest)
 
     async def check_label_studio(self, label_studio: LabelStudio | None) -> Finding:
         """Check whether a Label Studio can be reached and accepts the token."""

@@ -4,10 +4,11 @@ import hashlib
 import re
 
 from ml_backend.cache.keys import input_shaping
-from ml_backend.inference.detector import Detector
+from ml_backend.detections import Detections
+from ml_backend.inference.model import Model
 from ml_backend.settings import Settings
 
-_OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as model_version writes it
+_OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # see model_version
 
 
 def is_ours(version: str) -> bool:
@@ -15,18 +16,18 @@ def is_ours(version: str) -> bool:
     return _OURS.fullmatch(version) is not None
 
 
-def model_version(detector: Detector, settings: Settings, postprocessor: str) -> str:
-    """Return ``<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>``: it changes exactly when predictions could.
+def model_version(model: Model[Detections], settings: Settings, postprocessor: str) -> str:
+    """Return ``<model name>@<fingerprint, 8 hex>.<digest, 6 hex>``, which changes exactly when predictions could.
 
-    The last part covers the policy, how the detector's input is made, and how many pictures are answered without boxes.
+    The digest covers the postprocessor, the shaping of the model's input and the holdout fraction.
 
     Args:
-        detector: what finds.
-        settings: what says how its input is made.
-        postprocessor: digest of the policy.
+        model: the detector.
+        settings: give the size of the input and the holdout fraction.
+        postprocessor: digest of the postprocessor, 6 hex.
     """
     decisive = f"{postprocessor} {input_shaping(settings.model_input_max_side)}"
     if settings.holdout_fraction:
         decisive += f" audit {settings.holdout_fraction}"
     digest = hashlib.sha256(decisive.encode("utf-8", "backslashreplace")).hexdigest()[:6]
-    return f"{detector.name}@{detector.fingerprint[:8]}.{digest}"
+    return f"{model.name}@{model.fingerprint[:8]}.{digest}"

@@ -1,4 +1,4 @@
-"""What label configs decide, and the versions that predictions under them carry."""
+"""The postprocessors of label configs, cached, and the model versions of their predictions."""
 
 import asyncio
 import hashlib
@@ -6,52 +6,50 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.model import Model
 from ml_backend.pipeline.model_version import model_version
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
-KNOWN_CONFIGS = (
-    256  # label configs whose policy is remembered; a config of 600 labels takes about 10 ms to read and map
-)
+MAX_CONFIGS = 256  # a label config of 600 labels takes about 10 ms to read and map
+MAX_CONFIG_BYTES = 8_000_000  # of all cached label configs; a postprocessor takes about fifteen times as much memory
 
-KNOWN_BYTES = 8_000_000  # of their texts; a policy takes about fifteen times as much memory
-
-_Key = tuple[bytes, int, LabelOverrides]  # of a label config: digest and length, and what corrections have taught
+_Key = tuple[bytes, int, LabelOverrides]  # SHA-256 and length of a label config, and what was learned for the project
 
 OverridesProvider = Callable[[str | None], LabelOverrides]
-"""Tells what corrections have taught about a project, given as requests name it."""
+"""Gives the overrides of a project, which is named as in requests."""
 
 
 def no_overrides(_: str | None) -> LabelOverrides:
-    """Return that corrections have taught nothing."""
+    """Return no overrides."""
     return NO_OVERRIDES
 
 
 class PostprocessorCache:
-    """The policies of one detector.
+    """The postprocessors for one detector.
 
     Args:
-        settings: as for the service.
-        detector: what finds.
-        overrides: asked for each request.
+        settings: the settings of the service.
+        model: the detector; its class list finds labels that no class reaches.
+        overrides: gives the overrides of a project; called once a request.
     """
 
-    def __init__(self, settings: Settings, detector: Detector, overrides: OverridesProvider) -> None:
+    def __init__(self, settings: Settings, model: Model[Detections], overrides: OverridesProvider) -> None:
         self._settings = settings
-        self._detector = detector
+        self._model = model
         self._overrides = overrides
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="label-configs")
         self._known: OrderedDict[_Key, Postprocessor | str] = OrderedDict()
 
     def of(self, label_config: str, project: str | None = None) -> Postprocessor:
-        """Return what a label config decides; a broken one is remembered as well, since it is asked about as often.
+        """Return the postprocessor of a label config. The error of a broken one is cached as well.
 
         Args:
             label_config: XML.
-            project: the project, about which corrections may have taught something.
+            project: the project, whose overrides apply.
 
         Raises:
             LabelConfigError: it cannot be served.
@@ -62,7 +60,7 @@ class PostprocessorCache:
         return self._postprocessor(key)
 
     async def load(self, label_config: str, project: str | None = None) -> Postprocessor:
-        """Return the same as :meth:`of`, but read a label config away from the event loop. One is read at a time."""
+        """Return the same as :meth:`of`, but read the label config in a thread, one at a time."""
         key = self._key(label_config, project)
         if key not in self._known:
             loop = asyncio.get_running_loop()
@@ -83,7 +81,7 @@ class PostprocessorCache:
     def _keep(self, key: _Key, decided: Postprocessor | str) -> None:
         self._known[key] = decided
         while len(self._known) > 1 and (
-            len(self._known) > KNOWN_CONFIGS or sum(size for _, size, _ in self._known) > KNOWN_BYTES
+            len(self._known) > MAX_CONFIGS or sum(size for _, size, _ in self._known) > MAX_CONFIG_BYTES
         ):
             self._known.popitem(last=False)
 
@@ -96,18 +94,18 @@ class PostprocessorCache:
                 label_config,
                 score_threshold=self._settings.model_score_threshold,
                 max_controls=self._settings.max_controls,
-                class_list=self._detector.class_list,
+                class_list=self._model.class_list,
                 overrides=overrides,
             )
         except LabelConfigError as error:
             return str(error)
 
     def version_of(self, postprocessor: Postprocessor) -> str:
-        """Return the :func:`model_version` under a policy."""
-        return model_version(self._detector, self._settings, postprocessor.digest)
+        """Return the model version of predictions by a postprocessor."""
+        return model_version(self._model, self._settings, postprocessor.digest)
 
     def version_for(self, label_config: str, project: str | None = None) -> str:
-        """Return the :func:`model_version` under a project's label config. One that cannot be served has a version too, which changes with it."""
+        """Return the model version for a project's label config. One that cannot be served has a version too, which changes with it."""
         try:
             return self.version_of(self.of(label_config, project))
         except LabelConfigError:
@@ -115,4 +113,4 @@ class PostprocessorCache:
 
     def version_of_unserved(self, label_config: str) -> str:
         """Return the :func:`model_version` under a label config that cannot be served."""
-        return model_version(self._detector, self._settings, label_config)
+        return model_version(self._model, self._settings, label_config)
