@@ -35,15 +35,10 @@ from test_unchanged import (
     predictions,
 )
 
-from ml_backend.feedback.store.annotation_records import (
-    AnnotatedImage,
-    Annotation,
-    Project,
-    put_annotation,
-    put_project,
-)
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation, put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions

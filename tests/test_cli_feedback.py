@@ -16,10 +16,11 @@ from typer.testing import CliRunner, Result
 from ml_backend.cli import common
 from ml_backend.cli.common import app
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
-from ml_backend.feedback.learning.revisions import Revision, history
-from ml_backend.feedback.store.annotation_records import Annotation, Project, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import Annotation, put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
+from ml_backend.feedback.store.projects import Project, put_project
+from ml_backend.feedback.store.revisions import Revision, history
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings, load_settings
 

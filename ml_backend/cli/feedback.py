@@ -83,10 +83,12 @@ def report(
         from ml_backend.cli.feedback_tables import print_report
         from ml_backend.feedback.evaluation.report import make_report, task_links
         from ml_backend.feedback.learning.project_calibration import detector_of
-        from ml_backend.feedback.learning.revisions import history, set_aside_sentence
-        from ml_backend.feedback.store.annotation_records import annotations_of, get_project
+        from ml_backend.feedback.learning.revisions import set_aside_sentence
+        from ml_backend.feedback.store.annotation_records import annotations_of
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.event_queue import pending
+        from ml_backend.feedback.store.projects import get_project
+        from ml_backend.feedback.store.revisions import history
         from ml_backend.postprocessing.overrides import NO_OVERRIDES
         from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -154,8 +156,8 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning import revisions
         from ml_backend.feedback.learning.project_calibration import learn
+        from ml_backend.feedback.store import revisions
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.trainings import Training, put_training
 

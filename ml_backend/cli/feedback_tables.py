@@ -11,7 +11,8 @@ from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOM
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.tallies import Outcomes
-from ml_backend.feedback.learning.calibration import MIN_BOXES, Proposal
+from ml_backend.feedback.evaluation.threshold_stats import MIN_BOXES
+from ml_backend.feedback.learning.calibration import Proposal
 
 WORST = 5  # tasks that are named
 

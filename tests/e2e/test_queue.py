@@ -18,7 +18,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from waiting import wait_until
 
 from ml_backend.demo.scenes import draw_scene, encode
-from ml_backend.feedback.learning import revisions
+from ml_backend.feedback.store import revisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings

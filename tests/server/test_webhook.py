@@ -12,10 +12,11 @@ from corrections import annotation
 from samples import BALLOON_CONFIG
 from waiting import wait_until
 
-from ml_backend.feedback.learning.revisions import apply
 from ml_backend.feedback.store import event_queue as journal
-from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import put_annotation
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import Project, put_project
+from ml_backend.feedback.store.revisions import apply
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings
 

@@ -17,8 +17,14 @@ from ml_backend.feedback.evaluation.outcomes import (
 )
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.tallies import Effort, JudgedBox, Outcomes, WorstImage
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, ThresholdStats, begin, threshold_in
-from ml_backend.feedback.learning.calibration import MIN_BOXES
+from ml_backend.feedback.evaluation.threshold_stats import (
+    GRID,
+    MIN_BOXES,
+    LabelKey,
+    ThresholdStats,
+    begin,
+    threshold_in,
+)
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
 

@@ -17,8 +17,8 @@ from ml_backend.errors import PrelabelError
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import wilson
 from ml_backend.feedback.evaluation.tallies import WorstImage
-from ml_backend.feedback.learning.revisions import Revision
-from ml_backend.feedback.store.annotation_records import Project
+from ml_backend.feedback.store.projects import Project
+from ml_backend.feedback.store.revisions import Revision
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.drawing import Box, draw_boxes
 from ml_backend.images.fetch import ImageFetcher

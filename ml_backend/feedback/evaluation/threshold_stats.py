@@ -16,6 +16,8 @@ from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import as_score, select, threshold_of
 
+MIN_BOXES = 30  # judged boxes on which a threshold may rest
+
 GRID = np.round(np.arange(1, 100) / 100, 2)
 """The thresholds that are looked at: two digits are what people write into a label config, and a finer grid fits noise."""
 

@@ -11,18 +11,9 @@ from sqlalchemy import Connection
 from ml_backend.errors import LabelConfigError, PrelabelError
 from ml_backend.feedback.ingest.payloads import controls_of, has_id, updated_at_of, without_boxes
 from ml_backend.feedback.ingest.provenance import StoredPrediction, beginning_of, beginning_of_event, predictions_of
-from ml_backend.feedback.store.annotation_records import (
-    AnnotatedImage,
-    Annotation,
-    Known,
-    Project,
-    config_at,
-    configs_of,
-    known_annotations,
-    put_project,
-    put_task,
-)
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation, Known, known_annotations, put_task
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import Project, config_at, configs_of, put_project
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.controls import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions

@@ -13,18 +13,16 @@ from ml_backend.errors import FeedbackError, LabelStudioError
 from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, Before, Judged, LaterError, outdated_task
 from ml_backend.feedback.ingest.payloads import read_payload
 from ml_backend.feedback.store.annotation_records import (
-    Project,
     forget_annotation,
-    get_project,
     pass_over_broken,
     put_annotation,
-    put_project,
     put_task,
     tasks_of_annotations,
     tasks_of_project,
 )
 from ml_backend.feedback.store.database import Database, now
 from ml_backend.feedback.store.event_queue import QueuedEvent, postpone, settle
+from ml_backend.feedback.store.projects import Project, get_project, put_project
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.client import NO_CLIENT, PAGE, GoneError, StudioClient, UncertainError
 from ml_backend.pipeline.prediction import Pipeline

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.feedback.store.annotation_records import seconds_of
+from ml_backend.feedback.store.database import seconds_of
 from ml_backend.label_studio.labelled_boxes import region_id
 from ml_backend.redaction import printable
 

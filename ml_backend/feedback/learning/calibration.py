@@ -5,14 +5,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_backend.feedback.evaluation.statistics import Share, wilson
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, LabelStats, gather, labels_of, threshold_in
+from ml_backend.feedback.evaluation.threshold_stats import (
+    GRID,
+    MIN_BOXES,
+    LabelKey,
+    LabelStats,
+    gather,
+    labels_of,
+    threshold_in,
+)
 from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls import Control
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
-
-MIN_BOXES = 30  # judged boxes on which a threshold may rest
 
 Load = Callable[[], Iterable[Annotation]]
 

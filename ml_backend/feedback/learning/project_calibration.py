@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from ml_backend.feedback.learning.calibration import Proposal, propose
-from ml_backend.feedback.learning.revisions import Revision, apply, history
-from ml_backend.feedback.store.annotation_records import Annotation, Project, annotations_of, get_project
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import current_detector
+from ml_backend.feedback.store.projects import Project, get_project
+from ml_backend.feedback.store.revisions import Revision, apply, history
 from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES

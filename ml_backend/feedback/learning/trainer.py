@@ -9,7 +9,8 @@ import structlog
 from ml_backend.errors import FeedbackError, PrelabelError
 from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.project_calibration import CalibrationResult, learn
-from ml_backend.feedback.learning.revisions import CurrentRevisions, Revision
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.revisions import Revision
 from ml_backend.feedback.store.trainings import Training, put_training
 from ml_backend.settings import Settings
 

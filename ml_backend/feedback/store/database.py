@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,15 @@ def now(connection: Connection) -> float:
     if connection.dialect.name != "postgresql":
         return time.time()  # a file of SQLite is on this machine
     return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds since 1970 of an ISO 8601 text, which has no fraction where that is zero; 0 where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def storable(text: str, limit: int) -> str:

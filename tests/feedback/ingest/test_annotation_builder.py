@@ -13,8 +13,9 @@ from samples import BALLOON_CONFIG, balloon_file
 
 from ml_backend.feedback.ingest import annotation_builder as module
 from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, Judged
-from ml_backend.feedback.store.annotation_records import Annotation, Project, annotations_of, put_project
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.controls import Control

@@ -11,8 +11,8 @@ from samples import BALLOON_CONFIG, Row, detections_of
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.feedback.evaluation.statistics import Share, wilson
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, gather
-from ml_backend.feedback.learning.calibration import MIN_BOXES, LabelChange, Proposal, propose
+from ml_backend.feedback.evaluation.threshold_stats import GRID, MIN_BOXES, LabelKey, gather
+from ml_backend.feedback.learning.calibration import LabelChange, Proposal, propose
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides

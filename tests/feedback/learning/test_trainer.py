@@ -13,8 +13,9 @@ from ml_backend.errors import FeedbackError, LabelConfigError
 from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
-from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import put_annotation
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.trainings import last_trainings
 from ml_backend.inference.detector import Detector
 from ml_backend.pipeline.prediction import Pipeline

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,20 +19,16 @@ from ml_backend.feedback.store.annotation_records import (
     AnnotatedImage,
     Annotation,
     Known,
-    Project,
     annotations_of,
-    config_at,
-    configs_of,
     forget_annotation,
-    get_project,
     known_annotations,
     put_annotation,
-    put_project,
     put_task,
     tasks_of_annotations,
     tasks_of_project,
 )
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import get_project
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.settings import Settings
@@ -243,38 +238,6 @@ def test_annotations_that_are_kept_whole_are_known(database: Database) -> None:
         assert known_annotations(connection, [], "now") == {}
 
 
-@pytest.mark.parametrize(
-    ("updated_at", "config"),
-    [
-        ("2026-01-01T00:00:00Z", "first"),
-        ("2026-01-01T00:00:09.9Z", "first"),
-        ("2026-01-01T00:00:10Z", "second"),
-        ("2026-01-02T00:00:00+00:00", "third"),
-        ("no time", "first"),
-    ],
-)
-def test_annotation_was_made_under_the_config_of_its_time(updated_at: str, config: str) -> None:
-    """The first that is known reaches back for ever."""
-    begin = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-    configs = [(0.0, "first"), (begin + 10, "second"), (begin + 20, "third")]
-    assert config_at(configs, updated_at) == config
-
-
-def test_label_configs_of_a_project_are_remembered(database: Database) -> None:
-    """Each from the time at which it was first seen; the same again is no other."""
-    before = database.now()
-    for config in ("<a/>", "<a/>", "<b/>", "<b/>", "<a/>"):
-        with database.writing() as connection:
-            put_project(connection, Project(3, "Kites", config))
-    with database.reading() as connection:
-        assert connection is not None
-        configs = configs_of(connection, 3)
-        assert configs_of(connection, 4) == []
-    assert [config for _, config in configs] == ["<a/>", "<b/>", "<a/>"]
-    assert configs[0][0] == 0
-    assert before <= configs[1][0] < configs[2][0] <= database.now()
-
-
 def test_annotations_come_in_the_order_of_their_ids(database: Database) -> None:
     """More than are in memory at once, and of one project."""
     numbers = list(range(PORTION + 2, 0, -1))
@@ -289,25 +252,6 @@ def test_database_that_was_never_written_knows_nothing(database: Database, tmp_p
     with database.reading() as connection, pytest.raises(FeedbackError, match="prelabel feedback sync --project 3"):
         get_project(connection, 3, database.place)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_project_is_kept_as_it_is_now(database: Database) -> None:
-    """Title and label config, whatever is in them."""
-    for project in (Project(3, "Kites", "<View/>"), Project(3, "<b>Größe 🪁</b>", "")):
-        with database.writing() as connection:
-            put_project(connection, project)
-        with database.reading() as connection:
-            assert get_project(connection, 3, database.place) == project
-    with database.reading() as connection, pytest.raises(FeedbackError, match="no annotation of project 4 has come in"):
-        get_project(connection, 4, database.place)
-
-
-def test_project_whose_title_cannot_be_encoded_is_kept(database: Database) -> None:
-    """With what can be encoded of it; NUL, which Postgres does not take, is left out."""
-    with database.writing() as connection:
-        put_project(connection, Project(3, "Ki\0te \ud800", "<View/>"))
-    with database.reading() as connection:
-        assert get_project(connection, 3, database.place) == Project(3, "Kite \\ud800", "<View/>")
 
 
 def test_nothing_is_kept_of_a_transaction_that_fails(database: Database) -> None:

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, func, insert, select
 
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store import event_queue as journal
-from ml_backend.feedback.store.annotation_records import Project, get_project, put_project, put_task
+from ml_backend.feedback.store.annotation_records import put_task
 from ml_backend.feedback.store.database import Database, now, storable, upsert
 from ml_backend.feedback.store.event_queue import EventQueue
+from ml_backend.feedback.store.projects import Project, get_project, put_project
 from ml_backend.feedback.store.tables import events, projects, tasks
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.events import ChangedObject

@@ -13,14 +13,7 @@ from sqlalchemy import delete, select
 from waiting import until
 
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.store.annotation_records import (
-    AnnotatedImage,
-    Annotation,
-    Project,
-    annotations_of,
-    put_annotation,
-    put_project,
-)
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation, annotations_of, put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import (
     CurrentDetector,
@@ -30,6 +23,7 @@ from ml_backend.feedback.store.detectors import (
     put_detector,
 )
 from ml_backend.feedback.store.event_queue import pending
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.tables import events
 from ml_backend.inference.detector import Detector
 from ml_backend.pipeline.prediction import Pipeline

@@ -15,10 +15,11 @@ from samples import BALLOON_CONFIG, detections_of
 from sqlalchemy import text
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.learning.revisions import history
 from ml_backend.feedback.store import schema
-from ml_backend.feedback.store.annotation_records import Annotation, annotations_of, configs_of, known_annotations
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of, known_annotations
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import configs_of
+from ml_backend.feedback.store.revisions import history
 from ml_backend.feedback.store.tables import metadata
 from ml_backend.settings import Settings
 
