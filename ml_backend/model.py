@@ -20,6 +20,7 @@ from label_studio_ml.model import LabelStudioMLBase
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.pipeline.prediction import Answer, Pipeline
 from ml_backend.settings import load_settings
 
@@ -73,7 +74,8 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
         self._label_config = label_config or ""
-        self._project = str(project_id or "runner").partition(".")[0]
+        number = parse_project_id(project_id)
+        self._project = "runner" if number is None else str(number)
         # 1.0.9 names a host with /setup, and makes objects without one for events, in forks that must not load a detector.
         if "hostname" in kwargs:
             engine().pipeline.label_studios.learn(self._project, kwargs["hostname"], kwargs.get("access_token"))

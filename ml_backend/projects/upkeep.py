@@ -24,6 +24,7 @@ from ml_backend.errors import LabelConfigError, LabelStudioError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.label_studio.client import NO_CLIENT, StudioClient, UncertainError
 from ml_backend.label_studio.health import Finding
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.pipeline.postprocessors import PostprocessorCache
 from ml_backend.projects.diagnosis import Connection, diagnose
 from ml_backend.settings import Settings
@@ -145,10 +146,11 @@ class ProjectUpkeep:
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 1)
 
-    def called(self, project: str, version: str) -> None:
+    def called(self, project: str | None, version: str) -> None:
         """Take note that Label Studio was told a version, which it asks for before each prediction."""
-        if project.isdecimal() and len(project) < 11:
-            kept = self._of(int(project))
+        number = parse_project_id(project)
+        if number is not None:
+            kept = self._of(number)
             if kept.told != version:
                 kept.told = version
                 kept.hurry()
@@ -167,8 +169,9 @@ class ProjectUpkeep:
 
     def state(self, project: str) -> dict[str, Any]:
         """Return what is known of a project, as plain JSON values, for people."""
+        number = parse_project_id(project)
         with self._lock:
-            kept = self._projects.get(int(project)) if project.isdecimal() else None
+            kept = None if number is None else self._projects.get(number)
         if self._client is None:
             return {"problem": f"whether the queue goes by its scores is not known: {NO_CLIENT}", "findings": []}
         if kept is None:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.revisions import Revision, history
 from ml_backend.feedback.store.tables import revisions
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import Settings
 
@@ -54,9 +55,9 @@ class CurrentRevisions:
         self._database.close()
 
     def overrides(self, project: str | None) -> LabelOverrides:
-        """Return what is in force in a project, named as Label Studio does it: ``<id>`` or ``<id>.<time of creation>``."""
-        number = (project or "").partition(".")[0]
-        revision = self._by_project.get(int(number)) if number.isdecimal() and len(number) < 12 else None
+        """Return what is in force in a project, given as requests name it."""
+        number = parse_project_id(project)
+        revision = None if number is None else self._by_project.get(number)
         return revision.taught_to(self._detector) if revision else NO_OVERRIDES
 
     def set_aside(self) -> list[Revision]:
