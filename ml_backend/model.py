@@ -19,6 +19,7 @@ from label_studio_ml.model import LabelStudioMLBase
 
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.database import Database
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.pipeline.prediction import Answer, Pipeline
@@ -36,11 +37,13 @@ class _Engine:
             self._settings.model, self._settings.tfhub_cache_dir, workers=self._settings.inference_workers
         )
         self._loop = asyncio.new_event_loop()
-        revisions = CurrentRevisions(self._settings, detector.fingerprint)
+        database = Database(self._settings.database_address)
+        revisions = CurrentRevisions(database, detector.fingerprint)
         revisions.start()
         # A daemon, since the runner never tells when it is done: the process must be able to end.
         threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()
         self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector, revisions.overrides).__aenter__())
+        atexit.register(database.close)
         atexit.register(revisions.close)
         atexit.register(lambda: self._run(self.pipeline.__aexit__(None, None, None)))
 

@@ -60,7 +60,7 @@ def make_stores(detector: Detector, root: Path) -> None:
         database.execute("VACUUM")
     annotations = asyncio.run(annotated(detector, root / CACHE))
     url = f"sqlite:///{root / CORRECTIONS}"
-    with closing(Database(Settings.model_validate({"database_url": url}))) as kept, kept.writing() as connection:
+    with closing(Database(url)) as kept, kept.writing() as connection:
         put_detector(connection, CurrentDetector(detector.fingerprint[:8], detector.name))
         put_project(connection, Project(PROJECT, "Roads and fields", PROJECT_CONFIG))
         for each in annotations:

@@ -22,7 +22,7 @@ from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
 from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.revisions import Revision, history
 from ml_backend.postprocessing.overrides import LabelOverrides
-from ml_backend.settings import Settings, load_settings
+from ml_backend.settings import load_settings
 
 Run = Callable[..., Result]
 KITE = ("label", "Kite")
@@ -39,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 def keep(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> None:
     """Keep annotations of project 3 in the database of the settings."""
-    with closing(Database(load_settings())) as database, database.writing() as connection:
+    with closing(Database(load_settings().database_address)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", xml))
         for each in annotations:
             put_annotation(connection, each)
@@ -47,7 +47,7 @@ def keep(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> None:
 
 def revisions(project: int = 3) -> list[Revision]:
     """Return what was applied."""
-    with closing(Database(load_settings())) as database, database.reading() as connection:
+    with closing(Database(load_settings().database_address)) as database, database.reading() as connection:
         return history(connection, project)
 
 
@@ -184,7 +184,7 @@ def test_evidence_of_another_detector_waits(run: Run) -> None:
     """Annotations are left out until they are judged again, and what was learned is set aside."""
     keep(*kites(40, 40))
     assert "in force" in run("calibrate", "--project", 3, "--target-precision", "0.8", "--apply").stdout
-    with closing(Database(load_settings())) as database, database.writing() as connection:
+    with closing(Database(load_settings().database_address)) as database, database.writing() as connection:
         put_detector(connection, CurrentDetector("0123abcd", "another"))
     values = answered(run("report", "--project", 3, "--json"))
     assert values["not_judged"] == {"they wait to be judged again with the current detector": 80}
@@ -401,5 +401,5 @@ def test_default_database_is_the_users(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("PRELABEL_DATABASE_URL")
     keep(*kites(2, 0))
     assert answered(run("report", "--project", 3, "--json"))["annotations"] == 2
-    with closing(Database(Settings())) as database:
+    with closing(Database()) as database:
         assert database.exists

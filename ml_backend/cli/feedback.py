@@ -41,7 +41,7 @@ def sync(project: ProjectId, model: Model = None) -> None:
         from ml_backend.label_studio.client import StudioClient
 
         with err.status(f"asking for project {project}"):
-            StudioClient(settings).project(project)  # a wrong token should not cost the wait for TensorFlow
+            StudioClient.of(settings).project(project)  # a wrong token should not cost the wait for TensorFlow
         there, judged, problems = asyncio.run(_sync(settings, load_detector(settings), project))
         out.print(f"project {project}: {there} annotations, {judged} of them judged now", highlight=False)
         for problem in problems[:20]:
@@ -53,14 +53,19 @@ def sync(project: ProjectId, model: Model = None) -> None:
 
 
 async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[int, int, list[str]]:
-    from ml_backend.feedback.ingest.service import FeedbackService
+    from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
     from ml_backend.feedback.learning.revisions import CurrentRevisions
+    from ml_backend.feedback.store.database import Database
+    from ml_backend.feedback.store.detectors import CurrentDetector
+    from ml_backend.label_studio.client import StudioClient
     from ml_backend.pipeline.prediction import Pipeline
 
-    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
+    current, client = CurrentDetector(detector.fingerprint[:8], detector.name), StudioClient.of(settings, EVENT_PAUSES)
+    with closing(Database(settings.database_address)) as database:
+        revisions = CurrentRevisions(database, detector.fingerprint)
         revisions.refresh()
         async with Pipeline(settings, detector, revisions.overrides) as pipeline:
-            feedback = FeedbackService(settings, pipeline)
+            feedback = FeedbackService(database, pipeline, current, client, IngestOptions.of(settings))
             with err.status("reading tasks") as status:
                 try:
                     return await feedback.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
@@ -92,7 +97,11 @@ def report(
         from ml_backend.postprocessing.overrides import NO_OVERRIDES
         from ml_backend.postprocessing.postprocessor import Postprocessor
 
-        with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
+        with (
+            closing(Database(settings.database_address)) as database,
+            database.reading() as connection,
+            err.status("judging"),
+        ):
             about = get_project(connection, project, database.place)
             past = history(connection, project)
             detector = detector_of(connection)
@@ -156,20 +165,20 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning.project_calibration import learn
+        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project
         from ml_backend.feedback.store import revisions
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.trainings import Training, put_training
 
         who = author or _user()
-        with closing(Database(settings)) as database:
+        with closing(Database(settings.database_address)) as database:
             if revert:
                 told = revisions.revert(database, project, author=who)
                 put_training(database, Training(project, who, "reverted", told.number, str(told)))
                 out.print(f"in force: {told}", highlight=False, markup=False)
                 return
             with err.status("judging"):
-                result = learn(database, settings, project, target)
+                result = calibrate_project(database, project, CalibrationOptions.of(settings), target)
             revision = result.apply_and_record(database, who) if apply else None
         number = revision.number if revision else result.current.number if result.current else 0
         if as_json:

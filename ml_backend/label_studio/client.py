@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from label_studio_sdk import LabelStudio
@@ -32,22 +32,36 @@ class GoneError(LabelStudioError):
 
 
 class StudioClient:
-    """The Label Studio of the settings.
+    """A client of Label Studio.
 
     Args:
-        settings: where it is, and the token.
-        pauses: seconds between tries of what may be asked again.
-
-    Raises:
-        LabelStudioError: none is set.
+        url: address of Label Studio.
+        token: of one of its users.
+        pauses: seconds between tries of requests that may be repeated.
     """
 
-    def __init__(self, settings: Settings, pauses: tuple[float, ...] = PAUSES) -> None:
-        if settings.label_studio_url is None or settings.label_studio_api_key is None:
-            raise LabelStudioError(NO_CLIENT)
-        self.url = settings.label_studio_url
+    def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES) -> None:
+        self.url = url
         self._pauses = pauses
-        self.sdk = LabelStudio(base_url=self.url, api_key=settings.label_studio_api_key.get_secret_value(), timeout=60)
+        self.sdk = LabelStudio(base_url=url, api_key=token, timeout=60)
+
+    @classmethod
+    def of(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self:
+        """Return a client of the Label Studio in the settings.
+
+        Raises:
+            LabelStudioError: its address or the token is not set.
+        """
+        client = cls.if_set(settings, pauses)
+        if client is None:
+            raise LabelStudioError(NO_CLIENT)
+        return client
+
+    @classmethod
+    def if_set(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self | None:
+        """Return a client of the Label Studio in the settings; None where its address or the token is not set."""
+        url, token = settings.label_studio_url, settings.label_studio_api_key
+        return None if url is None or token is None else cls(url, token.get_secret_value(), pauses)
 
     def project(self, number: int) -> Any:
         """Return a project, as the SDK gives it."""

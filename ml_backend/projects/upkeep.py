@@ -27,7 +27,6 @@ from ml_backend.label_studio.health import Finding
 from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.pipeline.postprocessors import PostprocessorCache
 from ml_backend.projects.diagnosis import Connection, diagnose
-from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -115,15 +114,22 @@ class ProjectUpkeep:
     """Looks after the projects that call, and those of the newest ones that have a version of ours.
 
     Args:
-        settings: as for the service.
+        client: Label Studio; None without a token.
         postprocessors: know the version in force.
-        revisions: what is in force.
+        revisions: in force.
+        keeps: whether projects are changed, not only diagnosed (``PRELABEL_KEEP_PROJECTS_CURRENT``).
     """
 
-    def __init__(self, settings: Settings, postprocessors: PostprocessorCache, revisions: CurrentRevisions) -> None:
-        has_token = settings.label_studio_url is not None and settings.label_studio_api_key is not None
-        self._client = StudioClient(settings, pauses=()) if has_token else None
-        self._keeps = settings.keep_projects_current
+    def __init__(
+        self,
+        client: StudioClient | None,
+        postprocessors: PostprocessorCache,
+        revisions: CurrentRevisions,
+        *,
+        keeps: bool,
+    ) -> None:
+        self._client = client
+        self._keeps = keeps
         self._postprocessors = postprocessors
         self._revisions = revisions
         self._projects: OrderedDict[int, _Kept] = OrderedDict()

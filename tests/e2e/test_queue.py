@@ -21,7 +21,6 @@ from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.feedback.store import revisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.postprocessing.overrides import LabelOverrides
-from ml_backend.settings import Settings
 
 SCENES = range(1, 13)
 TASK = "() => window.Htx?.task?.id ?? null"
@@ -293,7 +292,7 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
     """Also where a task has a newer prediction than the label stream asks for, or an older one."""
     before, (task,) = queue.shown_version(), queue.locked
     old = queue.boxes_in_force(task)
-    with closing(Database(Settings(database_url=queue.settings["PRELABEL_DATABASE_URL"]))) as database:
+    with closing(Database(queue.settings["PRELABEL_DATABASE_URL"])) as database:
         overrides = LabelOverrides.of({("label", label): 0.93 for label in ("Kite", "Balloon", "Box")})
         revisions.apply(database, queue.project, overrides, detector="", author="Ada", evidence={}, after=0)
     queue.wait_for_version_after(before)

@@ -20,7 +20,6 @@ from samples import BALLOON_CONFIG, balloon_file
 from ml_backend.feedback.store.annotation_records import annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
-from ml_backend.settings import Settings
 
 EVENTS = 500
 KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "4"))  # twenty take about four minutes a database
@@ -106,7 +105,7 @@ def test_every_event_that_was_answered_is_judged_once(
             process.wait()
     assert killed == KILLS
     assert sender.answered == set(range(1, EVENTS + 1))
-    with closing(Database(Settings(database_url=database_url))) as database, database.reading() as connection:
+    with closing(Database(database_url)) as database, database.reading() as connection:
         kept = list(annotations_of(connection, 3))
     assert [each.id for each in kept] == list(range(1, EVENTS + 1))
     for each in kept:
@@ -128,7 +127,7 @@ def _wait_for_health(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_judged(database_url: str) -> None:
-    with closing(Database(Settings(database_url=database_url))) as database:
+    with closing(Database(database_url)) as database:
         end = time.monotonic() + 120
         while pending(database)[0]:
             assert time.monotonic() < end, pending(database)

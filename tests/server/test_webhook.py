@@ -91,11 +91,11 @@ def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None
 def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
     """When, by whom, and why nothing changed; and how the work of another detector comes along."""
     settings = {"database_url": f"sqlite:///{tmp_path / 'feedback.sqlite3'}", "trust_webhooks": True}
-    with closing(Database(Settings(**settings))) as database, database.writing() as connection:
+    with closing(Database(Settings(**settings).database_address)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", BALLOON_CONFIG))
         put_annotation(connection, annotation(detector="0123abcd", problem="gone"))
     applied: dict[str, Any] = {"detector": "0123abcd", "author": "Ada", "evidence": {}, "after": 0}
-    with closing(Database(Settings(**settings))) as database:
+    with closing(Database(Settings(**settings).database_address)) as database:
         apply(database, 3, LabelOverrides.of({("label", "Kite"): 0.7}), **applied)
     url = serve(**settings)
     answer = httpx.post(f"{url}/webhook", json=TRAINING, timeout=30)

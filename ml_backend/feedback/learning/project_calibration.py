@@ -1,7 +1,8 @@
 """From the corrections of a project to a revision: the same for ``prelabel calibrate`` and for Start Training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from sqlalchemy import Connection
 
@@ -15,6 +16,24 @@ from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 from ml_backend.settings import Settings
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """Settings of a calibration.
+
+    Attributes:
+        score_threshold: lowest score that is shown where neither label config nor revision state one, 0 to 1.
+        target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
+    """
+
+    score_threshold: float
+    target_precision: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the options in the settings."""
+        return cls(settings.model_score_threshold, settings.target_precision)
 
 
 @dataclass(frozen=True)
@@ -73,23 +92,24 @@ class CalibrationResult:
         return "; ".join(changes or reasons) or "nothing to change"
 
 
-def learn(database: Database, settings: Settings, number: int, target: float | None = None) -> CalibrationResult:
-    """Work out what the corrections of a project teach.
+def calibrate_project(
+    database: Database, number: int, options: CalibrationOptions, target: float | None = None
+) -> CalibrationResult:
+    """Propose thresholds and labels of classes from the corrections of a project.
 
     Args:
-        database: where they are.
-        settings: as for the service.
+        database: of the corrections.
         number: id of the project.
-        target: precision that is wanted, 0 to 1; None for the one that the label config states (``model_target_precision``), else the
-            settings' (``PRELABEL_TARGET_PRECISION``).
+        options: of the calibration.
+        target: precision to reach, 0 to 1; None for that of the label config, else of the options.
 
     Raises:
-        FeedbackError: nothing is known of the project, or the database cannot be used.
+        FeedbackError: the project is unknown, or the database cannot be used.
         LabelConfigError: its label config cannot be served.
     """
 
-    def wanted(control: Control) -> float:
-        return target or control.target_precision or settings.target_precision
+    def target_of(control: Control) -> float:
+        return target or control.target_precision or options.target_precision
 
     with database.reading() as connection:
         project = get_project(connection, number, database.place)
@@ -97,11 +117,11 @@ def learn(database: Database, settings: Settings, number: int, target: float | N
         current = past[-1] if past else None
         detector = detector_of(connection)
         proposal = propose(
-            lambda: evidence_of(connection, number, detector),
+            lambda: detected_by(detector, annotations_of(connection, number)),
             project.label_config,
             current.taught_to(detector) if current else NO_OVERRIDES,
-            score_threshold=settings.model_score_threshold,
-            targets=wanted,
+            score_threshold=options.score_threshold,
+            targets=target_of,
         )
     return CalibrationResult(project, current, proposal, detector)
 
@@ -112,6 +132,6 @@ def detector_of(connection: Connection | None) -> str:
     return current.fingerprint if current else ""
 
 
-def evidence_of(connection: Connection | None, number: int, detector: str) -> Iterator[Annotation]:
-    """Yield the annotations of a project that a detector has looked at; all where the detector is unknown."""
-    return (each for each in annotations_of(connection, number) if each.skipped or detector in {"", each.detector})
+def detected_by(detector: str, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+    """Yield the annotations with detections of a detector (fingerprint, 8 hex digits; empty for any), and skipped ones."""
+    return (each for each in annotations if each.skipped or detector in {"", each.detector})

@@ -10,7 +10,6 @@ from ml_backend.feedback.store.revisions import Revision, history
 from ml_backend.feedback.store.tables import revisions
 from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
-from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -26,15 +25,15 @@ def set_aside_sentence(revision: Revision) -> str:
 
 
 class CurrentRevisions:
-    """What is in force in each project, in memory: reading it costs nothing, and the database may go away.
+    """The current revision of each project, in memory: reading it is free, and the database may become unavailable.
 
     Args:
-        settings: where the database is.
-        fingerprint: of the detector that predicts. Scores of another one mean something else, so what that one taught is set aside.
+        database: of the corrections.
+        fingerprint: of the detector that predicts. Revisions of another detector are set aside, since its scores mean something else.
     """
 
-    def __init__(self, settings: Settings, fingerprint: str) -> None:
-        self._database = Database(settings)
+    def __init__(self, database: Database, fingerprint: str) -> None:
+        self._database = database
         self._detector = fingerprint[:8]
         self._by_project: dict[int, Revision] = {}
         self._away = False
@@ -52,7 +51,6 @@ class CurrentRevisions:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._database.close()
 
     def overrides(self, project: str | None) -> LabelOverrides:
         """Return what is in force in a project, given as requests name it."""

@@ -8,11 +8,11 @@ import structlog
 
 from ml_backend.errors import FeedbackError, PrelabelError
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.learning.project_calibration import CalibrationResult, learn
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions, CalibrationResult, calibrate_project
 from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.revisions import Revision
 from ml_backend.feedback.store.trainings import Training, put_training
-from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +38,25 @@ class Trainer:
     """Trains projects, each once at a time.
 
     Args:
-        settings: as for the service.
-        feedback: knows what people corrected.
-        revisions: what is in force here.
+        database: of the corrections.
+        feedback: catches up with Label Studio.
+        revisions: in force here.
+        options: of the calibration.
+        timeout: seconds that a caller waits for the result.
     """
 
-    def __init__(self, settings: Settings, feedback: FeedbackService, revisions: CurrentRevisions) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        database: Database,
+        feedback: FeedbackService,
+        revisions: CurrentRevisions,
+        options: CalibrationOptions,
+        timeout: float,
+    ) -> None:
+        self._database = database
         self._feedback = feedback
+        self._options = options
+        self._timeout = timeout
         self._revisions = revisions
         self._turn = asyncio.Lock()  # one after the other: anybody can press many buttons
         self._running: dict[int, asyncio.Task[Trained]] = {}
@@ -66,21 +77,20 @@ class Trainer:
             task = self._running[project] = asyncio.create_task(self._train(project))
             task.add_done_callback(lambda done: self._ended(project, done))
         running = self._running[project]
-        done, _ = await asyncio.wait([running], timeout=self._settings.predict_deadline)
+        done, _ = await asyncio.wait([running], timeout=self._timeout)
         return running.result() if done else None
 
     async def _train(self, project: int) -> Trained:
         async with self._turn:
-            database = self._feedback.database
             try:
                 problems = await self._feedback.catch_up(project)
-                result = await asyncio.to_thread(learn, database, self._settings, project)
-                revision = await asyncio.to_thread(result.apply_and_record, database, AUTHOR)
+                result = await asyncio.to_thread(calibrate_project, self._database, project, self._options)
+                revision = await asyncio.to_thread(result.apply_and_record, self._database, AUTHOR)
             except PrelabelError as error:
                 current = self._revisions.of(project)
                 failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)
                 with suppress(FeedbackError):  # the database may be what failed
-                    await asyncio.to_thread(put_training, database, failed)
+                    await asyncio.to_thread(put_training, self._database, failed)
                 raise
             await asyncio.to_thread(self._revisions.refresh)
         log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")

@@ -1,4 +1,4 @@
-"""The database that corrections are kept in: SQLite or Postgres. It is no cache; its contents must not be lost."""
+"""The database of corrections: SQLite or Postgres. Unlike a cache, its contents must not be lost."""
 
 import time
 from collections.abc import Iterator
@@ -16,29 +16,28 @@ from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.schema import NewerSchemaError, upgrade
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.redaction import printable, redact
-from ml_backend.settings import Settings
 
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 20  # another process may be writing
 
 
 def default_file() -> Path:
-    """Return where corrections are kept unless ``PRELABEL_DATABASE_URL`` says something else."""
+    """Return the file of the default database."""
     return platformdirs.user_data_path("prelabel") / "feedback.sqlite3"
 
 
 class Database:
-    """Where corrections are kept. Connections are made when they are needed, so it may be away while Prelabel starts.
+    """A pool of connections, which are opened on demand: the database may be unavailable while Prelabel starts.
 
     Args:
-        settings: ``PRELABEL_DATABASE_URL``, else :func:`default_file`.
+        address: URL of a database of SQLite or Postgres; None for :func:`default_file`.
+
+    Attributes:
+        place: the URL without its password.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        given = settings.database_url
-        url = (
-            URL.create("sqlite", database=str(default_file())) if given is None else make_url(given.get_secret_value())
-        )
+    def __init__(self, address: str | None = None) -> None:
+        url = URL.create("sqlite", database=str(default_file())) if address is None else make_url(address)
         if url.get_backend_name() == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
         self.place = redact(url.render_as_string(hide_password=True))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feedback_service import feedback_service
 from picture_server import Answer, PictureServer
 from postgres_server import PostgresServer
 from samples import BALLOON_CONFIG, balloon_file
@@ -25,7 +26,6 @@ from ml_backend.feedback.store.annotation_records import Annotation, annotations
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 BALLOON = {"x": 12.5, "y": 25.0, "width": 18.75, "height": 40.0}  # where the balloon of the sample is, in percent
@@ -79,10 +79,8 @@ def listening(demo_detector: Detector, database_url: str) -> Listening:
     @asynccontextmanager
     async def listen(**settings: Any) -> AsyncIterator[FeedbackService]:
         given = Settings(**{"database_url": database_url, "trust_webhooks": True} | settings)
-        async with Pipeline(given, demo_detector) as pipeline:
-            feedback = FeedbackService(given, pipeline)
-            async with feedback.listening():
-                yield feedback
+        async with feedback_service(given, demo_detector) as parts, parts.feedback.listening():
+            yield parts.feedback
 
     return listen
 
@@ -273,8 +271,8 @@ async def test_events_survive_the_process(
 ) -> None:
     """What was taken and not judged is judged by the next one."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        deaf = FeedbackService(settings, pipeline)  # takes, and never works
+    async with feedback_service(settings, demo_detector) as parts:
+        deaf = parts.feedback  # takes events, and processes none
         for number in range(1, 21):
             await deaf.take(event(number=number, task=number, image=balloon))
         await deaf.close()
@@ -329,8 +327,8 @@ async def test_withheld_boxes_are_audited(listening: Listening, balloon: str) ->
 async def test_untrusted_events_leave_nothing(demo_detector: Detector, database_url: str, tmp_path: Path) -> None:
     """Without a token there is nobody to ask, and anybody could have sent them."""
     settings = Settings(database_url=database_url)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback = parts.feedback
         async with feedback.listening():
             await feedback.take(event(image="x"))
             assert not feedback.listens
@@ -344,8 +342,8 @@ async def test_locked_database_refuses_in_time_and_takes_events_later(
     """Another process holds the lock: 503 at once, and what was refused is written all the same when the lock is gone."""
     file = tmp_path / "feedback.sqlite3"
     settings = Settings(database_url=f"sqlite:///{file}", trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback = parts.feedback
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
@@ -362,8 +360,8 @@ async def test_file_that_was_taken_away_is_made_again(demo_detector: Detector, b
     """Somebody deleted it while the service ran: events are kept in a new one."""
     folder = tmp_path / "data"
     settings = Settings(database_url=f"sqlite:///{folder / 'feedback.sqlite3'}", trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback = parts.feedback
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
@@ -379,8 +377,8 @@ async def test_postgres_that_goes_away_comes_back(
 ) -> None:
     """Stopped like a crash: events are refused, predictions go on; started again, events are taken again."""
     settings = Settings(database_url=postgres.new_database(), trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback, pipeline = parts.feedback, parts.pipeline
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
@@ -414,7 +412,7 @@ async def test_data_uris_are_judged_and_not_kept(listening: Listening) -> None:
 
 def test_default_database_is_a_file_of_the_user() -> None:
     """Where nothing is set, and it is made only when there is something to write."""
-    database = Database(Settings())
+    database = Database()
     assert database.place.startswith("sqlite:///")
     assert not database.exists
     with database.reading() as connection:

@@ -11,27 +11,20 @@ from revision_steps import OURS, THEIRS, do, learned_at
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
-from ml_backend.settings import Settings
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Settings:
-    """Give the settings of a database of its own."""
-    return Settings(database_url=f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
-
-
-@pytest.fixture
-def database(place: Settings) -> Iterator[Database]:
-    """Give that database."""
-    made = Database(place)
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Give a database of its own."""
+    made = Database(f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
     yield made
     made.close()
 
 
 @pytest.fixture
-def current(place: Settings) -> Iterator[CurrentRevisions]:
+def current(database: Database) -> Iterator[CurrentRevisions]:
     """Give what is in force, as a service reads it, without its thread."""
-    made = CurrentRevisions(place, OURS + "ff")
+    made = CurrentRevisions(database, OURS + "ff")
     yield made
     made.close()
 
@@ -93,10 +86,10 @@ def test_what_was_in_force_stays_when_the_database_goes(
         assert current.overrides("3") == learned_at(0.1, revision=1)
 
 
-def test_service_starts_on_what_is_no_database(place: Settings, tmp_path: Path) -> None:
+def test_service_starts_on_what_is_no_database(database: Database, tmp_path: Path) -> None:
     """Nothing learned is in force, and predictions go on."""
     (tmp_path / "feedback.sqlite3").write_bytes(b"these are no pages of a database " * 100)
-    running = CurrentRevisions(place, OURS + "ff")
+    running = CurrentRevisions(database, OURS + "ff")
     running.start()
     assert running.overrides("3") == NO_OVERRIDES
     running.close()
@@ -127,14 +120,14 @@ def test_teaching_of_another_detector_is_set_aside(
     assert [each.number for each in current.set_aside()] == aside
 
 
-def test_service_reads_what_is_in_force_when_it_starts(database: Database, place: Settings) -> None:
+def test_service_reads_what_is_in_force_when_it_starts(database: Database) -> None:
     """Before the first request; and ends when it is told to, or was never started."""
     do(database, "1")
-    running = CurrentRevisions(place, OURS + "ff")
+    running = CurrentRevisions(database, OURS + "ff")
     running.start()
     assert running.overrides("3") == learned_at(0.1, revision=1)
     running.close()
-    CurrentRevisions(place, OURS + "ff").close()
+    CurrentRevisions(database, OURS + "ff").close()
 
 
 def test_nothing_was_learned_where_there_is_no_database(current: CurrentRevisions, tmp_path: Path) -> None:

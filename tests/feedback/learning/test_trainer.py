@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 from corrections import BOX, annotation, box, seen
+from feedback_service import feedback_service
 from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
-from ml_backend.feedback.ingest.service import FeedbackService
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
 from ml_backend.feedback.store.annotation_records import put_annotation
@@ -18,7 +19,6 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.trainings import last_trainings
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_precision="0.8">')
@@ -26,7 +26,7 @@ STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_
 
 def keep(settings: Settings, xml: str, detector: Detector) -> None:
     """Keep forty annotations of a Kite that is right, and twenty of a weaker one that is nobody's."""
-    with closing(Database(settings)) as database, database.writing() as connection:
+    with closing(Database(settings.database_address)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", xml))
         for number in range(1, 61):
             right = number <= 40
@@ -39,11 +39,13 @@ def keep(settings: Settings, xml: str, detector: Detector) -> None:
 @asynccontextmanager
 async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
     """Give what the service trains with."""
-    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
-        async with Pipeline(settings, detector, revisions.overrides) as pipeline:
-            feedback = FeedbackService(settings, pipeline)
-            trainer = Trainer(settings, feedback, revisions)
-            async with feedback.listening():
+    with closing(Database(settings.database_address)) as database:
+        revisions = CurrentRevisions(database, detector.fingerprint)
+        async with feedback_service(settings, detector, revisions.overrides) as parts:
+            trainer = Trainer(
+                database, parts.feedback, revisions, CalibrationOptions.of(settings), settings.predict_deadline
+            )
+            async with parts.feedback.listening():
                 yield trainer, revisions
             await trainer.close()
 
@@ -82,7 +84,7 @@ async def test_training_aims_at_the_stated_target(
 
 def last_training(settings: Settings) -> tuple[str, str, int, str]:
     """Return what came of the last training, who asked for it, the revision that is in force, and what is told of it."""
-    with closing(Database(settings)) as database, database.reading() as connection:
+    with closing(Database(settings.database_address)) as database, database.reading() as connection:
         assert connection is not None
         (training,) = last_trainings(connection)
         assert (training.project, training.at[-6:]) == (3, "+00:00")
@@ -129,7 +131,7 @@ async def test_nothing_to_learn_from_is_told(demo_detector: Detector, database_u
     async with training(settings, demo_detector) as (trainer, _):
         with pytest.raises(FeedbackError, match="feedback sync --project 7") as nothing:
             await trainer.train(7)
-    with closing(Database(settings)) as database:
+    with closing(Database(settings.database_address)) as database:
         assert f"{database.place} has none" in nothing.value.public
 
 

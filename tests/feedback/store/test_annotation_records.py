@@ -31,7 +31,6 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import get_project
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.label_studio.labelled_boxes import LabelledBox
-from ml_backend.settings import Settings
 
 EVER = 1e12  # seconds since 1970: later than anything that is kept
 
@@ -39,7 +38,7 @@ EVER = 1e12  # seconds since 1970: later than anything that is kept
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """Give a database of its own."""
-    made = Database(Settings(database_url=f"sqlite:///{tmp_path / 'feedback.sqlite3'}"))
+    made = Database(f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
     yield made
     made.close()
 

@@ -27,7 +27,7 @@ EVENT = {"kind": "task", "project": 1, "object": 1, "received_at": 1, "due_at": 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -78,7 +78,7 @@ def test_tables_can_be_made_by_many_at_once(database_url: str) -> None:
 
     def write() -> None:
         try:
-            with closing(Database(Settings(database_url=database_url))) as own, own.writing() as connection:
+            with closing(Database(database_url)) as own, own.writing() as connection:
                 connection.execute(insert(events), [EVENT])
         except Exception as error:
             errors.append(error)
@@ -89,7 +89,7 @@ def test_tables_can_be_made_by_many_at_once(database_url: str) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    with closing(Database(Settings(database_url=database_url))) as own, own.reading() as connection:
+    with closing(Database(database_url)) as own, own.reading() as connection:
         assert count(connection) == 8
 
 
@@ -112,7 +112,7 @@ def test_closed_database_leaves_no_connection_open(database: Database, closed_fi
 def test_connection_to_a_file_that_was_taken_away_is_closed(tmp_path: Path) -> None:
     """By the thread that uses it while another one makes the file anew."""
     file = tmp_path / "feedback.sqlite3"
-    with closing(Database(Settings(database_url=f"sqlite:///{file}"))) as database:
+    with closing(Database(f"sqlite:///{file}")) as database:
         database.prepare()
         with database.reading() as connection:
             assert connection is not None
@@ -200,7 +200,7 @@ def test_title_stays_where_events_do_not_say_it(database: Database) -> None:
 def test_database_that_is_not_there_is_told_without_its_password(settings: dict[str, Any]) -> None:
     """One sentence that names the place."""
     with (
-        closing(Database(Settings(**settings))) as away,
+        closing(Database(Settings(**settings).database_address)) as away,
         pytest.raises(FeedbackError, match="cannot be used"),
         away.writing(),
     ):
@@ -209,5 +209,5 @@ def test_database_that_is_not_there_is_told_without_its_password(settings: dict[
 
 def test_passwords_are_not_shown() -> None:
     """The place stands on the status page."""
-    with closing(Database(Settings(database_url="postgres://me:secret@host/name"))) as database:
+    with closing(Database("postgres://me:secret@host/name")) as database:
         assert database.place == "postgresql+psycopg://host/name"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from corrections import BOX, MOVED, annotation, box
+from feedback_service import feedback_service
 from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, detections_of
 from sqlalchemy import delete, select
@@ -26,7 +27,6 @@ from ml_backend.feedback.store.event_queue import pending
 from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.tables import events
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 OLD, NEW = CurrentDetector("0123abcd", "old"), CurrentDetector("89abcdef", "new")
@@ -35,7 +35,7 @@ OLD, NEW = CurrentDetector("0123abcd", "old"), CurrentDetector("89abcdef", "new"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database, of both kinds."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -120,10 +120,8 @@ def balloon(pictures: PictureServer) -> str:
 async def serving(database_url: str, detector: Detector) -> AsyncIterator[FeedbackService]:
     """Give the part of a service that listens; it trusts events."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
-    async with Pipeline(settings, detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
-        async with feedback.listening():
-            yield feedback
+    async with feedback_service(settings, detector) as parts, parts.feedback.listening():
+        yield parts.feedback
 
 
 def all_of(database: Database) -> list[Annotation]:

@@ -11,10 +11,9 @@ from waiting import until
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store import event_queue as module
 from ml_backend.feedback.store.database import Database
-from ml_backend.feedback.store.event_queue import EventQueue, due, pending, postpone, settle
+from ml_backend.feedback.store.event_queue import EventQueue, delete_processed, next_events, pending, postpone
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.events import ChangedObject
-from ml_backend.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +25,7 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -42,36 +41,36 @@ async def test_an_object_is_due_once_with_what_was_said_last(database: Database,
     """Ten updates are one thing to look at."""
     for number in range(10):
         await journal.append([ChangedObject("annotation", 3, 7, f"{number}".encode())])
-    (only,) = due(database, 100)
+    (only,) = next_events(database, 100)
     assert (only.kind, only.project, only.object, only.payload, only.tries) == ("annotation", 3, 7, b"9", 0)
 
 
 async def test_what_comes_while_an_object_is_judged_stays(database: Database, journal: EventQueue) -> None:
     """Settling takes away what was known when the judging began."""
     await journal.append([ChangedObject("task", 3, 7)])
-    (begun,) = due(database, 100)
+    (begun,) = next_events(database, 100)
     await journal.append([ChangedObject("task", 3, 7)])
     with database.writing() as connection:
-        connection.execute(settle(begun))
-    (later,) = due(database, 100)
+        connection.execute(delete_processed(begun))
+    (later,) = next_events(database, 100)
     assert later.last > begun.last
 
 
 async def test_what_failed_waits_behind_what_is_new(database: Database, journal: EventQueue) -> None:
     """Pictures of a host that is away must not hold up all others when their time has come."""
     await journal.append([ChangedObject("task", 3, number) for number in range(1, 4)])
-    postpone(database, due(database, 100), "away")
-    assert due(database, 100) == []
+    postpone(database, next_events(database, 100), "away")
+    assert next_events(database, 100) == []
     assert pending(database, 3) == (3, "away")
     await journal.append([ChangedObject("task", 3, 9)])
-    await until(lambda: len(due(database, 100)) == 4)
-    assert [each.object for each in due(database, 100)] == [9, 1, 2, 3]
+    await until(lambda: len(next_events(database, 100)) == 4)
+    assert [each.object for each in next_events(database, 100)] == [9, 1, 2, 3]
 
 
 async def test_pauses_double(database: Database, journal: EventQueue) -> None:
     """To an hour at most."""
     await journal.append([ChangedObject("task", 3, 1)])
-    (each,) = due(database, 1)
+    (each,) = next_events(database, 1)
     for tries, pause in ((0, 1), (3, 8), (11, 2048), (12, 3600), (10_000, 3600)):
         began = time.time()
         postpone(database, [each.__class__("task", 3, 1, b"", each.last, tries)], "away")

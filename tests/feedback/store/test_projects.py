@@ -9,13 +9,12 @@ import pytest
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import Project, config_at, configs_of, get_project, put_project
-from ml_backend.settings import Settings
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """Give a database of its own."""
-    made = Database(Settings(database_url=f"sqlite:///{tmp_path / 'feedback.sqlite3'}"))
+    made = Database(f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
     yield made
     made.close()
 

@@ -15,17 +15,16 @@ from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.revisions import Revision, apply, revert
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
-from ml_backend.settings import Settings
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Settings:
-    """Give the settings of a database of its own."""
-    return Settings(database_url=f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
+def place(tmp_path: Path) -> str:
+    """Give the address of a database of its own."""
+    return f"sqlite:///{tmp_path / 'feedback.sqlite3'}"
 
 
 @pytest.fixture
-def database(place: Settings) -> Iterator[Database]:
+def database(place: str) -> Iterator[Database]:
     """Give that database."""
     made = Database(place)
     yield made
@@ -82,7 +81,7 @@ _projects = itertools.count(1)
 @given(steps=st.lists(st.sampled_from("123r"), max_size=10).map("".join))
 def test_applying_and_going_back_are_a_stack(steps: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where there is nothing to go back to nothing happens, and no revision that was there is ever changed."""
-    made = Database(Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('stack') / 'a.sqlite3'}"))
+    made = Database(f"sqlite:///{tmp_path_factory.mktemp('stack') / 'a.sqlite3'}")
     project = next(_projects)
     stack: list[str] = []
     past: list[Revision] = []
@@ -158,7 +157,7 @@ def test_projects_have_their_own_revisions(database: Database) -> None:
     assert (in_force(past_of(database, 3)), in_force(past_of(database, 4))) == ("1", "3")
 
 
-def test_two_processes_cannot_both_apply_the_next(database: Database, place: Settings) -> None:
+def test_two_processes_cannot_both_apply_the_next(database: Database, place: str) -> None:
     """Whoever comes second learned under what is not in force any more."""
     other = Database(place)
     apply(other, 3, learned_at(0.1), detector=OURS, author="a", evidence={}, after=0)

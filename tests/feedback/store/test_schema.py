@@ -21,7 +21,6 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import configs_of
 from ml_backend.feedback.store.revisions import history
 from ml_backend.feedback.store.tables import metadata
-from ml_backend.settings import Settings
 
 VERSION = "demo@0123abcd.fedcba"
 KITE, BALLOON = ("label", 0, "Kite", BOX, 0.5), ("label", 0, "Balloon", BOX, 0.0)
@@ -30,7 +29,7 @@ KITE, BALLOON = ("label", 0, "Kite", BOX, 0.5), ("label", 0, "Balloon", BOX, 0.0
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database, of both kinds."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -136,7 +135,7 @@ def test_services_that_start_together_upgrade_once(database: Database, database_
 
     def start() -> None:
         try:
-            with closing(Database(Settings(database_url=database_url))) as own:
+            with closing(Database(database_url)) as own:
                 own.prepare()
         except Exception as error:
             errors.append(error)
@@ -167,7 +166,7 @@ def test_database_of_a_newer_version_is_refused(database: Database, database_url
     database.prepare()
     with database.writing() as connection:
         connection.execute(text("UPDATE prelabel_schema SET version_num = '9999'"))
-    with closing(Database(Settings(database_url=database_url))) as other:
+    with closing(Database(database_url)) as other:
         newest = schema.versions()[0]
         with (
             pytest.raises(FeedbackError, match=f"have version 9999, and this Prelabel knows none above {newest}"),
