@@ -138,32 +138,12 @@ class StudioClient:
         Returns:
             The versions that each has, or the first of many, by id, ascending; and the number of all such tasks.
         """
-        return self._versions(
-            project,
-            [
-                _condition("id", "greater", after),
-                _condition("predictions_model_versions", "contains", ["@"], kind="List"),
-                _condition("total_annotations", "greater" if annotated else "equal", 0),
-                _condition("predictions_model_versions", "not_contains", [version], kind="List"),
-            ],
-            count,
-        )
-
-    def tasks_with_others(
-        self, project: int, version: str, *, after: int, count: int
-    ) -> tuple[dict[int, set[str]], int]:
-        """Return tasks that have a prediction of a version and further ones; arguments and result as of :meth:`outdated_tasks`."""
-        return self._versions(
-            project,
-            [
-                _condition("id", "greater", after),
-                _condition("predictions_model_versions", "contains", [version], kind="List"),
-                _condition("total_predictions", "greater", 1),
-            ],
-            count,
-        )
-
-    def _versions(self, project: int, conditions: list[dict[str, Any]], count: int) -> tuple[dict[int, set[str]], int]:
+        conditions = [
+            _condition("id", "greater", after),
+            _condition("predictions_model_versions", "contains", ["@"], kind="List"),
+            _condition("total_annotations", "greater" if annotated else "equal", 0),
+            _condition("predictions_model_versions", "not_contains", [version], kind="List"),
+        ]
         query = json.dumps({"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]})
         list_page = partial(self.sdk.tasks.list, project=project, fields="task_only", page_size=count, query=query)
 

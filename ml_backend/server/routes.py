@@ -196,7 +196,7 @@ async def metrics(service: ServiceOf) -> Response:
 async def show_status(request: Request, service: ServiceOf) -> Response:
     """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
     detector = service.pipeline.detector
-    service.upkeep.look_again()
+    service.upkeep.check_soon()
     label_studio = await service.pipeline.check_label_studio()
     report = {
         "version": __version__,
