@@ -1,7 +1,6 @@
 """Label Studio's API through its SDK: with patience while it restarts, and errors that say what to do."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 from ml_backend.errors import LabelStudioError
 from ml_backend.redaction import printable
@@ -42,7 +42,12 @@ class StudioClient:
 
     def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES) -> None:
         self.url = url
-        self._pauses = pauses
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(UncertainError),
+            wait=wait_chain(*map(wait_fixed, (*pauses, 0))),  # the last one is asked for, too, and not used
+            stop=stop_after_attempt(len(pauses) + 1),
+            reraise=True,
+        )
         self.sdk = LabelStudio(base_url=url, api_key=token, timeout=60)
 
     @classmethod
@@ -196,16 +201,12 @@ class StudioClient:
 
     def ask(self, what: str, call: Callable[[], T]) -> T:
         """Call what may be called again, until Label Studio answers or the pauses are used up."""
-        for pause in (*self._pauses, None):
-            try:
-                return self.change(what, call)
-            except UncertainError as error:
-                if pause is None:
-                    raise LabelStudioError(
-                        f"Label Studio at {self.url} does not answer ({error}); what is done is kept: run the same command again"
-                    ) from None
-                time.sleep(pause)
-        raise AssertionError
+        try:
+            return self._retrying(self.change, what, call)
+        except UncertainError as error:
+            raise LabelStudioError(
+                f"Label Studio at {self.url} does not answer ({error}); what is done is kept: run the same command again"
+            ) from None
 
     def change(self, what: str, call: Callable[[], T]) -> T:
         """Call what changes something, once.
