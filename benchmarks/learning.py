@@ -71,11 +71,11 @@ def postprocessor_of(xml: str, overrides: LabelOverrides = NO_OVERRIDES) -> Post
 
 def judge(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> dict[str, Judged]:
     """Judge a policy by label, and all labels together under an empty name."""
-    evidence = gather(annotations, postprocessor)
+    stats = gather(annotations, postprocessor)
     found = {}
     for where in labels_of(postprocessor):
-        share = evidence.of(where).precision(threshold_in(postprocessor, where))
-        found[where.label] = Judged(share.total, share.hits, evidence.of(where).drawn.total(), len(annotations))
+        share = stats.of(where).precision(threshold_in(postprocessor, where))
+        found[where.label] = Judged(share.total, share.hits, stats.of(where).drawn.total(), len(annotations))
     every = list(found.values())
     shown, right, drawn = sum(e.shown for e in every), sum(e.right for e in every), sum(e.drawn for e in every)
     return found | {"": Judged(shown, right, drawn, len(annotations))}

@@ -35,7 +35,7 @@ def print_report(report: Report) -> None:
         out.print(_table("By model version", heads, map(_both, versions)))
     for sentence in _sentences(report):
         out.print(sentence, highlight=False, markup=False)
-    for why, count in report.unjudged.items():
+    for why, count in report.left_out.items():
         complain(f"{count} annotations are left out: {why}", style="yellow")
     out.print(report.basis(), highlight=False, markup=False)
     for each in report.worst[:WORST]:

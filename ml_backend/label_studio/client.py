@@ -202,7 +202,7 @@ class StudioClient:
     def ask(self, what: str, call: Callable[[], T]) -> T:
         """Call what may be called again, until Label Studio answers or the pauses are used up."""
         try:
-            return self._retrying(self.change, what, call)
+            return self._retrying(lambda: self.change(what, call))
         except UncertainError as error:
             raise LabelStudioError(
                 f"Label Studio at {self.url} does not answer ({error}); what is done is kept: run the same command again"

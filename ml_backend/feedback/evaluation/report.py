@@ -10,13 +10,13 @@ from ml_backend.feedback.evaluation.outcomes import (
     DrawnOutcome,
     MatchedImage,
     ShownOutcome,
+    classify_drawn,
+    classify_shown,
     count_edits,
-    judge_drawn,
-    judge_shown,
     matched_images,
 )
 from ml_backend.feedback.evaluation.statistics import Share
-from ml_backend.feedback.evaluation.tallies import Effort, JudgedBox, Outcomes, WorstImage
+from ml_backend.feedback.evaluation.tallies import Effort, OutcomeBox, Outcomes, WorstImage
 from ml_backend.feedback.evaluation.threshold_stats import (
     GRID,
     MIN_BOXES,
@@ -36,7 +36,7 @@ class Report:
     """The figures of a project.
 
     Attributes:
-        evidence: what the annotations say about the policy that is in force now, at every threshold.
+        stats: what the annotations say about the policy that is in force now, at every threshold.
         labels: outcomes by label.
         versions: outcomes by the model version of the prediction that was shown.
         seen, unseen: effort where boxes were seen, and where there were none to see.
@@ -44,12 +44,12 @@ class Report:
         accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes. They count nowhere else.
         audited: annotations of pictures whose boxes were withheld.
         twice: tasks with more than one annotation.
-        unjudged: why annotations are left out, with how many.
+        left_out: why annotations are left out, with how many.
         odd: regions that are no plain rectangles, by kind.
         worst: most edits first.
     """
 
-    evidence: ThresholdStats
+    stats: ThresholdStats
     labels: dict[LabelKey, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     versions: dict[str, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     seen: Effort = field(default_factory=Effort)
@@ -60,7 +60,7 @@ class Report:
     accepted_boxes: int = 0
     audited: int = 0
     twice: int = 0
-    unjudged: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     odd: Counter[str] = field(default_factory=Counter)
     worst: list[WorstImage] = field(default_factory=list)
 
@@ -77,11 +77,11 @@ class Report:
         """Return precision and recall of what the policy would show now, where boxes were seen or were not."""
         shares = [
             (
-                evidence.precision(threshold, saw_predictions=saw_predictions),
-                evidence.recall(threshold, saw_predictions=saw_predictions),
+                stats.precision(threshold, saw_predictions=saw_predictions),
+                stats.recall(threshold, saw_predictions=saw_predictions),
             )
-            for where, evidence in self.evidence.labels.items()
-            for threshold in [threshold_in(self.evidence.postprocessor, where)]
+            for where, stats in self.stats.labels.items()
+            for threshold in [threshold_in(self.stats.postprocessor, where)]
         ]
         precisions, recalls = [each for each, _ in shares], [each for _, each in shares]
         return _sum(precisions), _sum(recalls)
@@ -117,7 +117,7 @@ class Report:
             "accepted": {"annotations": self.accepted, "boxes": self.accepted_boxes},
             "audited": self.audited,
             "tasks_with_several_annotations": self.twice,
-            "not_judged": dict(self.unjudged),
+            "not_judged": dict(self.left_out),
             "odd_regions": dict(self.odd),
             "basis": self.basis(),
             "total": self.total.to_json(),
@@ -127,11 +127,11 @@ class Report:
                     "label": where.label,
                     "in_config": where in labels_in_config or not where.label,
                     "small_sample": outcomes.shown.total() < MIN_BOXES,
-                    "threshold": threshold_in(self.evidence.postprocessor, where),
+                    "threshold": threshold_in(self.stats.postprocessor, where),
                     **outcomes.to_json(),
                     "curve": self.curve(where),
                 }
-                for labels_in_config in [set(begin(self.evidence.postprocessor).labels)]
+                for labels_in_config in [set(begin(self.stats.postprocessor).labels)]
                 for where, outcomes in self.labels.items()
             ],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
@@ -152,10 +152,10 @@ class Report:
 
     def curve(self, where: LabelKey) -> list[dict[str, float | int]]:
         """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
-        evidence = self.evidence.of(where)
-        shown, right = evidence.at_every_threshold()
+        stats = self.stats.of(where)
+        shown, right = stats.at_every_threshold()
         return [
-            {"threshold": threshold, "shown": total, "right": hits, "drawn": evidence.drawn.total()}
+            {"threshold": threshold, "shown": total, "right": hits, "drawn": stats.drawn.total()}
             for threshold, total, hits in zip(GRID.tolist(), shown.tolist(), right.tolist(), strict=True)
             if total
         ]
@@ -182,7 +182,7 @@ def make_report(
         link: gives the address of a task.
     """
     report = Report(begin(postprocessor))
-    report.labels.update({where: Outcomes() for where in report.evidence.labels})
+    report.labels.update({where: Outcomes() for where in report.stats.labels})
     tasks: Counter[int] = Counter()
     worst: list[tuple[int, int, WorstImage]] = []
     for annotation in annotations:
@@ -197,20 +197,20 @@ def make_report(
         tasks[annotation.task] += 1
         report.odd.update(annotation.odd)
         if annotation.problem:
-            report.unjudged[annotation.problem.partition(": ")[2] or annotation.problem] += 1
+            report.left_out[annotation.problem.partition(": ")[2] or annotation.problem] += 1
             continue
         if detector not in {"", annotation.detector}:
-            report.unjudged["they wait to be judged again with the current detector"] += 1
+            report.left_out["they wait to be judged again with the current detector"] += 1
             continue
         report.audited += annotation.audited
         seen = list(matched_images(annotation, postprocessor))
         if not seen:
-            report.unjudged["the label config does not have their pictures, control or labels any more"] += 1
+            report.left_out["the label config does not have their pictures, control or labels any more"] += 1
             continue
-        image = _judge(annotation, seen, report, link)
-        if image is not None:
+        worst_image = _add(annotation, seen, report, link)
+        if worst_image is not None:
             # The id keeps equal ones in order, since pictures cannot be compared.
-            heapq.heappush(worst, (image.edits.total(), -annotation.id, image))
+            heapq.heappush(worst, (worst_image.edits.total(), -annotation.id, worst_image))
             if len(worst) > WORST:
                 heapq.heappop(worst)
     report.twice = sum(count > 1 for count in tasks.values())
@@ -218,33 +218,33 @@ def make_report(
     return report
 
 
-def _judge(
+def _add(
     annotation: Annotation, seen: Sequence[MatchedImage], report: Report, link: Callable[[int], str]
 ) -> WorstImage | None:
     """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
-    for look in seen:
-        report.evidence.add(look)
+    for image in seen:
+        report.stats.add(image)
     if annotation.lost:
-        report.unjudged["their predictions are not there any more, so nobody knows what was shown"] += 1
+        report.left_out["their predictions are not there any more, so nobody knows what was shown"] += 1
         return None
     effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
     effort.annotations += 1
     if annotation.seconds is not None:
         effort.seconds.append(annotation.seconds)
     edits: Counter[str] = Counter()
-    boxes: list[JudgedBox] = []
-    for look in seen:
-        shown, drawn = judge_shown(look), judge_drawn(look)
-        if not look.saw_predictions:
+    boxes: list[OutcomeBox] = []
+    for image in seen:
+        shown, drawn = classify_shown(image), classify_drawn(image)
+        if not image.saw_predictions:
             continue
         report.versions[annotation.version].shown.update(shown)
         report.versions[annotation.version].drawn.update(drawn)
-        for box, outcome in zip(look.shown, shown, strict=True):
+        for box, outcome in zip(image.shown, shown, strict=True):
             report.labels[LabelKey(box.control, box.label)].shown[outcome] += 1
-        for box, found in zip(look.drawn, drawn, strict=True):
+        for box, found in zip(image.drawn, drawn, strict=True):
             report.labels[LabelKey(box.control, box.label)].drawn[found] += 1
-        edits += count_edits(look, shown)
-        boxes += _corrected(look, shown, drawn)
+        edits += count_edits(image, shown)
+        boxes += _corrected(image, shown, drawn)
     effort.edits += edits
     if not edits:
         return None
@@ -252,10 +252,10 @@ def _judge(
     return WorstImage(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
 
 
-def _corrected(look: MatchedImage, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:
+def _corrected(image: MatchedImage, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[OutcomeBox]:
     return [
-        JudgedBox(box.edges, box.label, outcome)
-        for box, outcome in zip([*look.shown, *look.drawn], [*shown, *drawn], strict=True)
+        OutcomeBox(box.edges, box.label, outcome)
+        for box, outcome in zip([*image.shown, *image.drawn], [*shown, *drawn], strict=True)
     ]
 
 

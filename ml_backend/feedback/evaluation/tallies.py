@@ -56,7 +56,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class JudgedBox:
+class OutcomeBox:
     """A box to show: what became of it, in the frame of its picture."""
 
     edges: tuple[float, float, float, float]
@@ -80,5 +80,5 @@ class WorstImage:
     annotation: int
     edits: Counter[str]
     reference: str
-    boxes: list[JudgedBox]
+    boxes: list[OutcomeBox]
     url: str = ""

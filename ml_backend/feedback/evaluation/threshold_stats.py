@@ -88,35 +88,35 @@ class ThresholdStats:
     classes: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     annotations: int = 0
 
-    def add(self, look: MatchedImage) -> None:
+    def add(self, image: MatchedImage) -> None:
         """Take one picture of an annotation in."""
-        self._add_boxes(look)
-        self._add_classes(look)
+        self._add_boxes(image)
+        self._add_classes(image)
 
-    def _add_boxes(self, look: MatchedImage) -> None:
-        control = look.control
-        decisions = select(look.detections, control, look.label_map, None)
+    def _add_boxes(self, image: MatchedImage) -> None:
+        control = image.control
+        decisions = select(image.detections, control, image.label_map, None)
         best_first = sorted(
             (decision for decision in decisions if decision.kind == "kept"),
-            key=lambda decision: -look.detections.scores[decision.row],
+            key=lambda decision: -image.detections.scores[decision.row],
         )
-        for box in look.drawn:
-            self.of(LabelKey(control.from_name, box.label)).drawn[look.saw_predictions] += 1
+        for box in image.drawn:
+            self.of(LabelKey(control.from_name, box.label)).drawn[image.saw_predictions] += 1
         for label in dict.fromkeys(decision.label for decision in best_first):
             rows = [decision.row for decision in best_first if decision.label == label]
-            truth = edges_of([box for box in look.drawn if box.label == label])
-            evidence = self.of(LabelKey(control.from_name, label))
-            evidence.scores += look.detections.scores[rows].tolist()
-            evidence.right += right_in_order(look.detections.boxes[rows], truth).tolist()
-            evidence.saw_predictions += [look.saw_predictions] * len(rows)
+            truth = edges_of([box for box in image.drawn if box.label == label])
+            stats = self.of(LabelKey(control.from_name, label))
+            stats.scores += image.detections.scores[rows].tolist()
+            stats.right += right_in_order(image.detections.boxes[rows], truth).tolist()
+            stats.saw_predictions += [image.saw_predictions] * len(rows)
 
-    def _add_classes(self, look: MatchedImage) -> None:
-        detections = look.detections
+    def _add_classes(self, image: MatchedImage) -> None:
+        detections = image.detections
         confident = np.flatnonzero(detections.scores >= self.postprocessor.score_threshold)
         rows = confident[np.argsort(-detections.scores[confident], kind="stable")].tolist()
-        overlaps = iou(detections.boxes[rows], edges_of(look.drawn))
-        labels = [box.label for box in look.drawn]
-        own = same_label([look.decisions[row].label for row in rows], labels)
+        overlaps = iou(detections.boxes[rows], edges_of(image.drawn))
+        labels = [box.label for box in image.drawn]
+        own = same_label([image.decisions[row].label for row in rows], labels)
         # A box under its own label explains what people drew there; only what is left can be a class by another name.
         called = dict(_greedily(np.where(own, overlaps, 0)))
         overlaps[:, list(called.values())] = 0
@@ -127,7 +127,7 @@ class ThresholdStats:
                 name := detections.class_mids[row] or detections.class_names[row]
             ):  # detectors number classes beyond their list
                 label = labels[called[place]] if place in called else ""
-                self.classes[look.control.from_name, name][label] += 1
+                self.classes[image.control.from_name, name][label] += 1
 
     def of(self, where: LabelKey) -> LabelStats:
         """Return what is known about a label, which may be one that the config does not have any more."""
@@ -147,14 +147,14 @@ def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
 
 def gather(annotations: Iterable[Annotation], postprocessor: Postprocessor) -> ThresholdStats:
     """Return what annotations say about a policy."""
-    evidence = begin(postprocessor)
+    stats = begin(postprocessor)
     for annotation in annotations:
         if annotation.skipped or annotation.accepted:
             continue
-        evidence.annotations += 1
-        for look in matched_images(annotation, postprocessor):
-            evidence.add(look)
-    return evidence
+        stats.annotations += 1
+        for image in matched_images(annotation, postprocessor):
+            stats.add(image)
+    return stats
 
 
 def begin(postprocessor: Postprocessor) -> ThresholdStats:

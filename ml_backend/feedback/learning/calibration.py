@@ -171,7 +171,7 @@ def propose(
     return Proposal(overrides, changed, before.annotations, changes, relabelings)
 
 
-def _threshold(evidence: LabelStats, control: Control, where: LabelKey, target: float) -> tuple[float | None, str]:
+def _threshold(stats: LabelStats, control: Control, where: LabelKey, target: float) -> tuple[float | None, str]:
     """Return the threshold that a label gets, or None and why it keeps its own."""
     label = next(each for each in control.labels if each.value == where.label)
     stated = label.score_threshold if label.score_threshold is not None else control.score_threshold
@@ -179,7 +179,7 @@ def _threshold(evidence: LabelStats, control: Control, where: LabelKey, target: 
         return None, f"the label config says {stated:g}"
     if control.skip or label.skip:
         return None, "the label config shows none (model_skip)"
-    shown, right = evidence.at_every_threshold()
+    shown, right = stats.at_every_threshold()
     if shown[0] < MIN_BOXES:
         return None, f"{shown[0]} boxes could be judged, {MIN_BOXES} are needed"
     ends = [

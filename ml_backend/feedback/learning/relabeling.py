@@ -49,7 +49,7 @@ class Relabeling:
         return vars(self) | {"agreeing": [self.agreeing.hits, self.agreeing.total]}
 
 
-def relabelings_of(evidence: ThresholdStats) -> list[Relabeling]:
+def relabelings_of(stats: ThresholdStats) -> list[Relabeling]:
     """Return the classes that people call by one label, and that do not go there yet.
 
     At least :data:`MIN_CASES` of the corrected boxes of the class have the label, the lower end of the 95 % Wilson interval of their
@@ -59,12 +59,12 @@ def relabelings_of(evidence: ThresholdStats) -> list[Relabeling]:
     of all of them together, the most general first, and then brings kinds along that nobody has corrected yet.
     """
     found: list[Relabeling] = []
-    for control, label_map in evidence.postprocessor.controls:
-        counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
+    for control, label_map in stats.postprocessor.controls:
+        counts = {known: each for (name, known), each in stats.classes.items() if name == control.from_name}
         # Where a whole branch goes is not decided by what its own class alone is called.
         after = LabelMap(control, overrides=replace(label_map.overrides, classes=()))
         for known, pooled, kinds in _branches(counts) if control.hierarchy else ():
-            relabeling = _judge(control, label_map, after, known, pooled, kinds)
+            relabeling = _relabeling_of(control, label_map, after, known, pooled, kinds)
             if relabeling:
                 found.append(relabeling)
                 after = LabelMap(
@@ -72,8 +72,8 @@ def relabelings_of(evidence: ThresholdStats) -> list[Relabeling]:
                 )
         after = LabelMap(control, overrides=replace(after.overrides, classes=label_map.overrides.classes))
         # What a branch brings along needs not be said again, and what it must not bring along needs to.
-        judged = (_judge(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
-        found += [relabeling for relabeling in judged if relabeling]
+        single = (_relabeling_of(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
+        found += [relabeling for relabeling in single if relabeling]
     return found
 
 
@@ -98,7 +98,7 @@ def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[st
             yield up, pooled, kinds
 
 
-def _judge(
+def _relabeling_of(
     control: Control, before: LabelMap, after: LabelMap, known: str, counts: Counter[str], kinds: tuple[str, ...]
 ) -> Relabeling | None:
     """Return the label that a class should go to, unless it does ``after`` what was found so far."""

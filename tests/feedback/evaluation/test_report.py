@@ -112,7 +112,7 @@ def test_annotations_without_pictures_are_counted_by_their_reason() -> None:
         annotation(box("Kite"), number=2, problem="task 2: the picture is gone: 404", odd={"rotated": 1}),
         annotation(box("Kite"), number=3, problem="the label config cannot be served", seconds=9.0),
     )
-    assert report.unjudged == {"the picture is gone: 404": 2, "the label config cannot be served": 1}
+    assert report.left_out == {"the picture is gone: 404": 2, "the label config cannot be served": 1}
     assert (report.annotations, report.seen.annotations, report.unseen.annotations) == (3, 0, 0)
     assert report.total.drawn.total() == 0
     assert report.odd == {"rotated": 1}
@@ -267,7 +267,7 @@ def test_annotations_that_say_nothing_of_shown_boxes_are_told(changes: dict[str,
     """They are in neither group, and the reader learns how many there are."""
     made = annotation(box("Balloon"), images=seen(detections_of(("Balloon", 0.9, BOX))), **changes)
     figures = make_report([made], postprocessor_of(xml))
-    ((reason, count),) = figures.unjudged.items()
+    ((reason, count),) = figures.left_out.items()
     assert (why in reason, count, figures.annotations) == (True, 1, 1)
     assert not figures.total.shown
     assert not figures.total.drawn
