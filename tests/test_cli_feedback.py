@@ -136,7 +136,7 @@ def test_predictions_accepted_in_bulk_are_told_apart(run: Run) -> None:
     assert (values["annotations"], values["total"]["precision"]["total"]) == (0, 0)
     assert values["seen"]["annotations"] == values["unseen"]["annotations"] == 0
     said = " ".join(run("report", "--project", 3).stdout.split())
-    assert "80 predictions (80 boxes) were turned into annotations without being looked at" in said
+    assert "80 predictions (80 boxes) were turned into annotations in bulk, without being seen" in said
     proposal = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.5"))
     assert (proposal["annotations"], proposal["anything"]) == (0, False)
 
@@ -176,7 +176,7 @@ def test_annotation_whose_control_is_gone_is_left_out(run: Run) -> None:
     """With the reason, rather than with all detections wrong."""
     keep(annotation(box("Kite"), drawable={"before": ("Kite",)}, images=seen(FOUND)))
     values = answered(run("report", "--project", 3, "--json"))
-    assert values["not_judged"] == {"the label config does not have their pictures, control or labels any more": 1}
+    assert values["not_judged"] == {"the label config does not have their images, control or labels any more": 1}
     assert values["unseen"]["precision_now"]["total"] == 0
 
 
@@ -187,7 +187,7 @@ def test_evidence_of_another_detector_waits(run: Run) -> None:
     with closing(Database(load_settings().database_address)) as database, database.writing() as connection:
         put_detector(connection, CurrentDetector("0123abcd", "another"))
     values = answered(run("report", "--project", 3, "--json"))
-    assert values["not_judged"] == {"they wait to be judged again with the current detector": 80}
+    assert values["not_judged"] == {"they wait for detections of the current detector": 80}
     assert answered(run("calibrate", "--project", 3, "--json"))["annotations"] == 0
 
 
@@ -201,7 +201,7 @@ def test_report_counts_by_label_and_version(run: Run) -> None:
     assert rows["demo@1.2 (small)"] == ["4", "75 % (30-95)", "3", "100 % (44-100)"]
     assert rows["Kite"] == rows["All"] == ["3", "3", "0", "0", "0", "100 % (44-100)"]
     assert rows["Balloon (small)"][-1] == rows["Balloon"][-1] == "-"
-    assert "0.2 edits a picture, 4 annotations, 1 skipped" in result.stdout
+    assert "0.2 edits per image, 4 annotations, 1 skipped" in result.stdout
     assert "No picture was audited" in result.stdout
 
 
@@ -244,7 +244,7 @@ def test_calibrate_shows_and_changes_nothing(run: Run) -> None:
     assert rows_of(results[0])["Kite"][:2] == ["0.30", "80"]
     assert rows_of(results[0])["would be"][:2] == ["0.51", "40"]
     assert "0 boxes could be judged, 30 are needed" in results[0].stdout
-    assert "nothing has changed yet: --apply puts this into force" in results[0].stdout
+    assert "nothing is changed yet: --apply applies these changes" in results[0].stdout
     assert revisions() == []
 
 
@@ -275,10 +275,12 @@ def test_calibrate_applies_and_goes_back(run: Run) -> None:
         80,
     )
     result = run("calibrate", "--project", 3, "--revert", "--author", "[/x]")
-    assert "in force: revision 2 of project 3, which goes back to the beginning" in result.stdout
+    assert "in force: revision 2 of project 3, which reverts to the state before any" in result.stdout
     second = revisions()[1]
     assert (second.author, second.overrides) == ("[/x]", LabelOverrides())
-    assert "project 3 is back at the beginning already" in one_sentence(run("calibrate", "--project", 3, "--revert"))
+    assert "all revisions of project 3 are reverted already" in one_sentence(
+        run("calibrate", "--project", 3, "--revert")
+    )
     assert "in force: revision 3" in run(*asked, "--apply").stdout
 
 
@@ -307,10 +309,10 @@ def test_report_is_of_what_is_in_force(run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["report"], "no annotation of project 3 has come in: .* `prelabel feedback sync --project 3`"),
-        (["calibrate"], "no annotation of project 3 has come in"),
-        (["calibrate", "--apply", "--json"], "no annotation of project 3 has come in"),
-        (["calibrate", "--revert"], "project 3 has no revision to go back from"),
+        (["report"], "project 3 has no annotations in .* `prelabel feedback sync --project 3`"),
+        (["calibrate"], "project 3 has no annotations"),
+        (["calibrate", "--apply", "--json"], "project 3 has no annotations"),
+        (["calibrate", "--revert"], "project 3 has no revision to revert"),
         (["calibrate", "--apply", "--revert"], "--apply and --revert: choose one"),
         (["calibrate", "--target-precision", "0"], "--target-precision 0.0: expected a number between 0 and 1"),
         (["calibrate", "--target-precision", "1"], "--target-precision 1.0: expected a number between 0 and 1"),
@@ -339,7 +341,7 @@ def test_database_that_knows_nothing_of_a_project_is_named(
     if others:
         keep()
     said = one_sentence(run(command, "--project", 4))
-    assert f"{url.host or ''}/{url.database} has none" in said.replace(f":{url.port}", "")
+    assert f"{url.host or ''}/{url.database}: connect" in said.replace(f":{url.port}", "")
     assert "set PRELABEL_DATABASE_URL to the database" in said
     assert "hunter2" not in said
 

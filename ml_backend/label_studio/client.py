@@ -1,4 +1,4 @@
-"""Label Studio's API through its SDK: with patience while it restarts, and errors that say what to do."""
+"""Label Studio's API through its SDK, with retries while it restarts, and errors that say what to do."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -17,18 +17,18 @@ from ml_backend.settings import Settings
 
 T = TypeVar("T")
 
-PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can start again
+PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can restart
 PAGE = 100  # tasks
 RETRIEVE_SECONDS = 120  # Label Studio itself waits 100 for predictions
 NO_CLIENT = "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)"
 
 
 class UncertainError(Exception):
-    """A request got no answer: if it changes something, it may or may not have been done."""
+    """A request got no answer: a change may or may not have been made."""
 
 
 class GoneError(LabelStudioError):
-    """What was asked for is not there."""
+    """The requested object does not exist."""
 
 
 class StudioClient:
@@ -79,13 +79,13 @@ class StudioClient:
     def tasks(
         self, project: int, *, first: int = 0, last: int | None = None, annotated: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Yield tasks of a project in the order of their ids, whole (data, annotations, predictions), a page at a time.
+        """Yield tasks of a project by ascending id, with data, annotations and predictions, a page at a time.
 
         Args:
             project: its id.
             first: lowest id.
-            last: highest id, or None for no end.
-            annotated: only those that have annotations, skipped ones not counted.
+            last: highest id; None for no limit.
+            annotated: only those with annotations other than skipped ones.
         """
         while True:
             conditions = [_condition("id", "greater_or_equal", first)]
@@ -98,32 +98,32 @@ class StudioClient:
             first = page[-1]["id"] + 1
 
     def newest_projects(self, count: int) -> list[Any]:
-        """Return the newest projects that the token may see, at most 100 of them, with ``id`` and ``model_version``."""
+        """Return the newest projects that the token may see, at most 100, with ``id`` and ``model_version``."""
         listed = partial(self.sdk.projects.list, page_size=count, ordering="-id", include="id,model_version")
         return self.ask("the list of projects", lambda: list(islice(listed(), count)))
 
     def backends(self, project: int) -> list[Any]:
-        """Return the models of a project, the one that Label Studio asks for predictions first.
+        """Return the models of a project; Label Studio asks the first one for predictions.
 
         Label Studio calls ``/health`` and ``/setup`` of each before it answers.
         """
         return self.ask(f"the models of project {project}", lambda: self.sdk.ml.list(project=project))
 
     def webhooks(self, project: int) -> list[Any]:
-        """Return the webhooks of a project, and those of its whole organization."""
+        """Return the webhooks of a project and of its organization."""
         every = self.ask("the list of webhooks", self.sdk.webhooks.list)
         return [webhook for webhook in every if webhook.project in (project, None)]
 
     def rename_backend(self, backend: Any, title: str) -> None:
-        """Give a model another title. Label Studio moves the project's ``model_version`` along where the two were equal."""
-        # Label Studio tries the connection with the fields of this request alone. It takes an empty password for the one it has.
+        """Rename a model. Label Studio also changes the project's ``model_version`` if the two were equal."""
+        # Label Studio tries the connection with the fields of this request alone; an empty password stands for the stored one.
         secured = backend.auth_method == "BASIC_AUTH"
         login = {"auth_method": "BASIC_AUTH", "basic_auth_user": backend.basic_auth_user, "basic_auth_pass": ""}
         fields = {"title": title, "url": backend.url, "project": backend.project, **(login if secured else {})}
         self.ask(f"the new title of model {backend.id}", lambda: self.sdk.ml.update(backend.id, **fields))
 
     def set_model_version(self, project: int, version: str) -> None:
-        """Let a project use the predictions of a version: the title of one of its models, or stored with predictions."""
+        """Set the model version of a project: the title of one of its models, or a version of stored predictions."""
         self.ask(
             f"the model version of project {project}", lambda: self.sdk.projects.update(project, model_version=version)
         )
@@ -131,17 +131,17 @@ class StudioClient:
     def outdated_tasks(
         self, project: int, version: str, *, annotated: bool, after: int, count: int
     ) -> tuple[dict[int, set[str]], int]:
-        """Return tasks that have predictions of versions as Prelabel writes them (with ``@``), but none of a certain one.
+        """Return tasks with predictions of Prelabel (their versions contain ``@``), but without one of a version.
 
         Args:
             project: its id.
-            version: the ``model_version`` that they lack.
-            annotated: those with annotations, or those without.
-            after: only ids above this one.
-            count: of tasks to return, at most.
+            version: the missing ``model_version``.
+            annotated: tasks with annotations (True) or without (False).
+            after: only tasks with higher ids.
+            count: most tasks to return.
 
         Returns:
-            The versions that each has, or the first of many, by id, ascending; and the number of all such tasks.
+            The model versions of each task (of many, the first) by ascending id, and the number of all such tasks.
         """
         conditions = [
             _condition("id", "greater", after),
@@ -163,7 +163,7 @@ class StudioClient:
         return self.ask(f"the tasks of project {project}", read)
 
     def add_predictions(self, project: int, rows: list[dict[str, Any]]) -> int:
-        """Add predictions, each with the id of its ``task``, in one request; gives how many were taken.
+        """Add predictions, each with the id of its ``task``, in one request; returns how many were accepted.
 
         Raises:
             UncertainError: no answer came.
@@ -175,7 +175,7 @@ class StudioClient:
         return int(answer.created or 0)
 
     def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
-        """Let Label Studio ask its model about tasks that lack the version which ``/setup`` tells."""
+        """Let Label Studio ask its model for predictions of tasks without one of the version that ``/setup`` tells."""
         self.ask(
             f"predictions for project {project}",
             lambda: self.sdk.actions.create(
@@ -187,12 +187,12 @@ class StudioClient:
         )
 
     def tasks_by_id(self, project: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Return those of at most :data:`PAGE` tasks that there are, whole."""
+        """Return tasks by their ids, at most :data:`PAGE`, with data, annotations and predictions; missing ones are left out."""
         return self._page(project, "or", [_condition("id", "equal", number) for number in numbers]) if numbers else []
 
     def _page(self, project: int, conjunction: str, conditions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         query = {"filters": {"conjunction": conjunction, "items": conditions}, "ordering": ["tasks:id"]}
-        # The data manager's list rather than the task itself, which Label Studio would ask predictions for.
+        # The list of the data manager: for a single task, Label Studio would ask for predictions.
         list_page = partial(self.sdk.tasks.list, project=project, fields="all", page_size=PAGE, query=json.dumps(query))
         return self.ask(
             f"the tasks of project {project}",
@@ -200,7 +200,11 @@ class StudioClient:
         )
 
     def ask(self, what: str, call: Callable[[], T]) -> T:
-        """Call what may be called again, until Label Studio answers or the pauses are used up."""
+        """Make a request that may be repeated, until Label Studio answers or the pauses are used up.
+
+        Raises:
+            LabelStudioError: Label Studio does not answer, or refuses.
+        """
         try:
             return self._retrying(lambda: self.change(what, call))
         except UncertainError as error:
@@ -209,11 +213,11 @@ class StudioClient:
             ) from None
 
     def change(self, what: str, call: Callable[[], T]) -> T:
-        """Call what changes something, once.
+        """Make a request once, since it may change something.
 
         Raises:
             UncertainError: no answer came.
-            LabelStudioError: Label Studio refuses it.
+            LabelStudioError: Label Studio refuses.
         """
         try:
             return call()

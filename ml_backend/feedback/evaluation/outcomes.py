@@ -1,4 +1,4 @@
-"""What became of each box: of those that were shown, and of those that people drew."""
+"""Outcomes of boxes: what annotators did with each shown box, and whether each drawn box was shown."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import FilterDecision
 
-UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is nobody's correction
+UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is no correction
 SUSPECTED = 0.05  # lowest score at which a detection under another label counts as the same object
 IDENTICAL = 0.99  # IoU from which a shown box and a detection are one and the same
 
@@ -30,14 +30,14 @@ DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "n
 
 @dataclass(frozen=True)
 class MatchedImage:
-    """One picture of one annotation, under one control.
+    """One image of one annotation, under one control.
 
     Attributes:
-        control, label_map: as the policy has them now.
-        detections: everything that the detector found.
-        decisions: what the policy makes of each.
-        drawn: what was submitted.
-        shown: what the annotator was shown; where that was nothing, what the policy would show now.
+        control, label_map: of the postprocessor.
+        detections: all detections.
+        decisions: of the postprocessor on each detection.
+        drawn: the submitted boxes.
+        shown: the boxes that the annotator saw; if there were none, those that would be shown now.
         saw_predictions: whether the annotator saw ``shown``.
     """
 
@@ -51,9 +51,9 @@ class MatchedImage:
 
 
 def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iterator[MatchedImage]:
-    """Yield what there is to judge in an annotation, under a policy limited to the labels that could be drawn then."""
+    """Yield the images of an annotation under each control, for a postprocessor limited to the labels of that time."""
     postprocessor = postprocessor.limited_to(annotation.drawable)
-    # The label config may have changed since: pictures under other keys are not looked at.
+    # The label config may have changed since: images under other keys are left out.
     found: dict[ImageField, list[Detections]] = {
         image_field: [
             image.detections
@@ -86,10 +86,10 @@ def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
 
 
 def pair(image: MatchedImage) -> list[tuple[int, int, float]]:
-    """Pair shown boxes with drawn ones, one to one: each with its index and the IoU of the two.
+    """Pair shown boxes with drawn ones, one to one; returns both indices and the IoU of each pair.
 
-    The region id decides first: Label Studio keeps it while people move, resize and rename a predicted box. The rest is paired by label
-    and overlap (:func:`~ml_backend.feedback.evaluation.matching.match`).
+    Region ids decide first: Label Studio keeps them when a predicted box is moved, resized or relabeled. The rest is paired by label and
+    overlap (:func:`~ml_backend.feedback.evaluation.matching.match`).
     """
     overlaps = iou(edges_of(image.shown), edges_of(image.drawn))
     pairs = _by_region(image.shown, image.drawn)
@@ -101,7 +101,7 @@ def pair(image: MatchedImage) -> list[tuple[int, int, float]]:
 
 
 def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> list[tuple[int, int]]:
-    """Pair boxes of one region, those of one label before all others: a region can have several labels, and is then a box under each."""
+    """Pair boxes of the same region, those of the same label first: a region with several labels is a box under each."""
     of_region: dict[str, list[int]] = defaultdict(list)
     for column, box in enumerate(drawn):
         if box.region:
@@ -118,7 +118,7 @@ def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> li
 
 
 def classify_shown(image: MatchedImage) -> list[ShownOutcome]:
-    """Tell what became of each shown box. One that was renamed is ``relabeled``, moved or not; a region is ``nudged`` however far it went."""
+    """Return the outcome of each shown box. A box with another label is ``relabeled``, a moved region ``nudged``, however far."""
     outcomes: list[ShownOutcome] = ["deleted"] * len(image.shown)
     for row, column, overlap in pair(image):
         if image.shown[row].label != image.drawn[column].label:
@@ -129,16 +129,16 @@ def classify_shown(image: MatchedImage) -> list[ShownOutcome]:
 
 
 def classify_drawn(image: MatchedImage) -> list[DrawnOutcome]:
-    """Tell of each drawn box whether the detector had found it, and why it was not shown.
+    """Return the outcome of each drawn box: whether the detector had found it, and why it was not shown.
 
-    In this order, each one to one: shown under its label (and not moved away from the object, to an IoU below
-    :data:`~ml_backend.feedback.evaluation.matching.SAME_OBJECT`); found under its label, but not shown; shown, or found with a score of at least
-    :data:`SUSPECTED`, under another label or none of the project; not found.
+    The rules, in this order, each one to one: shown under its label, with an IoU of at least
+    :data:`~ml_backend.feedback.evaluation.matching.SAME_OBJECT`; detected under its label, but hidden; shown, or detected with a score of
+    at least :data:`SUSPECTED`, under another label or none of the project; not found.
     """
     outcomes: list[DrawnOutcome] = ["not found"] * len(image.drawn)
     drawn, shown, raw = edges_of(image.drawn), edges_of(image.shown), image.detections.boxes
     shown_labels, raw_labels = _labels(image.shown), [decision.label for decision in image.decisions]
-    # A shown box is a detection too, and neither is there twice.
+    # A shown box is a detection, too: the two count once.
     twins = same_label(shown_labels, raw_labels) & (iou(shown, raw) >= IDENTICAL)
     free_shown, free_raw = np.ones(len(shown), bool), np.ones(len(raw), bool)
 
@@ -151,7 +151,7 @@ def classify_drawn(image: MatchedImage) -> list[DrawnOutcome]:
 
     with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
     same_shown, same_raw = (same_label(_labels(image.drawn), others) for others in (shown_labels, raw_labels))
-    # A class that goes to no label, and a drawn box without a label, are no pair.
+    # A class without a label does not match a drawn box without a label.
     same_raw &= np.array([label != "" for label in raw_labels], bool)[None, :]
     pairs = pair(image)
     found = np.zeros_like(with_shown)
@@ -160,7 +160,7 @@ def classify_drawn(image: MatchedImage) -> list[DrawnOutcome]:
         if same_shown[column, row]:
             found[column, row] = overlap
         elif image.shown[row].region == image.drawn[column].region != "":
-            renamed[column, row] = 1  # wherever it went
+            renamed[column, row] = 1  # wherever it was moved
     assign_outcome(found, same_shown, free_shown, "found")
     assign_outcome(with_raw, same_raw, free_raw, "hidden")
     assign_outcome(renamed, ~same_shown, free_shown, "other label")
@@ -170,7 +170,7 @@ def classify_drawn(image: MatchedImage) -> list[DrawnOutcome]:
 
 
 def count_edits(image: MatchedImage, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
-    """Return what an annotator had to do: ``nudged``, ``relabeled``, ``deleted``, and ``added`` boxes.
+    """Return the edits of an annotator: ``nudged``, ``relabeled``, ``deleted`` and ``added`` boxes.
 
     Args:
         image: of an annotation.

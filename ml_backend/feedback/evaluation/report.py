@@ -1,4 +1,4 @@
-"""What pre-annotation is worth in a project: figures from facts, for people and for scripts."""
+"""The report of a project: figures on the accuracy of its boxes, computed from annotation records."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -36,17 +36,17 @@ class Report:
     """The figures of a project.
 
     Attributes:
-        stats: what the annotations say about the policy that is in force now, at every threshold.
+        stats: threshold stats of the postprocessor in force.
         labels: outcomes by label.
-        versions: outcomes by the model version of the prediction that was shown.
-        seen, unseen: effort where boxes were seen, and where there were none to see.
-        annotations, skipped: how many there are; predictions accepted in bulk are neither.
-        accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes. They count nowhere else.
-        audited: annotations of pictures whose boxes were withheld.
+        versions: outcomes by model version of the shown prediction.
+        seen, unseen: effort with and without boxes on the screen.
+        annotations, skipped: how many there are, without predictions accepted in bulk.
+        accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes; they count nowhere else.
+        audited: annotations of images whose boxes were withheld.
         twice: tasks with more than one annotation.
-        left_out: why annotations are left out, with how many.
-        odd: regions that are no plain rectangles, by kind.
-        worst: most edits first.
+        left_out: annotations that are left out, by reason.
+        odd: regions that are not plain rectangles, by kind.
+        worst: images with the most edits, by falling number.
     """
 
     stats: ThresholdStats
@@ -66,7 +66,7 @@ class Report:
 
     @property
     def total(self) -> Outcomes:
-        """Outcomes of all boxes that were seen."""
+        """Outcomes of all boxes that annotators saw."""
         whole = Outcomes()
         for outcomes in self.versions.values():
             whole.shown += outcomes.shown
@@ -74,7 +74,7 @@ class Report:
         return whole
 
     def group(self, *, saw_predictions: bool) -> tuple[Share, Share]:
-        """Return precision and recall of what the policy would show now, where boxes were seen or were not."""
+        """Return precision and recall of the boxes that would be shown now, where annotators saw boxes or saw none."""
         shares = [
             (
                 stats.precision(threshold, saw_predictions=saw_predictions),
@@ -87,15 +87,15 @@ class Report:
         return _sum(precisions), _sum(recalls)
 
     def basis(self) -> str:
-        """Return in a sentence what the figures rest on."""
+        """Return a sentence on the basis of the figures."""
         seen, unseen = self.seen.annotations, self.unseen.annotations
         if not seen and not unseen:
-            return "There is no annotation to judge yet."
+            return "There are no annotations yet."
         if not self.audited:
-            others = f" {unseen} began without boxes for other reasons." if unseen else ""
+            others = f" {unseen} annotations began without boxes for other reasons." if unseen else ""
             return (
-                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people who see a box "
-                f"tend to keep it, so precision is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
+                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people tend to keep "
+                f"boxes that they see, so precision is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
             )
         return (
             f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no boxes were shown. Where the two groups differ by more "
@@ -103,10 +103,10 @@ class Report:
         )
 
     def acceptance(self) -> str:
-        """Return in a sentence which predictions were accepted in bulk."""
+        """Return a sentence on the predictions that were accepted in bulk."""
         return (
-            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations without being looked at; they count in no "
-            "other figure"
+            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations in bulk, without being seen; they count "
+            "in no other figure"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Report:
             ],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
             "seen": self.seen.to_json() | self._group_to_json(saw_predictions=True),
-            # Nobody edits what nobody sees.
+            # Boxes that nobody sees have no edits.
             "unseen": self.unseen.to_json()
             | {"edits": None, "edits_per_picture": None}
             | self._group_to_json(saw_predictions=False),
@@ -151,7 +151,7 @@ class Report:
         return {"precision_now": precision.to_json(), "recall_now": recall.to_json()}
 
     def curve(self, where: LabelKey) -> list[dict[str, float | int]]:
-        """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
+        """Return the numbers of shown and of right boxes of a label at each threshold that shows any."""
         stats = self.stats.of(where)
         shown, right = stats.at_every_threshold()
         return [
@@ -162,7 +162,7 @@ class Report:
 
 
 def task_links(label_studio: str | None, project: int) -> Callable[[int], str]:
-    """Return a function from the id of a task to its address in Label Studio, which is empty where that of Label Studio is not set."""
+    """Return a function from the id of a task to its address in Label Studio; empty if that of Label Studio is not set."""
     return lambda task: f"{label_studio}/projects/{project}/data?task={task}" if label_studio else ""
 
 
@@ -172,14 +172,14 @@ def make_report(
     detector: str = "",
     link: Callable[[int], str] = lambda _: "",
 ) -> Report:
-    """Judge annotations.
+    """Return the report on annotations.
 
     Args:
         annotations: of one project.
-        postprocessor: what is in force there now; what people were shown is in the annotations.
-        detector: fingerprint of the detector that it is about, 8 hex; empty where that is unknown. Annotations whose pictures another one
-            has looked at are left out until they are judged again.
-        link: gives the address of a task.
+        postprocessor: in force now; the boxes that people saw are in the annotations.
+        detector: fingerprint of the current detector, 8 hex digits; empty if unknown. Annotations with detections of another one are left
+            out until they are processed again.
+        link: returns the address of a task.
     """
     report = Report(begin(postprocessor))
     report.labels.update({where: Outcomes() for where in report.stats.labels})
@@ -200,16 +200,16 @@ def make_report(
             report.left_out[annotation.problem.partition(": ")[2] or annotation.problem] += 1
             continue
         if detector not in {"", annotation.detector}:
-            report.left_out["they wait to be judged again with the current detector"] += 1
+            report.left_out["they wait for detections of the current detector"] += 1
             continue
         report.audited += annotation.audited
         seen = list(matched_images(annotation, postprocessor))
         if not seen:
-            report.left_out["the label config does not have their pictures, control or labels any more"] += 1
+            report.left_out["the label config does not have their images, control or labels any more"] += 1
             continue
         worst_image = _add(annotation, seen, report, link)
         if worst_image is not None:
-            # The id keeps equal ones in order, since pictures cannot be compared.
+            # The id orders equal ones, since images cannot be compared.
             heapq.heappush(worst, (worst_image.edits.total(), -annotation.id, worst_image))
             if len(worst) > WORST:
                 heapq.heappop(worst)
@@ -221,11 +221,11 @@ def make_report(
 def _add(
     annotation: Annotation, seen: Sequence[MatchedImage], report: Report, link: Callable[[int], str]
 ) -> WorstImage | None:
-    """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
+    """Add an annotation to the report; returns its image if the annotator saw and edited boxes."""
     for image in seen:
         report.stats.add(image)
     if annotation.lost:
-        report.left_out["their predictions are not there any more, so nobody knows what was shown"] += 1
+        report.left_out["their predictions have been deleted, so the shown boxes are unknown"] += 1
         return None
     effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
     effort.annotations += 1

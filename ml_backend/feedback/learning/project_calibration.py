@@ -1,4 +1,4 @@
-"""From the corrections of a project to a revision: the same for ``prelabel calibrate`` and for Start Training."""
+"""The calibration of a project, for ``prelabel calibrate`` and Start Training."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ class CalibrationOptions:
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """What the corrections of a project teach.
+    """The calibration of a project.
 
     Attributes:
-        project: which.
-        current: the revision that is in force; None where there is none.
-        proposal: what would change.
-        detector: fingerprint of the detector whose detections it rests on, 8 hex; empty where no service has named one.
+        project: that was calibrated.
+        current: the revision in force; None before the first.
+        proposal: new overrides, and the changes that they would make.
+        detector: fingerprint of the detector whose detections it rests on, 8 hex digits; empty if unknown.
     """
 
     project: Project
@@ -53,10 +53,10 @@ class CalibrationResult:
     detector: str
 
     def apply(self, database: Database, author: str) -> Revision | None:
-        """Put it into force as the next revision; gives None where nothing would change.
+        """Put the proposal into force as the next revision; returns None if nothing would change.
 
         Raises:
-            FeedbackError: another revision has been applied meanwhile, or the database cannot be used.
+            FeedbackError: another revision was applied meanwhile, or the database cannot be used.
         """
         if not self.proposal.anything:
             return None
@@ -73,7 +73,7 @@ class CalibrationResult:
         )
 
     def apply_and_record(self, database: Database, author: str) -> Revision | None:
-        """Do the same as :meth:`apply`, and keep it as the last training of the project."""
+        """Do the same as :meth:`apply`, and record it as the last training of the project."""
         revision = self.apply(database, author)
         number = revision.number if revision else self.current.number if self.current else 0
         outcome: Result = "applied" if revision else "unchanged"
@@ -81,7 +81,7 @@ class CalibrationResult:
         return revision
 
     def summary(self) -> str:
-        """Return the changes, or why there are none."""
+        """Return the changes, or the reasons for none."""
         labels, relabelings = self.proposal.labels, self.proposal.relabelings
         changes = [
             f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"
@@ -127,7 +127,7 @@ def calibrate_project(
 
 
 def detector_of(connection: Connection | None) -> str:
-    """Return the fingerprint of the current detector, 8 hex; empty where no service has named one."""
+    """Return the fingerprint of the current detector, 8 hex digits; empty if no service has recorded one."""
     current = None if connection is None else current_detector(connection)
     return current.fingerprint if current else ""
 

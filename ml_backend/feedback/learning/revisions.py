@@ -1,4 +1,4 @@
-"""The revisions in force, in memory. This module alone is what predictions need of corrections."""
+"""The revisions in force, in memory: the only part of corrections that predictions need."""
 
 import threading
 
@@ -13,13 +13,13 @@ from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 2  # after which what another process has applied counts here too
+POLL_SECONDS = 2  # between looks for revisions of other processes
 
 
 def set_aside_sentence(revision: Revision) -> str:
-    """Return that a revision is not in force since another detector taught it, and what to do."""
+    """Return a sentence that a revision of another detector is set aside, and what to do."""
     return (
-        f"{revision} was learned with another detector ({revision.detector}) and is set aside; annotations are judged again with this one, then "
+        f"{revision} belongs to another detector ({revision.detector}) and is set aside; when the annotations have been processed with this one, "
         f"press Start Training or run `prelabel calibrate --project {revision.project} --apply`"
     )
 
@@ -42,24 +42,24 @@ class CurrentRevisions:
         self._thread = threading.Thread(target=self._poll, name="revisions", daemon=True)
 
     def start(self) -> None:
-        """Read the revisions, and go on doing so in a thread of its own."""
+        """Read the revisions, now and then regularly in a thread of its own."""
         self.refresh()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop the thread."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def overrides(self, project: str | None) -> LabelOverrides:
-        """Return what is in force in a project, given as requests name it."""
+        """Return the overrides in force in a project, given as requests name it."""
         number = parse_project_id(project)
         revision = None if number is None else self._by_project.get(number)
         return revision.taught_to(self._detector) if revision else NO_OVERRIDES
 
     def set_aside(self) -> list[Revision]:
-        """Return the current revisions that another detector taught, which are not in force."""
+        """Return the current revisions of other detectors, which are not in force."""
         return [revision for revision in list(self._by_project.values()) if revision.is_aside(self._detector)]
 
     def of(self, project: int) -> Revision | None:
@@ -67,7 +67,7 @@ class CurrentRevisions:
         return self._by_project.get(project)
 
     def refresh(self) -> None:
-        """Read the revisions that are new; where that fails, what was in force stays."""
+        """Read new revisions; if that fails, the known ones stay in force."""
         with self._reading:
             try:
                 with self._database.reading() as connection:
@@ -79,11 +79,9 @@ class CurrentRevisions:
                             if revision.is_aside(self._detector):
                                 log.warning(set_aside_sentence(revision), project=project)
                 self._away = False
-            except Exception as error:  # whatever it is, predictions go on
+            except Exception as error:  # predictions go on
                 if not self._away:
-                    log.warning(
-                        "what corrections have taught cannot be read; what is known stays in force", cause=str(error)
-                    )
+                    log.warning("revisions cannot be read; the known ones stay in force", cause=str(error))
                 self._away = True
 
     def _poll(self) -> None:

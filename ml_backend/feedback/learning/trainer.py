@@ -1,4 +1,4 @@
-"""What Start Training does: catch up, learn, and put it into force."""
+"""Start Training: process all corrections of a project, calibrate it, and apply the result."""
 
 import asyncio
 from contextlib import suppress
@@ -21,12 +21,12 @@ AUTHOR = "Start Training"
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it.
+    """The result of a training.
 
     Attributes:
-        result: what the corrections teach.
-        revision: what was applied; None where nothing would have changed.
-        problems: why some annotations do not count.
+        result: of the calibration.
+        revision: that was applied; None if nothing would have changed.
+        problems: why some annotations could not be processed.
     """
 
     result: CalibrationResult
@@ -35,7 +35,7 @@ class Trained:
 
 
 class Trainer:
-    """Trains projects, each once at a time.
+    """Trains projects, one after the other.
 
     Args:
         database: of the corrections.
@@ -58,20 +58,20 @@ class Trainer:
         self._options = options
         self._timeout = timeout
         self._revisions = revisions
-        self._turn = asyncio.Lock()  # one after the other: anybody can press many buttons
+        self._turn = asyncio.Lock()  # anybody can press many buttons
         self._running: dict[int, asyncio.Task[Trained]] = {}
 
     async def train(self, project: int) -> Trained | None:
-        """Learn from a project; whoever asks while that goes on waits for the same.
+        """Train a project; calls during a training of the project share its result.
 
         Args:
             project: its id.
 
         Returns:
-            None where it takes longer than Label Studio waits; it goes on.
+            The result; None if the training takes longer than Label Studio waits, and goes on.
 
         Raises:
-            PrelabelError: there is nothing to learn from, or Label Studio or the database cannot be used.
+            PrelabelError: the project has no annotations, or Label Studio or the database cannot be used.
         """
         if project not in self._running:
             task = self._running[project] = asyncio.create_task(self._train(project))
@@ -93,7 +93,7 @@ class Trainer:
                     await asyncio.to_thread(put_training, self._database, failed)
                 raise
             await asyncio.to_thread(self._revisions.refresh)
-        log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")
+        log.info("trained", project=project, revision=str(revision) if revision else "unchanged")
         return Trained(result, revision, problems)
 
     def _ended(self, project: int, done: asyncio.Task[Trained]) -> None:
@@ -105,7 +105,7 @@ class Trainer:
             log.error("training failed unexpectedly", project=project, exc_info=error)
 
     async def close(self) -> None:
-        """Cancel what runs."""
+        """Cancel running trainings."""
         running = list(self._running.values())
         for task in running:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Projects, and the label configs that they have had."""
+"""Projects, and their label configs over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ MAX_TITLE_LENGTH, MAX_CONFIG_LENGTH = 200, 10_000_000  # characters
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What is kept of a project of Label Studio.
+    """A project of Label Studio.
 
     Attributes:
         id, title, label_config: as Label Studio has them.
-        shows_predictions: whether annotators are shown predictions (``show_collab_predictions``); it is not kept.
+        shows_predictions: whether annotators see predictions (``show_collab_predictions``); not in the database.
     """
 
     id: int
@@ -28,7 +28,7 @@ class Project:
 
 
 def put_project(connection: Connection, project: Project) -> None:
-    """Keep a project, in place of what was kept of it, and when its label config changed."""
+    """Write a project, and the time of a change of its label config."""
     title = (
         project.title or connection.execute(select(projects.c.title).where(projects.c.id == project.id)).scalar() or ""
     )
@@ -45,7 +45,7 @@ def put_project(connection: Connection, project: Project) -> None:
 
 
 def configs_of(connection: Connection, project: int) -> list[tuple[float, str]]:
-    """Return the label configs that a project is known to have had, each with the seconds since 1970 from which it had it."""
+    """Return the known label configs of a project over time, each with the seconds since 1970 from which it was in use."""
     query = select(label_configs.c.since, label_configs.c.label_config).where(label_configs.c.project == project)
     return [(row.since, row.label_config) for row in connection.execute(query.order_by(label_configs.c.since))]
 
@@ -54,7 +54,7 @@ def config_at(configs: Sequence[tuple[float, str]], updated_at: str) -> str:
     """Return the label config under which an annotation was made.
 
     Args:
-        configs: as :func:`configs_of` gives them, at least one.
+        configs: of :func:`configs_of`, at least one.
         updated_at: when the annotation was last updated, ISO 8601.
     """
     moment = seconds_of(updated_at)
@@ -65,19 +65,19 @@ def get_project(connection: Connection | None, number: int, place: str) -> Proje
     """Return a project.
 
     Args:
-        connection: to read with, or None where nothing was ever written.
+        connection: to read with; None for a database without tables.
         number: id of the project.
-        place: of the database, for the error: people may have meant another one.
+        place: of the database, for the error message: the user may have meant another one.
 
     Raises:
-        FeedbackError: nothing is known of it.
+        FeedbackError: the project is unknown.
     """
     row = None
     if connection is not None:
         row = connection.execute(select(projects).where(projects.c.id == number)).mappings().first()
     if row is None:
         raise FeedbackError(
-            f"no annotation of project {number} has come in: the database {place} has none; connect Prelabel to it in Label Studio, run "
+            f"project {number} has no annotations in the database {place}: connect Prelabel to the project in Label Studio, run "
             f"`prelabel feedback sync --project {number}`, or set PRELABEL_DATABASE_URL to the database that has its annotations"
         )
     return Project(row["id"], row["title"], row["label_config"])

@@ -1,4 +1,4 @@
-"""What was learned, as numbered revisions of a project: each says who, when and on what evidence, and none is ever changed."""
+"""Revisions of a project: numbered label overrides with author, time and evidence. A revision never changes."""
 
 import json
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ class Revision:
 
     Attributes:
         project: id of the project.
-        number: from 1, one by one.
-        stands_for: its own number, or that of the revision it goes back to; 0 where that is what was there before any.
-        before: the revision that was in force, where going back leads.
-        overrides: what is in force with it.
-        detector: first 8 hex digits of the fingerprint of the detector that it holds for; empty where that is unknown.
+        number: counted from 1.
+        stands_for: its own number, or that of the revision to which it reverts; 0 for the state before any revision.
+        before: the revision to which a revert leads; 0 for the state before any revision.
+        overrides: in force with this revision.
+        detector: first 8 hex digits of the fingerprint of its detector; empty if unknown.
         author: who applied it.
         created_at: ISO 8601, UTC.
-        evidence: plain JSON values: target, judged boxes, changes.
+        evidence: the figures that it rests on, as plain JSON values.
     """
 
     project: int
@@ -42,25 +42,27 @@ class Revision:
     evidence: Mapping[str, Any]
 
     def taught_to(self, detector: str) -> LabelOverrides:
-        """Return what it teaches a detector: nothing where another one taught it, whose scores mean something else.
+        """Return the overrides for a detector: none for another one than its own, whose scores mean something else.
 
         Args:
-            detector: first 8 hex digits of its fingerprint; empty where it is unknown.
+            detector: first 8 hex digits of the fingerprint; empty if unknown.
         """
         return NO_OVERRIDES if self.is_aside(detector) else replace(self.overrides, revision=self.number)
 
     def is_aside(self, detector: str) -> bool:
-        """Tell whether another detector taught it, so that it is not in force."""
+        """Tell whether it is set aside for a detector, since it is of another one."""
         known = self.detector != "" != detector
         return known and self.detector != detector and self.overrides != NO_OVERRIDES
 
     def __str__(self) -> str:
-        back = "" if self.stands_for == self.number else f", which goes back to {self.stands_for or 'the beginning'}"
+        back = (
+            "" if self.stands_for == self.number else f", which reverts to {self.stands_for or 'the state before any'}"
+        )
         return f"revision {self.number} of project {self.project}{back}"
 
 
 def history(connection: Connection | None, project: int) -> list[Revision]:
-    """Return the revisions of a project, the first first."""
+    """Return the revisions of a project by ascending number."""
     if connection is None:
         return []
     query = select(revisions).where(revisions.c.project == project).order_by(revisions.c.number)
@@ -90,25 +92,27 @@ def apply(  # noqa: PLR0913 - the columns of a row
     evidence: Mapping[str, Any],
     after: int,
 ) -> Revision:
-    """Put what was learned into force as the next revision.
+    """Put overrides into force as the next revision.
 
     Args:
-        database: where revisions are.
+        database: of the corrections.
         project: id of the project.
-        overrides: all of it, not only what is new.
-        detector: first 8 hex digits of the fingerprint of the detector that it holds for.
-        author: who applies it.
-        evidence: plain JSON values.
-        after: number of the revision that it was learned under; 0 for none.
+        overrides: complete, not only the changes.
+        detector: first 8 hex digits of the fingerprint of their detector.
+        author: who applies them.
+        evidence: the figures that they rest on, as plain JSON values.
+        after: number of the revision in force when they were computed; 0 for none.
 
     Raises:
-        FeedbackError: another revision has been applied meanwhile, or the database cannot be used.
+        FeedbackError: another revision was applied meanwhile, or the database cannot be used.
     """
     with database.writing() as connection:
         past = history(connection, project)
         if (past[-1].number if past else 0) != after:
             now = str(past[-1]) if past else f"no revision of project {project}"
-            raise FeedbackError(f"{now} is in force meanwhile: look at what would change now, and apply that")
+            raise FeedbackError(
+                f"{now} is in force meanwhile: calibrate again to see the changes from there, and apply those"
+            )
         before = past[-1].stands_for if past else 0
         revision = Revision(project, after + 1, after + 1, before, overrides, detector, author, _now(), evidence)
         _insert(connection, revision)
@@ -116,25 +120,25 @@ def apply(  # noqa: PLR0913 - the columns of a row
 
 
 def revert(database: Database, project: int, *, author: str) -> Revision:
-    """Go back to what was in force before the current revision, as a revision of its own.
+    """Revert to the state before the current revision, as a new revision.
 
     Raises:
-        FeedbackError: there is nothing to go back to, or the database cannot be used.
+        FeedbackError: there is no revision to revert, or the database cannot be used.
     """
     with database.reading() as connection:
         none = connection is None or not history(connection, project)
     if none:
-        raise FeedbackError(f"project {project} has no revision to go back from")
+        raise FeedbackError(f"project {project} has no revision to revert")
     with database.writing() as connection:
         past = history(connection, project)
         by_number = {each.number: each for each in past}
         current = past[-1].stands_for
         if not current:
-            raise FeedbackError(f"project {project} is back at the beginning already")
+            raise FeedbackError(f"all revisions of project {project} are reverted already")
         target = by_number[current].before
         overrides = by_number[target].overrides if target else NO_OVERRIDES
         detector = by_number[target].detector if target else past[-1].detector
-        # Going back from there leads on to what was before that one.
+        # A further revert leads to the state before the target.
         before = by_number[target].before if target else 0
         number, evidence = past[-1].number + 1, {"reverts": current}
         revision = Revision(project, number, target, before, overrides, detector, author, _now(), evidence)

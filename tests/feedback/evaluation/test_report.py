@@ -258,8 +258,8 @@ def test_asking_changes_no_figure() -> None:
 @pytest.mark.parametrize(
     ("changes", "xml", "why"),
     [
-        ({"lost": True}, BALLOON_CONFIG, "predictions are not there any more"),
-        ({"shown": ()}, BALLOON_CONFIG.replace("$image", "$photo"), "does not have their pictures"),
+        ({"lost": True}, BALLOON_CONFIG, "predictions have been deleted"),
+        ({"shown": ()}, BALLOON_CONFIG.replace("$image", "$photo"), "does not have their images"),
     ],
     ids=["what was shown is lost", "the label config names another key"],
 )

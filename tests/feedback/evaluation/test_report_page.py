@@ -91,9 +91,9 @@ def test_page_of_a_project_without_annotations_says_so() -> None:
     page = page_of(report_of())
     for words in (
         "There is no annotation to judge yet.",
-        "Nothing learned is in force.",
+        "No revision is in force.",
         "No annotation began with a prediction.",
-        "No box could be judged yet.",
+        "There are no boxes to show yet.",
         "None took any.",
     ):
         assert words in page.text
@@ -104,7 +104,7 @@ def test_page_of_a_project_without_annotations_says_so() -> None:
 def test_page_needs_nothing_beside_it() -> None:
     """Nothing is fetched, and nothing runs."""
     picture = Image.fromarray(balloon_scene())
-    page = page_of(report_of("Box"), pictures={1: picture})
+    page = page_of(report_of("Box"), images={1: picture})
     assert not {"script", "link", "iframe", "object"} & {name for name, _ in page.elements}
     addresses = [
         value for _, attributes in page.elements for name in ("src", "href") for value in [attributes.get(name)]
@@ -118,7 +118,7 @@ def test_page_needs_nothing_beside_it() -> None:
 def test_picture_is_in_the_page() -> None:
     """With its boxes drawn, whatever is written on them."""
     drawn = draw_boxes(balloon_scene(), [Box(np.array(BOX, np.float32), EVIL, COLOURS["deleted"])])
-    page = page_of(report_of("Box"), pictures={1: drawn})
+    page = page_of(report_of("Box"), images={1: drawn})
     (image,) = page.all("img")
     kind, _, data = (image["src"] or "").partition(",")
     assert kind == "data:image/jpeg;base64"
@@ -131,16 +131,16 @@ def test_picture_is_in_the_page() -> None:
 @pytest.mark.parametrize(
     ("pictures", "words"),
     [
-        ({}, "Its picture cannot be shown"),
-        ({1: ""}, "Its picture cannot be shown"),
-        ({1: f"gone {EVIL}"}, f"Its picture cannot be shown: gone {EVIL}"),
-        ({99: "of another"}, "Its picture cannot be shown"),
+        ({}, "The image cannot be shown"),
+        ({1: ""}, "The image cannot be shown"),
+        ({1: f"gone {EVIL}"}, f"The image cannot be shown: gone {EVIL}"),
+        ({99: "of another"}, "The image cannot be shown"),
     ],
     ids=["nobody drew it", "no reason", "a reason", "a reason of another"],
 )
 def test_picture_that_cannot_be_had_is_said_so(pictures: dict[int, str], words: str) -> None:
     """With the reason, as text."""
-    page = page_of(report_of("Box"), pictures=pictures)
+    page = page_of(report_of("Box"), images=pictures)
     assert words in page.text
     assert "of another" not in page.text
     assert page.all("img") == []
@@ -153,7 +153,7 @@ def test_picture_that_cannot_be_had_is_said_so(pictures: dict[int, str], words: 
 )
 def test_page_is_called_like_the_project(project: Project, title: str) -> None:
     """By its number where it has no name."""
-    assert f"{title}: what the boxes are worth" in page_of(report_of(), project=project).text
+    assert f"{title}: how accurate the boxes are" in page_of(report_of(), project=project).text
 
 
 def test_what_people_wrote_is_text() -> None:
@@ -165,7 +165,7 @@ def test_what_people_wrote_is_text() -> None:
         name for name, _ in plain.elements if name in {"script", "b"}
     ]
     assert f"{EVIL} not in the label config any more" in evil.text
-    assert f"In force: revision 2 of project 3, which goes back to 1, by {EVIL}" in evil.text
+    assert f"In force: revision 2 of project 3, which reverts to 1, by {EVIL}" in evil.text
     assert evil.text.count(EVIL) == 3
 
 
@@ -174,13 +174,13 @@ def test_notes_stand_where_there_is_something_to_note() -> None:
     facts = [annotation(number=number, task=1, problem="task 1: gone", odd={"rotated": 2}) for number in (1, 2)]
     text = page_of(make_report(facts, postprocessor_of()), waiting=5).text
     for words in (
-        "5 events are not judged yet.",
+        "5 events wait to be processed.",
         "2 annotations are left out: gone",
         "1 tasks have more than one annotation.",
         "Regions that are no plain rectangles: 4 rotated.",
     ):
         assert words in text
-    assert "not judged yet" not in page_of(report_of()).text
+    assert "wait to be processed" not in page_of(report_of()).text
 
 
 def test_box_without_a_label_has_a_name() -> None:

@@ -144,10 +144,10 @@ def test_target_that_no_threshold_reaches_teaches_nothing(groups: list[tuple[flo
 @pytest.mark.parametrize(
     ("xml", "reason", "threshold"),
     [
-        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_score_threshold="0.4"'), "the label config says 0.4", 0.4),
-        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_score_threshold="0">'), "the label config says 0", 0.0),
-        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_skip="true"'), "the label config shows none (model_skip)", 0.3),
-        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_skip="true">'), "the label config shows none (model_skip)", 0.3),
+        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_score_threshold="0.4"'), "the label config states 0.4", 0.4),
+        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_score_threshold="0">'), "the label config states 0", 0.0),
+        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_skip="true"'), "the label config hides the label (model_skip)", 0.3),
+        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_skip="true">'), "the label config hides the label (model_skip)", 0.3),
     ],
     ids=["threshold of the label", "threshold of the control", "label skipped", "control skipped"],
 )  # fmt: skip

@@ -64,7 +64,7 @@ def test_what_another_process_applies_is_in_force_once_it_was_read(
     do(database, "r")
     current.refresh()
     assert current.overrides("3") == LabelOverrides(revision=4)
-    assert str(current.of(3)) == "revision 4 of project 3, which goes back to the beginning"
+    assert str(current.of(3)) == "revision 4 of project 3, which reverts to the state before any"
 
 
 @pytest.mark.parametrize("damage", ["taken away", "emptied"])

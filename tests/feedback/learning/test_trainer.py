@@ -132,7 +132,7 @@ async def test_nothing_to_learn_from_is_told(demo_detector: Detector, database_u
         with pytest.raises(FeedbackError, match="feedback sync --project 7") as nothing:
             await trainer.train(7)
     with closing(Database(settings.database_address)) as database:
-        assert f"{database.place} has none" in nothing.value.public
+        assert f"no annotations in the database {database.place}:" in nothing.value.public
 
 
 async def test_training_that_takes_longer_than_label_studio_waits_goes_on(

@@ -209,5 +209,5 @@ def test_database_that_is_not_there_is_told_without_its_password(settings: dict[
 
 def test_passwords_are_not_shown() -> None:
     """The place stands on the status page."""
-    with closing(Database("postgres://me:secret@host/name")) as database:
+    with closing(Database(Settings(database_url="postgres://me:secret@host/name").database_address)) as database:
         assert database.place == "postgresql+psycopg://host/name"

@@ -58,7 +58,7 @@ def test_project_is_kept_as_it_is_now(database: Database) -> None:
             put_project(connection, project)
         with database.reading() as connection:
             assert get_project(connection, 3, database.place) == project
-    with database.reading() as connection, pytest.raises(FeedbackError, match="no annotation of project 4 has come in"):
+    with database.reading() as connection, pytest.raises(FeedbackError, match="project 4 has no annotations"):
         get_project(connection, 4, database.place)
 
 

@@ -1,4 +1,4 @@
-"""Revisions, applied and gone back from."""
+"""Revisions are applied and reverted, and never changed."""
 
 import itertools
 import json
@@ -87,7 +87,7 @@ def test_applying_and_going_back_are_a_stack(steps: str, tmp_path_factory: pytes
     past: list[Revision] = []
     for step in steps:
         if step == "r" and not stack:
-            with pytest.raises(FeedbackError, match=r"no revision to go back from|back at the beginning already"):
+            with pytest.raises(FeedbackError, match=r"no revision to revert|are reverted already"):
                 do(made, step, project)
         else:
             do(made, step, project)
@@ -105,8 +105,8 @@ def test_going_back_is_a_revision_that_says_so(database: Database) -> None:
     assert [str(each) for each in past_of(database)] == [
         "revision 1 of project 3",
         "revision 2 of project 3",
-        "revision 3 of project 3, which goes back to 1",
-        "revision 4 of project 3, which goes back to the beginning",
+        "revision 3 of project 3, which reverts to 1",
+        "revision 4 of project 3, which reverts to the state before any",
     ]
     assert (once.author, once.evidence, twice.evidence) == ("b", {"reverts": 2}, {"reverts": 1})
 
@@ -122,7 +122,7 @@ def test_there_is_a_beginning(database: Database, steps: str) -> None:
 
 def test_going_back_where_nothing_was_ever_written_makes_no_file(database: Database, tmp_path: Path) -> None:
     """A mistyped project is no reason to make a database."""
-    with pytest.raises(FeedbackError, match="no revision to go back from"):
+    with pytest.raises(FeedbackError, match="no revision to revert"):
         revert(database, 3, author="a")
     assert list(tmp_path.iterdir()) == []
 
