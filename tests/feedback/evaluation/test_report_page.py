@@ -78,10 +78,10 @@ def report_of(*labels: str, **more: Any) -> Report:
 
 
 def page_of(
-    report: Report, *, project: Project = PROJECT, revision: Any = None, waiting: int = 0, pictures: Any = None
+    report: Report, *, project: Project = PROJECT, revision: Any = None, waiting: int = 0, images: Any = None
 ) -> Page:
     """Render a page and read it."""
-    html = render(report, project, revision, waiting, pictures or {})
+    html = render(report, project, revision, waiting, images or {})
     html.encode()
     return Page(html)
 
@@ -129,7 +129,7 @@ def test_picture_is_in_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "words"),
+    ("images", "words"),
     [
         ({}, "The image cannot be shown"),
         ({1: ""}, "The image cannot be shown"),
@@ -138,9 +138,9 @@ def test_picture_is_in_the_page() -> None:
     ],
     ids=["nobody drew it", "no reason", "a reason", "a reason of another"],
 )
-def test_picture_that_cannot_be_had_is_said_so(pictures: dict[int, str], words: str) -> None:
+def test_picture_that_cannot_be_had_is_said_so(images: dict[int, str], words: str) -> None:
     """With the reason, as text."""
-    page = page_of(report_of("Box"), images=pictures)
+    page = page_of(report_of("Box"), images=images)
     assert words in page.text
     assert "of another" not in page.text
     assert page.all("img") == []
