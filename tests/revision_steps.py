@@ -1,4 +1,4 @@
-"""Revisions that tests apply and go back from."""
+"""Revisions that tests apply and revert."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ OURS, THEIRS = "0123abcd", "89abcdef"  # fingerprints of detectors
 
 
 def learned_at(threshold: float, revision: int = 0) -> LabelOverrides:
-    """Return something learned."""
+    """Return overrides with a threshold and a relabeled class."""
     return replace(LabelOverrides.of({("label", EVIL): threshold}, {("label", "/m/01g317"): EVIL}), revision=revision)
 
 
@@ -22,7 +22,7 @@ def past_of(database: Database, project: int = 3) -> list[Revision]:
 
 
 def do(database: Database, steps: str, project: int = 3, detector: str = OURS) -> None:
-    """Apply (a digit, which becomes the threshold) and go back (``r``)."""
+    """Apply (a digit, which becomes the threshold) and revert (``r``)."""
     for step in steps:
         if step == "r":
             revert(database, project, author="b")

@@ -115,7 +115,7 @@ HEADS = {
 def test_report_leads_to_the_tasks(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, link: str
 ) -> None:
-    """That took the most edits, where the address of Label Studio is known."""
+    """Those with the most edits, if the address of Label Studio is known."""
     monkeypatch.setenv("LABEL_STUDIO_URL", address)
     keep(annotation(box("Balloon"), shown=(box("Kite"),), images=seen(detections_of(("Kite", 0.6, BOX)))))
     result = run("report", "--project", 3, "--html", "page.html")
@@ -180,8 +180,8 @@ def test_annotation_whose_control_is_gone_is_left_out(run: Run) -> None:
     assert values["unseen"]["precision_now"]["total"] == 0
 
 
-def test_evidence_of_another_detector_waits(run: Run) -> None:
-    """Annotations are left out until they are judged again, and what was learned is set aside."""
+def test_annotations_of_another_detector_wait(run: Run) -> None:
+    """Annotations are left out until they are processed again, and the revision is set aside."""
     keep(*kites(40, 40))
     assert "in force" in run("calibrate", "--project", 3, "--target-precision", "0.8", "--apply").stdout
     with closing(Database(load_settings().database_address)) as database, database.writing() as connection:
@@ -224,7 +224,7 @@ def test_report_writes_a_page(run: Run, tmp_path: Path) -> None:
 
 
 def test_report_says_what_is_left_out(run: Run) -> None:
-    """Annotations that could not be judged, and tasks that count twice."""
+    """Annotations that are left out, and tasks that count twice."""
     keep(
         annotation(number=1, problem="task 1: the picture is gone"),
         *kites(0, 0),
@@ -263,7 +263,7 @@ def test_calibrate_as_json(run: Run) -> None:
 
 
 def test_calibrate_applies_and_goes_back(run: Run) -> None:
-    """Each a revision of its own, with who did it and on what evidence; what would change nothing is none."""
+    """Each is a revision with author and evidence; a calibration without changes is none."""
     keep(*kites(40, 40))
     asked = ("calibrate", "--project", 3, "--target-precision", "0.8")
     assert "in force: revision 1 of project 3" in run(*asked, "--apply", "--author", "ann").stdout
@@ -287,15 +287,15 @@ def test_calibrate_applies_and_goes_back(run: Run) -> None:
 def test_calibrate_shows_labels_of_classes(run: Run) -> None:
     """Single ones, and those that speak for a whole branch."""
     xml = PEOPLE_CONFIG.replace('"Worker"', '"[b]Worker"')
-    pictures = seen(detections_of(("Person", 0.9, BOX)))
-    keep(*(annotation(box("[b]Worker"), number=n, images=pictures) for n in range(1, 21)), xml=xml)
+    images = seen(detections_of(("Person", 0.9, BOX)))
+    keep(*(annotation(box("[b]Worker"), number=n, images=images) for n in range(1, 21)), xml=xml)
     result = run("calibrate", "--project", 3)
     (row,) = (line for line in result.stdout.splitlines() if "20 of 20" in line)
     assert re.split(r" {2,}", row.strip()) == ["Person", "Person", "[b]Worker", "20 of 20", "20"]
 
 
 def test_report_is_of_what_is_in_force(run: Run) -> None:
-    """Thresholds that were learned, until somebody goes back."""
+    """Calibrated thresholds, until they are reverted."""
     keep(*kites(40, 40))
     thresholds = []
     for then in (("--apply", "--target-precision", "0.8"), ("--revert",), ()):
@@ -320,7 +320,7 @@ def test_report_is_of_what_is_in_force(run: Run) -> None:
         (["calibrate", "--target-precision", "nan"], "--target-precision nan: expected a number between 0 and 1"),
         (["feedback", "sync", "--model", "demo"], r"LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY \(a token"),
     ],
-    ids=["report on nothing", "nothing to learn from", "nothing to apply", "nothing to go back from", "both", "target 0", "target 1", "in percent", "no number", "no token"],
+    ids=["report on nothing", "nothing to learn from", "nothing to apply", "nothing to revert", "both", "target 0", "target 1", "in percent", "no number", "no token"],
 )  # fmt: skip
 def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, command: Sequence[str], words: str) -> None:
     """Status 2, no trace, and no database made for it."""

@@ -1,4 +1,4 @@
-"""What is wrong with a connected project, in sentences: with Label Studio's own values, as its SDK gives them."""
+"""Findings on a connected project, from values as Label Studio's SDK returns them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What became of each box, told from what was shown, what was drawn and what had been found."""
+"""Outcomes of shown and of drawn boxes."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def image_of(
     ids=["a prediction", "an empty prediction", "no prediction", "audited", "elsewhere", "a label that is gone"],
 )
 def test_shown_is_what_the_annotator_saw(parts: dict[str, Any], labels: list[str], saw_predictions: bool) -> None:
-    """Or what the policy would show now, to one who saw nothing."""
+    """Or the boxes that would be shown now, for an annotator who saw none."""
     (image,) = matched_images(annotation(images=seen(FOUND), **parts), postprocessor_of())
     assert ([each.label for each in image.shown], image.saw_predictions) == (labels, saw_predictions)
 
@@ -75,7 +75,7 @@ def test_what_would_be_shown_lies_inside_the_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("xml", "pictures", "expected"),
+    ("xml", "images", "expected"),
     [
         (BALLOON_CONFIG, seen(FOUND), [("label", ["Kite"])]),
         (BALLOON_CONFIG, (), []),
@@ -91,23 +91,23 @@ def test_what_would_be_shown_lies_inside_the_picture() -> None:
     ],
     ids=[
         "as it was",
-        "no picture could be had",
+        "no image could be read",
         "the config names another key now",
-        "a picture became a list",
-        "a list of pictures",
-        "a list became a picture: its first",
+        "an image became a list",
+        "a list of images",
+        "a list became an image: its first",
         "an empty list",
         "the control has another name now",
         "a pair of tags now",
-        "two pictures, two controls",
+        "two images, two controls",
         "one of them is new in the config",
     ],
 )
-def test_annotation_is_judged_as_far_as_the_config_still_fits(
-    xml: str, pictures: Any, expected: list[tuple[str, list[str]]]
+def test_annotation_counts_as_far_as_the_config_still_fits(
+    xml: str, images: Any, expected: list[tuple[str, list[str]]]
 ) -> None:
-    """What the label config does not have any more is left out, and nothing is judged on another's picture."""
-    facts = annotation(box("Kite"), box("Balloon", item=1), images=pictures)
+    """Boxes of removed controls are left out, and no box is compared with those of another image."""
+    facts = annotation(box("Kite"), box("Balloon", item=1), images=images)
     found = [
         (image.control.from_name, [each.label for each in image.drawn])
         for image in matched_images(facts, postprocessor_of(xml))
@@ -186,17 +186,17 @@ def test_region_id_decides_before_overlap(
         pytest.param({"label": ("Gone",)}, [], id="all of its labels are gone"),
     ],
 )
-def test_annotation_is_judged_by_the_labels_of_its_time(
+def test_annotation_is_evaluated_with_the_labels_of_its_time(
     drawable: dict[str, tuple[str, ...]], expected: list[tuple[str, list[str]]]
 ) -> None:
     """A detection under a label that could not be drawn is no wrong box."""
     found = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.8, AWAY))
     facts = annotation(box("Kite"), images=seen(found), drawable=drawable)
-    judged = [
+    found_outcomes = [
         (image.control.from_name, [each.label for each in image.shown])
         for image in matched_images(facts, postprocessor_of())
     ]
-    assert judged == expected
+    assert found_outcomes == expected
 
 
 def test_class_goes_to_the_label_of_its_time() -> None:
@@ -269,8 +269,8 @@ def test_each_shown_box_has_one_outcome(
 ) -> None:
     """And the annotator's edits follow from them."""
     image = image_of([], drawn, shown)
-    judged = classify_shown(image)
-    assert (judged, dict(+count_edits(image, judged))) == (outcomes, edits)
+    found_outcomes = classify_shown(image)
+    assert (found_outcomes, dict(+count_edits(image, found_outcomes))) == (outcomes, edits)
 
 
 def test_person_and_clothing_in_one_place_keep_their_labels() -> None:

@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What a person reads, in one line."""
+        """The visible text, in one line."""
         return " ".join(" ".join(self.words).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -87,10 +87,10 @@ def page_of(
 
 
 def test_page_of_a_project_without_annotations_says_so() -> None:
-    """No share of nothing, no empty picture."""
+    """No share of nothing, and no empty image."""
     page = page_of(report_of())
     for words in (
-        "There is no annotation to judge yet.",
+        "There are no annotations yet.",
         "No revision is in force.",
         "No annotation began with a prediction.",
         "There are no boxes to show yet.",
@@ -103,8 +103,8 @@ def test_page_of_a_project_without_annotations_says_so() -> None:
 
 def test_page_needs_nothing_beside_it() -> None:
     """Nothing is fetched, and nothing runs."""
-    picture = Image.fromarray(balloon_scene())
-    page = page_of(report_of("Box"), images={1: picture})
+    image = Image.fromarray(balloon_scene())
+    page = page_of(report_of("Box"), images={1: image})
     assert not {"script", "link", "iframe", "object"} & {name for name, _ in page.elements}
     addresses = [
         value for _, attributes in page.elements for name in ("src", "href") for value in [attributes.get(name)]
@@ -189,7 +189,7 @@ def test_box_without_a_label_has_a_name() -> None:
 
 
 def test_every_outcome_has_a_colour() -> None:
-    """In the bars as on the pictures."""
+    """In the bars and on the images."""
     assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
     facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), images=seen(detections_of()))
     bars = [each["title"] for each in page_of(make_report([facts], postprocessor_of())).all("span") if "title" in each]
@@ -197,7 +197,7 @@ def test_every_outcome_has_a_colour() -> None:
 
 
 def test_curves_lie_inside_their_area() -> None:
-    """One for each label that could be judged, precision on top of its interval."""
+    """One for each label with boxes, precision on top of its interval."""
     page = page_of(report_of("Box", "Balloon"))
     assert len(page.all("svg")) == 1  # the detector found Kites alone
     (band,), (recall, precision) = page.all("polygon"), page.all("polyline")

@@ -1,4 +1,4 @@
-"""What annotations say about labels and classes, at every threshold."""
+"""Threshold stats of labels, and the labels that people gave to classes."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_nothing_known_is_no_share() -> None:
 
 
 def test_score_on_the_threshold_is_shown() -> None:
-    """As the policy does it."""
+    """As the postprocessor does it."""
     stats = LabelStats([float(np.float32(0.7))], [True], [True])
     assert [stats.precision(threshold).total for threshold in (0.69, 0.7, 0.71)] == [1, 1, 0]
     assert stats.at_every_threshold()[0].tolist() == [1] * 70 + [0] * 29
@@ -97,11 +97,11 @@ def test_score_on_the_threshold_is_shown() -> None:
         "drawn twice",
         "another label",
         "a class of no label",
-        "outside the picture",
+        "outside the image",
     ],
 )  # fmt: skip
 def test_precision_and_recall_of_a_label(rows: list[Row], drawn: list[Edges], precision: Share, recall: Share) -> None:
-    """At the policy's threshold."""
+    """At the threshold of the postprocessor."""
     facts = annotation(*(box("Kite", edges) for edges in drawn), images=seen(detections_of(*rows)))
     known = gather([facts], postprocessor_of()).of(KITE)
     assert (known.precision(0.3), known.recall(0.3)) == (precision, recall)
@@ -139,9 +139,9 @@ def test_stats_say_whether_boxes_were_seen(parts: dict[str, Any], saw_prediction
         annotation(box("Kite", item=3), images=seen(detections_of())),
         annotation(images=seen(detections_of())),
     ],
-    ids=["skipped", "without pictures", "of another key", "of another control", "of another picture", "empty"],
+    ids=["skipped", "without images", "of another key", "of another control", "of another image", "empty"],
 )
-def test_annotations_that_cannot_be_judged_say_nothing(facts: Any) -> None:
+def test_annotations_without_a_statement_do_not_count(facts: Any) -> None:
     """Neither for a label nor against it."""
     stats = gather([facts], postprocessor_of())
     assert all(each == LabelStats() for each in stats.labels.values())
@@ -150,7 +150,7 @@ def test_annotations_that_cannot_be_judged_say_nothing(facts: Any) -> None:
 
 
 def test_skipped_annotation_says_nothing_whatever_it_holds() -> None:
-    """Who skips a task with boxes in it has not said that they are right."""
+    """A skipped task says nothing about its boxes."""
     facts = annotation(box("Kite"), skipped=True, images=seen(detections_of(("Kite", 0.9, BOX))))
     assert gather([facts], postprocessor_of()).of(KITE) == LabelStats()
 
@@ -164,7 +164,7 @@ def test_no_annotations_are_no_stats() -> None:
 
 
 def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -> None:
-    """What people drew under it is counted."""
+    """Its drawn boxes are counted."""
     facts = annotation(box("Gone <b>"), box(""), images=seen(detections_of(("Kite", 0.9, BOX))))
     stats = gather([facts], postprocessor_of())
     assert [where.label for where in stats.labels] == ["Balloon", "Kite", "Box", "Gone <b>", ""]
@@ -178,7 +178,7 @@ def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -
     ids=["label", "control"],
 )  # fmt: skip
 def test_skipped_labels_could_never_be_shown(xml: str) -> None:
-    """What people draw under them is counted, and nothing else."""
+    """Their drawn boxes are counted, and nothing else."""
     facts = annotation(box("Kite"), images=seen(detections_of(("Kite", 0.9, BOX))))
     known = gather([facts], postprocessor_of(xml)).of(KITE)
     assert (known.scores, known.drawn.total()) == ([], 1)
@@ -280,7 +280,7 @@ def test_threshold_of_a_label_that_is_gone_is_that_of_all_others() -> None:
 
 
 def test_stats_add_up_over_annotations() -> None:
-    """Two people's annotations of one picture count twice."""
+    """Two people's annotations of one image count twice."""
     found = detections_of(*(("Kite", 0.9, cell(number)) for number in range(10)))
     facts = [annotation(box("Kite", cell(0)), number=number, task=1, images=seen(found)) for number in (1, 2)]
     stats = gather(iter(facts), postprocessor_of())

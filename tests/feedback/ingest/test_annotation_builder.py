@@ -1,4 +1,4 @@
-"""Annotations, predictions and tasks with whatever JSON can carry become facts that can be kept."""
+"""Annotations, predictions and tasks with any JSON values become records that the database accepts."""
 
 import json
 import threading
@@ -35,11 +35,11 @@ class Kept:
 
     builder: AnnotationBuilder
     database: Database
-    picture: str
+    image: str
 
     async def of(self, task: dict[str, Any]) -> list[Annotation]:
-        """Return what is kept of a task, which comes as JSON."""
-        given = json.loads(json.dumps({"id": 1, "data": {"image": self.picture}} | task))
+        """Return the records of a task, which comes as JSON."""
+        given = json.loads(json.dumps({"id": 1, "data": {"image": self.image}} | task))
         with self.database.reading() as connection:
             context = BuildContext.read(connection, PROJECT, [1], self.builder.detector)
         (built,) = await self.builder.build_all([given], context, time.time())
@@ -53,10 +53,10 @@ class Kept:
 @pytest.fixture
 async def kept(demo_detector: Detector, database_url: str, pictures: PictureServer) -> AsyncIterator[Kept]:
     """Give a builder and a database, of both kinds, and an image with one balloon."""
-    picture = pictures.add("/balloon.png", balloon_file())
+    image = pictures.add("/balloon.png", balloon_file())
     with closing(Database(database_url)) as database:
         async with Pipeline(Settings(), demo_detector) as pipeline:
-            yield Kept(AnnotationBuilder(pipeline, demo_detector.fingerprint[:8], 0), database, picture)
+            yield Kept(AnnotationBuilder(pipeline, demo_detector.fingerprint[:8], 0), database, image)
 
 
 def submitted(**parts: Any) -> dict[str, Any]:
@@ -167,8 +167,8 @@ async def test_labels_that_could_be_drawn_are_kept(kept: Kept, updated_at: str, 
     ids=["surrogate", "NUL"],
 )
 async def test_odd_references_can_be_kept(kept: Kept, name: str) -> None:
-    """There is no picture, and the problem says so."""
-    (found,) = await kept.of({"data": {"image": kept.picture + name}, "annotations": [submitted()]})
+    """There is no image, and the problem says so."""
+    (found,) = await kept.of({"data": {"image": kept.image + name}, "annotations": [submitted()]})
     assert (found.images, found.problem.startswith("task 1: ")) == ((), True)
 
 

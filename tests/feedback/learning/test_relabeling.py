@@ -1,4 +1,4 @@
-"""What people call the classes of the detector: single classes, and whole branches of the hierarchy."""
+"""Labels that people give to classes of the detector: single classes, and whole branches of the hierarchy."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -126,7 +126,7 @@ def test_single_class_goes_where_people_put_it(name: str, calls: dict[str, int],
     ],
 )
 def test_each_limit_decides(monkeypatch: pytest.MonkeyPatch, limit: str, stricter: float, calls: Calls) -> None:
-    """What is just enough is not enough any more where one limit is a little stricter."""
+    """Cases that just suffice do not suffice if one limit is a little stricter."""
     assert found_in(calls)
     monkeypatch.setattr(relabeling, limit, stricter)
     assert found_in(calls) == []
@@ -186,7 +186,7 @@ def test_relabeling_tells_what_it_rests_on() -> None:
     ],
 )
 def test_class_above_several_that_agree_stands_for_all_of_them(calls: Calls, branch: str) -> None:
-    """The most general one, judged by the boxes of all below it together."""
+    """The most general one, with the boxes of all classes below it."""
     wider = [(name, label) for name, label, is_branch in found_in(calls) if is_branch]
     assert wider == ([(branch, "Stock")] if branch else [])
 
@@ -336,7 +336,7 @@ def test_order_of_annotations_does_not_matter() -> None:
     ids=["a class", "the branch", "a branch below"],
 )
 def test_people_may_change_their_minds(overrides: LabelOverrides) -> None:
-    """What was learned of a class or a branch is no reason not to learn otherwise: all of it goes to the other label in the end."""
+    """Classes and branches that were relabeled once can be relabeled again: in the end, all have the other label."""
     first = facts_of(TWO_KINDS)
     proposal = learn(first, FARM, overrides)
     for _ in range(2):
@@ -347,7 +347,7 @@ def test_people_may_change_their_minds(overrides: LabelOverrides) -> None:
 
 
 def facts_of(calls: Calls) -> list[Annotation]:
-    """Return annotations in which people called classes so: a hundred boxes on a picture, none near another."""
+    """Return annotations in which people called classes so: a hundred boxes on an image, none near another."""
     cases = [(name, label) for name, each in calls.items() for label, count in each.items() for _ in range(count)]
     return [
         annotation(

@@ -1,4 +1,4 @@
-"""Start Training, without a Label Studio to catch up with: what is kept is what is learned from."""
+"""Start Training, from the annotations in the database, without a Label Studio."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -92,7 +92,7 @@ def last_training(settings: Settings) -> tuple[str, str, int, str]:
 
 
 async def test_last_training_is_remembered(demo_detector: Detector, database_url: str) -> None:
-    """What changed, else why nothing did, else why it failed; a project of which nothing is kept has none."""
+    """The changes, the reason for none, or the failure; an unknown project has no last training."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, _):
@@ -114,7 +114,7 @@ async def test_last_training_is_remembered(demo_detector: Detector, database_url
 
 
 async def test_pressing_twice_trains_once(demo_detector: Detector, database_url: str) -> None:
-    """Whoever presses while it goes on gets the same answer."""
+    """A press during a training gets the same answer."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, revisions):

@@ -1,4 +1,4 @@
-"""Facts, written to a database and read back."""
+"""Annotation records, written to a database and read back."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -58,8 +58,8 @@ def kept_in(database: Database, project: int = 3) -> list[Annotation]:
 
 def plain(of: Annotation) -> dict[str, Any]:
     """Return all that is in an annotation, as values that can be compared."""
-    pictures = [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in of.images]
-    return {each.name: getattr(of, each.name) for each in fields(of)} | {"images": pictures}
+    images = [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in of.images]
+    return {each.name: getattr(of, each.name) for each in fields(of)} | {"images": images}
 
 
 FOUND = detections_of(("Kite", 0.1, BOX), ("Größe", 1.0, (-0.5, 0, 2, 1)), width=1, height=100_000)
@@ -71,7 +71,7 @@ ANNOTATIONS = {
     "boxes": annotation(
         box("Kite"), box("", (0.1, 1 / 3, 0.7, 1.0), item=4), shown=(LabelledBox("a", 0, "b", BOX, 0.3),)
     ),
-    "pictures": annotation(images=seen(FOUND, detections_of())),
+    "images": annotation(images=seen(FOUND, detections_of())),
     "texts": annotation(box("<b>Größe 🪁\0"), version="demo@1234.5678", problem="task 1: \u2028"),
     "the rest": annotation(audited=True, seconds=1e-9, odd={"rotated": 2, "": 0}, annotator=2**62, number=2**62),
 }
@@ -172,7 +172,7 @@ def task_of(
         "one deleted",
         "all deleted",
         "one for another",
-        "one not judged",
+        "one not processed",
     ],
 )
 def test_what_a_task_has_no_more_is_forgotten(
@@ -221,7 +221,7 @@ def test_tasks_of_annotations_are_told_once(database: Database) -> None:
 
 
 def test_annotations_that_are_kept_whole_are_known(database: Database) -> None:
-    """One without pictures is asked for again; one that another detector has looked at comes with its facts."""
+    """One without images is not; one with detections of another detector comes with its record."""
     outdated = annotation(number=5, task=7, updated_at="e", detector="before")
     keep(
         database,

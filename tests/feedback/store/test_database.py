@@ -1,4 +1,4 @@
-"""What both databases promise to those who keep corrections in them."""
+"""Both databases keep corrections safely."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.store import event_queue as journal
+from ml_backend.feedback.store import event_queue
 from ml_backend.feedback.store.annotation_records import put_task
 from ml_backend.feedback.store.database import Database, now, storable, upsert
 from ml_backend.feedback.store.event_queue import EventQueue
@@ -38,7 +38,7 @@ def count(connection: Connection | None) -> int:
 
 
 def test_nothing_is_read_before_something_was_written(database: Database) -> None:
-    """And reading makes no tables: whoever may only read can make a report."""
+    """Reading creates no tables: a user with read access can make a report."""
     with database.reading() as connection:
         assert connection is None
 
@@ -129,7 +129,7 @@ def _ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process be on a machine whose clock is an hour ahead."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600)
-    monkeypatch.setattr(journal, "PATIENCE", 20)  # a slow disk is tested with the journal
+    monkeypatch.setattr(event_queue, "PATIENCE", 20)  # a slow disk is tested with the queue
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -149,7 +149,7 @@ async def test_clocks_of_services_may_differ(database: Database) -> None:
 
 @pytest.mark.parametrize(("second", "kept"), [(5, 5), (4, 4), (3, 4)], ids=["newer", "as old", "older"])
 def test_what_is_newer_stays(database: Database, second: int, kept: int) -> None:
-    """Whoever comes first, and whatever is being written at the same time."""
+    """In any order, and during other writes."""
     for value in (4, second):
         with database.writing() as connection:
             upsert(

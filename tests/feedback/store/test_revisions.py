@@ -37,7 +37,7 @@ def in_force(past: list[Revision]) -> str:
 
 
 def test_revision_is_read_back_as_it_was_applied(database: Database) -> None:
-    """Who, on what evidence, and all of what was learned."""
+    """Author, evidence, and all overrides."""
     evidence: Mapping[str, Any] = {"annotations": 40, "labels": [{"label": EVIL, "target": 0.9, "low": None}]}
     revision = apply(database, 3, learned_at(0.51), detector=OURS, author=EVIL, evidence=evidence, after=0)
     assert past_of(database) == [revision]
@@ -67,7 +67,7 @@ def test_revision_is_read_back_as_it_was_applied(database: Database) -> None:
     ],
     ids=lambda each: each or "nothing",
 )
-def test_going_back_leads_to_what_was_in_force_before(database: Database, steps: str, force: str) -> None:
+def test_revert_leads_to_the_state_before(database: Database, steps: str, force: str) -> None:
     """Each time one further, and to what was there before the first in the end."""
     do(database, steps)
     past = past_of(database)
@@ -79,8 +79,8 @@ _projects = itertools.count(1)
 
 
 @given(steps=st.lists(st.sampled_from("123r"), max_size=10).map("".join))
-def test_applying_and_going_back_are_a_stack(steps: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where there is nothing to go back to nothing happens, and no revision that was there is ever changed."""
+def test_applying_and_reverting_are_a_stack(steps: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A revert without a revision fails, and no revision is ever changed."""
     made = Database(f"sqlite:///{tmp_path_factory.mktemp('stack') / 'a.sqlite3'}")
     project = next(_projects)
     stack: list[str] = []
@@ -98,8 +98,8 @@ def test_applying_and_going_back_are_a_stack(steps: str, tmp_path_factory: pytes
     made.close()
 
 
-def test_going_back_is_a_revision_that_says_so(database: Database) -> None:
-    """With who did it, and from which."""
+def test_revert_is_a_revision_that_says_so(database: Database) -> None:
+    """With its author, and the reverted number."""
     do(database, "12rr")
     *_, once, twice = past_of(database)
     assert [str(each) for each in past_of(database)] == [
@@ -113,14 +113,14 @@ def test_going_back_is_a_revision_that_says_so(database: Database) -> None:
 
 @pytest.mark.parametrize("steps", ["", "1r", "12rr"])
 def test_there_is_a_beginning(database: Database, steps: str) -> None:
-    """Beyond which nobody goes back."""
+    """It cannot be reverted."""
     do(database, steps)
     with pytest.raises(FeedbackError, match="project 3"):
         revert(database, 3, author="a")
     assert len(past_of(database)) == len(steps)
 
 
-def test_going_back_where_nothing_was_ever_written_makes_no_file(database: Database, tmp_path: Path) -> None:
+def test_revert_without_a_database_creates_no_file(database: Database, tmp_path: Path) -> None:
     """A mistyped project is no reason to make a database."""
     with pytest.raises(FeedbackError, match="no revision to revert"):
         revert(database, 3, author="a")
@@ -130,7 +130,7 @@ def test_going_back_where_nothing_was_ever_written_makes_no_file(database: Datab
 @pytest.mark.parametrize(
     ("steps", "after"),
     [("1", 0), ("12", 1), ("12", 3), ("1r", 1), ("12r", 1), ("1", -1)],
-    ids=["the first again", "one was applied", "one that is not there", "one went back", "the one it goes back to", "negative"],
+    ids=["the first again", "one was applied", "one that is not there", "one was reverted", "the one it reverts to", "negative"],
 )  # fmt: skip
 def test_revision_that_was_learned_under_another_is_refused(database: Database, steps: str, after: int) -> None:
     """Naming the one that came in between."""
@@ -158,7 +158,7 @@ def test_projects_have_their_own_revisions(database: Database) -> None:
 
 
 def test_two_processes_cannot_both_apply_the_next(database: Database, place: str) -> None:
-    """Whoever comes second learned under what is not in force any more."""
+    """The second one was calibrated under a revision that is not in force any more."""
     other = Database(place)
     apply(other, 3, learned_at(0.1), detector=OURS, author="a", evidence={}, after=0)
     with pytest.raises(FeedbackError, match="meanwhile"):

@@ -35,7 +35,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 def facts(drawn: Sequence[Any], shown: Sequence[Any] | None, **parts: Any) -> bytes:
     """Return the facts of an annotation as version 1 kept them."""
-    (picture,) = seen(detections_of(("Kite", 0.9, BOX)))
+    (image,) = seen(detections_of(("Kite", 0.9, BOX)))
     values = {
         "version": 1,
         "drawn": drawn,
@@ -44,7 +44,7 @@ def facts(drawn: Sequence[Any], shown: Sequence[Any] | None, **parts: Any) -> by
         "audited": False,
         "lost": False,
         "seconds": 5.0,
-        "pictures": [(picture.key, picture.item, picture.reference, picture.detections.to_bytes())],
+        "pictures": [(image.key, image.item, image.reference, image.detections.to_bytes())],
         "odd": {},
         "problem": "",
     }
