@@ -167,7 +167,7 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project
+        from ml_backend.feedback.learning.project_calibration import calibrate_project
         from ml_backend.feedback.store import revisions
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.trainings import Training, put_training
@@ -180,7 +180,9 @@ def calibrate(
                 out.print(f"in force: {revision}", highlight=False, markup=False)
                 return
             with err.status("evaluating annotations"):
-                result = calibrate_project(database, project, CalibrationOptions.of(settings), target)
+                result = calibrate_project(
+                    database, project, settings.model_score_threshold, settings.target_precision, target=target
+                )
             applied = result.apply_and_record(database, who) if apply else None
         number = applied.number if applied else result.current.number if result.current else 0
         if as_json:

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from ml_backend import __version__
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
-from ml_backend.feedback.learning.project_calibration import CalibrationOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.feedback.store.database import Database
@@ -77,7 +76,12 @@ async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Serv
         )
         await stack.enter_async_context(feedback.listening())
         trainer = Trainer(
-            database, feedback, revisions, CalibrationOptions.of(settings), timeout=settings.predict_deadline
+            database,
+            feedback,
+            revisions,
+            score_threshold=settings.model_score_threshold,
+            target_precision=settings.target_precision,
+            timeout=settings.predict_deadline,
         )
         stack.push_async_callback(trainer.close)
         upkeep = ProjectUpkeep(

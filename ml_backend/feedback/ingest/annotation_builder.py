@@ -220,15 +220,7 @@ def _with_boxes(
     *,
     held_out: bool,
 ) -> Annotation:
-    """Return an annotation with its drawn boxes and those that the annotator was shown.
-
-    Args:
-        annotation: without boxes.
-        given: the same as Label Studio has it.
-        controls: of the label config under which it was made.
-        beginning: how it began.
-        held_out: whether an image of the task is answered without boxes.
-    """
+    """Return an annotation with its drawn boxes and those that the annotator was shown."""
     drawn = read_regions(given.get("result"), controls)
     shown = beginning.prediction
     boxes = None if shown is None else tuple(read_regions(shown.regions, controls).boxes)

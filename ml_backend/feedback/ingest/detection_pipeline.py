@@ -17,11 +17,9 @@ class Postprocessors(Protocol):
         Raises:
             LabelConfigError: the label config cannot be served.
         """
-        ...
 
     def version_of(self, postprocessor: Postprocessor) -> str:
         """Return the model version of predictions that a postprocessor makes."""
-        ...
 
 
 class DetectionPipeline(Protocol):
@@ -30,7 +28,6 @@ class DetectionPipeline(Protocol):
     @property
     def postprocessors(self) -> Postprocessors:
         """The postprocessors."""
-        ...
 
     async def look(
         self, task: object, image_fields: Sequence[ImageField], project: str | None = None
@@ -40,4 +37,3 @@ class DetectionPipeline(Protocol):
         Raises:
             PrelabelError: an image cannot be had or read.
         """
-        ...

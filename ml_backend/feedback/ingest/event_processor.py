@@ -1,10 +1,11 @@
 """Processes queued events project by project, and postpones those that cannot be processed now."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -23,28 +24,23 @@ MAX_TRIES = 30  # of events about a project that is gone: about a day
 Postponed = tuple[QueuedEvent, str]
 """An event to try again, and why; the reason is empty for one that needs no attention."""
 
-
-class EventHandler(Protocol):
-    """A way to process events."""
-
-    async def process(self, events: Sequence[QueuedEvent]) -> list[Postponed]:
-        """Process events of one project; returns those to try again, with the reason."""
-        ...
+Handler = Callable[[Sequence[QueuedEvent]], Awaitable[list[Postponed]]]
+"""Processes events of one project; returns those to try again."""
 
 
+@dataclass(frozen=True)
 class EventProcessor:
     """Processes queued events.
 
-    Args:
+    Attributes:
         database: of the corrections.
         thread: the one that writes to it.
-        handler: reads the annotations back, or trusts the payloads.
+        handle: of ``ReadBack`` or ``TrustedEvents``.
     """
 
-    def __init__(self, database: Database, thread: WritingThread, handler: EventHandler) -> None:
-        self._database = database
-        self._thread = thread
-        self._handler = handler
+    database: Database
+    thread: WritingThread
+    handle: Handler
 
     async def process(self, events: Sequence[QueuedEvent]) -> None:
         """Process events project by project. Events that fail are postponed.
@@ -60,13 +56,13 @@ class EventProcessor:
     async def _process(self, events: Sequence[QueuedEvent]) -> None:
         """Process events of one project."""
         try:
-            for event, problem in await self._handler.process(events):
+            for event, problem in await self.handle(events):
                 await self._postpone([event], problem)
         except (LabelStudioError, UncertainError) as error:
             gone = [each for each in events if isinstance(error, GoneError) and each.tries >= MAX_TRIES]
             if gone:
                 log.warning("events of a project that is gone are dropped", project=gone[0].project, cause=str(error))
-                await self._thread.run(partial(self._delete, gone))
+                await self.thread.run(partial(self._delete, gone))
             await self._postpone([each for each in events if each not in gone], str(error))
         except Exception as error:  # an unexpected error in one event must not hold up all others
             if len(events) > 1:
@@ -77,14 +73,14 @@ class EventProcessor:
                 await self._postpone(events, f"an error inside Prelabel: {error!r}")
 
     def _delete(self, events: Sequence[QueuedEvent]) -> None:
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             for each in events:
                 connection.execute(delete_processed(each))
 
     async def _postpone(self, events: Sequence[QueuedEvent], problem: str) -> None:
         if events and problem:
             log.warning("events are postponed", project=events[0].project, objects=len(events), cause=problem)
-        await self._thread.run(partial(postpone, self._database, events, problem))
+        await self.thread.run(partial(postpone, self.database, events, problem))
 
 
 def portions(items: Sequence[T]) -> Iterable[list[T]]:

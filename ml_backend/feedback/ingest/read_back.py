@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Delete
@@ -22,23 +23,21 @@ UNKNOWN_TRIES = 7  # of events about an annotation that is not known: about two 
 Result = BuiltTask | RetryLaterError
 
 
+@dataclass(frozen=True)
 class ReadBack:
     """Reads tasks back from Label Studio, and keeps the records of their annotations.
 
-    Args:
+    Attributes:
         client: Label Studio.
         database: of the corrections.
         thread: the one that writes to it.
         builder: builds annotation records.
     """
 
-    def __init__(
-        self, client: StudioClient, database: Database, thread: WritingThread, builder: AnnotationBuilder
-    ) -> None:
-        self._client = client
-        self._database = database
-        self._thread = thread
-        self._builder = builder
+    client: StudioClient
+    database: Database
+    thread: WritingThread
+    builder: AnnotationBuilder
 
     async def process(self, events: Sequence[QueuedEvent]) -> list[Postponed]:
         """Process events of one project.
@@ -68,7 +67,7 @@ class ReadBack:
 
     def _tasks_of(self, events: Sequence[QueuedEvent]) -> list[list[int]]:
         """Return the tasks that each event is about."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return [
                 [each.object]
                 if each.kind in {"task", "detections"}
@@ -80,24 +79,24 @@ class ReadBack:
 
     async def _read_project(self, number: int) -> Project:
         """Read a project from Label Studio, and keep its title and label config."""
-        found = await asyncio.to_thread(self._client.project, number)
+        found = await asyncio.to_thread(self.client.project, number)
         shows = getattr(found, "show_collab_predictions", None) is not False
         project = Project(number, str(found.title or ""), str(found.label_config or ""), shows)
 
         def write() -> None:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 put_project(connection, project)
 
-        await self._thread.run(write)
+        await self.thread.run(write)
         return project
 
     async def _read_tasks(self, project: Project, tasks: Sequence[int]) -> dict[int, Result]:
         """Build tasks as they are now, by id; one that does not exist any more has no annotations."""
         results: dict[int, Result] = {}
         for portion in portions(tasks):
-            read_at = await asyncio.to_thread(self._database.now)
+            read_at = await asyncio.to_thread(self.database.now)
             results |= {task: BuiltTask(task, [], [], read_at) for task in portion}
-            found = await asyncio.to_thread(self._client.tasks_by_id, project.id, portion)
+            found = await asyncio.to_thread(self.client.tasks_by_id, project.id, portion)
             built = await self._build(project, found, read_at)
             results |= {int(task["id"]): result for task, result in zip(found, built, strict=True)}
         return results
@@ -105,23 +104,23 @@ class ReadBack:
     async def _build(self, project: Project, tasks: Sequence[Mapping[str, Any]], read_at: float) -> list[Result]:
         def read() -> BuildContext:
             ids = [int(task["id"]) for task in tasks]
-            with self._database.reading() as connection:
-                return BuildContext.read(connection, project, ids, self._builder.detector)
+            with self.database.reading() as connection:
+                return BuildContext.read(connection, project, ids, self.builder.detector)
 
-        return await self._builder.build_all(tasks, await asyncio.to_thread(read), read_at)
+        return await self.builder.build_all(tasks, await asyncio.to_thread(read), read_at)
 
     async def _keep(self, project: int, results: Iterable[Result], deletions: Iterable[Delete] = ()) -> None:
         """Keep built tasks and delete processed events, in one transaction."""
 
         def write() -> None:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 for each in results:
                     if isinstance(each, BuiltTask):
                         put_task(connection, project, each.task, each.ids, each.changed, each.read_at)
                 for deletion in deletions:
                     connection.execute(deletion)
 
-        await self._thread.run(write)
+        await self.thread.run(write)
 
     async def sync(self, number: int, progress: Callable[[int], None]) -> tuple[int, int, list[str]]:
         """Synchronize the records of a project with Label Studio, independently of events.
@@ -158,9 +157,9 @@ class ReadBack:
                     problems.append(str(each))
 
         read: set[int] = set()
-        tasks = self._client.tasks(number, annotated=True)
+        tasks = self.client.tasks(number, annotated=True)
         while True:
-            read_at = await asyncio.to_thread(self._database.now)
+            read_at = await asyncio.to_thread(self.database.now)
             page = await asyncio.to_thread(lambda: list(itertools.islice(tasks, PAGE)))
             if not page:
                 break
@@ -173,5 +172,5 @@ class ReadBack:
         return annotations, changed, problems
 
     def _known_tasks(self, project: int) -> set[int]:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return set() if connection is None else set(tasks_of_project(connection, project))

@@ -83,8 +83,8 @@ class FeedbackService:
         self._queue = EventQueue(database, thread)
         builder = AnnotationBuilder(pipeline, detector.fingerprint, options.holdout_fraction)
         self._read_back = None if client is None else ReadBack(client, database, thread, builder)
-        trusted = TrustedEvents(database, thread, builder, options.max_config_length)
-        self._processor = EventProcessor(database, thread, self._read_back or trusted)
+        handler = self._read_back or TrustedEvents(database, thread, builder, options.max_config_length)
+        self._processor = EventProcessor(database, thread, handler.process)
         self._trusts_events = client is None and options.trust_events
         self.listens = client is not None or options.trust_events
         self._turn = asyncio.Lock()

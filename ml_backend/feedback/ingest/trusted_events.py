@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -27,23 +28,21 @@ log = structlog.get_logger(__name__)
 Change = Callable[[Connection], None]
 
 
+@dataclass(frozen=True)
 class TrustedEvents:
     """Processes events by their own payloads.
 
-    Args:
+    Attributes:
         database: of the corrections.
         thread: the one that writes to it.
         builder: builds annotation records.
         max_config_length: most characters of a label config.
     """
 
-    def __init__(
-        self, database: Database, thread: WritingThread, builder: AnnotationBuilder, max_config_length: int
-    ) -> None:
-        self._database = database
-        self._thread = thread
-        self._builder = builder
-        self._max_config_length = max_config_length
+    database: Database
+    thread: WritingThread
+    builder: AnnotationBuilder
+    max_config_length: int
 
     async def process(self, events: Sequence[QueuedEvent]) -> list[Postponed]:
         """Process events of one project in one transaction, since each transaction waits for the disk.
@@ -63,12 +62,12 @@ class TrustedEvents:
                 changes.append((event, lambda _: None))
 
         def write() -> None:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 for event, change in changes:
                     change(connection)
                     connection.execute(delete_processed(event))
 
-        await self._thread.run(write)
+        await self.thread.run(write)
         return postponed
 
     async def _change_of(self, event: QueuedEvent) -> Change:
@@ -83,10 +82,10 @@ class TrustedEvents:
             return lambda connection: put_task(connection, event.project, event.object, [], [], now(connection))
         if not event.payload:
             return lambda connection: forget_annotation(connection, event.project, event.object)
-        annotation, task, label_config = await asyncio.to_thread(read_payload, event.payload, self._max_config_length)
+        annotation, task, label_config = await asyncio.to_thread(read_payload, event.payload, self.max_config_length)
         project = Project(event.project, "", label_config)
         whole = task | {"annotations": [annotation]} if annotation else {"id": event.object}
-        built = await self._builder.build(whole, BuildContext(project), 0.0, shown_is_unknown=True)
+        built = await self.builder.build(whole, BuildContext(project), 0.0, shown_is_unknown=True)
 
         def change(connection: Connection) -> None:
             put_project(connection, project)
@@ -103,20 +102,20 @@ class TrustedEvents:
         """
 
         def read() -> tuple[BuildContext, dict[str, Any]]:
-            with self._database.reading() as connection:
+            with self.database.reading() as connection:
                 if connection is None:
                     raise FeedbackError("the database is gone")
-                project = get_project(connection, event.project, self._database.place)
-                context = BuildContext.read(connection, project, [event.object], self._builder.detector)
+                project = get_project(connection, event.project, self.database.place)
+                context = BuildContext.read(connection, project, [event.object], self.builder.detector)
             return context, outdated_task(event.object, context)
 
         context, task = await asyncio.to_thread(read)
-        built = await self._builder.build(task, context, 0.0)
+        built = await self.builder.build(task, context, 0.0)
 
         def change(connection: Connection) -> None:
             for changed in built.changed:
                 put_annotation(connection, changed)
-            pass_over_broken(connection, event.project, event.object, self._builder.detector)
+            pass_over_broken(connection, event.project, event.object, self.builder.detector)
 
         return change
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
 
 from sqlalchemy import Connection
 
@@ -15,25 +14,6 @@ from ml_backend.feedback.store.revisions import Revision, apply, history
 from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
-from ml_backend.settings import Settings
-
-
-@dataclass(frozen=True)
-class CalibrationOptions:
-    """Settings of a calibration.
-
-    Attributes:
-        score_threshold: lowest score that is shown where neither label config nor revision state one, 0 to 1.
-        target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
-    """
-
-    score_threshold: float
-    target_precision: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return the options in the settings."""
-        return cls(settings.model_score_threshold, settings.target_precision)
 
 
 @dataclass(frozen=True)
@@ -93,15 +73,16 @@ class CalibrationResult:
 
 
 def calibrate_project(
-    database: Database, number: int, options: CalibrationOptions, target: float | None = None
+    database: Database, number: int, score_threshold: float, target_precision: float, *, target: float | None = None
 ) -> CalibrationResult:
     """Propose thresholds and labels of classes from the corrections of a project.
 
     Args:
         database: of the corrections.
         number: id of the project.
-        options: of the calibration.
-        target: precision to reach, 0 to 1; None for that of the label config, else of the options.
+        score_threshold: general threshold, 0 to 1.
+        target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
+        target: precision to reach in spite of both; None for none.
 
     Raises:
         FeedbackError: the project is unknown, or the database cannot be used.
@@ -109,7 +90,7 @@ def calibrate_project(
     """
 
     def target_of(control: Control) -> float:
-        return target or control.target_precision or options.target_precision
+        return target or control.target_precision or target_precision
 
     with database.reading() as connection:
         project = get_project(connection, number, database.place)
@@ -120,7 +101,7 @@ def calibrate_project(
             lambda: detected_by(detector, annotations_of(connection, number)),
             project.label_config,
             current.taught_to(detector) if current else NO_OVERRIDES,
-            score_threshold=options.score_threshold,
+            score_threshold=score_threshold,
             targets=target_of,
         )
     return CalibrationResult(project, current, proposal, detector)

@@ -11,7 +11,6 @@ from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
-from ml_backend.feedback.learning.project_calibration import CalibrationOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
 from ml_backend.feedback.store.annotation_records import put_annotation
@@ -43,7 +42,12 @@ async def training(settings: Settings, detector: Detector) -> AsyncIterator[tupl
         revisions = CurrentRevisions(database, detector.fingerprint)
         async with feedback_service(settings, detector, revisions.overrides) as parts:
             trainer = Trainer(
-                database, parts.feedback, revisions, CalibrationOptions.of(settings), settings.predict_deadline
+                database,
+                parts.feedback,
+                revisions,
+                score_threshold=settings.model_score_threshold,
+                target_precision=settings.target_precision,
+                timeout=settings.predict_deadline,
             )
             async with parts.feedback.listening():
                 yield trainer, revisions
