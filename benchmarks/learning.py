@@ -1,7 +1,7 @@
-"""What learning from corrections is worth: on photographs that were not learned from.
+"""The accuracy of boxes before and after a calibration, on photographs that were not part of it.
 
 The shared photographs with their ground truth are split at random, twenty times: people correct one part, thresholds and labels are
-learned from that, and the other part is judged. Run it with `make bench`; `docs/human-in-the-loop.md` has the figures.
+calibrated, and the other part is evaluated. Run it with `make bench`; `docs/human-in-the-loop.md` has the figures.
 Needs the shared folder.
 """
 
@@ -45,44 +45,44 @@ PLOT = Path(__file__).parent.parent / "docs" / "images" / "learning.png"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a policy shows on some photographs."""
+class Accuracy:
+    """The accuracy of the shown boxes on some photographs."""
 
     shown: int
     right: int
     drawn: int
-    pictures: int
+    images: int
 
     @property
     def precision(self) -> float:
-        """Share of right boxes; 1 where none is shown."""
+        """Share of right boxes; 1 if none is shown."""
         return self.right / self.shown if self.shown else 1.0
 
     @property
     def wrong(self) -> float:
-        """Wrong boxes a picture."""
-        return (self.shown - self.right) / self.pictures
+        """Wrong boxes per image."""
+        return (self.shown - self.right) / self.images
 
 
 def postprocessor_of(xml: str, overrides: LabelOverrides = NO_OVERRIDES) -> Postprocessor:
-    """Return the policy of a label config."""
+    """Return the postprocessor of a label config."""
     return Postprocessor.from_label_config(xml, score_threshold=THRESHOLD, class_list=None, overrides=overrides)
 
 
-def judge(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> dict[str, Judged]:
-    """Judge a policy by label, and all labels together under an empty name."""
-    evidence = gather(annotations, postprocessor)
+def accuracy_of(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> dict[str, Accuracy]:
+    """Return the accuracy under a postprocessor by label, and that of all labels under an empty name."""
+    stats = gather(annotations, postprocessor)
     found = {}
     for where in labels_of(postprocessor):
-        share = evidence.of(where).precision(threshold_in(postprocessor, where))
-        found[where.label] = Judged(share.total, share.hits, evidence.of(where).drawn.total(), len(annotations))
+        share = stats.of(where).precision(threshold_in(postprocessor, where))
+        found[where.label] = Accuracy(share.total, share.hits, stats.of(where).drawn.total(), len(annotations))
     every = list(found.values())
     shown, right, drawn = sum(e.shown for e in every), sum(e.right for e in every), sum(e.drawn for e in every)
-    return found | {"": Judged(shown, right, drawn, len(annotations))}
+    return found | {"": Accuracy(shown, right, drawn, len(annotations))}
 
 
 async def photographs(detector: Detector) -> dict[str, Annotation]:
-    """Return an annotation for each photograph, by file name: what is on it, drawn by somebody who makes no mistakes."""
+    """Return an annotation of each photograph, by file name, with its ground truth as drawn boxes."""
     source = ImageField("image", is_list=False)
     annotations = {}
     async with Pipeline(Settings(cache="memory"), detector) as pipeline:
@@ -94,25 +94,25 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
                 for label, rows in boxes.items()
                 for edges in rows.tolist()
             )
-            picture = AnnotatedImage("image", 0, name, seen.detections)
+            image = AnnotatedImage("image", 0, name, seen.detections)
             annotations[name] = Annotation(
-                number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, images=(picture,)
+                number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, images=(image,)
             )
     return annotations
 
 
 def thresholds(annotations: Sequence[Annotation], xml: str, labels: Sequence[str]) -> dict[str, dict[str, list[float]]]:
-    """Learn thresholds on one half, judge on the other; print and return what came of it."""
+    """Calibrate thresholds on one half, and evaluate them on the other; print and return the rows."""
     figures: dict[str, dict[str, list[float]]] = {}
     print(
         f"\n### {len(annotations)} photographs, {SPLITS} random halves, {', '.join(labels)}, threshold before {THRESHOLD}\n"
     )
     print(
-        "| target | label | set in | precision before | after | target held | wrong boxes a picture before | after | right boxes lost |"
+        "| target | label | set in | precision before | after | target held | wrong boxes per image before | after | right boxes lost |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for target in TARGETS:
-        rows: dict[str, list[tuple[Judged, Judged]]] = defaultdict(list)
+        rows: dict[str, list[tuple[Accuracy, Accuracy]]] = defaultdict(list)
         for split in range(SPLITS):
             learned_from, others = halves(annotations, split)
             proposal = propose(
@@ -123,8 +123,8 @@ def thresholds(annotations: Sequence[Annotation], xml: str, labels: Sequence[str
                 targets=lambda _, wanted=target: wanted,  # type: ignore[misc]
             )
             before, after = (
-                judge(others, postprocessor_of(xml)),
-                judge(others, postprocessor_of(xml, proposal.overrides)),
+                accuracy_of(others, postprocessor_of(xml)),
+                accuracy_of(others, postprocessor_of(xml, proposal.overrides)),
             )
             for change in proposal.labels:
                 if not change.reason:
@@ -138,7 +138,7 @@ def thresholds(annotations: Sequence[Annotation], xml: str, labels: Sequence[str
     return figures
 
 
-def _print_row(target: float, label: str, pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, list[float]]:
+def _print_row(target: float, label: str, pairs: Sequence[tuple[Accuracy, Accuracy]]) -> dict[str, list[float]]:
     befores, afters = [each for each, _ in pairs], [each for _, each in pairs]
     held = sum(each.precision >= target for each in afters)
     right = sum(each.right for each in befores)
@@ -168,7 +168,7 @@ def shuffle(annotations: Sequence[Annotation], split: int) -> list[Annotation]:
 
 
 def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
-    """Teach three invented labels by more and more corrections; print and return the share of drawn boxes under the right one."""
+    """Calibrate three invented labels from more and more corrections; print and return the share of drawn boxes under the right one."""
     xml = invented_config()
     renamed = [rename(each) for each in annotations]
     found: dict[int, list[float]] = defaultdict(list)
@@ -179,7 +179,7 @@ def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
         order = shuffle(renamed, split)
         pool = until(order, max(CORRECTIONS))
         rest = order[len(pool) :]
-        told = judge(rest, postprocessor_of(invented_config(taught=True)))[""]
+        told = accuracy_of(rest, postprocessor_of(invented_config(taught=True)))[""]
         ceiling.append(told.right / told.drawn)
         for count in CORRECTIONS:
             corrected = until(pool, count)
@@ -190,7 +190,7 @@ def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
                 score_threshold=THRESHOLD,
                 targets=lambda _: 0.7,
             )
-            after = judge(rest, postprocessor_of(xml, replace(proposal.overrides, thresholds=())))[""]
+            after = accuracy_of(rest, postprocessor_of(xml, replace(proposal.overrides, thresholds=())))[""]
             found[count].append(after.right / after.drawn)
             precision[count].append(after.precision)
             taught[count].update({each.label for each in proposal.relabelings})
@@ -205,12 +205,12 @@ def invented(annotations: Sequence[Annotation]) -> dict[int, list[float]]:
         labels = ", ".join(f"{label} in {taught[count][label]}" for label in INVENTED.values()) if count else "none"
         shown = _spread(precision[count]) if any(found[count]) else "nothing is shown"
         print(f"| {count} | {_spread(found[count])} | {shown} | {labels} |")
-    print(f"| told by predicted_values | {_spread(ceiling)} | | |")
+    print(f"| with predicted_values | {_spread(ceiling)} | | |")
     return dict(found) | {-1: ceiling}
 
 
 def invented_config(*, taught: bool = False) -> str:
-    """Return a label config with the invented labels; ``taught`` has them say what they mean."""
+    """Return a label config with the invented labels; ``taught`` gives them ``predicted_values``."""
     meaning = {new: f' predicted_values="{old}"' if taught else "" for old, new in INVENTED.items()}
     labels = "".join(f'<Label value="{new}"{meaning[new]}/>' for new in INVENTED.values())
     return (
@@ -220,18 +220,18 @@ def invented_config(*, taught: bool = False) -> str:
 
 
 def as_one(annotation: Annotation) -> Annotation:
-    """Return an annotation as people draw it who tell no labels apart."""
+    """Return an annotation with one label for all boxes."""
     return replace(annotation, drawn=tuple(box._replace(label="Object") for box in annotation.drawn))
 
 
 def rename(annotation: Annotation) -> Annotation:
-    """Return an annotation as people who use the invented labels draw it."""
+    """Return an annotation with the invented labels."""
     drawn = tuple(box._replace(label=INVENTED[box.label]) for box in annotation.drawn if box.label in INVENTED)
     return replace(annotation, drawn=drawn)
 
 
 def until(annotations: Sequence[Annotation], boxes: int) -> list[Annotation]:
-    """Return the first photographs that have so many drawn boxes together; the last may bring a few more."""
+    """Return the first photographs with at least a number of drawn boxes together."""
     taken: list[Annotation] = []
     for annotation in annotations:
         if sum(len(each.drawn) for each in taken) >= boxes:
@@ -241,7 +241,7 @@ def until(annotations: Sequence[Annotation], boxes: int) -> list[Annotation]:
 
 
 def draw(figures: Mapping[str, dict[str, list[float]]], found: Mapping[int, list[float]]) -> None:
-    """Draw both into one picture."""
+    """Draw both figures into one image."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     for place, target in enumerate(TARGETS):
         row = figures.get(f"Object {target}")

@@ -1,6 +1,6 @@
-"""What a flood of events costs: how soon they are answered while 1,000 come a second for a minute, and when one has 10 MB.
+"""The cost of a flood of events: latency of answers at 1,000 events a second for a minute, and of events of 10 MB.
 
-A real service with the demo detector, on the machine that also sends; events are trusted, so they are judged meanwhile. Run it with
+A real service with the demo detector, on the machine that also sends; events are trusted, so they are processed meanwhile. Run it with
 `make bench`; `docs/human-in-the-loop.md` has the figures. `--seconds` and `--rate` make it shorter; PRELABEL_DATABASE_URL, where it
 is set, names the database.
 """
@@ -20,7 +20,7 @@ import aiohttp
 import numpy as np
 from servers import FileServer, file_server, post, prelabel
 
-ANNOTATIONS = 2_000  # that the events are about; each is updated again and again
+ANNOTATIONS = 2_000  # each is updated again and again
 CONFIG = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
     + "".join(f'<Label value="{name}"/>' for name in ("Balloon", "Kite", "Box", *(f"Label {n}" for n in range(40))))
@@ -41,7 +41,7 @@ def event(number: int, image: str, regions: int = 8) -> bytes:
 
 
 async def flood(url: str, image: str, rate: int, seconds: int) -> tuple[list[float], Counter[int], float]:
-    """Send so many events a second, whether or not earlier ones were answered; gives latencies in s, statuses, and how late the sender was."""
+    """Send events at a rate, without waiting for answers; returns latencies in s, statuses, and the delay of the sender in s."""
     bodies = [event(number + 1, image) for number in range(ANNOTATIONS)]
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
@@ -80,7 +80,7 @@ def report(name: str, latencies: list[float], statuses: Counter[int], note: str 
 
 
 def large(url: str, image: str) -> list[float]:
-    """Send events of 10 MB, one after the other; gives latencies in s."""
+    """Send events of 10 MB, one after the other; returns latencies in s."""
     body = event(1, image, regions=34_000)
 
     async def send() -> list[float]:
@@ -97,8 +97,8 @@ def large(url: str, image: str) -> list[float]:
     return asyncio.run(send())
 
 
-def judged(url: str) -> float:
-    """Wait until nothing waits to be judged; gives the seconds that it took."""
+def drain(url: str) -> float:
+    """Wait until all events are processed; returns the seconds that it took."""
     begin = time.perf_counter()
     while _learning(url)["waiting"]:
         time.sleep(0.5)
@@ -119,15 +119,15 @@ def measure(url: str, files: FileServer, rate: int, seconds: int) -> None:
     latencies, statuses, late = asyncio.run(flood(url, image, 20, 5))
     report("20 a second", latencies, statuses)
     latencies, statuses, late = asyncio.run(flood(url, image, rate, seconds))
-    left = judged(url)
+    left = drain(url)
     report(
         f"{rate:,} a second for {seconds} s",
         latencies,
         statuses,
-        f"all judged {left:.0f} s later; sender late by {1e3 * late:.0f} ms",
+        f"all processed {left:.0f} s later; sender late by {1e3 * late:.0f} ms",
     )
     report("10 MB each, trusted: all of it is kept", large(url, image), Counter())
-    judged(url)
+    drain(url)
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def main() -> None:
         }
         with prelabel(**settings) as (url, _):
             measure(url, files, given.rate, given.seconds)
-        # Nobody answers there, so events only wait: what counts here is how soon they are on the disk.
+        # Nobody answers there, so events only wait: this measures how soon they are on the disk.
         settings |= {"LABEL_STUDIO_URL": "http://127.0.0.1:9", "LABEL_STUDIO_API_KEY": "0" * 40}
         with prelabel(**settings) as (url, _):
             report("10 MB each, to be read back: only its numbers are kept", large(url, "x"), Counter())

@@ -19,7 +19,9 @@ from label_studio_ml.model import LabelStudioMLBase
 
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.database import Database
 from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.pipeline.prediction import Answer, Pipeline
 from ml_backend.settings import load_settings
 
@@ -35,11 +37,13 @@ class _Engine:
             self._settings.model, self._settings.tfhub_cache_dir, workers=self._settings.inference_workers
         )
         self._loop = asyncio.new_event_loop()
-        revisions = CurrentRevisions(self._settings, detector.fingerprint)
+        database = Database(self._settings.database_address)
+        revisions = CurrentRevisions(database, detector.fingerprint)
         revisions.start()
         # A daemon, since the runner never tells when it is done: the process must be able to end.
         threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()
         self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector, revisions.overrides).__aenter__())
+        atexit.register(database.close)
         atexit.register(revisions.close)
         atexit.register(lambda: self._run(self.pipeline.__aexit__(None, None, None)))
 
@@ -73,7 +77,8 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
         self._label_config = label_config or ""
-        self._project = str(project_id or "runner").partition(".")[0]
+        number = parse_project_id(project_id)
+        self._project = "runner" if number is None else str(number)
         # 1.0.9 names a host with /setup, and makes objects without one for events, in forks that must not load a detector.
         if "hostname" in kwargs:
             engine().pipeline.label_studios.learn(self._project, kwargs["hostname"], kwargs.get("access_token"))

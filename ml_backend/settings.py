@@ -331,6 +331,11 @@ class Settings(BaseModel):
             return REDIS_TTL if self.cache_kind == "redis" else None
         return self.cache_ttl or None
 
+    @property
+    def database_address(self) -> str | None:
+        """The database that keeps corrections, with its password; None for the default file."""
+        return None if self.database_url is None else self.database_url.get_secret_value()
+
     def warnings(self) -> list[str]:
         """Return what is probably not meant, one sentence each: it does not stop the start, but a person should read it."""
         found = []

@@ -1,4 +1,4 @@
-"""Annotations that tests make themselves."""
+"""Annotation records that tests make themselves."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ DRAWABLE = dict.fromkeys(("label", "other", "box", "a", "b"), LABELS)
 def postprocessor_of(
     xml: str = BALLOON_CONFIG, *, score_threshold: float = 0.3, overrides: LabelOverrides = NO_OVERRIDES
 ) -> Postprocessor:
-    """Decide a policy for whatever detector."""
+    """Return the postprocessor of a label config, for any detector."""
     return Postprocessor.from_label_config(xml, score_threshold=score_threshold, class_list=None, overrides=overrides)
 
 
@@ -51,7 +51,7 @@ def cell(number: int) -> Edges:
 
 
 def seen(*found: Detections, key: str = "image") -> tuple[AnnotatedImage, ...]:
-    """Return the pictures of a task, one for each set of detections."""
+    """Return the images of a task, one for each set of detections."""
     return tuple(AnnotatedImage(key, item, f"{item}.jpg", each) for item, each in enumerate(found))
 
 

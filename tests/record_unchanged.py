@@ -35,15 +35,10 @@ from test_unchanged import (
     predictions,
 )
 
-from ml_backend.feedback.store.annotation_records import (
-    AnnotatedImage,
-    Annotation,
-    Project,
-    put_annotation,
-    put_project,
-)
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation, put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
@@ -65,7 +60,7 @@ def make_stores(detector: Detector, root: Path) -> None:
         database.execute("VACUUM")
     annotations = asyncio.run(annotated(detector, root / CACHE))
     url = f"sqlite:///{root / CORRECTIONS}"
-    with closing(Database(Settings.model_validate({"database_url": url}))) as kept, kept.writing() as connection:
+    with closing(Database(url)) as kept, kept.writing() as connection:
         put_detector(connection, CurrentDetector(detector.fingerprint[:8], detector.name))
         put_project(connection, Project(PROJECT, "Roads and fields", PROJECT_CONFIG))
         for each in annotations:

@@ -16,12 +16,13 @@ from typer.testing import CliRunner, Result
 from ml_backend.cli import common
 from ml_backend.cli.common import app
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
-from ml_backend.feedback.learning.revisions import Revision, history
-from ml_backend.feedback.store.annotation_records import Annotation, Project, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import Annotation, put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
+from ml_backend.feedback.store.projects import Project, put_project
+from ml_backend.feedback.store.revisions import Revision, history
 from ml_backend.postprocessing.overrides import LabelOverrides
-from ml_backend.settings import Settings, load_settings
+from ml_backend.settings import load_settings
 
 Run = Callable[..., Result]
 KITE = ("label", "Kite")
@@ -38,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 def keep(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> None:
     """Keep annotations of project 3 in the database of the settings."""
-    with closing(Database(load_settings())) as database, database.writing() as connection:
+    with closing(Database(load_settings().database_address)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", xml))
         for each in annotations:
             put_annotation(connection, each)
@@ -46,7 +47,7 @@ def keep(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> None:
 
 def revisions(project: int = 3) -> list[Revision]:
     """Return what was applied."""
-    with closing(Database(load_settings())) as database, database.reading() as connection:
+    with closing(Database(load_settings().database_address)) as database, database.reading() as connection:
         return history(connection, project)
 
 
@@ -114,7 +115,7 @@ HEADS = {
 def test_report_leads_to_the_tasks(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, link: str
 ) -> None:
-    """That took the most edits, where the address of Label Studio is known."""
+    """Those with the most edits, if the address of Label Studio is known."""
     monkeypatch.setenv("LABEL_STUDIO_URL", address)
     keep(annotation(box("Balloon"), shown=(box("Kite"),), images=seen(detections_of(("Kite", 0.6, BOX)))))
     result = run("report", "--project", 3, "--html", "page.html")
@@ -135,7 +136,7 @@ def test_predictions_accepted_in_bulk_are_told_apart(run: Run) -> None:
     assert (values["annotations"], values["total"]["precision"]["total"]) == (0, 0)
     assert values["seen"]["annotations"] == values["unseen"]["annotations"] == 0
     said = " ".join(run("report", "--project", 3).stdout.split())
-    assert "80 predictions (80 boxes) were turned into annotations without being looked at" in said
+    assert "80 predictions (80 boxes) were turned into annotations in bulk, without being seen" in said
     proposal = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.5"))
     assert (proposal["annotations"], proposal["anything"]) == (0, False)
 
@@ -175,18 +176,18 @@ def test_annotation_whose_control_is_gone_is_left_out(run: Run) -> None:
     """With the reason, rather than with all detections wrong."""
     keep(annotation(box("Kite"), drawable={"before": ("Kite",)}, images=seen(FOUND)))
     values = answered(run("report", "--project", 3, "--json"))
-    assert values["not_judged"] == {"the label config does not have their pictures, control or labels any more": 1}
+    assert values["not_judged"] == {"the label config does not have their images, control or labels any more": 1}
     assert values["unseen"]["precision_now"]["total"] == 0
 
 
-def test_evidence_of_another_detector_waits(run: Run) -> None:
-    """Annotations are left out until they are judged again, and what was learned is set aside."""
+def test_annotations_of_another_detector_wait(run: Run) -> None:
+    """Annotations are left out until they are processed again, and the revision is set aside."""
     keep(*kites(40, 40))
     assert "in force" in run("calibrate", "--project", 3, "--target-precision", "0.8", "--apply").stdout
-    with closing(Database(load_settings())) as database, database.writing() as connection:
+    with closing(Database(load_settings().database_address)) as database, database.writing() as connection:
         put_detector(connection, CurrentDetector("0123abcd", "another"))
     values = answered(run("report", "--project", 3, "--json"))
-    assert values["not_judged"] == {"they wait to be judged again with the current detector": 80}
+    assert values["not_judged"] == {"they wait for detections of the current detector": 80}
     assert answered(run("calibrate", "--project", 3, "--json"))["annotations"] == 0
 
 
@@ -200,7 +201,7 @@ def test_report_counts_by_label_and_version(run: Run) -> None:
     assert rows["demo@1.2 (small)"] == ["4", "75 % (30-95)", "3", "100 % (44-100)"]
     assert rows["Kite"] == rows["All"] == ["3", "3", "0", "0", "0", "100 % (44-100)"]
     assert rows["Balloon (small)"][-1] == rows["Balloon"][-1] == "-"
-    assert "0.2 edits a picture, 4 annotations, 1 skipped" in result.stdout
+    assert "0.2 edits per image, 4 annotations, 1 skipped" in result.stdout
     assert "No picture was audited" in result.stdout
 
 
@@ -223,7 +224,7 @@ def test_report_writes_a_page(run: Run, tmp_path: Path) -> None:
 
 
 def test_report_says_what_is_left_out(run: Run) -> None:
-    """Annotations that could not be judged, and tasks that count twice."""
+    """Annotations that are left out, and tasks that count twice."""
     keep(
         annotation(number=1, problem="task 1: the picture is gone"),
         *kites(0, 0),
@@ -243,7 +244,7 @@ def test_calibrate_shows_and_changes_nothing(run: Run) -> None:
     assert rows_of(results[0])["Kite"][:2] == ["0.30", "80"]
     assert rows_of(results[0])["would be"][:2] == ["0.51", "40"]
     assert "0 boxes could be judged, 30 are needed" in results[0].stdout
-    assert "nothing has changed yet: --apply puts this into force" in results[0].stdout
+    assert "nothing is changed yet: --apply applies these changes" in results[0].stdout
     assert revisions() == []
 
 
@@ -262,7 +263,7 @@ def test_calibrate_as_json(run: Run) -> None:
 
 
 def test_calibrate_applies_and_goes_back(run: Run) -> None:
-    """Each a revision of its own, with who did it and on what evidence; what would change nothing is none."""
+    """Each is a revision with author and evidence; a calibration without changes is none."""
     keep(*kites(40, 40))
     asked = ("calibrate", "--project", 3, "--target-precision", "0.8")
     assert "in force: revision 1 of project 3" in run(*asked, "--apply", "--author", "ann").stdout
@@ -274,25 +275,27 @@ def test_calibrate_applies_and_goes_back(run: Run) -> None:
         80,
     )
     result = run("calibrate", "--project", 3, "--revert", "--author", "[/x]")
-    assert "in force: revision 2 of project 3, which goes back to the beginning" in result.stdout
+    assert "in force: revision 2 of project 3, which reverts to the state before any" in result.stdout
     second = revisions()[1]
     assert (second.author, second.overrides) == ("[/x]", LabelOverrides())
-    assert "project 3 is back at the beginning already" in one_sentence(run("calibrate", "--project", 3, "--revert"))
+    assert "all revisions of project 3 are reverted already" in one_sentence(
+        run("calibrate", "--project", 3, "--revert")
+    )
     assert "in force: revision 3" in run(*asked, "--apply").stdout
 
 
 def test_calibrate_shows_labels_of_classes(run: Run) -> None:
     """Single ones, and those that speak for a whole branch."""
     xml = PEOPLE_CONFIG.replace('"Worker"', '"[b]Worker"')
-    pictures = seen(detections_of(("Person", 0.9, BOX)))
-    keep(*(annotation(box("[b]Worker"), number=n, images=pictures) for n in range(1, 21)), xml=xml)
+    images = seen(detections_of(("Person", 0.9, BOX)))
+    keep(*(annotation(box("[b]Worker"), number=n, images=images) for n in range(1, 21)), xml=xml)
     result = run("calibrate", "--project", 3)
     (row,) = (line for line in result.stdout.splitlines() if "20 of 20" in line)
     assert re.split(r" {2,}", row.strip()) == ["Person", "Person", "[b]Worker", "20 of 20", "20"]
 
 
 def test_report_is_of_what_is_in_force(run: Run) -> None:
-    """Thresholds that were learned, until somebody goes back."""
+    """Calibrated thresholds, until they are reverted."""
     keep(*kites(40, 40))
     thresholds = []
     for then in (("--apply", "--target-precision", "0.8"), ("--revert",), ()):
@@ -306,10 +309,10 @@ def test_report_is_of_what_is_in_force(run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["report"], "no annotation of project 3 has come in: .* `prelabel feedback sync --project 3`"),
-        (["calibrate"], "no annotation of project 3 has come in"),
-        (["calibrate", "--apply", "--json"], "no annotation of project 3 has come in"),
-        (["calibrate", "--revert"], "project 3 has no revision to go back from"),
+        (["report"], "project 3 has no annotations in .* `prelabel feedback sync --project 3`"),
+        (["calibrate"], "project 3 has no annotations"),
+        (["calibrate", "--apply", "--json"], "project 3 has no annotations"),
+        (["calibrate", "--revert"], "project 3 has no revision to revert"),
         (["calibrate", "--apply", "--revert"], "--apply and --revert: choose one"),
         (["calibrate", "--target-precision", "0"], "--target-precision 0.0: expected a number between 0 and 1"),
         (["calibrate", "--target-precision", "1"], "--target-precision 1.0: expected a number between 0 and 1"),
@@ -317,7 +320,7 @@ def test_report_is_of_what_is_in_force(run: Run) -> None:
         (["calibrate", "--target-precision", "nan"], "--target-precision nan: expected a number between 0 and 1"),
         (["feedback", "sync", "--model", "demo"], r"LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY \(a token"),
     ],
-    ids=["report on nothing", "nothing to learn from", "nothing to apply", "nothing to go back from", "both", "target 0", "target 1", "in percent", "no number", "no token"],
+    ids=["report on nothing", "nothing to learn from", "nothing to apply", "nothing to revert", "both", "target 0", "target 1", "in percent", "no number", "no token"],
 )  # fmt: skip
 def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, command: Sequence[str], words: str) -> None:
     """Status 2, no trace, and no database made for it."""
@@ -338,7 +341,7 @@ def test_database_that_knows_nothing_of_a_project_is_named(
     if others:
         keep()
     said = one_sentence(run(command, "--project", 4))
-    assert f"{url.host or ''}/{url.database} has none" in said.replace(f":{url.port}", "")
+    assert f"{url.host or ''}/{url.database}: connect" in said.replace(f":{url.port}", "")
     assert "set PRELABEL_DATABASE_URL to the database" in said
     assert "hunter2" not in said
 
@@ -400,5 +403,5 @@ def test_default_database_is_the_users(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("PRELABEL_DATABASE_URL")
     keep(*kites(2, 0))
     assert answered(run("report", "--project", 3, "--json"))["annotations"] == 2
-    with closing(Database(Settings())) as database:
+    with closing(Database()) as database:
         assert database.exists

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
 from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.database import Database
 from ml_backend.inference.detector import Detector
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
@@ -220,7 +221,8 @@ def corrections(database: Path, detector: Detector) -> dict[str, Any]:
     """Return what is made of corrections: the report, what is in force, and proposals; in the end the database is back at the beginning."""
     url = f"sqlite:///{database}"
     settings = Settings.model_validate({"database_url": url})
-    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
+    with closing(Database(url)) as opened:
+        revisions = CurrentRevisions(opened, detector.fingerprint)
         revisions.refresh()
         taught = revisions.overrides(f"{PROJECT}.1700000000")
         version = Pipeline(settings, detector, revisions.overrides).postprocessors.version_for(

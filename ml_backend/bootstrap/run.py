@@ -29,6 +29,7 @@ from ml_backend.bootstrap.sources.source import Source
 from ml_backend.cache.keys import input_shaping
 from ml_backend.errors import BootstrapError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.database import Database
 from ml_backend.images.perceptual_hash import HASH_VERSION
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
@@ -95,7 +96,7 @@ class Run:
             if not text.startswith(PROJECT)
         ]
         self._projects = [_project(text) for text in request.to if text.startswith(PROJECT)]
-        self._studio = Studio(settings) if self._projects or isinstance(request.source, int) else None
+        self._studio = Studio.of(settings) if self._projects or isinstance(request.source, int) else None
         for number in self._projects:
             if self._studio is not None and number is not None:
                 self._studio.label_config(number)  # that it is there is better known now than after hours
@@ -169,7 +170,8 @@ class Run:
         """Return what is in force in the project that predictions come from or go to, as the service would use it."""
         if self._project_number is None:
             return NO_OVERRIDES
-        with closing(CurrentRevisions(self._settings, fingerprint)) as revisions:
+        with closing(Database(self._settings.database_address)) as database:
+            revisions = CurrentRevisions(database, fingerprint)
             revisions.refresh()
             return revisions.overrides(str(self._project_number))
 

@@ -144,5 +144,5 @@ def _label_config(config: Path | None, project: int | None, to: list[str], setti
     if config is None and project is not None:
         from ml_backend.bootstrap.project_client import Studio
 
-        return Studio(settings).label_config(project)
+        return Studio.of(settings).label_config(project)
     return read_label_config(config)

@@ -1,4 +1,4 @@
-"""``prelabel feedback``, ``prelabel report`` and ``prelabel calibrate``: what people correct, and what it teaches."""
+"""``prelabel feedback``, ``prelabel report`` and ``prelabel calibrate``: corrections, reports on them, and calibration from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_backend.inference.detector import Detector
 
 feedback_app = typer.Typer(
-    help="What people corrected in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
+    help="Corrections that people made in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
 )
 app.add_typer(feedback_app, name="feedback")
 
@@ -31,9 +31,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 
 @feedback_app.command()
 def sync(project: ProjectId, model: Model = None) -> None:
-    """Read the annotations of a project from Label Studio: where webhooks are blocked, or after a time without the service.
+    """Read the annotations of a project from Label Studio: for blocked webhooks, or after a time without the service.
 
-    As often as you like: only what changed is judged. Ends with status 1 if some could not be judged.
+    Run it as often as you like: only changed annotations are processed. Ends with status 1 if some could not be processed.
     """
     with plain_errors():
         settings = load_settings(model=model)
@@ -41,9 +41,9 @@ def sync(project: ProjectId, model: Model = None) -> None:
         from ml_backend.label_studio.client import StudioClient
 
         with err.status(f"asking for project {project}"):
-            StudioClient(settings).project(project)  # a wrong token should not cost the wait for TensorFlow
-        there, judged, problems = asyncio.run(_sync(settings, load_detector(settings), project))
-        out.print(f"project {project}: {there} annotations, {judged} of them judged now", highlight=False)
+            StudioClient.of(settings).project(project)  # a wrong token is found before TensorFlow is loaded
+        annotations, changed, problems = asyncio.run(_sync(settings, load_detector(settings), project))
+        out.print(f"project {project}: {annotations} annotations, {changed} of them new or changed", highlight=False)
         for problem in problems[:20]:
             complain(problem)
         if len(problems) > 20:
@@ -53,14 +53,19 @@ def sync(project: ProjectId, model: Model = None) -> None:
 
 
 async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[int, int, list[str]]:
-    from ml_backend.feedback.ingest.service import FeedbackService
+    from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
     from ml_backend.feedback.learning.revisions import CurrentRevisions
+    from ml_backend.feedback.store.database import Database
+    from ml_backend.feedback.store.detectors import CurrentDetector
+    from ml_backend.label_studio.client import StudioClient
     from ml_backend.pipeline.prediction import Pipeline
 
-    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
+    current, client = CurrentDetector(detector.fingerprint[:8], detector.name), StudioClient.of(settings, EVENT_PAUSES)
+    with closing(Database(settings.database_address)) as database:
+        revisions = CurrentRevisions(database, detector.fingerprint)
         revisions.refresh()
         async with Pipeline(settings, detector, revisions.overrides) as pipeline:
-            feedback = FeedbackService(settings, pipeline)
+            feedback = FeedbackService(database, pipeline, current, client, IngestOptions.of(settings))
             with err.status("reading tasks") as status:
                 try:
                     return await feedback.sync(project, lambda count: status.update(f"reading tasks ({count:,})"))
@@ -72,25 +77,31 @@ async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[i
 def report(
     project: ProjectId,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with curves and pictures, all in one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML page with curves and images.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what pre-annotation is worth in a project: what people kept, changed, deleted and added, by label and model version."""
+    """Show how accurate the boxes of a project are: kept, changed, deleted and added ones, by label and model version."""
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_report
         from ml_backend.feedback.evaluation.report import make_report, task_links
         from ml_backend.feedback.learning.project_calibration import detector_of
-        from ml_backend.feedback.learning.revisions import history, set_aside_sentence
-        from ml_backend.feedback.store.annotation_records import annotations_of, get_project
+        from ml_backend.feedback.learning.revisions import set_aside_sentence
+        from ml_backend.feedback.store.annotation_records import annotations_of
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.event_queue import pending
+        from ml_backend.feedback.store.projects import get_project
+        from ml_backend.feedback.store.revisions import history
         from ml_backend.postprocessing.overrides import NO_OVERRIDES
         from ml_backend.postprocessing.postprocessor import Postprocessor
 
-        with closing(Database(settings)) as database, database.reading() as connection, err.status("judging"):
+        with (
+            closing(Database(settings.database_address)) as database,
+            database.reading() as connection,
+            err.status("evaluating annotations"),
+        ):
             about = get_project(connection, project, database.place)
             past = history(connection, project)
             detector = detector_of(connection)
@@ -110,7 +121,7 @@ def report(
         if html is not None:
             from ml_backend.feedback.evaluation.report_page import draw_worst, render
 
-            with err.status("fetching the pictures that took the most edits"):
+            with err.status("fetching the images with the most edits"):
                 images = asyncio.run(draw_worst(settings, project, figures.worst))
             page = render(figures, about, past[-1] if past else None, waiting, images)
             html.write_text(page, encoding="utf-8")
@@ -121,7 +132,7 @@ def report(
         if past and past[-1].is_aside(detector):
             complain(set_aside_sentence(past[-1]), style="yellow")
         if waiting:
-            complain(f"{waiting} events are not judged yet" + (f": {problem}" if problem else ""), style="yellow")
+            complain(f"{waiting} events wait to be processed" + (f": {problem}" if problem else ""), style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
 
@@ -133,18 +144,20 @@ def calibrate(
         float | None,
         typer.Option(
             "--target-precision",
-            help="Share of shown boxes that should be right, between 0 and 1. [default: model_target_precision of the label config, else "
+            help="Precision to reach: the share of shown boxes that are right, between 0 and 1. [default: model_target_precision of the label config, else "
             "PRELABEL_TARGET_PRECISION, else 0.9]",
         ),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Put it into force, as the project's next revision.")] = False,
-    revert: Annotated[bool, typer.Option("--revert", help="Go back to what was in force before.")] = False,
-    author: Annotated[str | None, typer.Option(help="Who applies it. [default: the user of this machine]")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Apply the changes, as the project's next revision.")] = False,
+    revert: Annotated[bool, typer.Option("--revert", help="Revert to the revision before the current one.")] = False,
+    author: Annotated[
+        str | None, typer.Option(help="Name to record with the revision. [default: the user of this machine]")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set thresholds and labels of classes from what people corrected; shows what would change, and changes nothing without --apply.
+    """Set thresholds and labels of classes from corrections. Shows the changes, and applies them with --apply only.
 
-    Running services take a revision over within seconds. Label Studio then asks for new predictions, which run no model.
+    Running services take over a revision within seconds. Label Studio then asks for new predictions, which do not rerun the model.
     """
     with plain_errors():
         if apply and revert:
@@ -154,29 +167,31 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning import revisions
-        from ml_backend.feedback.learning.project_calibration import learn
+        from ml_backend.feedback.learning.project_calibration import calibrate_project
+        from ml_backend.feedback.store import revisions
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.trainings import Training, put_training
 
         who = author or _user()
-        with closing(Database(settings)) as database:
+        with closing(Database(settings.database_address)) as database:
             if revert:
-                told = revisions.revert(database, project, author=who)
-                put_training(database, Training(project, who, "reverted", told.number, str(told)))
-                out.print(f"in force: {told}", highlight=False, markup=False)
+                revision = revisions.revert(database, project, author=who)
+                put_training(database, Training(project, who, "reverted", revision.number, str(revision)))
+                out.print(f"in force: {revision}", highlight=False, markup=False)
                 return
-            with err.status("judging"):
-                result = learn(database, settings, project, target)
-            revision = result.apply_and_record(database, who) if apply else None
-        number = revision.number if revision else result.current.number if result.current else 0
+            with err.status("evaluating annotations"):
+                result = calibrate_project(
+                    database, project, settings.model_score_threshold, settings.target_precision, target=target
+                )
+            applied = result.apply_and_record(database, who) if apply else None
+        number = applied.number if applied else result.current.number if result.current else 0
         if as_json:
-            values: dict[str, Any] = {"project": project, "revision": number, "applied": revision is not None}
+            values: dict[str, Any] = {"project": project, "revision": number, "applied": applied is not None}
             changes = {"anything": result.proposal.anything, "learned": result.proposal.overrides.to_json()}
             out.out(json.dumps(values | changes | result.proposal.to_json(), indent=2), highlight=False)
             return
         print_proposal(result.proposal)
-        out.print(_outcome(result, applied=revision is not None, number=number), highlight=False, soft_wrap=True)
+        out.print(_outcome(result, applied=applied is not None, number=number), highlight=False, soft_wrap=True)
 
 
 def _outcome(result: CalibrationResult, *, applied: bool, number: int) -> str:
@@ -184,11 +199,11 @@ def _outcome(result: CalibrationResult, *, applied: bool, number: int) -> str:
         return f"in force: revision {number} of project {result.project.id}"
     if not result.proposal.anything:
         return "nothing would change" + (f"; revision {number} stays in force" if number else "")
-    return "nothing has changed yet: --apply puts this into force"
+    return "nothing is changed yet: --apply applies these changes"
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # containers run under numbers that have no name
+    except (OSError, KeyError):  # containers run under user ids without a name
         return "unknown"

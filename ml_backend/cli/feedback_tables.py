@@ -11,13 +11,14 @@ from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOM
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.tallies import Outcomes
-from ml_backend.feedback.learning.calibration import MIN_BOXES, Proposal
+from ml_backend.feedback.evaluation.threshold_stats import MIN_BOXES
+from ml_backend.feedback.learning.calibration import Proposal
 
-WORST = 5  # tasks that are named
+WORST = 5  # listed tasks
 
 
 def print_report(report: Report) -> None:
-    """Print outcomes by label and by model version, and sentences on what they rest on."""
+    """Print outcomes by label and by model version, and sentences on their basis."""
     several = len({where.control for where in report.labels}) > 1
     labels = {
         (where.label or "(no label)") + (f" [{where.control}]" if several else ""): each
@@ -34,7 +35,7 @@ def print_report(report: Report) -> None:
         out.print(_table("By model version", heads, map(_both, versions)))
     for sentence in _sentences(report):
         out.print(sentence, highlight=False, markup=False)
-    for why, count in report.unjudged.items():
+    for why, count in report.left_out.items():
         complain(f"{count} annotations are left out: {why}", style="yellow")
     out.print(report.basis(), highlight=False, markup=False)
     for each in report.worst[:WORST]:
@@ -48,12 +49,12 @@ def _sentences(report: Report) -> Iterable[str]:
     seen = report.seen
     if seen.annotations:
         edits = seen.edits.total() / seen.annotations
-        yield f"{edits:.1f} edits a picture, {report.annotations} annotations, {report.skipped} skipped"
+        yield f"{edits:.1f} edits per image, {report.annotations} annotations, {report.skipped} skipped"
     if report.accepted:
         yield report.acceptance()
     if report.unseen.annotations:
         (now, _), (then, _) = report.group(saw_predictions=False), report.group(saw_predictions=True)
-        yield f"right where no boxes were seen: {_percent(now)}; where they were: {_percent(then)}"
+        yield f"right, from annotators who saw no boxes: {_percent(now)}; who saw boxes: {_percent(then)}"
     if report.twice:
         yield f"{report.twice} tasks have more than one annotation; all of them count"
 
@@ -81,14 +82,14 @@ def _name(name: str, outcomes: Outcomes) -> str:
 
 
 def print_proposal(proposal: Proposal) -> None:
-    """Print what would change: labels of classes, thresholds, and what that costs and spares."""
+    """Print the changes of a proposal: labels of classes, thresholds, and the boxes lost and spared."""
     if proposal.relabelings:
         rows = []
         for each in proposal.relabelings:
             kinds = f" ({', '.join(each.kinds[:4])} and other kinds)" if each.kinds else ""
             called = f"{each.agreeing.hits} of {each.agreeing.total}"
             rows.append([each.class_name + kinds, each.before or "-", each.label, called, str(each.boxes)])
-        heads = ["Class", "Goes to", "Would go to", "Called so", "Boxes"]
+        heads = ["Class", "Label now", "New label", "Agreeing", "Boxes"]
         out.print(
             _table("Labels that people gave to classes", heads, [list(map(escape, row)) for row in rows], texts=3)
         )
@@ -109,7 +110,7 @@ def print_proposal(proposal: Proposal) -> None:
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> Table:
-    """Return a table whose first columns are texts that may break, and whose others are figures that do not."""
+    """Return a table; its first columns are texts that may wrap, the others figures that do not."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, head in enumerate(heads):
         if place < texts:

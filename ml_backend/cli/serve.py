@@ -103,7 +103,7 @@ def _check_corrections(settings: Settings) -> Finding:
     from ml_backend.feedback.store.database import Database
     from ml_backend.feedback.store.event_queue import pending
 
-    with closing(Database(settings)) as database:
+    with closing(Database(settings.database_address)) as database:
         try:
             waiting, problem = pending(database)
         except FeedbackError as error:
@@ -121,7 +121,7 @@ def _check_projects(settings: Settings) -> list[Finding]:
 
     try:
         with err.status("asking Label Studio for projects and their models"):
-            return survey(StudioClient(settings, pauses=()), keeps=settings.keep_projects_current)
+            return survey(StudioClient.of(settings, pauses=()), keeps=settings.keep_projects_current)
     except LabelStudioError as error:
         return [Finding(ok=False, sentence=f"Projects cannot be checked: {error}.")]
 

@@ -1,6 +1,7 @@
-"""What people correct, kept and learned from.
+"""Corrections: annotation records of what people changed, reports on them, and calibration from them.
 
-event -> journal -> annotation, read back -> facts (drawn, shown, detections) -> verdicts -> report, or evidence -> revision
+event -> queue -> annotation, read back -> record (drawn, shown, detections) -> outcomes -> report, or threshold stats -> revision
 
-Predictions need none of it but :mod:`~ml_backend.feedback.learning.revisions`, which says what is in force.
+The order of the packages is store, then ingest and evaluation, then learning; none imports a later one. Predictions only need
+:mod:`~ml_backend.feedback.learning.revisions`, the overrides in force.
 """

@@ -1,15 +1,15 @@
-"""Label Studio's API through its SDK: with patience while it restarts, and errors that say what to do."""
+"""Label Studio's API through its SDK, with retries while it restarts, and errors that say what to do."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 from ml_backend.errors import LabelStudioError
 from ml_backend.redaction import printable
@@ -17,37 +17,56 @@ from ml_backend.settings import Settings
 
 T = TypeVar("T")
 
-PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can start again
+PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can restart
 PAGE = 100  # tasks
 RETRIEVE_SECONDS = 120  # Label Studio itself waits 100 for predictions
 NO_CLIENT = "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)"
 
 
 class UncertainError(Exception):
-    """A request got no answer: if it changes something, it may or may not have been done."""
+    """A request got no answer: a change may or may not have been made."""
 
 
 class GoneError(LabelStudioError):
-    """What was asked for is not there."""
+    """The requested object does not exist."""
 
 
 class StudioClient:
-    """The Label Studio of the settings.
+    """A client of Label Studio.
 
     Args:
-        settings: where it is, and the token.
-        pauses: seconds between tries of what may be asked again.
-
-    Raises:
-        LabelStudioError: none is set.
+        url: address of Label Studio.
+        token: of one of its users.
+        pauses: seconds between tries of requests that may be repeated.
     """
 
-    def __init__(self, settings: Settings, pauses: tuple[float, ...] = PAUSES) -> None:
-        if settings.label_studio_url is None or settings.label_studio_api_key is None:
+    def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES) -> None:
+        self.url = url
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(UncertainError),
+            wait=wait_chain(*map(wait_fixed, (*pauses, 0))),  # the last one is asked for, too, and not used
+            stop=stop_after_attempt(len(pauses) + 1),
+            reraise=True,
+        )
+        self.sdk = LabelStudio(base_url=url, api_key=token, timeout=60)
+
+    @classmethod
+    def of(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self:
+        """Return a client of the Label Studio in the settings.
+
+        Raises:
+            LabelStudioError: its address or the token is not set.
+        """
+        client = cls.if_set(settings, pauses)
+        if client is None:
             raise LabelStudioError(NO_CLIENT)
-        self.url = settings.label_studio_url
-        self._pauses = pauses
-        self.sdk = LabelStudio(base_url=self.url, api_key=settings.label_studio_api_key.get_secret_value(), timeout=60)
+        return client
+
+    @classmethod
+    def if_set(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self | None:
+        """Return a client of the Label Studio in the settings; None where its address or the token is not set."""
+        url, token = settings.label_studio_url, settings.label_studio_api_key
+        return None if url is None or token is None else cls(url, token.get_secret_value(), pauses)
 
     def project(self, number: int) -> Any:
         """Return a project, as the SDK gives it."""
@@ -60,13 +79,13 @@ class StudioClient:
     def tasks(
         self, project: int, *, first: int = 0, last: int | None = None, annotated: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Yield tasks of a project in the order of their ids, whole (data, annotations, predictions), a page at a time.
+        """Yield tasks of a project by ascending id, with data, annotations and predictions, a page at a time.
 
         Args:
             project: its id.
             first: lowest id.
-            last: highest id, or None for no end.
-            annotated: only those that have annotations, skipped ones not counted.
+            last: highest id; None for no limit.
+            annotated: only those with annotations other than skipped ones.
         """
         while True:
             conditions = [_condition("id", "greater_or_equal", first)]
@@ -79,32 +98,32 @@ class StudioClient:
             first = page[-1]["id"] + 1
 
     def newest_projects(self, count: int) -> list[Any]:
-        """Return the newest projects that the token may see, at most 100 of them, with ``id`` and ``model_version``."""
+        """Return the newest projects that the token may see, at most 100, with ``id`` and ``model_version``."""
         listed = partial(self.sdk.projects.list, page_size=count, ordering="-id", include="id,model_version")
         return self.ask("the list of projects", lambda: list(islice(listed(), count)))
 
     def backends(self, project: int) -> list[Any]:
-        """Return the models of a project, the one that Label Studio asks for predictions first.
+        """Return the models of a project; Label Studio asks the first one for predictions.
 
         Label Studio calls ``/health`` and ``/setup`` of each before it answers.
         """
         return self.ask(f"the models of project {project}", lambda: self.sdk.ml.list(project=project))
 
     def webhooks(self, project: int) -> list[Any]:
-        """Return the webhooks of a project, and those of its whole organization."""
+        """Return the webhooks of a project and of its organization."""
         every = self.ask("the list of webhooks", self.sdk.webhooks.list)
         return [webhook for webhook in every if webhook.project in (project, None)]
 
     def rename_backend(self, backend: Any, title: str) -> None:
-        """Give a model another title. Label Studio moves the project's ``model_version`` along where the two were equal."""
-        # Label Studio tries the connection with the fields of this request alone. It takes an empty password for the one it has.
+        """Rename a model. Label Studio also changes the project's ``model_version`` if the two were equal."""
+        # Label Studio tries the connection with the fields of this request alone; an empty password stands for the stored one.
         secured = backend.auth_method == "BASIC_AUTH"
         login = {"auth_method": "BASIC_AUTH", "basic_auth_user": backend.basic_auth_user, "basic_auth_pass": ""}
         fields = {"title": title, "url": backend.url, "project": backend.project, **(login if secured else {})}
         self.ask(f"the new title of model {backend.id}", lambda: self.sdk.ml.update(backend.id, **fields))
 
     def set_model_version(self, project: int, version: str) -> None:
-        """Let a project use the predictions of a version: the title of one of its models, or stored with predictions."""
+        """Set the model version of a project: the title of one of its models, or a version of stored predictions."""
         self.ask(
             f"the model version of project {project}", lambda: self.sdk.projects.update(project, model_version=version)
         )
@@ -112,44 +131,24 @@ class StudioClient:
     def outdated_tasks(
         self, project: int, version: str, *, annotated: bool, after: int, count: int
     ) -> tuple[dict[int, set[str]], int]:
-        """Return tasks that have predictions of versions as Prelabel writes them (with ``@``), but none of a certain one.
+        """Return tasks with predictions of Prelabel (their versions contain ``@``), but without one of a version.
 
         Args:
             project: its id.
-            version: the ``model_version`` that they lack.
-            annotated: those with annotations, or those without.
-            after: only ids above this one.
-            count: of tasks to return, at most.
+            version: the missing ``model_version``.
+            annotated: tasks with annotations (True) or without (False).
+            after: only tasks with higher ids.
+            count: most tasks to return.
 
         Returns:
-            The versions that each has, or the first of many, by id, ascending; and the number of all such tasks.
+            The model versions of each task (of many, the first) by ascending id, and the number of all such tasks.
         """
-        return self._versions(
-            project,
-            [
-                _condition("id", "greater", after),
-                _condition("predictions_model_versions", "contains", ["@"], kind="List"),
-                _condition("total_annotations", "greater" if annotated else "equal", 0),
-                _condition("predictions_model_versions", "not_contains", [version], kind="List"),
-            ],
-            count,
-        )
-
-    def tasks_with_others(
-        self, project: int, version: str, *, after: int, count: int
-    ) -> tuple[dict[int, set[str]], int]:
-        """Return tasks that have a prediction of a version and further ones; arguments and result as of :meth:`outdated_tasks`."""
-        return self._versions(
-            project,
-            [
-                _condition("id", "greater", after),
-                _condition("predictions_model_versions", "contains", [version], kind="List"),
-                _condition("total_predictions", "greater", 1),
-            ],
-            count,
-        )
-
-    def _versions(self, project: int, conditions: list[dict[str, Any]], count: int) -> tuple[dict[int, set[str]], int]:
+        conditions = [
+            _condition("id", "greater", after),
+            _condition("predictions_model_versions", "contains", ["@"], kind="List"),
+            _condition("total_annotations", "greater" if annotated else "equal", 0),
+            _condition("predictions_model_versions", "not_contains", [version], kind="List"),
+        ]
         query = json.dumps({"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]})
         list_page = partial(self.sdk.tasks.list, project=project, fields="task_only", page_size=count, query=query)
 
@@ -164,7 +163,7 @@ class StudioClient:
         return self.ask(f"the tasks of project {project}", read)
 
     def add_predictions(self, project: int, rows: list[dict[str, Any]]) -> int:
-        """Add predictions, each with the id of its ``task``, in one request; gives how many were taken.
+        """Add predictions, each with the id of its ``task``, in one request; returns how many were accepted.
 
         Raises:
             UncertainError: no answer came.
@@ -176,7 +175,7 @@ class StudioClient:
         return int(answer.created or 0)
 
     def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
-        """Let Label Studio ask its model about tasks that lack the version which ``/setup`` tells."""
+        """Let Label Studio ask its model for predictions of tasks without one of the version that ``/setup`` tells."""
         self.ask(
             f"predictions for project {project}",
             lambda: self.sdk.actions.create(
@@ -188,12 +187,12 @@ class StudioClient:
         )
 
     def tasks_by_id(self, project: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Return those of at most :data:`PAGE` tasks that there are, whole."""
+        """Return tasks by their ids, at most :data:`PAGE`, with data, annotations and predictions; missing ones are left out."""
         return self._page(project, "or", [_condition("id", "equal", number) for number in numbers]) if numbers else []
 
     def _page(self, project: int, conjunction: str, conditions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         query = {"filters": {"conjunction": conjunction, "items": conditions}, "ordering": ["tasks:id"]}
-        # The data manager's list rather than the task itself, which Label Studio would ask predictions for.
+        # The list of the data manager: for a single task, Label Studio would ask for predictions.
         list_page = partial(self.sdk.tasks.list, project=project, fields="all", page_size=PAGE, query=json.dumps(query))
         return self.ask(
             f"the tasks of project {project}",
@@ -201,24 +200,24 @@ class StudioClient:
         )
 
     def ask(self, what: str, call: Callable[[], T]) -> T:
-        """Call what may be called again, until Label Studio answers or the pauses are used up."""
-        for pause in (*self._pauses, None):
-            try:
-                return self.change(what, call)
-            except UncertainError as error:
-                if pause is None:
-                    raise LabelStudioError(
-                        f"Label Studio at {self.url} does not answer ({error}); what is done is kept: run the same command again"
-                    ) from None
-                time.sleep(pause)
-        raise AssertionError
+        """Make a request that may be repeated, until Label Studio answers or the pauses are used up.
+
+        Raises:
+            LabelStudioError: Label Studio does not answer, or refuses.
+        """
+        try:
+            return self._retrying(lambda: self.change(what, call))
+        except UncertainError as error:
+            raise LabelStudioError(
+                f"Label Studio at {self.url} does not answer ({error}); what is done is kept: run the same command again"
+            ) from None
 
     def change(self, what: str, call: Callable[[], T]) -> T:
-        """Call what changes something, once.
+        """Make a request once, since it may change something.
 
         Raises:
             UncertainError: no answer came.
-            LabelStudioError: Label Studio refuses it.
+            LabelStudioError: Label Studio refuses.
         """
         try:
             return call()

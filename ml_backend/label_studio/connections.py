@@ -1,7 +1,6 @@
 """Where Label Studio is, what it calls its own, and the token for it."""
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import structlog
 from yarl import URL
 
 from ml_backend.label_studio.image_paths import is_image_path, plain_path
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.label_studio.tokens import TokenHeaders
 from ml_backend.redaction import printable, redact_address
 from ml_backend.setting_parsers import base_url
@@ -109,9 +109,6 @@ class LabelStudios:
     KEPT = 10_000  # projects
     MAX_LENGTH = 8192  # characters of a name, an address or a token
 
-    # <id>.<time of creation>, as Label Studio names projects, or the id alone
-    _PROJECT = re.compile(r"([0-9]{1,19})(?:\.[0-9]{1,19})?")
-
     def __init__(self, settings: Settings) -> None:
         url, key = settings.label_studio_url, settings.label_studio_api_key
         headers = TokenHeaders(url, key.get_secret_value()) if url and key else None
@@ -157,8 +154,9 @@ class LabelStudios:
             self._warn("", f"{self.KEPT:,} projects are known, so the Label Studio of further ones is not remembered")
             return
         self._by_project[project] = self._named(hostname, token)
-        if match := self._PROJECT.fullmatch(project):
-            self._first_by_id.setdefault(match[1], project)
+        number = parse_project_id(project)
+        if number is not None:
+            self._first_by_id.setdefault(str(number), project)
 
     def _named(self, hostname: str, token: str) -> LabelStudio:
         if self.configured is None:

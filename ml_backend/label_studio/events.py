@@ -59,12 +59,12 @@ class Event:
     Attributes:
         action: of Label Studio; ``unknown`` or ``malformed`` for everything else.
         project: id of the project; 0 where none is named.
-        hints: what may have changed.
+        changed_objects: what may have changed.
     """
 
     action: str
     project: int = 0
-    hints: tuple[ChangedObject, ...] = ()
+    changed_objects: tuple[ChangedObject, ...] = ()
 
 
 class _Body(msgspec.Struct):
@@ -99,14 +99,14 @@ def read_event(body: bytes, *, trusted: bool) -> Event:
         about = _numbered(read.project)
         project = _id(about.id) or _id(read.project) or 0
         if action == PROJECT_UPDATED:
-            hints: list[ChangedObject] = [
+            changed: list[ChangedObject] = [
                 ChangedObject("project", project, project, _payload(about=about) if trusted else b"")
             ]
         else:
-            hints = list(_changed_objects(action, project, read, about, trusted=trusted))
+            changed = list(_changed_objects(action, project, read, about, trusted=trusted))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return Event(MALFORMED)
-    return Event(action, project, tuple(hint for hint in hints if hint.project and hint.object))
+    return Event(action, project, tuple(each for each in changed if each.project and each.object))
 
 
 def _changed_objects(

@@ -1,1 +1,1 @@
-"""Connected projects of Label Studio: their diagnosis, and keeping their model version and predictions current."""
+"""Connected projects of Label Studio: their diagnosis, and the upkeep of their model versions and predictions."""

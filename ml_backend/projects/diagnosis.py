@@ -1,4 +1,4 @@
-"""Says what is wrong between a project of Label Studio and Prelabel, its model: for ``/status`` and ``prelabel doctor`` alike."""
+"""Diagnoses the connection of a Label Studio project and Prelabel, for ``/status`` and ``prelabel doctor``."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ml_backend.pipeline.model_version import is_ours
 from ml_backend.redaction import printable, redact_address
 
 UNCERTAINTY = "Uncertainty sampling"
-NEWEST_PROJECTS = 50  # that are looked through where nothing says which ones are connected
+NEWEST_PROJECTS = 50  # that a command searches for connected ones
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Connection:
 
     Attributes:
         project: the project.
-        backends: its models; Label Studio asks the first one for predictions.
+        backends: its models; Label Studio asks only the first one for predictions.
         webhooks: its own, and those of the whole organization.
     """
 
@@ -29,19 +29,19 @@ class Connection:
 
     @classmethod
     def read(cls, client: StudioClient, number: int) -> "Connection":
-        """Read it. Label Studio calls ``/health`` and ``/setup`` of the project's models meanwhile.
+        """Read a project. Label Studio calls ``/health`` and ``/setup`` of its models before it answers.
 
         Raises:
-            LabelStudioError: Label Studio cannot be asked, or refuses.
+            LabelStudioError: Label Studio does not answer, or refuses.
         """
         return cls(client.project(number), client.backends(number), client.webhooks(number))
 
     def ours(self, version: str) -> list[Any]:
-        """Return the models that have just told Label Studio a version."""
+        """Return the models that told Label Studio a version in answer to this reading."""
         return [backend for backend in self.backends if backend.model_version == version]
 
     def asks(self, version: str) -> bool:
-        """Tell whether the project shows predictions of a version, and Label Studio asks our model for them."""
+        """Tell whether the project shows predictions of a version and Label Studio asks our model for them."""
         project = self.project
         return bool(
             project.show_collab_predictions
@@ -51,9 +51,9 @@ class Connection:
         )
 
     def chosen(self, version: str) -> str:
-        """Return the model version that somebody chose in Label Studio in place of ours, or an import set, or nothing.
+        """Return the other model version that a person or an import chose for the project; empty for none.
 
-        It is no choice where the field is empty, has the version already, or the title of our model, as Label Studio sets it by itself.
+        An empty field, the version itself and the title of our model, which Label Studio sets by itself, are no choice.
         """
         shown = self.project.model_version or ""
         titles = {backend.title for backend in self.ours(version)}
@@ -61,27 +61,27 @@ class Connection:
 
 
 def diagnose(connection: Connection, version: str, *, keeps: bool) -> list[Finding]:
-    """Return what is wrong with a project, one sentence each; a single one if all is right, and hints.
+    """Return findings on a project: its faults, or one sentence that there are none, and hints.
 
     Args:
         connection: the project.
-        version: the one in force.
-        keeps: whether the service changes what is wrong by itself (``PRELABEL_KEEP_PROJECTS_CURRENT``).
+        version: the model version in force.
+        keeps: whether the service corrects the model version by itself (``PRELABEL_KEEP_PROJECTS_CURRENT``).
     """
     name = f"Project {connection.project.id}"
     ours = connection.ours(version)
     if not ours:
-        return [_wrong(f"{name}: Label Studio has no model that tells it version {version}: see Settings, Model.")]
+        return [_wrong(f"{name}: no model in Label Studio has version {version}: see Settings, Model.")]
     wrong = [*_version_faults(connection, version, name, keeps=keeps), *_webhook_faults(connection, ours[0], name)]
     findings = [_wrong(sentence) for sentence in wrong]
     if not wrong:
-        sentence = f"{name}: scores and queue go by {version}, and corrections arrive by webhook."
+        sentence = f"{name}: scores and queue use {version}, and corrections arrive by webhook."
         findings.append(Finding(ok=True, sentence=sentence))
     if connection.project.sampling != UNCERTAINTY:
         findings.append(
             Finding(
                 ok=True,
-                sentence=f'{name}: "Label All Tasks" goes by {str(connection.project.sampling).lower()}. For doubtful tasks first, order the data '
+                sentence=f'{name}: "Label All Tasks" uses {str(connection.project.sampling).lower()}. For doubtful tasks first, order the data '
                 'manager by prediction score and press "Label Tasks As Displayed", or set its sampling by the API to '
                 f'"{UNCERTAINTY}", which the settings page of the community edition does not offer.',
             )
@@ -95,24 +95,24 @@ def _version_faults(connection: Connection, version: str, name: str, *, keeps: b
     title = printable(connection.ours(version)[0].title or "", 200)
     if first not in connection.ours(version):
         yield (
-            f"{name}: Label Studio asks only the first of its models for predictions, which is "
-            f'"{printable(first.title or "", 200)}": remove that one for Prelabel to be asked.'
+            f"{name}: Label Studio asks only its first model for predictions, which is "
+            f'"{printable(first.title or "", 200)}": remove that model to use Prelabel.'
         )
     if not project.show_collab_predictions:
         yield f'{name} shows no predictions: turn on "Use predictions to prelabel tasks" in Settings, Annotation.'
     elif connection.chosen(version):
         yield (
-            f'{name}: its model version "{shown}" was chosen in Label Studio, or set by an import, and Prelabel leaves it alone. Predictions '
-            f'have {version}, so neither the score column nor the queue goes by them: choose "{title}" in Settings, Annotation, Prelabeling.'
+            f'{name}: its model version "{shown}" was chosen in Label Studio, or set by an import, and Prelabel does not change it. Predictions '
+            f'have {version}, so neither the score column nor the queue uses them: choose "{title}" in Settings, Annotation, Prelabeling.'
         )
     elif project.model_version != version or title != version:
         remedy = (
-            "a running Prelabel with LABEL_STUDIO_API_KEY changes that within a minute"
+            "a running Prelabel with LABEL_STUDIO_API_KEY corrects it within a minute"
             if keeps
             else f'set PRELABEL_KEEP_PROJECTS_CURRENT=true, or give the model the name "{version}" in Settings, Model'
         )
         yield (
-            f'{name}: its model version is "{shown}" and predictions have {version}, so neither the score column nor the queue goes by '
+            f'{name}: its model version is "{shown}" and predictions have {version}, so neither the score column nor the queue uses '
             f"them: {remedy}."
         )
 
@@ -136,10 +136,10 @@ def _wrong(sentence: str) -> Finding:
 
 
 def survey(client: StudioClient, *, keeps: bool) -> list[Finding]:
-    """Diagnose those of the newest projects that have Prelabel as their model; for a command without a service.
+    """Diagnose the newest projects that have Prelabel as a model, for a command without a service.
 
     Raises:
-        LabelStudioError: Label Studio cannot be asked, or refuses.
+        LabelStudioError: Label Studio does not answer, or refuses.
     """
     found = []
     for project in client.newest_projects(NEWEST_PROJECTS):

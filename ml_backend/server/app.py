@@ -13,10 +13,13 @@ from starlette.exceptions import HTTPException
 
 from ml_backend import __version__
 from ml_backend.errors import PrelabelError
-from ml_backend.feedback.ingest.service import FeedbackService
+from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import Trainer
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.detectors import CurrentDetector
 from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.client import StudioClient
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
 from ml_backend.server.routes import router
@@ -58,15 +61,35 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
 @asynccontextmanager
 async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
-        revisions = CurrentRevisions(settings, detector.fingerprint)
+        database = Database(settings.database_address)
+        stack.callback(database.close)
+        revisions = CurrentRevisions(database, detector.fingerprint)
         stack.callback(revisions.close)
         await asyncio.to_thread(revisions.start)
         pipeline = await stack.enter_async_context(Pipeline(settings, detector, revisions.overrides))
-        feedback = FeedbackService(settings, pipeline)
+        feedback = FeedbackService(
+            database,
+            pipeline,
+            CurrentDetector(detector.fingerprint[:8], detector.name),
+            StudioClient.if_set(settings, EVENT_PAUSES),
+            IngestOptions.of(settings),
+        )
         await stack.enter_async_context(feedback.listening())
-        trainer = Trainer(settings, feedback, revisions)
+        trainer = Trainer(
+            database,
+            feedback,
+            revisions,
+            score_threshold=settings.model_score_threshold,
+            target_precision=settings.target_precision,
+            timeout=settings.predict_deadline,
+        )
         stack.push_async_callback(trainer.close)
-        upkeep = ProjectUpkeep(settings, pipeline.postprocessors, revisions)
+        upkeep = ProjectUpkeep(
+            StudioClient.if_set(settings, pauses=()),
+            pipeline.postprocessors,
+            revisions,
+            keeps=settings.keep_projects_current,
+        )
         stack.push_async_callback(upkeep.close)
         upkeep.start()
         yield Service(settings, pipeline, revisions, feedback, trainer, upkeep, start_warnings=settings.warnings())

@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.redaction import printable
@@ -41,7 +42,7 @@ from ml_backend.server.schemas import (
     VersionsResponse,
 )
 from ml_backend.server.service import Service, ServiceOf
-from ml_backend.server.status import FAILURES, MAX_CAUSE_LENGTH, ProjectStatus, project_id
+from ml_backend.server.status import FAILURES, MAX_CAUSE_LENGTH, ProjectStatus, status_key
 
 log = structlog.get_logger(__name__)
 
@@ -74,14 +75,14 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
     name = None if body.project is None else str(body.project)
     if name is not None:
         service.pipeline.label_studios.learn(name, body.hostname, body.access_token)
-    project = project_id(name)
+    project = status_key(name)
     status = service.statuses.of(project)
     postprocessors = service.pipeline.postprocessors
     try:
         postprocessor = await postprocessors.load(body.label_config, name)
         status.model_version = postprocessors.version_of(postprocessor)
         status.config_warnings, status.config_problem = postprocessor.warnings, ""
-        service.upkeep.called(project, status.model_version)
+        service.upkeep.called(name, status.model_version)
     except LabelConfigError as error:
         # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
         if status.config_problem != str(error):  # Label Studio asks before each prediction
@@ -107,7 +108,7 @@ async def predict(body: Annotated[PredictRequest, Depends(predict_request)], ser
         context=body.context,
         convert=_encode,
     )
-    await _record(service, project_id(body.project), body.tasks, answers)
+    await _record(service, status_key(body.project), body.tasks, answers)
     # Label Studio keeps a task with [] unpredicted, and asks again.
     entries = (b"[]" if isinstance(each, PrelabelError) else each.json for each in answers)
     return Response(b'{"results":[' + b",".join(entries) + b"]}", media_type="application/json")
@@ -195,7 +196,7 @@ async def metrics(service: ServiceOf) -> Response:
 async def show_status(request: Request, service: ServiceOf) -> Response:
     """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
     detector = service.pipeline.detector
-    service.upkeep.look_again()
+    service.upkeep.check_soon()
     label_studio = await service.pipeline.check_label_studio()
     report = {
         "version": __version__,
@@ -223,7 +224,8 @@ async def show_status(request: Request, service: ServiceOf) -> Response:
 
 
 def _revision(service: Service, project: str) -> int:
-    revision = service.revisions.of(int(project)) if project.isdecimal() else None
+    number = parse_project_id(project)
+    revision = None if number is None else service.revisions.of(number)
     return revision.number if revision else 0
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ml_backend.errors import PrelabelError
+from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.redaction import printable
 
 PROJECTS = 100
@@ -71,9 +72,10 @@ class ProjectStatus:
         return values
 
 
-def project_id(project: str | int | None) -> str:
-    """Return the id in what Label Studio calls a project in its requests: ``<id>.<time of creation>``."""
-    return printable(str(project).partition(".")[0], MAX_ID_LENGTH) if project is not None else "unnamed"
+def status_key(project: str | None) -> str:
+    """Return the id of a project, or else what a request calls it, as a text that can be shown."""
+    number = parse_project_id(project)
+    return printable(project or "unnamed", MAX_ID_LENGTH) if number is None else str(number)
 
 
 class ProjectStatuses:
@@ -83,7 +85,7 @@ class ProjectStatuses:
         self._by_id: OrderedDict[str, ProjectStatus] = OrderedDict()
 
     def of(self, project: str) -> ProjectStatus:
-        """Return the status of a project, by :func:`project_id`."""
+        """Return the status of a project, by :func:`status_key`."""
         status = self._by_id.setdefault(project, ProjectStatus())
         self._by_id.move_to_end(project)
         if len(self._by_id) > PROJECTS:

@@ -45,7 +45,7 @@ async def webhook(request: Request, service: ServiceOf) -> Any:
         if not event.project:
             raise HTTPException(422, "the event names no project")
         return _told(event.project, await service.trainer.train(event.project))
-    return WebhookResponse(status="kept" if service.feedback.listens and event.hints else "counted")
+    return WebhookResponse(status="kept" if service.feedback.listens and event.changed_objects else "counted")
 
 
 def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:

@@ -177,7 +177,7 @@ def test_training_again_changes_nothing_and_going_back_does(loop: Loop) -> None:
     answer = httpx.post(f"{url}/webhook", json={"action": "START_TRAINING", "project": {"id": project}}, timeout=90)
     assert (answer.status_code, answer.json()["status"], answer.json()["revision"]) == (201, "unchanged", 1)
     versions = {each["model_version"] for stored in loop.label_studio.predictions(project).values() for each in stored}
-    assert "goes back to the beginning" in loop.prelabel("calibrate", "--project", str(project), "--revert")
+    assert "reverts to the state before any" in loop.prelabel("calibrate", "--project", str(project), "--revert")
     setup = {"project": f"{project}.1", "schema": CONFIG, "hostname": loop.label_studio.url, "access_token": TOKEN}
 
     def told() -> str:
@@ -199,7 +199,7 @@ def test_sync_changes_nothing_after_events_and_sees_what_they_did_not_say(loop: 
     """The same facts whether told or looked up; a deleted annotation, a skipped task and a deleted task leave the report."""
     before = loop.report()
     said = loop.prelabel("feedback", "sync", "--project", str(loop.project))
-    assert f"{len(loop.tasks)} annotations, 0 of them judged now" in said
+    assert f"{len(loop.tasks)} annotations, 0 of them new or changed" in said
     assert loop.report() == before
 
     deleted, skipped, gone = list(loop.tasks)[:3]

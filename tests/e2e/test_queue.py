@@ -18,10 +18,9 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from waiting import wait_until
 
 from ml_backend.demo.scenes import draw_scene, encode
-from ml_backend.feedback.learning import revisions
+from ml_backend.feedback.store import revisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.postprocessing.overrides import LabelOverrides
-from ml_backend.settings import Settings
 
 SCENES = range(1, 13)
 TASK = "() => window.Htx?.task?.id ?? null"
@@ -83,15 +82,16 @@ class Queue:
         """Return what is wrong, as the status page says it."""
         return [each["sentence"] for each in self.upkeep()["findings"] if not each["ok"]]
 
-    def newest(self) -> dict[int, dict[str, Any]]:
-        """Return the newest stored prediction of each task."""
-        stored = self.label_studio.predictions(self.project)
-        return {task: max(each, key=lambda one: int(one["id"])) for task, each in stored.items() if each}
+    def current(self) -> dict[int, dict[str, Any]]:
+        """Return the stored prediction of each task that scores and queue use: the newest of the project's model version."""
+        version, stored = self.shown_version(), self.label_studio.predictions(self.project)
+        of_version = {task: [one for one in each if one["model_version"] == version] for task, each in stored.items()}
+        return {task: max(each, key=lambda one: int(one["id"])) for task, each in of_version.items() if each}
 
     def is_current(self) -> bool:
-        """Tell whether the newest prediction of every task, scores and queue are of one version."""
-        versions = {each["model_version"] for each in self.newest().values()}
-        return versions == {self.shown_version()} == {self.told()} and self.upkeep()["renewal"] is None
+        """Tell whether every task has a prediction of the version that Label Studio was told last and shows."""
+        has_all = len(self.current()) == len(SCENES) and self.shown_version() == self.told()
+        return has_all and self.upkeep()["renewal"] is None
 
     def wait_for_version_after(self, version: str) -> str:
         """Wait until another version than this one is everywhere; gives it."""
@@ -126,7 +126,7 @@ class Queue:
 
     def expected_order(self) -> list[int]:
         """Return the tasks that wait, the most doubtful first, after the one that is locked."""
-        scores = {task: each["score"] for task, each in self.newest().items() if task not in self.labeled()}
+        scores = {task: each["score"] for task, each in self.current().items() if task not in self.labeled()}
         return sorted(scores, key=lambda task: (task not in self.locked, scores[task]))
 
     def label_some(self, *, as_displayed: bool = False) -> list[int]:
@@ -259,13 +259,13 @@ def test_scores_are_there_after_connecting_on_the_settings_page(queue: Queue) ->
     page.wait_for_timeout(1000)  # for the menu to unfold
     page.get_by_text("Retrieve Predictions", exact=True).click()
     page.get_by_text("OK", exact=True).click()
-    wait_until(lambda: len(queue.newest()) == len(SCENES))
+    wait_until(lambda: len(queue.current()) == len(SCENES))
 
     queue.open_manager()
     page.get_by_role("button", name="Columns").click()
     page.get_by_text("Prediction score", exact=True).click()
     page.keyboard.press("Escape")
-    first = [f"{each['score']:.3f}" for _, each in sorted(queue.newest().items())][:5]
+    first = [f"{each['score']:.3f}" for _, each in sorted(queue.current().items())][:5]
     wait_until(lambda: set(first) <= set(queue.scores_shown()))
     assert queue.faults() == []
 
@@ -293,7 +293,7 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
     """Also where a task has a newer prediction than the label stream asks for, or an older one."""
     before, (task,) = queue.shown_version(), queue.locked
     old = queue.boxes_in_force(task)
-    with closing(Database(Settings(database_url=queue.settings["PRELABEL_DATABASE_URL"]))) as database:
+    with closing(Database(queue.settings["PRELABEL_DATABASE_URL"])) as database:
         overrides = LabelOverrides.of({("label", label): 0.93 for label in ("Kite", "Balloon", "Box")})
         revisions.apply(database, queue.project, overrides, detector="", author="Ada", evidence={}, after=0)
     queue.wait_for_version_after(before)
@@ -305,7 +305,7 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
 
 
 def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Queue) -> None:
-    """The reverted boxes are stored, and newer than those of the same learning before."""
+    """A revert has a version of its own, so its boxes are stored beside those of the same learning before."""
     before, (task,) = queue.shown_version(), queue.locked
     reverted = queue.boxes_in_force(task)
     queue.prelabel("calibrate", "--project", str(queue.project), "--revert")
@@ -316,7 +316,7 @@ def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Que
 
 
 def test_labels_that_come_back_bring_their_boxes_back(queue: Queue) -> None:
-    """The version is then one that tasks have already, so Label Studio asks for nothing, and would show the newer boxes."""
+    """The version is then one that tasks have already, and tasks open with it, although they have newer predictions of another."""
     (task,) = queue.locked
     before, boxes = queue.shown_version(), queue.boxes_in_force(task)
     for labels in (("Box",), ("Kite", "Balloon", "Box")):
@@ -348,7 +348,7 @@ def test_ordering_by_score_does_the_same_as_sampling(queue: Queue) -> None:
     queue.open_manager()
     page.get_by_role("button", name="Order by").click()
     page.locator("[class*=dropdown]").get_by_text("Prediction score", exact=True).last.click()
-    expected = [f"{score:.3f}" for score in sorted(each["score"] for each in queue.newest().values())]
+    expected = [f"{score:.3f}" for score in sorted(each["score"] for each in queue.current().values())]
     wait_until(lambda: (shown := queue.scores_shown()) and shown == expected[: len(shown)])
     queue.open_manager()
     wait_until(lambda: set(expected[:5]) <= set(queue.scores_shown()))

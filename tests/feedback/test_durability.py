@@ -1,4 +1,4 @@
-"""The service is killed while events come: what was answered 2xx is judged, once."""
+"""The service is killed while events come: each event that was answered 2xx is processed once."""
 
 import json
 import os
@@ -20,7 +20,6 @@ from samples import BALLOON_CONFIG, balloon_file
 from ml_backend.feedback.store.annotation_records import annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
-from ml_backend.settings import Settings
 
 EVENTS = 500
 KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "4"))  # twenty take about four minutes a database
@@ -69,10 +68,10 @@ class Sender(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_event_that_was_answered_is_judged_once(
+def test_every_event_that_was_answered_is_processed_once(
     database_url: str, pictures: PictureServer, models_dir: Path, tmp_path: Path
 ) -> None:
-    """500 events, SIGKILL at random moments of receiving and judging; what was refused or broken off may count or not."""
+    """500 events, SIGKILL at random moments of receiving and processing; refused and interrupted events may count or not."""
     image = pictures.add("/balloon.png", balloon_file())
     port = free_port()
     settings = {
@@ -100,13 +99,13 @@ def test_every_event_that_was_answered_is_judged_once(
             else:
                 sender.join(120)
                 assert not sender.left
-                _wait_until_judged(database_url)
+                _wait_until_processed(database_url)
         finally:
             process.kill()
             process.wait()
     assert killed == KILLS
     assert sender.answered == set(range(1, EVENTS + 1))
-    with closing(Database(Settings(database_url=database_url))) as database, database.reading() as connection:
+    with closing(Database(database_url)) as database, database.reading() as connection:
         kept = list(annotations_of(connection, 3))
     assert [each.id for each in kept] == list(range(1, EVENTS + 1))
     for each in kept:
@@ -127,8 +126,8 @@ def _wait_for_health(port: int, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the service did not start")
 
 
-def _wait_until_judged(database_url: str) -> None:
-    with closing(Database(Settings(database_url=database_url))) as database:
+def _wait_until_processed(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
         end = time.monotonic() + 120
         while pending(database)[0]:
             assert time.monotonic() < end, pending(database)

@@ -17,7 +17,7 @@ def _event(action: str, **more: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "hints"),
+    ("body", "changed"),
     [
         (_event("ANNOTATION_CREATED", annotation=ANNOTATION, task=TASK), [ChangedObject("task", 3, 333)]),
         (_event("ANNOTATION_UPDATED", annotation=ANNOTATION, task=TASK, news={"of": ["a", "later", "version"]}), [ChangedObject("task", 3, 333)]),
@@ -34,18 +34,20 @@ def _event(action: str, **more: Any) -> bytes:
     ],
     ids=["created", "updated", "task named by the task only", "from predictions", "deleted", "tasks deleted", "project", "training", "import"],
 )  # fmt: skip
-def test_events_say_where_to_look(body: bytes, hints: list[ChangedObject]) -> None:
+def test_events_say_where_to_look(body: bytes, changed: list[ChangedObject]) -> None:
     """And nothing else: what they hold is not trusted."""
     event = read_event(body, trusted=False)
-    assert (list(event.hints), event.project, event.action) == (hints, 3, json.loads(body)["action"])
+    assert (list(event.changed_objects), event.project, event.action) == (changed, 3, json.loads(body)["action"])
 
 
 def test_trusted_events_are_kept_without_the_secrets_beside_them() -> None:
     """Annotation, task and label config; a project carries passwords and tokens."""
-    (hint,) = read_event(_event("ANNOTATION_CREATED", annotation=ANNOTATION, task=TASK), trusted=True).hints
-    assert (hint.kind, hint.object) == ("annotation", 6)
-    assert json.loads(hint.payload) == {"annotation": ANNOTATION, "task": TASK, "label_config": "<View/>"}
-    (gone,) = read_event(_event("ANNOTATIONS_DELETED", annotations=[{"id": 6}]), trusted=True).hints
+    (changed,) = read_event(
+        _event("ANNOTATION_CREATED", annotation=ANNOTATION, task=TASK), trusted=True
+    ).changed_objects
+    assert (changed.kind, changed.object) == ("annotation", 6)
+    assert json.loads(changed.payload) == {"annotation": ANNOTATION, "task": TASK, "label_config": "<View/>"}
+    (gone,) = read_event(_event("ANNOTATIONS_DELETED", annotations=[{"id": 6}]), trusted=True).changed_objects
     assert gone == ChangedObject("annotation", 3, 6)
 
 
@@ -88,4 +90,4 @@ def test_parts_that_are_not_what_they_should_be_hint_at_nothing(parts: dict[str,
     """The event is counted."""
     body = json.dumps({"action": "ANNOTATION_CREATED", "project": PROJECT} | parts).encode()
     event = read_event(body, trusted=False)
-    assert (event.action, event.hints) == ("ANNOTATION_CREATED", ())
+    assert (event.action, event.changed_objects) == ("ANNOTATION_CREATED", ())

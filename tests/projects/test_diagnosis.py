@@ -1,4 +1,4 @@
-"""What is wrong with a connected project, in sentences: with Label Studio's own values, as its SDK gives them."""
+"""Findings on a connected project, from values as Label Studio's SDK returns them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ml_backend.projects.diagnosis import UNCERTAINTY, Connection, diagnose
 VERSION, OLD = "demo-shapes@0123abcd.0123ab", "demo-shapes@0123abcd.ffffff"
 URL = "http://prelabel.internal:9090"
 HOOK = {"url": f"{URL}/webhook", "project": 7, "is_active": True, "send_payload": True, "send_for_all_actions": True}
-ALL_IS_WELL = "scores and queue go by"
+ALL_IS_WELL = "scores and queue use"
 NO_WEBHOOK = f"no active webhook {URL}/webhook"
 
 

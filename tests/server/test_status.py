@@ -1,13 +1,15 @@
 import pytest
 
 from ml_backend.errors import TaskError
-from ml_backend.server.status import FAILURES, PROJECTS, ProjectStatuses, project_id
+from ml_backend.server.status import FAILURES, PROJECTS, ProjectStatuses, status_key
 
 
-@pytest.mark.parametrize(("sent", "name"), [("7.1795326029", "7"), ("7", "7"), (7, "7"), (None, "unnamed")])
-def test_projects_are_named_by_their_id(sent: str | int | None, name: str) -> None:
-    """Label Studio adds the time of creation behind a dot."""
-    assert project_id(sent) == name
+@pytest.mark.parametrize(
+    ("sent", "name"), [("7.1795326029", "7"), ("7", "7"), ("a.7", "a.7"), ("\ud800", "\\ud800"), (None, "unnamed")]
+)
+def test_projects_are_named_by_their_id(sent: str | None, name: str) -> None:
+    """Label Studio adds the time of creation behind a dot; a name in another form stays."""
+    assert status_key(sent) == name
 
 
 def test_tasks_are_counted_by_project() -> None:

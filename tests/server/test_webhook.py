@@ -12,10 +12,11 @@ from corrections import annotation
 from samples import BALLOON_CONFIG
 from waiting import wait_until
 
-from ml_backend.feedback.learning.revisions import apply
 from ml_backend.feedback.store import event_queue as journal
-from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import put_annotation
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import Project, put_project
+from ml_backend.feedback.store.revisions import apply
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings
 
@@ -90,11 +91,11 @@ def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None
 def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
     """When, by whom, and why nothing changed; and how the work of another detector comes along."""
     settings = {"database_url": f"sqlite:///{tmp_path / 'feedback.sqlite3'}", "trust_webhooks": True}
-    with closing(Database(Settings(**settings))) as database, database.writing() as connection:
+    with closing(Database(Settings(**settings).database_address)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", BALLOON_CONFIG))
         put_annotation(connection, annotation(detector="0123abcd", problem="gone"))
     applied: dict[str, Any] = {"detector": "0123abcd", "author": "Ada", "evidence": {}, "after": 0}
-    with closing(Database(Settings(**settings))) as database:
+    with closing(Database(Settings(**settings).database_address)) as database:
         apply(database, 3, LabelOverrides.of({("label", "Kite"): 0.7}), **applied)
     url = serve(**settings)
     answer = httpx.post(f"{url}/webhook", json=TRAINING, timeout=30)
@@ -104,7 +105,7 @@ def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
     assert (training["project"], training["author"], training["outcome"]) == (3, "Start Training", "unchanged")
     assert "Kite: 0 boxes could be judged, 30 are needed" in training["message"]
     (sentence,) = state["set_aside"]
-    assert sentence.startswith("revision 1 of project 3 was learned with another detector (0123abcd) and is set aside")
+    assert sentence.startswith("revision 1 of project 3 belongs to another detector (0123abcd) and is set aside")
     wait_until(lambda: httpx.get(f"{url}/status").json()["learning"]["outdated"] == 0)
     page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
     for text in (training["at"], "Start Training", "30 are needed", "is set aside"):

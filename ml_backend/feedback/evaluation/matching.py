@@ -1,4 +1,4 @@
-"""Which box is which: one to one, by overlap. Boxes are float32 [N, 4], ``ymin, xmin, ymax, xmax``, normalized."""
+"""Matches boxes one to one by overlap. Boxes are float32 [N, 4], ``ymin, xmin, ymax, xmax``, normalized."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ Overlaps = NDArray[np.float32]
 
 
 def assign(overlaps: Overlaps) -> list[tuple[int, int]]:
-    """Pair rows with columns, one to one: as many pairs as there can be, among those the ones that overlap most.
+    """Pair rows with columns, one to one: as many pairs as possible, and among those the ones with the largest overlaps.
 
-    The Hungarian method, in which each pair with an IoU of at least :data:`SAME_OBJECT` weighs more than all overlaps together, so that no
-    pair is given up for better overlaps of others.
+    The Hungarian method. Each pair with an IoU of at least :data:`SAME_OBJECT` weighs more than all overlaps together, so no pair is
+    given up for better overlaps of others.
 
     Args:
         overlaps: float32 [N, M], 0 to 1.
@@ -35,9 +35,9 @@ def assign(overlaps: Overlaps) -> list[tuple[int, int]]:
 
 
 def match(overlaps: Overlaps, labels: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
-    """Pair boxes with others: first those of the same label, then whatever is left.
+    """Pair boxes with others: first those of the same label, then the rest.
 
-    People draw a Person and its Clothing in nearly the same place; without the first round the two could change places.
+    A Person and its Clothing are in nearly the same place; without the first round they could be swapped.
 
     Args:
         overlaps: float32 [N, M] of boxes with others.
@@ -52,19 +52,19 @@ def match(overlaps: Overlaps, labels: Sequence[str], others: Sequence[str]) -> l
 
 
 def same_label(labels: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
-    """Tell, bool [N, M], which labels are the same."""
+    """Return which labels are the same, bool [N, M]."""
     same: NDArray[np.bool_] = np.array([[one == other for other in others] for one in labels], bool)
     return same.reshape(len(labels), len(others))
 
 
 def right_in_order(boxes: Boxes, truth: Boxes) -> NDArray[np.bool_]:
-    """Tell which boxes are right when they are shown one after the other, the best first.
+    """Return which boxes are right when boxes are shown one after the other, by falling score.
 
-    A box is right if it makes the assignment of all boxes so far to ``truth`` larger by one. So the number of right ones among the
-    first k is the size of the largest assignment of those k, for every k: precision is known at every threshold at once.
+    A box is right if it makes the largest assignment of all boxes so far to ``truth`` larger by one. The number of right boxes among the
+    first k is then the size of the largest assignment of those k, for every k: precision is exact at all thresholds at once.
 
-    One assignment finds them, in which earlier boxes weigh more. The sets of boxes that can be assigned together are a matroid, and there
-    the heaviest set is the one that is found box by box, the best first (J. Edmonds, "Matroids and the greedy algorithm", 1971).
+    One assignment finds them, with larger weights for earlier boxes. Sets of boxes that can be assigned together are a matroid, where the
+    heaviest set is the one found greedily (J. Edmonds, "Matroids and the greedy algorithm", 1971).
 
     Args:
         boxes: float32 [N, 4], by falling score.

@@ -1,4 +1,4 @@
-"""What became of each box: of those that were shown, and of those that people drew."""
+"""Outcomes of boxes: what annotators did with each shown box, and whether each drawn box was shown."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import FilterDecision
 
-UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is nobody's correction
+UNTOUCHED = 0.95  # IoU from which a box counts as kept: a pixel more or less is no correction
 SUSPECTED = 0.05  # lowest score at which a detection under another label counts as the same object
 IDENTICAL = 0.99  # IoU from which a shown box and a detection are one and the same
 
@@ -30,14 +30,14 @@ DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "n
 
 @dataclass(frozen=True)
 class MatchedImage:
-    """One picture of one annotation, under one control.
+    """One image of one annotation, under one control.
 
     Attributes:
-        control, label_map: as the policy has them now.
-        detections: everything that the detector found.
-        decisions: what the policy makes of each.
-        drawn: what was submitted.
-        shown: what the annotator was shown; where that was nothing, what the policy would show now.
+        control, label_map: of the postprocessor.
+        detections: all detections.
+        decisions: of the postprocessor on each detection.
+        drawn: the submitted boxes.
+        shown: the boxes that the annotator saw; if there were none, those that would be shown now.
         saw_predictions: whether the annotator saw ``shown``.
     """
 
@@ -51,9 +51,9 @@ class MatchedImage:
 
 
 def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iterator[MatchedImage]:
-    """Yield what there is to judge in an annotation, under a policy limited to the labels that could be drawn then."""
+    """Yield the images of an annotation under each control, for a postprocessor limited to the labels of that time."""
     postprocessor = postprocessor.limited_to(annotation.drawable)
-    # The label config may have changed since: pictures under other keys are not looked at.
+    # The label config may have changed since: images under other keys are left out.
     found: dict[ImageField, list[Detections]] = {
         image_field: [
             image.detections
@@ -85,23 +85,23 @@ def edges_of(boxes: Sequence[LabelledBox]) -> Boxes:
     return np.array([box.edges for box in boxes], np.float32).reshape(-1, 4)
 
 
-def pair(look: MatchedImage) -> list[tuple[int, int, float]]:
-    """Pair shown boxes with drawn ones, one to one: each with its index and the IoU of the two.
+def pair(image: MatchedImage) -> list[tuple[int, int, float]]:
+    """Pair shown boxes with drawn ones, one to one; returns both indices and the IoU of each pair.
 
-    The region id decides first: Label Studio keeps it while people move, resize and rename a predicted box. The rest is paired by label
-    and overlap (:func:`~ml_backend.feedback.evaluation.matching.match`).
+    Region ids decide first: Label Studio keeps them when a predicted box is moved, resized or relabeled. The rest is paired by label and
+    overlap (:func:`~ml_backend.feedback.evaluation.matching.match`).
     """
-    overlaps = iou(edges_of(look.shown), edges_of(look.drawn))
-    pairs = _by_region(look.shown, look.drawn)
+    overlaps = iou(edges_of(image.shown), edges_of(image.drawn))
+    pairs = _by_region(image.shown, image.drawn)
     left = overlaps.copy()
     for row, column in pairs:
         left[row, :] = left[:, column] = 0
-    pairs += match(left, _labels(look.shown), _labels(look.drawn))
+    pairs += match(left, _labels(image.shown), _labels(image.drawn))
     return [(row, column, float(overlaps[row, column])) for row, column in pairs]
 
 
 def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> list[tuple[int, int]]:
-    """Pair boxes of one region, those of one label before all others: a region can have several labels, and is then a box under each."""
+    """Pair boxes of the same region, those of the same label first: a region with several labels is a box under each."""
     of_region: dict[str, list[int]] = defaultdict(list)
     for column, box in enumerate(drawn):
         if box.region:
@@ -117,32 +117,32 @@ def _by_region(shown: Sequence[LabelledBox], drawn: Sequence[LabelledBox]) -> li
     return sorted(pairs.items())
 
 
-def judge_shown(look: MatchedImage) -> list[ShownOutcome]:
-    """Tell what became of each shown box. One that was renamed is ``relabeled``, moved or not; a region is ``nudged`` however far it went."""
-    outcomes: list[ShownOutcome] = ["deleted"] * len(look.shown)
-    for row, column, overlap in pair(look):
-        if look.shown[row].label != look.drawn[column].label:
+def classify_shown(image: MatchedImage) -> list[ShownOutcome]:
+    """Return the outcome of each shown box. A box with another label is ``relabeled``, a moved region ``nudged``, however far."""
+    outcomes: list[ShownOutcome] = ["deleted"] * len(image.shown)
+    for row, column, overlap in pair(image):
+        if image.shown[row].label != image.drawn[column].label:
             outcomes[row] = "relabeled"
         else:
             outcomes[row] = "kept" if overlap >= UNTOUCHED else "nudged"
     return outcomes
 
 
-def judge_drawn(look: MatchedImage) -> list[DrawnOutcome]:
-    """Tell of each drawn box whether the detector had found it, and why it was not shown.
+def classify_drawn(image: MatchedImage) -> list[DrawnOutcome]:
+    """Return the outcome of each drawn box: whether the detector had found it, and why it was not shown.
 
-    In this order, each one to one: shown under its label (and not moved away from the object, to an IoU below
-    :data:`~ml_backend.feedback.evaluation.matching.SAME_OBJECT`); found under its label, but not shown; shown, or found with a score of at least
-    :data:`SUSPECTED`, under another label or none of the project; not found.
+    The rules, in this order, each one to one: shown under its label, with an IoU of at least
+    :data:`~ml_backend.feedback.evaluation.matching.SAME_OBJECT`; detected under its label, but hidden; shown, or detected with a score of
+    at least :data:`SUSPECTED`, under another label or none of the project; not found.
     """
-    outcomes: list[DrawnOutcome] = ["not found"] * len(look.drawn)
-    drawn, shown, raw = edges_of(look.drawn), edges_of(look.shown), look.detections.boxes
-    shown_labels, raw_labels = _labels(look.shown), [decision.label for decision in look.decisions]
-    # A shown box is a detection too, and neither is there twice.
+    outcomes: list[DrawnOutcome] = ["not found"] * len(image.drawn)
+    drawn, shown, raw = edges_of(image.drawn), edges_of(image.shown), image.detections.boxes
+    shown_labels, raw_labels = _labels(image.shown), [decision.label for decision in image.decisions]
+    # A shown box is a detection, too: the two count once.
     twins = same_label(shown_labels, raw_labels) & (iou(shown, raw) >= IDENTICAL)
     free_shown, free_raw = np.ones(len(shown), bool), np.ones(len(raw), bool)
 
-    def settle(overlaps: Boxes, allowed: Flags, free: Flags, outcome: DrawnOutcome) -> None:
+    def assign_outcome(overlaps: Boxes, allowed: Flags, free: Flags, outcome: DrawnOutcome) -> None:
         open_rows = np.array([each == "not found" for each in outcomes], bool)
         for row, column in assign(np.where(allowed & open_rows[:, None] & free[None, :], overlaps, 0)):
             outcomes[row] = outcome
@@ -150,34 +150,34 @@ def judge_drawn(look: MatchedImage) -> list[DrawnOutcome]:
         free_raw[twins[~free_shown].any(axis=0)] = False
 
     with_shown, with_raw = iou(drawn, shown), iou(drawn, raw)
-    same_shown, same_raw = (same_label(_labels(look.drawn), others) for others in (shown_labels, raw_labels))
-    # A class that goes to no label, and a drawn box without a label, are no pair.
+    same_shown, same_raw = (same_label(_labels(image.drawn), others) for others in (shown_labels, raw_labels))
+    # A class without a label does not match a drawn box without a label.
     same_raw &= np.array([label != "" for label in raw_labels], bool)[None, :]
-    pairs = pair(look)
+    pairs = pair(image)
     found = np.zeros_like(with_shown)
     renamed = np.zeros_like(with_shown)
     for row, column, overlap in pairs:
         if same_shown[column, row]:
             found[column, row] = overlap
-        elif look.shown[row].region == look.drawn[column].region != "":
-            renamed[column, row] = 1  # wherever it went
-    settle(found, same_shown, free_shown, "found")
-    settle(with_raw, same_raw, free_raw, "hidden")
-    settle(renamed, ~same_shown, free_shown, "other label")
-    settle(with_shown, ~same_shown, free_shown, "other label")
-    settle(with_raw, ~same_raw & (look.detections.scores >= SUSPECTED)[None, :], free_raw, "other label")
+        elif image.shown[row].region == image.drawn[column].region != "":
+            renamed[column, row] = 1  # wherever it was moved
+    assign_outcome(found, same_shown, free_shown, "found")
+    assign_outcome(with_raw, same_raw, free_raw, "hidden")
+    assign_outcome(renamed, ~same_shown, free_shown, "other label")
+    assign_outcome(with_shown, ~same_shown, free_shown, "other label")
+    assign_outcome(with_raw, ~same_raw & (image.detections.scores >= SUSPECTED)[None, :], free_raw, "other label")
     return outcomes
 
 
-def count_edits(look: MatchedImage, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
-    """Return what an annotator had to do: ``nudged``, ``relabeled``, ``deleted``, and ``added`` boxes.
+def count_edits(image: MatchedImage, outcomes: Sequence[ShownOutcome]) -> Counter[str]:
+    """Return the edits of an annotator: ``nudged``, ``relabeled``, ``deleted`` and ``added`` boxes.
 
     Args:
-        look: one picture of an annotation.
-        outcomes: of its shown boxes, by :func:`judge_shown`.
+        image: of an annotation.
+        outcomes: of its shown boxes, by :func:`classify_shown`.
     """
     edits: Counter[str] = Counter(outcome for outcome in outcomes if outcome != "kept")
-    edits["added"] = len(look.drawn) - (len(outcomes) - edits["deleted"])
+    edits["added"] = len(image.drawn) - (len(outcomes) - edits["deleted"])
     return edits
 
 

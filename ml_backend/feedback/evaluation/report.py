@@ -1,4 +1,4 @@
-"""What pre-annotation is worth in a project: figures from facts, for people and for scripts."""
+"""The report of a project: figures on the accuracy of its boxes, computed from annotation records."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -10,15 +10,21 @@ from ml_backend.feedback.evaluation.outcomes import (
     DrawnOutcome,
     MatchedImage,
     ShownOutcome,
+    classify_drawn,
+    classify_shown,
     count_edits,
-    judge_drawn,
-    judge_shown,
     matched_images,
 )
 from ml_backend.feedback.evaluation.statistics import Share
-from ml_backend.feedback.evaluation.tallies import Effort, JudgedBox, Outcomes, WorstImage
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, ThresholdStats, begin, threshold_in
-from ml_backend.feedback.learning.calibration import MIN_BOXES
+from ml_backend.feedback.evaluation.tallies import Effort, OutcomeBox, Outcomes, WorstImage
+from ml_backend.feedback.evaluation.threshold_stats import (
+    GRID,
+    MIN_BOXES,
+    LabelKey,
+    ThresholdStats,
+    begin,
+    threshold_in,
+)
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -30,20 +36,20 @@ class Report:
     """The figures of a project.
 
     Attributes:
-        evidence: what the annotations say about the policy that is in force now, at every threshold.
+        stats: threshold stats of the postprocessor in force.
         labels: outcomes by label.
-        versions: outcomes by the model version of the prediction that was shown.
-        seen, unseen: effort where boxes were seen, and where there were none to see.
-        annotations, skipped: how many there are; predictions accepted in bulk are neither.
-        accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes. They count nowhere else.
-        audited: annotations of pictures whose boxes were withheld.
+        versions: outcomes by model version of the shown prediction.
+        seen, unseen: effort with and without boxes on the screen.
+        annotations, skipped: how many there are, without predictions accepted in bulk.
+        accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes; they count nowhere else.
+        audited: annotations of images whose boxes were withheld.
         twice: tasks with more than one annotation.
-        unjudged: why annotations are left out, with how many.
-        odd: regions that are no plain rectangles, by kind.
-        worst: most edits first.
+        left_out: annotations that are left out, by reason.
+        odd: regions that are not plain rectangles, by kind.
+        worst: images with the most edits, by falling number.
     """
 
-    evidence: ThresholdStats
+    stats: ThresholdStats
     labels: dict[LabelKey, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     versions: dict[str, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     seen: Effort = field(default_factory=Effort)
@@ -54,13 +60,13 @@ class Report:
     accepted_boxes: int = 0
     audited: int = 0
     twice: int = 0
-    unjudged: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     odd: Counter[str] = field(default_factory=Counter)
     worst: list[WorstImage] = field(default_factory=list)
 
     @property
     def total(self) -> Outcomes:
-        """Outcomes of all boxes that were seen."""
+        """Outcomes of all boxes that annotators saw."""
         whole = Outcomes()
         for outcomes in self.versions.values():
             whole.shown += outcomes.shown
@@ -68,28 +74,28 @@ class Report:
         return whole
 
     def group(self, *, saw_predictions: bool) -> tuple[Share, Share]:
-        """Return precision and recall of what the policy would show now, where boxes were seen or were not."""
+        """Return precision and recall of the boxes that would be shown now, where annotators saw boxes or saw none."""
         shares = [
             (
-                evidence.precision(threshold, saw_predictions=saw_predictions),
-                evidence.recall(threshold, saw_predictions=saw_predictions),
+                stats.precision(threshold, saw_predictions=saw_predictions),
+                stats.recall(threshold, saw_predictions=saw_predictions),
             )
-            for where, evidence in self.evidence.labels.items()
-            for threshold in [threshold_in(self.evidence.postprocessor, where)]
+            for where, stats in self.stats.labels.items()
+            for threshold in [threshold_in(self.stats.postprocessor, where)]
         ]
         precisions, recalls = [each for each, _ in shares], [each for _, each in shares]
         return _sum(precisions), _sum(recalls)
 
     def basis(self) -> str:
-        """Return in a sentence what the figures rest on."""
+        """Return a sentence on the basis of the figures."""
         seen, unseen = self.seen.annotations, self.unseen.annotations
         if not seen and not unseen:
-            return "There is no annotation to judge yet."
+            return "There are no annotations yet."
         if not self.audited:
-            others = f" {unseen} began without boxes for other reasons." if unseen else ""
+            others = f" {unseen} annotations began without boxes for other reasons." if unseen else ""
             return (
-                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people who see a box "
-                f"tend to keep it, so precision is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
+                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people tend to keep "
+                f"boxes that they see, so precision is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
             )
         return (
             f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no boxes were shown. Where the two groups differ by more "
@@ -97,10 +103,10 @@ class Report:
         )
 
     def acceptance(self) -> str:
-        """Return in a sentence which predictions were accepted in bulk."""
+        """Return a sentence on the predictions that were accepted in bulk."""
         return (
-            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations without being looked at; they count in no "
-            "other figure"
+            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations in bulk, without being seen; they count "
+            "in no other figure"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -111,7 +117,7 @@ class Report:
             "accepted": {"annotations": self.accepted, "boxes": self.accepted_boxes},
             "audited": self.audited,
             "tasks_with_several_annotations": self.twice,
-            "not_judged": dict(self.unjudged),
+            "not_judged": dict(self.left_out),
             "odd_regions": dict(self.odd),
             "basis": self.basis(),
             "total": self.total.to_json(),
@@ -121,16 +127,16 @@ class Report:
                     "label": where.label,
                     "in_config": where in labels_in_config or not where.label,
                     "small_sample": outcomes.shown.total() < MIN_BOXES,
-                    "threshold": threshold_in(self.evidence.postprocessor, where),
+                    "threshold": threshold_in(self.stats.postprocessor, where),
                     **outcomes.to_json(),
                     "curve": self.curve(where),
                 }
-                for labels_in_config in [set(begin(self.evidence.postprocessor).labels)]
+                for labels_in_config in [set(begin(self.stats.postprocessor).labels)]
                 for where, outcomes in self.labels.items()
             ],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
             "seen": self.seen.to_json() | self._group_to_json(saw_predictions=True),
-            # Nobody edits what nobody sees.
+            # Boxes that nobody sees have no edits.
             "unseen": self.unseen.to_json()
             | {"edits": None, "edits_per_picture": None}
             | self._group_to_json(saw_predictions=False),
@@ -145,18 +151,18 @@ class Report:
         return {"precision_now": precision.to_json(), "recall_now": recall.to_json()}
 
     def curve(self, where: LabelKey) -> list[dict[str, float | int]]:
-        """Return how many boxes of a label would be shown and right at each threshold; thresholds that show none are left out."""
-        evidence = self.evidence.of(where)
-        shown, right = evidence.at_every_threshold()
+        """Return the numbers of shown and of right boxes of a label at each threshold that shows any."""
+        stats = self.stats.of(where)
+        shown, right = stats.at_every_threshold()
         return [
-            {"threshold": threshold, "shown": total, "right": hits, "drawn": evidence.drawn.total()}
+            {"threshold": threshold, "shown": total, "right": hits, "drawn": stats.drawn.total()}
             for threshold, total, hits in zip(GRID.tolist(), shown.tolist(), right.tolist(), strict=True)
             if total
         ]
 
 
 def task_links(label_studio: str | None, project: int) -> Callable[[int], str]:
-    """Return a function from the id of a task to its address in Label Studio, which is empty where that of Label Studio is not set."""
+    """Return a function from the id of a task to its address in Label Studio; empty if that of Label Studio is not set."""
     return lambda task: f"{label_studio}/projects/{project}/data?task={task}" if label_studio else ""
 
 
@@ -166,17 +172,17 @@ def make_report(
     detector: str = "",
     link: Callable[[int], str] = lambda _: "",
 ) -> Report:
-    """Judge annotations.
+    """Return the report on annotations.
 
     Args:
         annotations: of one project.
-        postprocessor: what is in force there now; what people were shown is in the annotations.
-        detector: fingerprint of the detector that it is about, 8 hex; empty where that is unknown. Annotations whose pictures another one
-            has looked at are left out until they are judged again.
-        link: gives the address of a task.
+        postprocessor: in force now; the boxes that people saw are in the annotations.
+        detector: fingerprint of the current detector, 8 hex digits; empty if unknown. Annotations with detections of another one are left
+            out until they are processed again.
+        link: returns the address of a task.
     """
     report = Report(begin(postprocessor))
-    report.labels.update({where: Outcomes() for where in report.evidence.labels})
+    report.labels.update({where: Outcomes() for where in report.stats.labels})
     tasks: Counter[int] = Counter()
     worst: list[tuple[int, int, WorstImage]] = []
     for annotation in annotations:
@@ -191,20 +197,20 @@ def make_report(
         tasks[annotation.task] += 1
         report.odd.update(annotation.odd)
         if annotation.problem:
-            report.unjudged[annotation.problem.partition(": ")[2] or annotation.problem] += 1
+            report.left_out[annotation.problem.partition(": ")[2] or annotation.problem] += 1
             continue
         if detector not in {"", annotation.detector}:
-            report.unjudged["they wait to be judged again with the current detector"] += 1
+            report.left_out["they wait for detections of the current detector"] += 1
             continue
         report.audited += annotation.audited
         seen = list(matched_images(annotation, postprocessor))
         if not seen:
-            report.unjudged["the label config does not have their pictures, control or labels any more"] += 1
+            report.left_out["the label config does not have their images, control or labels any more"] += 1
             continue
-        image = _judge(annotation, seen, report, link)
-        if image is not None:
-            # The id keeps equal ones in order, since pictures cannot be compared.
-            heapq.heappush(worst, (image.edits.total(), -annotation.id, image))
+        worst_image = _add(annotation, seen, report, link)
+        if worst_image is not None:
+            # The id orders equal ones, since images cannot be compared.
+            heapq.heappush(worst, (worst_image.edits.total(), -annotation.id, worst_image))
             if len(worst) > WORST:
                 heapq.heappop(worst)
     report.twice = sum(count > 1 for count in tasks.values())
@@ -212,33 +218,33 @@ def make_report(
     return report
 
 
-def _judge(
+def _add(
     annotation: Annotation, seen: Sequence[MatchedImage], report: Report, link: Callable[[int], str]
 ) -> WorstImage | None:
-    """Take an annotation into the report; gives its picture if boxes were seen on it and corrected."""
-    for look in seen:
-        report.evidence.add(look)
+    """Add an annotation to the report; returns its image if the annotator saw and edited boxes."""
+    for image in seen:
+        report.stats.add(image)
     if annotation.lost:
-        report.unjudged["their predictions are not there any more, so nobody knows what was shown"] += 1
+        report.left_out["their predictions have been deleted, so the shown boxes are unknown"] += 1
         return None
     effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
     effort.annotations += 1
     if annotation.seconds is not None:
         effort.seconds.append(annotation.seconds)
     edits: Counter[str] = Counter()
-    boxes: list[JudgedBox] = []
-    for look in seen:
-        shown, drawn = judge_shown(look), judge_drawn(look)
-        if not look.saw_predictions:
+    boxes: list[OutcomeBox] = []
+    for image in seen:
+        shown, drawn = classify_shown(image), classify_drawn(image)
+        if not image.saw_predictions:
             continue
         report.versions[annotation.version].shown.update(shown)
         report.versions[annotation.version].drawn.update(drawn)
-        for box, outcome in zip(look.shown, shown, strict=True):
+        for box, outcome in zip(image.shown, shown, strict=True):
             report.labels[LabelKey(box.control, box.label)].shown[outcome] += 1
-        for box, found in zip(look.drawn, drawn, strict=True):
+        for box, found in zip(image.drawn, drawn, strict=True):
             report.labels[LabelKey(box.control, box.label)].drawn[found] += 1
-        edits += count_edits(look, shown)
-        boxes += _corrected(look, shown, drawn)
+        edits += count_edits(image, shown)
+        boxes += _corrected(image, shown, drawn)
     effort.edits += edits
     if not edits:
         return None
@@ -246,10 +252,10 @@ def _judge(
     return WorstImage(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
 
 
-def _corrected(look: MatchedImage, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[JudgedBox]:
+def _corrected(image: MatchedImage, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[OutcomeBox]:
     return [
-        JudgedBox(box.edges, box.label, outcome)
-        for box, outcome in zip([*look.shown, *look.drawn], [*shown, *drawn], strict=True)
+        OutcomeBox(box.edges, box.label, outcome)
+        for box, outcome in zip([*image.shown, *image.drawn], [*shown, *drawn], strict=True)
     ]
 
 

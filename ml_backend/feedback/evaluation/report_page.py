@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing beside it: pictures and curves are inside."""
+"""The report as one self-contained HTML file, with images and curves."""
 
 import base64
 import io
@@ -17,8 +17,8 @@ from ml_backend.errors import PrelabelError
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import wilson
 from ml_backend.feedback.evaluation.tallies import WorstImage
-from ml_backend.feedback.learning.revisions import Revision
-from ml_backend.feedback.store.annotation_records import Project
+from ml_backend.feedback.store.projects import Project
+from ml_backend.feedback.store.revisions import Revision
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.drawing import Box, draw_boxes
 from ml_backend.images.fetch import ImageFetcher
@@ -26,7 +26,7 @@ from ml_backend.images.references import parse_reference
 from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.settings import Settings
 
-WIDTH = 560  # of a picture in the page, in pixels
+WIDTH = 560  # of an image on the page, in pixels
 
 COLOURS = {
     "kept": "#1b8a3d",
@@ -38,7 +38,7 @@ COLOURS = {
     "other label": "#8e3bc4",
     "not found": "#1d6fd1",
 }
-# What a drawn box is called where it stands in a picture; the others repeat a shown box.
+# Captions of boxes in an image; the other outcomes repeat a shown box.
 CAPTIONS = {
     "nudged": "nudged",
     "relabeled": "relabeled",
@@ -59,8 +59,8 @@ class Curve:
     Attributes:
         label: of the project.
         precision, band, recall: points; the band is the 95 % interval of the precision.
-        threshold: where it is now, in pixels from the left.
-        drawn: how many boxes people drew.
+        threshold: position of the present one, in pixels from the left.
+        drawn: number of drawn boxes.
     """
 
     label: str
@@ -72,16 +72,16 @@ class Curve:
 
 
 def render(
-    report: Report, project: Project, revision: Revision | None, waiting: int, pictures: Mapping[int, Image.Image | str]
+    report: Report, project: Project, revision: Revision | None, waiting: int, images: Mapping[int, Image.Image | str]
 ) -> str:
     """Return the page.
 
     Args:
         report: the figures.
-        project: whose.
-        revision: that is in force there.
-        waiting: events that are not judged yet.
-        pictures: of the worst annotations, by annotation id: with boxes, or why there is none.
+        project: of the report.
+        revision: in force there.
+        waiting: number of events that wait to be processed.
+        images: of the worst annotations, by annotation id: drawn with boxes, or why there is none.
     """
     values = report.to_json()
     return _pages.get_template("report.html").render(
@@ -95,18 +95,18 @@ def render(
         colours=COLOURS,
         curves=[_curve(label) for label in values["labels"] if label["curve"]],
         plot=PLOT,
-        pictures=[(worst, _data_url(pictures.get(worst.annotation, ""))) for worst in report.worst],
-        reasons={key: value for key, value in pictures.items() if isinstance(value, str)},
+        images=[(worst, _data_url(images.get(worst.annotation, ""))) for worst in report.worst],
+        reasons={key: value for key, value in images.items() if isinstance(value, str)},
     )
 
 
 async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImage]) -> dict[int, Image.Image | str]:
-    """Fetch the worst pictures and draw what became of their boxes; gives them by annotation id, or why there is none.
+    """Fetch the images with the most edits, and draw their boxes with outcomes; returns them, or why there is none, by annotation id.
 
     Args:
-        settings: as for the service.
+        settings: for the image fetcher and the decoder.
         project: id of the project.
-        worst: which.
+        worst: the images.
     """
     drawn: dict[int, Image.Image | str] = {}
     label_studios = LabelStudios(settings)
@@ -117,8 +117,8 @@ async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImag
                     home = label_studios.of(str(project))
                     fetched = await fetcher.fetch(parse_reference(each.reference), home, each.task)
                     if fetched is not None:
-                        picture = decoders.decode(fetched.data, max_side=WIDTH)
-                        drawn[each.annotation] = _draw(Image.fromarray(picture.pixels), each)
+                        decoded = decoders.decode(fetched.data, max_side=WIDTH)
+                        drawn[each.annotation] = _draw(Image.fromarray(decoded.pixels), each)
                 except PrelabelError as error:
                     drawn[each.annotation] = str(error)
     return drawn
@@ -137,11 +137,11 @@ def _draw(image: Image.Image, worst: WorstImage) -> Image.Image:
     return draw_boxes(np.asarray(image), boxes)
 
 
-def _data_url(picture: Image.Image | str) -> str:
-    if isinstance(picture, str):
+def _data_url(image: Image.Image | str) -> str:
+    if isinstance(image, str):
         return ""
     packed = io.BytesIO()
-    picture.save(packed, "JPEG", quality=80)
+    image.save(packed, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
 
 

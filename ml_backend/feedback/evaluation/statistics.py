@@ -1,4 +1,4 @@
-"""How sure a share is."""
+"""Shares with their confidence intervals."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
 class Share(NamedTuple):
-    """A share with its 95 % interval: ``hits`` of ``total``; of nothing it is None, and could be anything."""
+    """A share, ``hits`` of ``total``, with its 95 % interval; without cases its value is None."""
 
     hits: int
     total: int
@@ -18,7 +18,7 @@ class Share(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper end of its 95 % interval."""
+        """Lower and upper end of the 95 % interval."""
         return wilson(self.hits, self.total)
 
     def to_json(self) -> dict[str, float | int | None]:
@@ -30,14 +30,14 @@ class Share(NamedTuple):
 def wilson(count: int, total: int) -> tuple[float, float]:
     """Return the 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927).
 
-    It assumes that cases are independent, which boxes of one picture are not quite.
+    It assumes independent cases, which boxes of one image are not quite.
 
     Args:
-        count: cases that are so, at least 0.
+        count: cases that hit, at least 0.
         total: all cases.
 
     Returns:
-        Lower and upper end, 0 to 1; of no cases, 0 and 1.
+        Lower and upper end, 0 to 1; without cases 0 and 1.
     """
     if not total:
         return 0.0, 1.0

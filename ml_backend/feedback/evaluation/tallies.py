@@ -1,4 +1,4 @@
-"""What a report counts: outcomes of boxes, effort, and the pictures that took most of it."""
+"""Tallies of a report: outcomes of boxes, effort, and the images with the most edits."""
 
 import statistics
 from collections import Counter
@@ -11,19 +11,19 @@ from ml_backend.feedback.evaluation.statistics import Share
 
 @dataclass
 class Outcomes:
-    """How many shown and drawn boxes came to what."""
+    """Counts of the outcomes of shown and drawn boxes."""
 
     shown: Counter[str] = field(default_factory=Counter)
     drawn: Counter[str] = field(default_factory=Counter)
 
     @property
     def precision(self) -> Share:
-        """Shown boxes that people left on their object under their label: each of them is a drawn box that was found."""
+        """Share of shown boxes that people kept on their object under their label; each is a drawn box that was found."""
         return Share(self.drawn["found"], self.shown.total())
 
     @property
     def recall(self) -> Share:
-        """Drawn boxes that had been shown under their label."""
+        """Share of drawn boxes that had been shown under their label."""
         return Share(self.drawn["found"], self.drawn.total())
 
     def to_json(self) -> dict[str, Any]:
@@ -38,14 +38,14 @@ class Outcomes:
 
 @dataclass
 class Effort:
-    """What annotations cost, by edit and in seconds."""
+    """Effort of annotations, in edits and in seconds."""
 
     annotations: int = 0
     edits: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values; the median of the seconds, since somebody always goes for a coffee."""
+        """Return it as plain JSON values; the median of the seconds, since breaks count in."""
         return {
             "annotations": self.annotations,
             "edits": {name: self.edits[name] for name in ("nudged", "relabeled", "deleted", "added")},
@@ -56,8 +56,8 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class JudgedBox:
-    """A box to show: what became of it, in the frame of its picture."""
+class OutcomeBox:
+    """A box of an image with its outcome."""
 
     edges: tuple[float, float, float, float]
     label: str
@@ -66,19 +66,19 @@ class JudgedBox:
 
 @dataclass(frozen=True)
 class WorstImage:
-    """A picture that took many edits.
+    """An image with many edits.
 
     Attributes:
         task, annotation: ids of Label Studio.
         edits: how many of each kind.
-        reference: where the picture is, as the task says.
-        boxes: shown and drawn ones, with what became of them.
-        url: of the task in Label Studio; empty where its address is not set.
+        reference: the image reference in the task.
+        boxes: shown and drawn boxes with their outcomes.
+        url: of the task in Label Studio; empty if its address is not set.
     """
 
     task: int
     annotation: int
     edits: Counter[str]
     reference: str
-    boxes: list[JudgedBox]
+    boxes: list[OutcomeBox]
     url: str = ""

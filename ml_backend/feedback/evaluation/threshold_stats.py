@@ -1,4 +1,4 @@
-"""What annotations say about the policy at every threshold, and about the labels of classes."""
+"""Threshold stats: precision and recall of each label at every threshold, and the labels that people gave to classes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -16,8 +16,10 @@ from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import as_score, select, threshold_of
 
+MIN_BOXES = 30  # below this number of boxes, no threshold is set, and figures are called small samples
+
 GRID = np.round(np.arange(1, 100) / 100, 2)
-"""The thresholds that are looked at: two digits are what people write into a label config, and a finer grid fits noise."""
+"""The thresholds to choose from: two digits, as people write them into label configs; a finer grid would fit noise."""
 
 
 class LabelKey(NamedTuple):
@@ -29,13 +31,13 @@ class LabelKey(NamedTuple):
 
 @dataclass
 class LabelStats:
-    """Everything that is known about one label: each box that could be shown under it, and how many people drew.
+    """Statistics of one label: the boxes that could be shown under it, and the drawn ones.
 
     Attributes:
-        scores: of boxes, best overlapping ones only (after suppression), 0 to 1.
-        right: of each, whether it is right when it is shown; see :func:`~ml_backend.feedback.evaluation.matching.right_in_order`.
+        scores: of the boxes after suppression, 0 to 1.
+        right: of each, whether it is right when shown; see :func:`~ml_backend.feedback.evaluation.matching.right_in_order`.
         saw_predictions: of each, whether the annotator had seen boxes.
-        drawn: boxes that people drew, by whether they had seen boxes.
+        drawn: drawn boxes, by whether the annotator had seen boxes.
     """
 
     scores: list[float] = field(default_factory=list)
@@ -48,7 +50,7 @@ class LabelStats:
 
         Args:
             threshold: lowest score that is shown, 0 to 1.
-            saw_predictions: only annotations whose annotators had seen boxes, or had not; None for all.
+            saw_predictions: only annotations whose annotators had seen boxes (True) or had not (False); None for all.
         """
         shown = np.array(self.scores, float) >= as_score(threshold)
         if saw_predictions is not None:
@@ -61,24 +63,24 @@ class LabelStats:
         return Share(self.precision(threshold, saw_predictions=saw_predictions).hits, drawn)
 
     def at_every_threshold(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return, for each threshold of :data:`GRID`, how many boxes are shown and how many of those are right: int64 [99] each."""
+        """Return the numbers of shown and of right boxes at each threshold of :data:`GRID`, int64 [99] each."""
         order = np.argsort(self.scores)
         scores = np.array(self.scores, float)[order]
-        begin = np.searchsorted(scores, GRID.astype(np.float32), side="left")  # as as_score does it
+        begin = np.searchsorted(scores, GRID.astype(np.float32), side="left")  # float32, as as_score has it
         right = np.concatenate([[0], np.cumsum(np.array(self.right, np.int64)[order])])
         return len(scores) - begin, right[-1] - right[begin]
 
 
 @dataclass
 class ThresholdStats:
-    """What a set of annotations says about a policy.
+    """Statistics of a set of annotations under a postprocessor.
 
     Attributes:
-        postprocessor: whose label map and suppression count; its thresholds do not.
-        labels: by control and label, those of the config first.
-        classes: by control and class (its MID, else its name): what people called boxes of that class with at least the policy's
-            threshold; empty where they drew nothing there, or where another class explains what they drew.
-        annotations: how many there are, those without pictures included; skipped ones, and predictions accepted in bulk, are not counted.
+        postprocessor: its label map and suppression count; its thresholds do not.
+        labels: by control and label, those of the label config first.
+        classes: by control and class (its MID, else its name): counts of the labels of drawn boxes that match a box of the class with at
+            least the postprocessor's threshold. An empty label stands for boxes without a drawn box of their own.
+        annotations: how many there are, including those without images; without skipped ones and predictions accepted in bulk.
     """
 
     postprocessor: Postprocessor
@@ -86,36 +88,36 @@ class ThresholdStats:
     classes: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     annotations: int = 0
 
-    def add(self, look: MatchedImage) -> None:
-        """Take one picture of an annotation in."""
-        self._add_boxes(look)
-        self._add_classes(look)
+    def add(self, image: MatchedImage) -> None:
+        """Add one image of an annotation."""
+        self._add_boxes(image)
+        self._add_classes(image)
 
-    def _add_boxes(self, look: MatchedImage) -> None:
-        control = look.control
-        decisions = select(look.detections, control, look.label_map, None)
+    def _add_boxes(self, image: MatchedImage) -> None:
+        control = image.control
+        decisions = select(image.detections, control, image.label_map, None)
         best_first = sorted(
             (decision for decision in decisions if decision.kind == "kept"),
-            key=lambda decision: -look.detections.scores[decision.row],
+            key=lambda decision: -image.detections.scores[decision.row],
         )
-        for box in look.drawn:
-            self.of(LabelKey(control.from_name, box.label)).drawn[look.saw_predictions] += 1
+        for box in image.drawn:
+            self.of(LabelKey(control.from_name, box.label)).drawn[image.saw_predictions] += 1
         for label in dict.fromkeys(decision.label for decision in best_first):
             rows = [decision.row for decision in best_first if decision.label == label]
-            truth = edges_of([box for box in look.drawn if box.label == label])
-            evidence = self.of(LabelKey(control.from_name, label))
-            evidence.scores += look.detections.scores[rows].tolist()
-            evidence.right += right_in_order(look.detections.boxes[rows], truth).tolist()
-            evidence.saw_predictions += [look.saw_predictions] * len(rows)
+            truth = edges_of([box for box in image.drawn if box.label == label])
+            stats = self.of(LabelKey(control.from_name, label))
+            stats.scores += image.detections.scores[rows].tolist()
+            stats.right += right_in_order(image.detections.boxes[rows], truth).tolist()
+            stats.saw_predictions += [image.saw_predictions] * len(rows)
 
-    def _add_classes(self, look: MatchedImage) -> None:
-        detections = look.detections
+    def _add_classes(self, image: MatchedImage) -> None:
+        detections = image.detections
         confident = np.flatnonzero(detections.scores >= self.postprocessor.score_threshold)
         rows = confident[np.argsort(-detections.scores[confident], kind="stable")].tolist()
-        overlaps = iou(detections.boxes[rows], edges_of(look.drawn))
-        labels = [box.label for box in look.drawn]
-        own = same_label([look.decisions[row].label for row in rows], labels)
-        # A box under its own label explains what people drew there; only what is left can be a class by another name.
+        overlaps = iou(detections.boxes[rows], edges_of(image.drawn))
+        labels = [box.label for box in image.drawn]
+        own = same_label([image.decisions[row].label for row in rows], labels)
+        # A drawn box that matches a box of its own label is taken; only the rest can be a class under another name.
         called = dict(_greedily(np.where(own, overlaps, 0)))
         overlaps[:, list(called.values())] = 0
         overlaps[list(called), :] = 0
@@ -125,15 +127,15 @@ class ThresholdStats:
                 name := detections.class_mids[row] or detections.class_names[row]
             ):  # detectors number classes beyond their list
                 label = labels[called[place]] if place in called else ""
-                self.classes[look.control.from_name, name][label] += 1
+                self.classes[image.control.from_name, name][label] += 1
 
     def of(self, where: LabelKey) -> LabelStats:
-        """Return what is known about a label, which may be one that the config does not have any more."""
+        """Return the stats of a label, which need not be in the label config."""
         return self.labels.setdefault(where, LabelStats())
 
 
 def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
-    """Let each row, in order, take the column that it overlaps most of those that are left; rows are the surest classes first."""
+    """Give each row, in order, the free column that it overlaps most; rows are by falling score."""
     left = overlaps.copy()
     taken: dict[int, int] = {}
     for row in range(len(left)):
@@ -144,24 +146,24 @@ def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
 
 
 def gather(annotations: Iterable[Annotation], postprocessor: Postprocessor) -> ThresholdStats:
-    """Return what annotations say about a policy."""
-    evidence = begin(postprocessor)
+    """Return the stats of annotations under a postprocessor."""
+    stats = begin(postprocessor)
     for annotation in annotations:
         if annotation.skipped or annotation.accepted:
             continue
-        evidence.annotations += 1
-        for look in matched_images(annotation, postprocessor):
-            evidence.add(look)
-    return evidence
+        stats.annotations += 1
+        for image in matched_images(annotation, postprocessor):
+            stats.add(image)
+    return stats
 
 
 def begin(postprocessor: Postprocessor) -> ThresholdStats:
-    """Return that nothing is known yet about a policy's labels."""
+    """Return empty stats for the labels of a postprocessor."""
     return ThresholdStats(postprocessor, {where: LabelStats() for where in labels_of(postprocessor)})
 
 
 def labels_of(postprocessor: Postprocessor) -> list[LabelKey]:
-    """Return the labels of a policy's controls, in the order of the label config."""
+    """Return the labels of a postprocessor's controls, in the order of the label config."""
     each = (
         LabelKey(control.from_name, label.value) for control, _ in postprocessor.controls for label in control.labels
     )
@@ -169,7 +171,7 @@ def labels_of(postprocessor: Postprocessor) -> list[LabelKey]:
 
 
 def threshold_in(postprocessor: Postprocessor, where: LabelKey) -> float:
-    """Return the threshold of a label under a policy; that of all others where the config does not have it."""
+    """Return the threshold of a label under a postprocessor; the general one for a label that is not in the label config."""
     for control, _ in postprocessor.controls:
         for label in control.labels:
             if (control.from_name, label.value) == where:

@@ -1,4 +1,4 @@
-"""Reads annotations as Label Studio has them, and events that are trusted. Both come from outside and may hold anything."""
+"""Reads annotations of Label Studio and payloads of trusted events; both may hold any values."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from ml_backend.label_studio.labelled_boxes import number
 
 
 def without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> Annotation:
-    """Return what an annotation is besides boxes."""
+    """Return the record of an annotation, without boxes and images."""
     who = annotation.get("completed_by")
     if isinstance(who, dict):
         who = who.get("id")
@@ -33,39 +33,39 @@ def without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> Ann
 
 
 def updated_at_of(annotation: Mapping[str, Any]) -> str:
-    """Return when an annotation was last updated, as a text that can be kept."""
+    """Return the time of the last update of an annotation, as a text that the database accepts."""
     return storable(str(annotation.get("updated_at") or ""), 60)
 
 
 def has_id(annotation: object) -> bool:
-    """Tell whether an annotation has an id that can be one."""
+    """Tell whether an annotation has a valid id."""
     given = annotation.get("id") if isinstance(annotation, dict) else None
     return isinstance(given, int) and not isinstance(given, bool) and 0 < given <= MAX_ID
 
 
 @lru_cache(maxsize=16)
 def controls_of(label_config: str) -> Sequence[Control]:
-    """Return the rectangle controls of a label config; none where it cannot be served."""
+    """Return the rectangle controls of a label config; none if it cannot be served."""
     try:
         return parse_label_config(label_config)[0]
     except LabelConfigError:
         return ()
 
 
-def read_payload(payload: bytes, longest_config: int) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return annotation, task and label config of an event that is trusted; the first two are empty in one about the project.
+def read_payload(payload: bytes, max_config_length: int) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return annotation, task and label config of a trusted event; the first two are empty for an event about a project.
 
     Args:
         payload: of the event.
-        longest_config: the most characters of the label config.
+        max_config_length: most characters of the label config.
 
     Raises:
-        FeedbackError: they are not what they should be.
+        FeedbackError: a part has a wrong type, or the label config is too long.
     """
     values = json.loads(payload)
     annotation, task, label_config = values["annotation"] or {}, values["task"] or {}, values["label_config"]
     if not isinstance(annotation, dict) or not isinstance(task, dict) or not isinstance(label_config, str):
         raise FeedbackError("the event does not hold annotation, task and label config")
-    if len(label_config) > longest_config:
+    if len(label_config) > max_config_length:
         raise FeedbackError("the event's label config is over the limit (PRELABEL_LABEL_CONFIG_MAX_BYTES)")
     return annotation, task, label_config

@@ -1,12 +1,11 @@
-"""Tells which prediction an annotation began with, and whether anybody looked at it. Label Studio 1.23.2 does not always say.
+"""Finds the prediction that an annotation began with, and whether anybody saw it. Label Studio 1.23.2 does not always name it.
 
 The rules, and the behaviour of Label Studio that they rest on:
 
-- ``parent_prediction`` names the prediction, but a resumed draft is submitted without it. Regions keep the ids that the prediction gave
-  them, so the prediction that has most ids in common is the one. An annotation of which no predicted region is left began with the newest
-  prediction that was there before it: a task opens with that one.
+- ``parent_prediction`` names the prediction, but a resumed draft is submitted without it. Regions keep the ids of predicted regions, so
+  the prediction with the most ids in common counts. An annotation without any of them began with the newest prediction before it.
 - The editor sends ``lead_time``, writes an ``origin`` into regions, and keeps drafts. An annotation with none of the three was made by a
-  program; it saw no boxes unless it names a prediction.
+  program; it began without boxes unless it names a prediction.
 - "Create Annotations From Predictions" copies the regions of a prediction and writes none of the three.
 """
 
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.feedback.store.annotation_records import seconds_of
+from ml_backend.feedback.store.database import seconds_of
 from ml_backend.label_studio.labelled_boxes import region_id
 from ml_backend.redaction import printable
 
@@ -26,8 +25,8 @@ class StoredPrediction:
     Attributes:
         id: of Label Studio.
         version: its model version.
-        regions: its ``result``, whatever that is.
-        created: seconds since 1970; 0 where that is unknown.
+        regions: its ``result``, of any type.
+        created: seconds since 1970; 0 if unknown.
     """
 
     id: int
@@ -43,12 +42,12 @@ class StoredPrediction:
 
 @dataclass(frozen=True)
 class Beginning:
-    """How an annotation began.
+    """The beginning of an annotation.
 
     Attributes:
-        prediction: that it began with; None where there was none, or where it is unknown.
-        lost: whether there was one that is unknown.
-        accepted: whether it is a prediction that was turned into an annotation in bulk, so that nobody looked at it.
+        prediction: that it began with; None if there was none, or an unknown one.
+        lost: whether it began with an unknown prediction.
+        accepted: whether a prediction was turned into it in bulk, so that nobody saw it.
     """
 
     prediction: StoredPrediction | None = None
@@ -74,7 +73,7 @@ def predictions_of(task: Mapping[str, Any]) -> list[StoredPrediction]:
 def beginning_of(
     annotation: Mapping[str, Any], predictions: Sequence[StoredPrediction], *, are_shown: bool = True
 ) -> Beginning:
-    """Tell how an annotation began.
+    """Return the beginning of an annotation.
 
     Args:
         annotation: as Label Studio has it.
@@ -89,7 +88,7 @@ def beginning_of(
     lost = prediction is None and named
     if edited or not (named or prediction):
         return Beginning(prediction, lost)
-    # A program that changed a region has decided something, as a person does.
+    # A program that changed a region has made a decision, as a person does.
     unchanged = lost or (prediction is not None and prediction.regions == (regions or []))
     return Beginning(prediction, lost, accepted=unchanged)
 
@@ -97,12 +96,12 @@ def beginning_of(
 def beginning_of_event(
     annotation: Mapping[str, Any], task: Mapping[str, Any], reconstructed: StoredPrediction | None
 ) -> Beginning:
-    """Tell how an annotation of a trusted event began. The event holds no prediction, so the one that would be shown now stands for it.
+    """Return the beginning of an annotation in a trusted event. Events hold no predictions; the one that would be shown now is used.
 
     Args:
         annotation: as the event has it.
         task: as the event has it.
-        reconstructed: the prediction that would be shown now; None where that cannot be worked out.
+        reconstructed: the prediction that would be shown now; None if it cannot be reconstructed.
     """
     count = task.get("total_predictions")
     had_one = isinstance(annotation.get("parent_prediction"), int) or says_predicted(annotation)
@@ -131,7 +130,7 @@ def _named(
     if isinstance(parent, int) and not isinstance(parent, bool):
         return next((each for each in predictions if each.id == parent), None), True
     ids = _ids(annotation.get("result"))
-    # The first of equals, which is the newest.
+    # max() returns the first of equals, the newest.
     best = max(predictions, key=lambda each: len(ids & each.region_ids), default=None)
     if best is not None and ids & best.region_ids:
         return best, True
@@ -139,12 +138,12 @@ def _named(
 
 
 def says_predicted(annotation: Mapping[str, Any]) -> bool:
-    """Tell whether a region says that it came from a prediction, changed or not."""
+    """Tell whether the ``origin`` of a region is a prediction, changed or not."""
     return any(str(region.get("origin")).startswith("prediction") for region in _regions(annotation.get("result")))
 
 
 def _newest_before(annotation: Mapping[str, Any], predictions: Sequence[StoredPrediction]) -> StoredPrediction | None:
-    """Return the newest prediction that was there when an annotation, or its draft, was first saved."""
+    """Return the newest prediction from before an annotation, or its draft, was first saved."""
     began = seconds_of(str(annotation.get("draft_created_at") or annotation.get("created_at") or ""))
     return next((each for each in predictions if 0 < each.created <= began), None)
 

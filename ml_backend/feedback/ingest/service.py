@@ -1,60 +1,100 @@
-"""The part of the service that listens: events in, facts out, and Start Training."""
+"""Takes events of Label Studio and turns them into annotation records, in the background of the service."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import structlog
 
 from ml_backend.errors import FeedbackError
+from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder
+from ml_backend.feedback.ingest.detection_pipeline import DetectionPipeline
 from ml_backend.feedback.ingest.event_processor import EventProcessor
+from ml_backend.feedback.ingest.read_back import ReadBack
+from ml_backend.feedback.ingest.trusted_events import TrustedEvents
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, count_outdated, enqueue_outdated, put_detector
-from ml_backend.feedback.store.event_queue import EventQueue, due, pending
+from ml_backend.feedback.store.event_queue import EventQueue, next_events, pending
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.feedback.store.trainings import last_trainings
+from ml_backend.label_studio.client import NO_CLIENT, StudioClient
 from ml_backend.label_studio.events import Event, read_event
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 2  # after which events of another process, and those that failed before, are looked for
-TAKEN = 100  # objects that are taken out of the journal at once
-SCAN_SECONDS = 60  # after which annotations of another detector are looked for again
+EVENT_PAUSES = (0.5,)  # seconds before a request to Label Studio is repeated; events can wait, and the client cannot
+POLL_SECONDS = 2  # between looks for events of other processes and for postponed ones
+BATCH = 100  # objects that are taken from the queue at once
+SCAN_SECONDS = 60  # between scans for annotations of another detector
 PREPARE_SECONDS = 5  # that a service waits for its tables before it starts without them
 
 
-class FeedbackService:
-    """Takes events and makes facts of them.
+@dataclass(frozen=True)
+class IngestOptions:
+    """Settings of the ingest.
 
-    Args:
-        settings: as for the service.
-        pipeline: entered.
+    Attributes:
+        trust_events: whether events without a client to read them back are processed by their own payloads.
+        holdout_fraction: share of images that are answered without boxes, 0 to 1.
+        max_config_length: most characters of the label config in an event.
     """
 
-    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
-        self.database = Database(settings)
-        self._thread = WritingThread()
-        # One thread writes everything: two would wait for SQLite's lock, which is had by asking again and again.
-        self._queue = EventQueue(self.database, self._thread)
+    trust_events: bool = False
+    holdout_fraction: float = 0
+    max_config_length: int = 1_000_000
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the options in the settings."""
+        return cls(settings.trust_webhooks, settings.holdout_fraction, settings.label_config_max_bytes)
+
+
+class FeedbackService:
+    """Takes events, and processes them in the background.
+
+    Args:
+        database: of the corrections.
+        pipeline: finds objects in images.
+        detector: of the pipeline.
+        client: Label Studio, where annotations are read back; None without a token.
+        options: see :class:`IngestOptions`.
+
+    Attributes:
+        database: as given.
+        listens: whether events are processed: they can be read back, or are trusted.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        pipeline: DetectionPipeline,
+        detector: CurrentDetector,
+        client: StudioClient | None,
+        options: IngestOptions,
+    ) -> None:
+        self.database = database
+        self._detector = detector
+        # One thread writes everything: two would compete for SQLite's lock, which is polled.
+        self._thread = thread = WritingThread()
+        self._queue = EventQueue(database, thread)
+        builder = AnnotationBuilder(pipeline, detector.fingerprint, options.holdout_fraction)
+        self._read_back = None if client is None else ReadBack(client, database, thread, builder)
+        handler = self._read_back or TrustedEvents(database, thread, builder, options.max_config_length)
+        self._processor = EventProcessor(database, thread, handler.process)
+        self._trusts_events = client is None and options.trust_events
+        self.listens = client is not None or options.trust_events
         self._turn = asyncio.Lock()
-        self._processor = EventProcessor(settings, pipeline, self.database, self._thread)
         self._wake = asyncio.Event()
-        self.detector = CurrentDetector(pipeline.detector.fingerprint[:8], pipeline.detector.name)
         self._is_named = False
         self._next_scan = 0.0  # of time.monotonic()
 
-    @property
-    def listens(self) -> bool:
-        """Whether events count: they can be read back, or are trusted."""
-        return self._processor.client is not None or self._processor.trusted
-
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Judge what comes in while the block lasts."""
+        """Process events while the block lasts."""
         working = None
         try:
             if self.listens:
@@ -70,32 +110,31 @@ class FeedbackService:
             await self.close()
 
     async def _prepare(self) -> None:
-        """Make the tables before the first event comes, which would be refused while that goes on, and name the detector in them."""
+        """Create the tables before the first event comes, which would be refused meanwhile, and record the current detector."""
         try:
             async with asyncio.timeout(PREPARE_SECONDS):
                 await self._thread.run(self._name_detector)
-        except Exception as error:  # whatever it is, predictions go on, and an event tries again
-            log.warning("the tables for corrections are not there yet", cause=str(error) or "the database is slow")
+        except Exception as error:  # predictions go on, and the first event tries again
+            log.warning("the tables for corrections do not exist yet", cause=str(error) or "the database is slow")
 
     def _name_detector(self) -> None:
         with self.database.writing() as connection:
-            put_detector(connection, self.detector)
+            put_detector(connection, self._detector)
         self._is_named = True
 
     async def close(self) -> None:
-        """Let go of the database, for those who did not listen."""
+        """End the writing thread of a service that did not listen."""
         await asyncio.to_thread(self._thread.close)
-        self.database.close()
 
     async def take(self, body: bytes) -> Event:
-        """Take an event; when this returns, what it hints at is on the disk.
+        """Take an event; when this returns, its changed objects are on the disk.
 
         Raises:
-            FeedbackError: it could not be written.
+            FeedbackError: they could not be written.
         """
-        event = read_event(body, trusted=self._processor.trusted)
-        if self.listens and event.hints:
-            await self._queue.append(event.hints)
+        event = read_event(body, trusted=self._trusts_events)
+        if self.listens and event.changed_objects:
+            await self._queue.append(event.changed_objects)
             self._wake.set()
         return event
 
@@ -110,34 +149,34 @@ class FeedbackService:
                 while await self.work_once():
                     pass
             except FeedbackError as error:
-                log.warning("events cannot be judged now", cause=str(error))
+                log.warning("events cannot be processed now", cause=str(error))
                 await asyncio.sleep(POLL_SECONDS)
             except Exception:
-                log.exception("judging events failed unexpectedly")
+                log.exception("processing events failed unexpectedly")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def work_once(self) -> bool:
-        """Judge a portion of what is due; tells whether there was any.
+        """Process a batch of queued events; returns whether there were any.
 
         Raises:
             FeedbackError: the database cannot be used.
         """
         async with self._turn:
-            waiting = await asyncio.to_thread(due, self.database, TAKEN)
-            await self._processor.settle(waiting)
-            # Only when nothing else is due: events that people cause come first.
-            return bool(waiting) or await self._enqueue_outdated()
+            events = await asyncio.to_thread(next_events, self.database, BATCH)
+            await self._processor.process(events)
+            # Only when nothing else waits: events that people cause come first.
+            return bool(events) or await self._enqueue_outdated()
 
     async def _enqueue_outdated(self) -> bool:
-        """Put a portion of the annotations that another detector has looked at into the journal; tells whether there was any."""
+        """Queue a batch of tasks whose detections are of another detector; returns whether there were any."""
         if time.monotonic() < self._next_scan:
             return False
 
         def enqueue() -> int:
-            if not self._is_named:  # the database was away when the service started
+            if not self._is_named:  # the database was unavailable when the service started
                 self._name_detector()
             with self.database.writing() as connection:
-                return enqueue_outdated(connection, self.detector.fingerprint, TAKEN)
+                return enqueue_outdated(connection, self._detector.fingerprint, BATCH)
 
         count = await self._thread.run(enqueue)
         if not count:
@@ -145,17 +184,23 @@ class FeedbackService:
         return count > 0
 
     async def sync(self, number: int, progress: Callable[[int], None] = lambda _: None) -> tuple[int, int, list[str]]:
-        """Bring the facts of a project up to date with Label Studio and this detector; see :meth:`EventProcessor.sync`."""
-        await self._thread.run(self._name_detector)
-        return await self._processor.sync(number, progress)
-
-    async def catch_up(self, number: int) -> list[str]:
-        """Judge everything that there is of a project; gives why some of it cannot be.
+        """Synchronize the records of a project with Label Studio and this detector; see :meth:`ReadBack.sync`.
 
         Raises:
             PrelabelError: Label Studio or the database cannot be used.
         """
-        if self._processor.client is not None:
+        if self._read_back is None:
+            raise FeedbackError(NO_CLIENT)
+        await self._thread.run(self._name_detector)
+        return await self._read_back.sync(number, progress)
+
+    async def catch_up(self, number: int) -> list[str]:
+        """Process all corrections of a project; returns why some of them cannot be processed.
+
+        Raises:
+            PrelabelError: Label Studio or the database cannot be used.
+        """
+        if self._read_back is not None:
             _, _, problems = await self.sync(number)
             return problems
         waiting, problem = await asyncio.to_thread(pending, self.database, number)
@@ -164,9 +209,9 @@ class FeedbackService:
         return [problem or "events wait"] if waiting else []
 
     async def state(self) -> dict[str, Any]:
-        """Return how it does, as plain JSON values, for people."""
+        """Return queue, detector and last trainings as plain JSON values, for the status page."""
         values: dict[str, Any] = {"listens": self.listens, "place": self.database.place}
-        values |= {"waiting": 0, "problem": "", "detector": self.detector.fingerprint, "outdated": 0, "trainings": []}
+        values |= {"waiting": 0, "problem": "", "detector": self._detector.fingerprint, "outdated": 0, "trainings": []}
 
         def read() -> dict[str, Any]:
             waiting, problem = pending(self.database)

@@ -1,1 +1,1 @@
-"""From corrections to thresholds and labels: calibration and its revisions."""
+"""Calibration: thresholds and labels of classes from corrections, as revisions."""

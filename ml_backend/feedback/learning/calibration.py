@@ -1,33 +1,39 @@
-"""Sets thresholds and the label map from corrections, to a precision that somebody states. No network is trained, no model runs."""
+"""Calibrates thresholds and the label map from corrections to a target precision. It retrains nothing and does not rerun the model."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_backend.feedback.evaluation.statistics import Share, wilson
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, LabelStats, gather, labels_of, threshold_in
+from ml_backend.feedback.evaluation.threshold_stats import (
+    GRID,
+    MIN_BOXES,
+    LabelKey,
+    LabelStats,
+    gather,
+    labels_of,
+    threshold_in,
+)
 from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
-MIN_BOXES = 30  # judged boxes on which a threshold may rest
-
 Load = Callable[[], Iterable[Annotation]]
 
 
 @dataclass(frozen=True)
 class LabelChange:
-    """What becomes of one label.
+    """The change of one label.
 
     Attributes:
         where: the label.
-        target: precision that is wanted, 0 to 1.
+        target: precision to reach, 0 to 1.
         threshold_before, threshold_after: lowest score that is shown, 0 to 1.
-        reason: why the threshold stays; empty where it was set.
-        precision_before, precision_after: right boxes among the judged ones that are shown.
-        drawn: boxes that people drew.
+        reason: why the threshold stays; empty if it was set.
+        precision_before, precision_after: share of right boxes among those shown on the annotated images.
+        drawn: number of drawn boxes.
     """
 
     where: LabelKey
@@ -41,13 +47,13 @@ class LabelChange:
 
     @property
     def wrong_spared(self) -> int:
-        """Wrong boxes that are not shown any more; negative where there are more."""
+        """Wrong boxes that are not shown any more; negative if there are more than before."""
         before, after = self.precision_before, self.precision_after
         return (before.total - before.hits) - (after.total - after.hits)
 
     @property
     def right_lost(self) -> int:
-        """Right boxes that are not shown any more; negative where there are more."""
+        """Right boxes that are not shown any more; negative if there are more than before."""
         return self.precision_before.hits - self.precision_after.hits
 
     def to_json(self) -> dict[str, Any]:
@@ -70,13 +76,13 @@ class LabelChange:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What could be learned, and what it would change on the annotated pictures.
+    """Proposed overrides, and the changes that they would make on the annotated images.
 
     Attributes:
-        overrides: all that would be in force.
-        anything: whether that differs from what is in force.
-        annotations: how many it rests on.
-        labels: each label of the project.
+        overrides: complete, not only the changes.
+        anything: whether they differ from those in force.
+        annotations: how many the proposal rests on.
+        labels: the change of each label of the project.
         relabelings: new labels for classes.
     """
 
@@ -87,7 +93,7 @@ class Proposal:
     relabelings: list[Relabeling]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values: the evidence of a revision."""
+        """Return it as plain JSON values, the evidence of a revision."""
         return {
             "annotations": self.annotations,
             "labels": [each.to_json() for each in self.labels],
@@ -103,18 +109,18 @@ def propose(
     score_threshold: float,
     targets: Callable[[Control], float],
 ) -> Proposal:
-    """Work out what annotations teach.
+    """Propose overrides from annotations.
 
-    For each label the lowest threshold of :data:`GRID` at which at least :data:`MIN_BOXES` judged boxes are shown and the lower end of
-    the 95 % Wilson interval of their precision reaches the target. For each class that people call by one label, that label
+    Each label gets the lowest threshold of :data:`GRID` at which at least :data:`MIN_BOXES` boxes are shown and the lower end of the 95 %
+    Wilson interval of their precision reaches the target. A class that people consistently call by one label gets that label
     (:mod:`~ml_backend.feedback.learning.relabeling`).
 
     Args:
-        load: gives the annotations, each time that it is called.
-        label_config: of the project; its own attributes win.
-        current: what is in force.
-        score_threshold: where neither label config nor ``current`` say otherwise, 0 to 1.
-        targets: the precision that is wanted for the labels of a control, 0 to 1.
+        load: returns the annotations; it is called several times.
+        label_config: of the project; its own attributes take precedence.
+        current: overrides in force.
+        score_threshold: general threshold, 0 to 1.
+        targets: returns the precision to reach for the labels of a control, 0 to 1.
 
     Raises:
         LabelConfigError: the label config cannot be served.
@@ -125,7 +131,7 @@ def propose(
             label_config, score_threshold=score_threshold, class_list=None, overrides=overrides
         )
 
-    # Without what was learned, a threshold that a label has is the label config's own.
+    # Without overrides, the threshold of a label is that of the label config.
     own = {control.from_name: control for control, _ in postprocessor_of(LabelOverrides()).controls}
     before = gather(load(), postprocessor_of(current))
     relabelings = relabelings_of(before)
@@ -165,15 +171,15 @@ def propose(
     return Proposal(overrides, changed, before.annotations, changes, relabelings)
 
 
-def _threshold(evidence: LabelStats, control: Control, where: LabelKey, target: float) -> tuple[float | None, str]:
-    """Return the threshold that a label gets, or None and why it keeps its own."""
+def _threshold(stats: LabelStats, control: Control, where: LabelKey, target: float) -> tuple[float | None, str]:
+    """Return the new threshold of a label, or None and the reason why it keeps its own."""
     label = next(each for each in control.labels if each.value == where.label)
     stated = label.score_threshold if label.score_threshold is not None else control.score_threshold
     if stated is not None:
-        return None, f"the label config says {stated:g}"
+        return None, f"the label config states {stated:g}"
     if control.skip or label.skip:
-        return None, "the label config shows none (model_skip)"
-    shown, right = evidence.at_every_threshold()
+        return None, "the label config hides the label (model_skip)"
+    shown, right = stats.at_every_threshold()
     if shown[0] < MIN_BOXES:
         return None, f"{shown[0]} boxes could be judged, {MIN_BOXES} are needed"
     ends = [
@@ -184,4 +190,7 @@ def _threshold(evidence: LabelStats, control: Control, where: LabelKey, target: 
         if end >= target:
             return threshold, ""
     best = max(range(len(ends)), key=ends.__getitem__)
-    return None, f"precision is surely above {ends[best]:.2f} at most (at {GRID[best]:.2f}), {target:g} is wanted"
+    return (
+        None,
+        f"precision is surely above {ends[best]:.2f} at most (at {GRID[best]:.2f}), {target:g} is wanted",
+    )

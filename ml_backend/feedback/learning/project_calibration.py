@@ -1,30 +1,30 @@
-"""From the corrections of a project to a revision: the same for ``prelabel calibrate`` and for Start Training."""
+"""The calibration of a project, for ``prelabel calibrate`` and Start Training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from ml_backend.feedback.learning.calibration import Proposal, propose
-from ml_backend.feedback.learning.revisions import Revision, apply, history
-from ml_backend.feedback.store.annotation_records import Annotation, Project, annotations_of, get_project
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import current_detector
+from ml_backend.feedback.store.projects import Project, get_project
+from ml_backend.feedback.store.revisions import Revision, apply, history
 from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
-from ml_backend.settings import Settings
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """What the corrections of a project teach.
+    """The calibration of a project.
 
     Attributes:
-        project: which.
-        current: the revision that is in force; None where there is none.
-        proposal: what would change.
-        detector: fingerprint of the detector whose detections it rests on, 8 hex; empty where no service has named one.
+        project: that was calibrated.
+        current: the revision in force; None before the first.
+        proposal: new overrides, and the changes that they would make.
+        detector: fingerprint of the detector whose detections it rests on, 8 hex digits; empty if unknown.
     """
 
     project: Project
@@ -33,10 +33,10 @@ class CalibrationResult:
     detector: str
 
     def apply(self, database: Database, author: str) -> Revision | None:
-        """Put it into force as the next revision; gives None where nothing would change.
+        """Put the proposal into force as the next revision; returns None if nothing would change.
 
         Raises:
-            FeedbackError: another revision has been applied meanwhile, or the database cannot be used.
+            FeedbackError: another revision was applied meanwhile, or the database cannot be used.
         """
         if not self.proposal.anything:
             return None
@@ -53,7 +53,7 @@ class CalibrationResult:
         )
 
     def apply_and_record(self, database: Database, author: str) -> Revision | None:
-        """Do the same as :meth:`apply`, and keep it as the last training of the project."""
+        """Do the same as :meth:`apply`, and record it as the last training of the project."""
         revision = self.apply(database, author)
         number = revision.number if revision else self.current.number if self.current else 0
         outcome: Result = "applied" if revision else "unchanged"
@@ -61,7 +61,7 @@ class CalibrationResult:
         return revision
 
     def summary(self) -> str:
-        """Return the changes, or why there are none."""
+        """Return the changes, or the reasons for none."""
         labels, relabelings = self.proposal.labels, self.proposal.relabelings
         changes = [
             f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"
@@ -72,23 +72,25 @@ class CalibrationResult:
         return "; ".join(changes or reasons) or "nothing to change"
 
 
-def learn(database: Database, settings: Settings, number: int, target: float | None = None) -> CalibrationResult:
-    """Work out what the corrections of a project teach.
+def calibrate_project(
+    database: Database, number: int, score_threshold: float, target_precision: float, *, target: float | None = None
+) -> CalibrationResult:
+    """Propose thresholds and labels of classes from the corrections of a project.
 
     Args:
-        database: where they are.
-        settings: as for the service.
+        database: of the corrections.
         number: id of the project.
-        target: precision that is wanted, 0 to 1; None for the one that the label config states (``model_target_precision``), else the
-            settings' (``PRELABEL_TARGET_PRECISION``).
+        score_threshold: general threshold, 0 to 1.
+        target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
+        target: precision to reach in spite of both; None for none.
 
     Raises:
-        FeedbackError: nothing is known of the project, or the database cannot be used.
+        FeedbackError: the project is unknown, or the database cannot be used.
         LabelConfigError: its label config cannot be served.
     """
 
-    def wanted(control: Control) -> float:
-        return target or control.target_precision or settings.target_precision
+    def target_of(control: Control) -> float:
+        return target or control.target_precision or target_precision
 
     with database.reading() as connection:
         project = get_project(connection, number, database.place)
@@ -96,21 +98,21 @@ def learn(database: Database, settings: Settings, number: int, target: float | N
         current = past[-1] if past else None
         detector = detector_of(connection)
         proposal = propose(
-            lambda: evidence_of(connection, number, detector),
+            lambda: detected_by(detector, annotations_of(connection, number)),
             project.label_config,
             current.taught_to(detector) if current else NO_OVERRIDES,
-            score_threshold=settings.model_score_threshold,
-            targets=wanted,
+            score_threshold=score_threshold,
+            targets=target_of,
         )
     return CalibrationResult(project, current, proposal, detector)
 
 
 def detector_of(connection: Connection | None) -> str:
-    """Return the fingerprint of the current detector, 8 hex; empty where no service has named one."""
+    """Return the fingerprint of the current detector, 8 hex digits; empty if no service has recorded one."""
     current = None if connection is None else current_detector(connection)
     return current.fingerprint if current else ""
 
 
-def evidence_of(connection: Connection | None, number: int, detector: str) -> Iterator[Annotation]:
-    """Yield the annotations of a project that a detector has looked at; all where the detector is unknown."""
-    return (each for each in annotations_of(connection, number) if each.skipped or detector in {"", each.detector})
+def detected_by(detector: str, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+    """Yield the annotations with detections of a detector (fingerprint, 8 hex digits; empty for any), and skipped ones."""
+    return (each for each in annotations if each.skipped or detector in {"", each.detector})

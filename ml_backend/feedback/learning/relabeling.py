@@ -1,4 +1,4 @@
-"""What people call the classes of the detector, where they agree: so a project with labels of its own invention teaches them."""
+"""Labels that people consistently give to classes of the detector, so that a project can use labels of its own invention."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -11,28 +11,30 @@ from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.vocabularies.open_images import open_images_classes
 
-MIN_CASES = 10  # corrections on which a label for a class may rest
-CONSISTENT = 0.8  # lower end of the 95 % interval of the share of those corrections that agree
+MIN_CASES = 10  # corrections that a relabeling needs
+CONSISTENT = 0.8  # lower end of the 95 % interval of the share of corrections that agree
 WORTHWHILE = (
-    0.5  # share of a class's boxes that must be somebody's: else the label would get more wrong boxes than right ones
+    0.5  # share of all boxes of the class that must have the label: else it would get more wrong boxes than right ones
 )
-MIN_KINDS = 2  # classes below one that must agree before it speaks for all its kinds, each in LEAST_OF_A_KIND cases
+MIN_KINDS = (
+    2  # classes below another one that must agree before all of its branch is relabeled, each in MIN_OF_A_KIND cases
+)
 MIN_OF_A_KIND = 3
 
 
 @dataclass(frozen=True)
 class Relabeling:
-    """A class that people call by one label again and again.
+    """A class that people consistently call by one label.
 
     Attributes:
         control: ``from_name`` of the control.
-        known: the class's MID, its name where it has none.
-        class_name: the class's name.
-        before: the label that it goes to now, or empty.
-        label: what people call it.
-        agreeing: how many of the corrected boxes of the class got that label.
-        boxes: all judged boxes of the class, those without an object too.
-        kinds: names of the classes that speak for it, where it stands for a whole branch of the hierarchy.
+        known: MID of the class, else its name.
+        class_name: name of the class.
+        before: its present label; empty for none.
+        label: its new label.
+        agreeing: share of the corrected boxes of the class that have that label.
+        boxes: all boxes of the class, including those without an object.
+        kinds: names of the classes that agree, for a whole branch of the hierarchy; else empty.
     """
 
     control: str
@@ -49,36 +51,37 @@ class Relabeling:
         return vars(self) | {"agreeing": [self.agreeing.hits, self.agreeing.total]}
 
 
-def relabelings_of(evidence: ThresholdStats) -> list[Relabeling]:
-    """Return the classes that people call by one label, and that do not go there yet.
+def relabelings_of(stats: ThresholdStats) -> list[Relabeling]:
+    """Return the classes that people call by another label than the present one.
 
     At least :data:`MIN_CASES` of the corrected boxes of the class have the label, the lower end of the 95 % Wilson interval of their
-    share reaches :data:`CONSISTENT`, and at least :data:`WORTHWHILE` of all its boxes do. The label config's ``predicted_values`` win.
+    share reaches :data:`CONSISTENT`, and at least :data:`WORTHWHILE` of all its boxes have it. ``predicted_values`` in the label config
+    take precedence.
 
-    Few pictures hold ten cats, while dogs, cows and horses are called the same: a class above several that agree is judged by the boxes
-    of all of them together, the most general first, and then brings kinds along that nobody has corrected yet.
+    Few projects have ten corrected cats, but cats, dogs and cows may have the same label. So classes of a branch that agree are counted
+    together, the most general branch first, and the whole branch gets the label, with classes that nobody has corrected yet.
     """
     found: list[Relabeling] = []
-    for control, label_map in evidence.postprocessor.controls:
-        counts = {known: each for (name, known), each in evidence.classes.items() if name == control.from_name}
-        # Where a whole branch goes is not decided by what its own class alone is called.
+    for control, label_map in stats.postprocessor.controls:
+        counts = {known: each for (name, known), each in stats.classes.items() if name == control.from_name}
+        # The label of a whole branch does not depend on that of its top class alone.
         after = LabelMap(control, overrides=replace(label_map.overrides, classes=()))
         for known, pooled, kinds in _branches(counts) if control.hierarchy else ():
-            relabeling = _judge(control, label_map, after, known, pooled, kinds)
+            relabeling = _relabeling_of(control, label_map, after, known, pooled, kinds)
             if relabeling:
                 found.append(relabeling)
                 after = LabelMap(
                     control, overrides=after.overrides.with_branch(control.from_name, known, relabeling.label)
                 )
         after = LabelMap(control, overrides=replace(after.overrides, classes=label_map.overrides.classes))
-        # What a branch brings along needs not be said again, and what it must not bring along needs to.
-        judged = (_judge(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
-        found += [relabeling for relabeling in judged if relabeling]
+        # Classes that follow their branch need no relabeling of their own; exceptions from it do.
+        single = (_relabeling_of(control, label_map, after, known, each, ()) for known, each in sorted(counts.items()))
+        found += [relabeling for relabeling in single if relabeling]
     return found
 
 
 def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[str], tuple[str, ...]]]:
-    """Yield each class above several that agree, with the counts of all below, the most general first."""
+    """Yield each class above several that agree, with the counts of the whole branch, the most general first."""
     classes = open_images_classes()
     below: dict[str, list[str]] = defaultdict(list)
     for known in counts:
@@ -98,10 +101,10 @@ def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[st
             yield up, pooled, kinds
 
 
-def _judge(
+def _relabeling_of(
     control: Control, before: LabelMap, after: LabelMap, known: str, counts: Counter[str], kinds: tuple[str, ...]
 ) -> Relabeling | None:
-    """Return the label that a class should go to, unless it does ``after`` what was found so far."""
+    """Return the relabeling of a class; None if it has the label already with the ones found so far (``after``)."""
     label = _commonest(counts)
     goes_to = next((each for each in control.labels if each.value == label), None)
     if goes_to is None or goes_to.skip or control.skip or (kinds and not goes_to.hierarchy):
@@ -118,5 +121,5 @@ def _judge(
 
 
 def _commonest(counts: Counter[str]) -> str:
-    """Return the label that most boxes got, the first in the alphabet among equals; empty where nobody drew anything."""
+    """Return the most common label, the alphabetically first among equals; empty for none."""
     return max(sorted(label for label in counts if label), key=counts.__getitem__, default="")

@@ -1,4 +1,4 @@
-"""What Start Training does: catch up, learn, and put it into force."""
+"""Start Training: process all corrections of a project, calibrate it, and apply the result."""
 
 import asyncio
 from contextlib import suppress
@@ -8,10 +8,11 @@ import structlog
 
 from ml_backend.errors import FeedbackError, PrelabelError
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.learning.project_calibration import CalibrationResult, learn
-from ml_backend.feedback.learning.revisions import CurrentRevisions, Revision
+from ml_backend.feedback.learning.project_calibration import CalibrationResult, calibrate_project
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.revisions import Revision
 from ml_backend.feedback.store.trainings import Training, put_training
-from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -20,12 +21,12 @@ AUTHOR = "Start Training"
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it.
+    """The result of a training.
 
     Attributes:
-        result: what the corrections teach.
-        revision: what was applied; None where nothing would have changed.
-        problems: why some annotations do not count.
+        result: of the calibration.
+        revision: that was applied; None if nothing would have changed.
+        problems: why some annotations could not be processed.
     """
 
     result: CalibrationResult
@@ -34,55 +35,70 @@ class Trained:
 
 
 class Trainer:
-    """Trains projects, each once at a time.
+    """Trains projects, one after the other.
 
     Args:
-        settings: as for the service.
-        feedback: knows what people corrected.
-        revisions: what is in force here.
+        database: of the corrections.
+        feedback: catches up with Label Studio.
+        revisions: in force here.
+        score_threshold, target_precision: see :func:`calibrate_project`.
+        timeout: seconds that a caller waits for the result.
     """
 
-    def __init__(self, settings: Settings, feedback: FeedbackService, revisions: CurrentRevisions) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        database: Database,
+        feedback: FeedbackService,
+        revisions: CurrentRevisions,
+        *,
+        score_threshold: float,
+        target_precision: float,
+        timeout: float,
+    ) -> None:
+        self._database = database
         self._feedback = feedback
+        self._score_threshold = score_threshold
+        self._target_precision = target_precision
+        self._timeout = timeout
         self._revisions = revisions
-        self._turn = asyncio.Lock()  # one after the other: anybody can press many buttons
+        self._turn = asyncio.Lock()  # anybody can press many buttons
         self._running: dict[int, asyncio.Task[Trained]] = {}
 
     async def train(self, project: int) -> Trained | None:
-        """Learn from a project; whoever asks while that goes on waits for the same.
+        """Train a project; calls during a training of the project share its result.
 
         Args:
             project: its id.
 
         Returns:
-            None where it takes longer than Label Studio waits; it goes on.
+            The result; None if the training takes longer than Label Studio waits, and goes on.
 
         Raises:
-            PrelabelError: there is nothing to learn from, or Label Studio or the database cannot be used.
+            PrelabelError: the project has no annotations, or Label Studio or the database cannot be used.
         """
         if project not in self._running:
             task = self._running[project] = asyncio.create_task(self._train(project))
             task.add_done_callback(lambda done: self._ended(project, done))
         running = self._running[project]
-        done, _ = await asyncio.wait([running], timeout=self._settings.predict_deadline)
+        done, _ = await asyncio.wait([running], timeout=self._timeout)
         return running.result() if done else None
 
     async def _train(self, project: int) -> Trained:
         async with self._turn:
-            database = self._feedback.database
             try:
                 problems = await self._feedback.catch_up(project)
-                result = await asyncio.to_thread(learn, database, self._settings, project)
-                revision = await asyncio.to_thread(result.apply_and_record, database, AUTHOR)
+                result = await asyncio.to_thread(
+                    calibrate_project, self._database, project, self._score_threshold, self._target_precision
+                )
+                revision = await asyncio.to_thread(result.apply_and_record, self._database, AUTHOR)
             except PrelabelError as error:
                 current = self._revisions.of(project)
                 failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)
                 with suppress(FeedbackError):  # the database may be what failed
-                    await asyncio.to_thread(put_training, database, failed)
+                    await asyncio.to_thread(put_training, self._database, failed)
                 raise
             await asyncio.to_thread(self._revisions.refresh)
-        log.info("trained", project=project, revision=str(revision) if revision else "nothing to change")
+        log.info("trained", project=project, revision=str(revision) if revision else "unchanged")
         return Trained(result, revision, problems)
 
     def _ended(self, project: int, done: asyncio.Task[Trained]) -> None:
@@ -94,7 +110,7 @@ class Trainer:
             log.error("training failed unexpectedly", project=project, exc_info=error)
 
     async def close(self) -> None:
-        """Cancel what runs."""
+        """Cancel running trainings."""
         running = list(self._running.values())
         for task in running:
             task.cancel()

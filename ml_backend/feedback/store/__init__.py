@@ -1,1 +1,1 @@
-"""The database of corrections: schema, annotation records and the queue of events."""
+"""The database of corrections: schema, annotation records, revisions and the queue of events."""

@@ -1,11 +1,10 @@
-"""What is kept of an annotation: what people drew, what they were shown, and everything that the detector had found.
+"""Annotation records: the boxes that people drew, those that they were shown, and all detections of their images.
 
-All figures are computed from these facts when somebody asks, so a change of labels or thresholds never makes them wrong.
+Figures are computed from records on demand, so a change of labels or thresholds never makes stored figures wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Self
 
 import msgpack
@@ -13,24 +12,23 @@ from sqlalchemy import Connection, RowMapping, delete, not_, select, update
 
 from ml_backend.detections import Detections
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.store.database import now, storable, upsert
-from ml_backend.feedback.store.tables import annotations, label_configs, projects, tasks
+from ml_backend.feedback.store.database import seconds_of, upsert
+from ml_backend.feedback.store.tables import annotations, tasks
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 
 FACTS_VERSION = 2
-PORTION = 500  # rows that are in memory at once
-MAX_TITLE_LENGTH, MAX_CONFIG_LENGTH = 200, 10_000_000  # characters
+PORTION = 500  # rows in memory at once
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One picture of an annotated task.
+    """One image of an annotated task.
 
     Attributes:
-        key: of the task's data that holds it.
-        item: its place in the list under that key; 0 where there is one picture.
-        reference: what the task has there, to show it; empty where that is too long to keep (``data:`` URIs).
-        detections: everything that the detector found.
+        key: the key of the task's data that holds the image.
+        item: its index in the list under that key; 0 without a list.
+        reference: the image reference in the task, to show it; empty for long ones (``data:`` URIs).
+        detections: all detections above the floor.
     """
 
     key: str
@@ -41,25 +39,24 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One submitted annotation. Two people's annotations of one task are two.
+    """The record of one submitted annotation. A task that two people annotated has two.
 
     Attributes:
-        id, project, task, annotator: ids of Label Studio; the last is None where nobody is named.
-        updated_at: ISO 8601, as Label Studio gives it; a later one replaces an earlier one.
-        skipped: whether the task was skipped, which says nothing about boxes.
-        drawn: what was submitted.
-        drawable: labels that the label config had then, by ``from_name`` of their control.
-        shown: the boxes of the prediction that the annotation began with; None where it began with none, and empty where that
-            prediction was empty.
+        id, project, task, annotator: ids of Label Studio; the annotator may be None.
+        updated_at: ISO 8601, as Label Studio gives it; a later update replaces an earlier one.
+        skipped: whether the task was skipped; its boxes then count nowhere.
+        drawn: the submitted boxes.
+        drawable: labels of the label config at that time, by ``from_name`` of their control.
+        shown: boxes of the prediction that the annotation began with; None without a prediction, empty for an empty one.
         version: model version of that prediction.
-        accepted: whether the prediction was turned into an annotation in bulk, so that nobody looked at it.
+        accepted: whether the prediction was turned into an annotation in bulk, so that nobody saw it.
         audited: whether boxes were withheld (``PRELABEL_HOLDOUT_FRACTION``).
-        lost: whether it began with a prediction that is not there any more, so that nobody knows what was shown.
-        seconds: how long it took, where Label Studio says so.
-        detector: first 8 hex digits of the fingerprint of the detector that looked at ``pictures``.
-        images: of the task; empty where they could not be had.
+        lost: whether the prediction that it began with has been deleted, so that the shown boxes are unknown.
+        seconds: time that it took; None if unknown.
+        detector: first 8 hex digits of the fingerprint of the detector that made the detections of ``images``.
+        images: of the task; empty if they could not be read.
         odd: regions that are not plain rectangles, by kind.
-        problem: why there are no pictures, else empty.
+        problem: why there are no images, else empty.
     """
 
     id: int
@@ -82,7 +79,7 @@ class Annotation:
     problem: str = ""
 
     def with_detections(self, detector: str, images: tuple[AnnotatedImage, ...], problem: str) -> Self:
-        """Return the annotation with what a detector found in the pictures of its task."""
+        """Return the annotation with the detections of another detector, or with the reason why there are none."""
         return replace(self, detector=detector, images=images, problem=problem)
 
     def to_row(self) -> dict[str, Any]:
@@ -119,7 +116,7 @@ class Annotation:
         """Read a row of the table.
 
         Raises:
-            FeedbackError: another version of Prelabel has written it.
+            FeedbackError: its format is of another version of Prelabel.
         """
         facts: dict[str, Any] = msgpack.unpackb(row["facts"])
         if facts.get("version") != FACTS_VERSION:
@@ -158,83 +155,12 @@ def _boxes(values: list[Any]) -> tuple[LabelledBox, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
-    """What is kept of a project of Label Studio.
-
-    Attributes:
-        id, title, label_config: as Label Studio has them.
-        shows_predictions: whether annotators are shown predictions (``show_collab_predictions``); it is not kept.
-    """
-
-    id: int
-    title: str
-    label_config: str
-    shows_predictions: bool = True
-
-
-def put_project(connection: Connection, project: Project) -> None:
-    """Keep a project, in place of what was kept of it, and when its label config changed."""
-    title = (
-        project.title or connection.execute(select(projects.c.title).where(projects.c.id == project.id)).scalar() or ""
-    )
-    row = {
-        "title": storable(title, MAX_TITLE_LENGTH),
-        "label_config": storable(project.label_config, MAX_CONFIG_LENGTH),
-    }
-    upsert(connection, projects, {"id": project.id, **row})
-    known = configs_of(connection, project.id)
-    if not known or known[-1][1] != row["label_config"]:
-        since = now(connection) if known else 0.0
-        config = {"project": project.id, "since": since, "label_config": row["label_config"]}
-        upsert(connection, label_configs, config)
-
-
-def configs_of(connection: Connection, project: int) -> list[tuple[float, str]]:
-    """Return the label configs that a project is known to have had, each with the seconds since 1970 from which it had it."""
-    query = select(label_configs.c.since, label_configs.c.label_config).where(label_configs.c.project == project)
-    return [(row.since, row.label_config) for row in connection.execute(query.order_by(label_configs.c.since))]
-
-
-def config_at(configs: Sequence[tuple[float, str]], updated_at: str) -> str:
-    """Return the label config under which an annotation was made.
-
-    Args:
-        configs: as :func:`configs_of` gives them, at least one.
-        updated_at: when the annotation was last updated, ISO 8601.
-    """
-    moment = seconds_of(updated_at)
-    return next((config for since, config in reversed(configs) if since <= moment), configs[0][1])
-
-
-def get_project(connection: Connection | None, number: int, place: str) -> Project:
-    """Return a project.
-
-    Args:
-        connection: to read with, or None where nothing was ever written.
-        number: id of the project.
-        place: of the database, for the error: people may have meant another one.
-
-    Raises:
-        FeedbackError: nothing is known of it.
-    """
-    row = None
-    if connection is not None:
-        row = connection.execute(select(projects).where(projects.c.id == number)).mappings().first()
-    if row is None:
-        raise FeedbackError(
-            f"no annotation of project {number} has come in: the database {place} has none; connect Prelabel to it in Label Studio, run "
-            f"`prelabel feedback sync --project {number}`, or set PRELABEL_DATABASE_URL to the database that has its annotations"
-        )
-    return Project(row["id"], row["title"], row["label_config"])
-
-
-@dataclass(frozen=True, slots=True)
 class Known:
-    """An annotation that is kept whole.
+    """A complete record in the database.
 
     Attributes:
-        updated_at: as in its facts.
-        outdated: the annotation, where another detector looked at its pictures; else None.
+        updated_at: as in the record.
+        outdated: the record, if its detections are of another detector; else None.
     """
 
     updated_at: str
@@ -242,12 +168,12 @@ class Known:
 
 
 def known_annotations(connection: Connection, task_ids: list[int], detector: str) -> dict[int, Known]:
-    """Return the annotations of tasks that are kept whole, by id.
+    """Return the complete records of some tasks, by annotation id.
 
     Args:
         connection: to read with.
         task_ids: the tasks.
-        detector: fingerprint of the detector that looks at pictures now, 8 hex.
+        detector: fingerprint of the current detector, 8 hex digits.
     """
     kept = (annotations.c.task.in_(task_ids)) & annotations.c.whole
     is_outdated = (annotations.c.detector != detector) & not_(annotations.c.skipped)
@@ -261,15 +187,15 @@ def known_annotations(connection: Connection, task_ids: list[int], detector: str
 def put_task(
     connection: Connection, project: int, task: int, ids: list[int], changed: list[Annotation], read_at: float
 ) -> None:
-    """Keep what a task's annotations are: those that changed, and none but ``ids``.
+    """Write the changed annotations of a task, and delete those that it does not have any more.
 
     Args:
         connection: a transaction.
         project: id of the project.
         task: id of the task.
-        ids: of the annotations that it has.
-        changed: those of them that changed.
-        read_at: when that was so, in seconds since 1970; where it was read later already, nothing is kept.
+        ids: of all annotations that the task has.
+        changed: records of those that changed.
+        read_at: when the task was read, in seconds since 1970; an earlier reading than the last one changes nothing.
     """
     known = connection.execute(select(tasks.c.read_at).where(tasks.c.id == task)).scalar()
     if known is not None and known > read_at:
@@ -282,44 +208,35 @@ def put_task(
 
 
 def pass_over_broken(connection: Connection, project: int, task: int, detector: str) -> None:
-    """Let annotations of a task without pictures count as looked at by a detector: there is nothing to look at."""
+    """Mark annotations without images as of a detector, so that they are not processed again."""
     of_task = (annotations.c.project == project) & (annotations.c.task == task) & not_(annotations.c.whole)
     connection.execute(update(annotations).where(of_task).values(detector=detector))
 
 
 def put_annotation(connection: Connection, annotation: Annotation) -> None:
-    """Keep one annotation, unless a later update of it is there already."""
+    """Write one annotation, unless the database has a later update of it."""
     upsert(connection, annotations, annotation.to_row(), unless_newer="updated")
 
 
-def seconds_of(text: str) -> float:
-    """Return the seconds since 1970 of an ISO 8601 text, which has no fraction where that is zero; 0 where it is none."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
-
-
 def forget_annotation(connection: Connection, project: int, number: int) -> None:
-    """Forget one annotation."""
+    """Delete one annotation."""
     connection.execute(delete(annotations).where(annotations.c.id == number, annotations.c.project == project))
 
 
 def tasks_of_annotations(connection: Connection, project: int, ids: list[int]) -> list[int]:
-    """Return the tasks that annotations belong to, as far as they are known."""
+    """Return the tasks of annotations, as far as the database has them."""
     wanted = (annotations.c.project == project) & annotations.c.id.in_(ids)
     return [row.task for row in connection.execute(select(annotations.c.task).where(wanted).distinct())]
 
 
 def tasks_of_project(connection: Connection, project: int) -> list[int]:
-    """Return the tasks of which annotations are kept."""
+    """Return the tasks of a project that have annotations in the database."""
     query = select(annotations.c.task).where(annotations.c.project == project).distinct()
     return [row.task for row in connection.execute(query)]
 
 
 def annotations_of(connection: Connection | None, project: int) -> Iterator[Annotation]:
-    """Yield the annotations of a project in the order of their ids, skipped ones too."""
+    """Yield the annotations of a project by ascending id, including skipped ones."""
     if connection is None:
         return
     query = select(annotations).where(annotations.c.project == project).order_by(annotations.c.id)

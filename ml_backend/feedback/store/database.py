@@ -1,8 +1,9 @@
-"""The database that corrections are kept in: SQLite or Postgres. It is no cache; its contents must not be lost."""
+"""The database of corrections: SQLite or Postgres. Unlike a cache, its contents must not be lost."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,28 @@ from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.schema import NewerSchemaError, upgrade
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.redaction import printable, redact
-from ml_backend.settings import Settings
 
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 20  # another process may be writing
 
 
 def default_file() -> Path:
-    """Return where corrections are kept unless ``PRELABEL_DATABASE_URL`` says something else."""
+    """Return the file of the default database."""
     return platformdirs.user_data_path("prelabel") / "feedback.sqlite3"
 
 
 class Database:
-    """Where corrections are kept. Connections are made when they are needed, so it may be away while Prelabel starts.
+    """A pool of connections, which are opened on demand: the database may be unavailable while Prelabel starts.
 
     Args:
-        settings: ``PRELABEL_DATABASE_URL``, else :func:`default_file`.
+        address: URL of a database of SQLite or Postgres; None for :func:`default_file`.
+
+    Attributes:
+        place: the URL without its password.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        given = settings.database_url
-        url = (
-            URL.create("sqlite", database=str(default_file())) if given is None else make_url(given.get_secret_value())
-        )
+    def __init__(self, address: str | None = None) -> None:
+        url = URL.create("sqlite", database=str(default_file())) if address is None else make_url(address)
         if url.get_backend_name() == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
         self.place = redact(url.render_as_string(hide_password=True))
@@ -48,29 +48,29 @@ class Database:
 
     @property
     def exists(self) -> bool:
-        """Whether there can be anything to read: reading makes no file of SQLite."""
+        """Whether there may be something to read; reading creates no SQLite file."""
         return self._file is None or self._file.exists()
 
     def prepare(self) -> None:
-        """Make the tables where there are none, and bring those of an older version up to date.
+        """Create the tables, or upgrade those of an older version.
 
         Raises:
-            FeedbackError: the database cannot be used, or a newer version of Prelabel has written it.
+            FeedbackError: the database cannot be used, or is of a newer version of Prelabel.
         """
         with self.writing():
             pass
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a transaction, committed at its end: then it is on the disk.
+        """Yield a transaction, which is committed to the disk at the end of the block.
 
         Raises:
-            FeedbackError: the database is locked, full or gone, or of a newer version; nothing was written.
+            FeedbackError: the database is locked, full, unavailable or of a newer version; nothing was written.
         """
         with self._using():
             if self._file is not None and not self._file.exists():
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._engine.dispose()  # connections of a file that was taken away write to nowhere
+                self._engine.dispose()  # connections of a deleted file write to nowhere
                 self._is_current = False
             if not self._is_current:
                 self._upgrade()
@@ -87,7 +87,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
-        """Give a connection that sees one state of the database; None where nothing was ever written.
+        """Yield a connection that sees one state of the database; None for a database without tables.
 
         Raises:
             FeedbackError: the database cannot be read, or is of a newer version.
@@ -101,14 +101,14 @@ class Database:
                 yield connection if is_there else None
 
     def _has_tables(self) -> bool:
-        """Tell whether there is something to read. Tables of an older version are brought up to date first."""
+        """Tell whether there are tables; those of an older version are upgraded first."""
         if not inspect(self._engine).has_table(annotations.name):
             return False
         self._upgrade()
         return True
 
     def now(self) -> float:
-        """Return the time by the database's own clock, in seconds since 1970.
+        """Return the time by the clock of the database, in seconds since 1970.
 
         Raises:
             FeedbackError: the database cannot be read.
@@ -118,12 +118,12 @@ class Database:
 
     @property
     def _snapshot(self) -> dict[str, str]:
-        # A transaction of SQLite sees one state anyway. Writers of Postgres have its default: they would fail rather than wait.
+        # A SQLite transaction sees one state anyway. Writers of Postgres keep its default: they would fail instead of waiting.
         return {"isolation_level": "REPEATABLE READ"} if self._file is None else {}
 
     @contextmanager
     def _using(self) -> Iterator[None]:
-        """Turn errors into :class:`FeedbackError`, and close the block's connection if nobody else will."""
+        """Turn errors into :class:`FeedbackError`, and close connections of a database that was closed meanwhile."""
         pool = self._engine.pool
         try:
             yield
@@ -135,7 +135,7 @@ class Database:
                 pool.dispose()
 
     def close(self) -> None:
-        """Close its connections: idle ones now, and those that other threads use when they are done with them."""
+        """Close all connections: idle ones now, those in use when they are returned."""
         self._closed = True
         self._engine.pool.dispose()  # not the engine's own dispose(), which forgets the connections that are in use
 
@@ -144,7 +144,7 @@ def _engine(url: str, *, is_file: bool) -> Engine:
     if not is_file:
         return create_engine(
             url,
-            pool_pre_ping=True,  # Postgres may have been started again
+            pool_pre_ping=True,  # Postgres may have been restarted
             pool_timeout=CONNECT_SECONDS,
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
@@ -156,41 +156,50 @@ def _engine(url: str, *, is_file: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
         connection.isolation_level = (
-            None  # Python's sqlite3 would begin no transaction for reading, so each query its own
+            None  # Python's sqlite3 begins no transaction for reading: each query would see its own state
         )
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")  # reports read while events are written
-        cursor.execute("PRAGMA synchronous=FULL")  # an event that was answered survives a power cut
+        cursor.execute("PRAGMA synchronous=FULL")  # an answered event survives a power cut
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # Writers take the lock at once: one that has read before could not wait for it.
+        # Writers take the lock at once: a transaction that has read before cannot wait for it.
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
 
 
 def now(connection: Connection) -> float:
-    """Return the seconds since 1970 by the clock of the database, which all services that share it have in common."""
+    """Return the seconds since 1970 by the clock of the database, which all services share."""
     if connection.dialect.name != "postgresql":
-        return time.time()  # a file of SQLite is on this machine
+        return time.time()  # a SQLite file is on this machine
     return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
+def seconds_of(text: str) -> float:
+    """Return the seconds since 1970 of an ISO 8601 text; 0 for any other text."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
 def storable(text: str, limit: int) -> str:
-    """Return a text that both databases take: at most ``limit`` characters, all of which can be encoded, and none of them NUL."""
+    """Return a text that both databases accept: at most ``limit`` characters, without NUL and lone surrogates."""
     return printable(text.replace("\0", ""), limit)
 
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any], *, unless_newer: str = "") -> None:
-    """Insert a row, or put it in the place of the one with its primary key.
+    """Insert a row, or replace the one with the same primary key.
 
     Args:
         connection: a transaction.
-        table: whose row it is.
+        table: of the row.
         row: values by column.
-        unless_newer: a column: where the row that is there has more in it, that one stays.
+        unless_newer: a column; an existing row with a larger value there is not replaced.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     keys = [column.name for column in table.primary_key]

@@ -1,4 +1,4 @@
-"""The detector that evidence belongs to. Annotations whose pictures another one has looked at are judged again, a portion at a time."""
+"""The current detector. Annotations with detections of another one are outdated, and processed again a batch at a time."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from ml_backend.feedback.store.tables import annotations, detectors, events
 
 @dataclass(frozen=True, slots=True)
 class CurrentDetector:
-    """The detector that annotations are judged with.
+    """The detector whose detections annotations are processed with.
 
     Attributes:
-        fingerprint: its first 8 hex digits, as model versions have them.
+        fingerprint: its first 8 hex digits, as in model versions.
         name: of the detector.
     """
 
@@ -22,20 +22,20 @@ class CurrentDetector:
 
 
 def put_detector(connection: Connection, detector: CurrentDetector) -> None:
-    """Make a detector the current one, unless it is that already."""
+    """Make a detector the current one."""
     if current_detector(connection) != detector:
         row = {"fingerprint": detector.fingerprint, "name": detector.name, "since": now(connection)}
         upsert(connection, detectors, row)
 
 
 def current_detector(connection: Connection) -> CurrentDetector | None:
-    """Return the detector that the latest service or ``prelabel feedback sync`` judges with; None where none has said."""
+    """Return the detector of the service or ``prelabel feedback sync`` that started last; None before the first."""
     row = connection.execute(select(detectors).order_by(detectors.c.since.desc()).limit(1)).first()
     return None if row is None else CurrentDetector(row.fingerprint, row.name)
 
 
 def count_outdated(connection: Connection, project: int | None = None) -> int:
-    """Return how many annotations wait to be judged again with the current detector."""
+    """Return how many annotations have detections of another detector than the current one."""
     detector = current_detector(connection)
     if detector is None:
         return 0
@@ -43,13 +43,13 @@ def count_outdated(connection: Connection, project: int | None = None) -> int:
     return connection.execute(select(func.count()).where(_outdated(detector.fingerprint), whose)).scalar_one()
 
 
-def enqueue_outdated(connection: Connection, fingerprint: str, most: int) -> int:
-    """Put tasks whose annotations are outdated into the journal; gives how many.
+def enqueue_outdated(connection: Connection, fingerprint: str, limit: int) -> int:
+    """Queue tasks with outdated annotations; returns how many.
 
     Args:
         connection: a transaction.
-        fingerprint: of this process's detector, 8 hex. Nothing is done where another one is current.
-        most: how many tasks at most: events that people cause wait behind them.
+        fingerprint: of the detector of this process, 8 hex digits; nothing is queued if another one is current.
+        limit: most tasks: events that people cause wait behind them.
     """
     detector = current_detector(connection)
     if detector is None or detector.fingerprint != fingerprint:
@@ -71,7 +71,7 @@ def enqueue_outdated(connection: Connection, fingerprint: str, most: int) -> int
             "tries": 0,
             "problem": "",
         }
-        for row in connection.execute(query.distinct().limit(most))
+        for row in connection.execute(query.distinct().limit(limit))
     ]
     if rows:
         connection.execute(insert(events), rows)
@@ -79,6 +79,6 @@ def enqueue_outdated(connection: Connection, fingerprint: str, most: int) -> int
 
 
 def _outdated(fingerprint: str) -> ColumnElement[bool]:
-    # Two ranges of the index, where "not equal" would read the whole table.
+    # Two ranges of the index: "not equal" would read the whole table.
     other = or_(annotations.c.detector < fingerprint, annotations.c.detector > fingerprint)
     return and_(other, not_(annotations.c.skipped))

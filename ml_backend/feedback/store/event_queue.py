@@ -1,4 +1,4 @@
-"""Events that have come and are not judged yet: durable before they are answered, and together where many come at once."""
+"""The queue of events: on the disk before they are answered, and written together where many come at once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from ml_backend.feedback.store.tables import events
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.events import ChangedObject, Kind
 
-MAX_WAITING = 20_000  # hints in memory that are not on the disk
+MAX_WAITING = 20_000  # changed objects in memory that are not on the disk
 MAX_BYTES = 200_000_000  # of their payloads
-# Label Studio saves an annotation while it waits for the answer, and does nothing with it: whoever is refused after this time is
-# written all the same, as soon as the database takes it.
+# Label Studio saves an annotation only after the answer, and ignores what it says. Events that are refused after this time are
+# written all the same, as soon as the database takes them.
 PATIENCE = 0.04  # seconds
 MAX_PAUSE = 3600  # seconds between tries
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedEvent:
-    """An object that events are about.
+    """The queued events of one object.
 
     Attributes:
         kind, project, object: as in a :class:`~ml_backend.label_studio.events.ChangedObject`.
         payload: of the latest event.
-        last: id of the latest event; those that come while it is judged have higher ones, and stay.
-        tries: how often it was tried before.
+        last: id of the latest event; events that come while it is processed have higher ids, and stay.
+        tries: how often processing was tried before.
     """
 
     kind: Kind
@@ -41,35 +41,35 @@ class QueuedEvent:
 
 
 class EventQueue:
-    """The events of a database.
+    """Writes events into the database.
 
     Args:
-        database: where they are kept.
-        thread: the one that writes.
+        database: of the corrections.
+        thread: the one that writes to it.
     """
 
     def __init__(self, database: Database, thread: WritingThread) -> None:
         self._database = database
         self._thread = thread
         self._waiting: list[tuple[Sequence[ChangedObject], asyncio.Future[None]]] = []
-        self._changed_objects = self._bytes = 0  # that wait
+        self._count = self._bytes = 0  # that wait
         self.writing: asyncio.Task[None] | None = None
 
-    async def append(self, hints: Sequence[ChangedObject]) -> None:
-        """Write hints; when this returns they are on the disk.
+    async def append(self, changed: Sequence[ChangedObject]) -> None:
+        """Write changed objects; when this returns they are on the disk.
 
         Raises:
             FeedbackError: they could not be written in time. They may be, later.
         """
-        if not hints:
+        if not changed:
             return
-        if self._changed_objects > MAX_WAITING or self._bytes > MAX_BYTES:
+        if self._count > MAX_WAITING or self._bytes > MAX_BYTES:
             raise FeedbackError("too many events wait for the database; `prelabel feedback sync` catches up")
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        written.add_done_callback(_seen)
-        self._waiting.append((hints, written))
-        self._changed_objects += len(hints)
-        self._bytes += sum(len(hint.payload) for hint in hints)
+        written.add_done_callback(_retrieve)
+        self._waiting.append((changed, written))
+        self._count += len(changed)
+        self._bytes += sum(len(each.payload) for each in changed)
         if self.writing is None:
             self.writing = asyncio.create_task(self._write_all())
         done, _ = await asyncio.wait([written], timeout=PATIENCE)
@@ -81,7 +81,7 @@ class EventQueue:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                self._changed_objects = self._bytes = 0
+                self._count = self._bytes = 0
                 try:
                     await self._thread.run(partial(self._insert, batch))
                 except Exception as error:
@@ -98,43 +98,43 @@ class EventQueue:
             received_at = now(connection)
             rows = [
                 {
-                    "kind": hint.kind,
-                    "project": hint.project,
-                    "object": hint.object,
-                    "payload": hint.payload or None,
+                    "kind": each.kind,
+                    "project": each.project,
+                    "object": each.object,
+                    "payload": each.payload or None,
                     "received_at": received_at,
                     "due_at": received_at,
                     "tries": 0,
                     "problem": "",
                 }
-                for hints, _ in batch
-                for hint in hints
+                for changed, _ in batch
+                for each in changed
             ]
             connection.execute(insert(events), rows)
 
     async def drain(self) -> None:
-        """Wait until everything that was appended is written or refused."""
+        """Wait until all appended objects are written or refused."""
         while self.writing is not None:
             await asyncio.wait([self.writing])
 
 
-def due(database: Database, most: int) -> list[QueuedEvent]:
-    """Return what is to be looked at now, the longest waiting first, each object once."""
+def next_events(database: Database, limit: int) -> list[QueuedEvent]:
+    """Return the events to process now, one for each object, the longest waiting first."""
     with database.reading() as connection:
         if connection is None:
             return []
-        what = (events.c.kind, events.c.project, events.c.object)
+        columns = (events.c.kind, events.c.project, events.c.object)
         latest = (
             select(
-                *what,
+                *columns,
                 func.max(events.c.id).label("last"),
                 func.max(events.c.tries).label("tries"),
                 func.min(events.c.due_at).label("since"),
             )
             .where(events.c.due_at <= now(connection))
-            .group_by(*what)
+            .group_by(*columns)
             .order_by(func.min(events.c.due_at), func.min(events.c.id))
-            .limit(most)
+            .limit(limit)
             .subquery()
         )
         query = (
@@ -149,7 +149,7 @@ def due(database: Database, most: int) -> list[QueuedEvent]:
 
 
 def pending(database: Database, project: int | None = None) -> tuple[int, str]:
-    """Return how many events wait to be judged, and why the latest that failed did, or nothing."""
+    """Return how many events wait to be processed, and why the latest one that failed did; empty for none."""
     with database.reading() as connection:
         if connection is None:
             return 0, ""
@@ -161,30 +161,30 @@ def pending(database: Database, project: int | None = None) -> tuple[int, str]:
         return count, problem or ""
 
 
-def settle(done: QueuedEvent) -> Delete:
-    """Return the statement that takes an object's events out of the journal; run it in the transaction that keeps the facts."""
-    return delete(events).where(_about(done))
+def delete_processed(event: QueuedEvent) -> Delete:
+    """Return the statement that deletes the events of an object; run it in the transaction that keeps the records."""
+    return delete(events).where(_of_object(event))
 
 
 def postpone(database: Database, failed: Sequence[QueuedEvent], problem: str) -> None:
-    """Let objects be tried again later, each time after twice as long."""
+    """Postpone the events of objects, each time for twice as long."""
     with database.writing() as connection:
         at = now(connection)
         for each in failed:
             due_at = at + min(MAX_PAUSE, 2.0 ** min(each.tries, 20))
             values = {"due_at": due_at, "tries": each.tries + 1, "problem": storable(problem, 1000)}
-            connection.execute(update(events).where(_about(each)).values(values))
+            connection.execute(update(events).where(_of_object(each)).values(values))
 
 
-def _about(what: QueuedEvent) -> ColumnElement[bool]:
+def _of_object(event: QueuedEvent) -> ColumnElement[bool]:
     return and_(
-        events.c.kind == what.kind,
-        events.c.project == what.project,
-        events.c.object == what.object,
-        events.c.id <= what.last,
+        events.c.kind == event.kind,
+        events.c.project == event.project,
+        events.c.object == event.object,
+        events.c.id <= event.last,
     )
 
 
-def _seen(future: asyncio.Future[None]) -> None:
+def _retrieve(future: asyncio.Future[None]) -> None:
     if not future.cancelled():
-        future.exception()  # whoever waited may have gone
+        future.exception()  # or asyncio would log it where the caller has gone

@@ -1,4 +1,4 @@
-"""The version of the tables in a database: brought up to date, or refused where a newer Prelabel has written it.
+"""The version of the tables in a database: older ones are upgraded, newer ones refused.
 
 Alembic runs the steps of ``migrations/`` and keeps the number of the last one in the table :data:`VERSION_TABLE`.
 """
@@ -12,40 +12,40 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 VERSION_TABLE = "prelabel_schema"
-_LOCK = 0x70726C6C  # an arbitrary number: Postgres locks by numbers, and this one is ours
+_LOCK = 0x70726C6C  # an arbitrary number: Postgres has advisory locks by number
 
 
 class NewerSchemaError(Exception):
-    """A newer version of Prelabel has written the tables."""
+    """The tables are of a newer version of Prelabel."""
 
 
 def version_of(connection: Connection) -> str | None:
-    """Return the version of the tables in a database; None where none is stated."""
+    """Return the version of the tables in a database; None if it states none."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 
 
 @lru_cache(maxsize=1)
 def versions() -> list[str]:
-    """Return the versions that this Prelabel knows, the newest first."""
+    """Return the known versions, the newest first."""
     return [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables up to date, or make them.
+    """Create or upgrade the tables.
 
     Args:
-        connection: in a transaction, which becomes the transaction of all steps.
+        connection: in a transaction, in which all steps run.
 
     Raises:
-        NewerSchemaError: a newer version of Prelabel has written them.
+        NewerSchemaError: the tables are of a newer version of Prelabel.
     """
-    if connection.dialect.name == "postgresql":  # a writing transaction of SQLite is alone anyway
+    if connection.dialect.name == "postgresql":  # a writing transaction of SQLite is exclusive anyway
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     version = version_of(connection)
     if version is not None and version not in versions():
         raise NewerSchemaError(
-            f"its tables have version {version}, and this Prelabel knows none above {versions()[0]}; use the Prelabel that wrote them, or a newer one"
+            f"its tables have version {version}, and this Prelabel knows versions up to {versions()[0]}: use the Prelabel that wrote them, or a newer one"
         )
     if version != versions()[0]:
         config = _config()

@@ -1,4 +1,4 @@
-"""The tables that corrections are kept in. ``migrations/`` makes them, step by step, and brings those of older versions up to date."""
+"""The tables of the database. The steps in ``migrations/`` create and upgrade them."""
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
@@ -8,17 +8,17 @@ events = Table(
     "prelabel_events",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("kind", Text, nullable=False),  # of feedback.events.Hint
+    Column("kind", Text, nullable=False),  # of label_studio.events.ChangedObject
     Column("project", Integer, nullable=False),
     Column("object", Integer, nullable=False),  # its id
-    Column("payload", LargeBinary),  # what the event says of it, where that is trusted
+    Column("payload", LargeBinary),  # of a trusted event
     Column("received_at", Float, nullable=False),  # seconds since 1970
     Column("due_at", Float, nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("problem", Text, nullable=False),  # why it could not be judged so far
+    Column("problem", Text, nullable=False),  # why it could not be processed so far
     Index("prelabel_events_due", "due_at", "id"),
     Index("prelabel_events_about", "object", "project", "kind", "id"),
-    sqlite_autoincrement=True,  # ids are never used twice, so "up to this id" stays true
+    sqlite_autoincrement=True,  # ids are never reused, so "up to this id" stays true
 )
 
 annotations = Table(
@@ -32,10 +32,10 @@ annotations = Table(
     Column("skipped", Boolean, nullable=False),
     # Seconds since 1970 of updated_at, whose text has no fraction where that is zero.
     Column("updated", Float, nullable=False),
-    Column("whole", Boolean, nullable=False),  # whether its pictures could be looked at
-    # Fingerprint, 8 hex, of the detector whose detections are in the facts; empty where that is unknown.
+    Column("whole", Boolean, nullable=False),  # whether its images could be read
+    # Fingerprint, 8 hex digits, of the detector whose detections are in the facts; empty if unknown.
     Column("detector", Text, nullable=False, index=True),
-    Column("facts", LargeBinary, nullable=False),  # see facts.py
+    Column("facts", LargeBinary, nullable=False),  # see annotation_records.py
 )
 
 tasks = Table(
@@ -58,7 +58,7 @@ label_configs = Table(
     "prelabel_label_configs",
     metadata,
     Column("project", Integer, primary_key=True, autoincrement=False),
-    # Seconds since 1970 from which the project is known to have had it; 0 for the first that is known.
+    # Seconds since 1970 from which it was in use; 0 for the first known one.
     Column("since", Float, primary_key=True),
     Column("label_config", Text, nullable=False),
 )
@@ -87,11 +87,11 @@ revisions = Table(
     metadata,
     Column("project", Integer, primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),  # from 1, one by one
-    # Itself, or the revision that it goes back to; 0 for nothing learned.
+    # Itself, or the revision to which it reverts; 0 for the state before any.
     Column("stands_for", Integer, nullable=False),
-    Column("before", Integer, nullable=False),  # what was in force: where going back leads
-    Column("learned", Text, nullable=False),  # JSON of labels.Learned
-    # Fingerprint, 8 hex, of the detector whose detections taught it; empty where that is unknown.
+    Column("before", Integer, nullable=False),  # the revision to which a revert leads
+    Column("learned", Text, nullable=False),  # JSON of LabelOverrides
+    # Fingerprint, 8 hex digits, of its detector; empty if unknown.
     Column("detector", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("created_at", Text, nullable=False),  # ISO 8601, UTC

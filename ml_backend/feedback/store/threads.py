@@ -1,4 +1,4 @@
-"""One thread that uses the database, so that nothing in this process waits for a lock of its own."""
+"""A single thread that writes to the database, so that a process never waits for its own lock."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class WritingThread:
-    """Runs functions one after the other, away from the event loop."""
+    """Runs functions one after the other in a thread of its own."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="feedback")
@@ -19,5 +19,5 @@ class WritingThread:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
-        """Wait for what runs, and end."""
+        """Wait for running functions, and end the thread."""
         self._pool.shutdown()

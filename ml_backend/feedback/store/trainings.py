@@ -1,4 +1,4 @@
-"""The last training of each project: when, by whom, and what came of it."""
+"""The last training of each project: time, author and outcome."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,9 +22,9 @@ class Training:
     Attributes:
         project: id of the project.
         author: who asked for it.
-        outcome: what came of it.
-        revision: number of the revision that is in force afterwards; 0 for none.
-        message: the changes, or why there are none.
+        outcome: applied, unchanged, reverted or failed.
+        revision: number of the revision in force afterwards; 0 for none.
+        message: the changes, or the reason for none.
         at: ISO 8601, UTC.
     """
 
@@ -41,7 +41,7 @@ class Training:
 
 
 def put_training(database: Database, training: Training) -> None:
-    """Keep a training as the last one of its project, if anything is kept of that: anybody can ask to train any number.
+    """Record the last training of a project, if the project is known: anybody can ask to train any number.
 
     Raises:
         FeedbackError: the database cannot be used.

@@ -143,7 +143,7 @@ def test_equal_labels_go_first(labels: list[str], others: list[str], pairs: list
 
 
 def test_matching_leaves_the_overlaps_as_they_are() -> None:
-    """Who asks goes on to look at them."""
+    """The caller goes on to read them."""
     overlaps = iou(boxes_of(BOX, AWAY), boxes_of(BOX, AWAY))
     before = overlaps.copy()
     match(overlaps, ["A", "B"], ["A", "C"])
@@ -213,8 +213,8 @@ def test_right_boxes_among_the_first_are_as_many_as_can_be(
     assert counts == [size(boxes[:first], others) for first in range(len(boxes) + 1)]
 
 
-def test_many_boxes_in_one_place_are_judged_together() -> None:
-    """A thousand detections of 300 crowded objects, one by one, would take seconds a picture."""
+def test_many_boxes_in_one_place_are_matched_together() -> None:
+    """A thousand detections of 300 crowded objects, one by one, would take seconds per image."""
     chance = np.random.default_rng(1)
     corners = chance.random((1300, 2)).astype(np.float32) / 4
     places = np.concatenate([corners, corners + np.float32(0.3)], axis=1)

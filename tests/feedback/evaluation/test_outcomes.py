@@ -1,4 +1,4 @@
-"""What became of each box, told from what was shown, what was drawn and what had been found."""
+"""Outcomes of shown and of drawn boxes."""
 
 from typing import Any
 
@@ -21,7 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
-from ml_backend.feedback.evaluation.outcomes import MatchedImage, count_edits, judge_drawn, judge_shown, matched_images
+from ml_backend.feedback.evaluation.outcomes import (
+    MatchedImage,
+    classify_drawn,
+    classify_shown,
+    count_edits,
+    matched_images,
+)
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 
 LIST_CONFIG = BALLOON_CONFIG.replace('value="$image"', 'valueList="$image"')
@@ -33,13 +39,13 @@ TWO_CAMERAS = (
 FOUND = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.2, AWAY), ("Car", 0.9, AWAY))
 
 
-def look_of(
+def image_of(
     found: list[Row], drawn: list[LabelledBox], shown: list[LabelledBox] | None, xml: str = BALLOON_CONFIG
 ) -> MatchedImage:
-    """Return the one look at an annotation of one picture."""
+    """Return the matched image of an annotation of one image."""
     facts = annotation(*drawn, shown=None if shown is None else tuple(shown), images=seen(detections_of(*found)))
-    (look,) = matched_images(facts, postprocessor_of(xml))
-    return look
+    (image,) = matched_images(facts, postprocessor_of(xml))
+    return image
 
 
 @pytest.mark.parametrize(
@@ -55,21 +61,21 @@ def look_of(
     ids=["a prediction", "an empty prediction", "no prediction", "audited", "elsewhere", "a label that is gone"],
 )
 def test_shown_is_what_the_annotator_saw(parts: dict[str, Any], labels: list[str], saw_predictions: bool) -> None:
-    """Or what the policy would show now, to one who saw nothing."""
-    (look,) = matched_images(annotation(images=seen(FOUND), **parts), postprocessor_of())
-    assert ([each.label for each in look.shown], look.saw_predictions) == (labels, saw_predictions)
+    """Or the boxes that would be shown now, for an annotator who saw none."""
+    (image,) = matched_images(annotation(images=seen(FOUND), **parts), postprocessor_of())
+    assert ([each.label for each in image.shown], image.saw_predictions) == (labels, saw_predictions)
 
 
 def test_what_would_be_shown_lies_inside_the_picture() -> None:
     """A detector may go a little beyond it."""
-    (look,) = matched_images(
+    (image,) = matched_images(
         annotation(images=seen(detections_of(("Kite", 0.75, (-0.5, 0.25, 0.5, 1.5))))), postprocessor_of()
     )
-    assert look.shown == [LabelledBox("label", 0, "Kite", (0, 0.25, 0.5, 1), 0.75)]
+    assert image.shown == [LabelledBox("label", 0, "Kite", (0, 0.25, 0.5, 1), 0.75)]
 
 
 @pytest.mark.parametrize(
-    ("xml", "pictures", "expected"),
+    ("xml", "images", "expected"),
     [
         (BALLOON_CONFIG, seen(FOUND), [("label", ["Kite"])]),
         (BALLOON_CONFIG, (), []),
@@ -85,26 +91,26 @@ def test_what_would_be_shown_lies_inside_the_picture() -> None:
     ],
     ids=[
         "as it was",
-        "no picture could be had",
+        "no image could be read",
         "the config names another key now",
-        "a picture became a list",
-        "a list of pictures",
-        "a list became a picture: its first",
+        "an image became a list",
+        "a list of images",
+        "a list became an image: its first",
         "an empty list",
         "the control has another name now",
         "a pair of tags now",
-        "two pictures, two controls",
+        "two images, two controls",
         "one of them is new in the config",
     ],
 )
-def test_annotation_is_judged_as_far_as_the_config_still_fits(
-    xml: str, pictures: Any, expected: list[tuple[str, list[str]]]
+def test_annotation_counts_as_far_as_the_config_still_fits(
+    xml: str, images: Any, expected: list[tuple[str, list[str]]]
 ) -> None:
-    """What the label config does not have any more is left out, and nothing is judged on another's picture."""
-    facts = annotation(box("Kite"), box("Balloon", item=1), images=pictures)
+    """Boxes of removed controls are left out, and no box is compared with those of another image."""
+    facts = annotation(box("Kite"), box("Balloon", item=1), images=images)
     found = [
-        (look.control.from_name, [each.label for each in look.drawn])
-        for look in matched_images(facts, postprocessor_of(xml))
+        (image.control.from_name, [each.label for each in image.drawn])
+        for image in matched_images(facts, postprocessor_of(xml))
     ]
     assert found == expected
 
@@ -164,10 +170,10 @@ def test_region_id_decides_before_overlap(
     edits: dict[str, int],
 ) -> None:
     """Label Studio keeps the id of a predicted region while people move and rename it."""
-    look = look_of([], drawn, shown)
-    assert judge_shown(look) == outcomes
-    assert judge_drawn(look) == drawn_outcomes
-    assert +count_edits(look, judge_shown(look)) == edits
+    image = image_of([], drawn, shown)
+    assert classify_shown(image) == outcomes
+    assert classify_drawn(image) == drawn_outcomes
+    assert +count_edits(image, classify_shown(image)) == edits
 
 
 @pytest.mark.parametrize(
@@ -180,17 +186,17 @@ def test_region_id_decides_before_overlap(
         pytest.param({"label": ("Gone",)}, [], id="all of its labels are gone"),
     ],
 )
-def test_annotation_is_judged_by_the_labels_of_its_time(
+def test_annotation_is_evaluated_with_the_labels_of_its_time(
     drawable: dict[str, tuple[str, ...]], expected: list[tuple[str, list[str]]]
 ) -> None:
     """A detection under a label that could not be drawn is no wrong box."""
     found = detections_of(("Kite", 0.9, BOX), ("Balloon", 0.8, AWAY))
     facts = annotation(box("Kite"), images=seen(found), drawable=drawable)
-    judged = [
-        (look.control.from_name, [each.label for each in look.shown])
-        for look in matched_images(facts, postprocessor_of())
+    found_outcomes = [
+        (image.control.from_name, [each.label for each in image.shown])
+        for image in matched_images(facts, postprocessor_of())
     ]
-    assert judged == expected
+    assert found_outcomes == expected
 
 
 def test_class_goes_to_the_label_of_its_time() -> None:
@@ -199,10 +205,10 @@ def test_class_goes_to_the_label_of_its_time() -> None:
     found = detections_of(*((name, 0.9, edges) for name, edges in people))
     facts = annotation(box("Person", BOX), box("Person", AWAY), images=seen(found), drawable={"label": ("Person",)})
     config = PEOPLE_CONFIG.replace("Worker", "Man")
-    (look,) = matched_images(facts, postprocessor_of(config))
-    assert judge_drawn(look) == ["found", "found"]
+    (image,) = matched_images(facts, postprocessor_of(config))
+    assert classify_drawn(image) == ["found", "found"]
     now = annotation(images=seen(found), drawable={"label": ("Person", "Clothing", "Man")})
-    assert [each.label for look in matched_images(now, postprocessor_of(config)) for each in look.shown] == [
+    assert [each.label for image in matched_images(now, postprocessor_of(config)) for each in image.shown] == [
         "Person",
         "Man",
     ]
@@ -262,17 +268,17 @@ def test_each_shown_box_has_one_outcome(
     shown: list[LabelledBox], drawn: list[LabelledBox], outcomes: list[str], edits: dict[str, int]
 ) -> None:
     """And the annotator's edits follow from them."""
-    look = look_of([], drawn, shown)
-    judged = judge_shown(look)
-    assert (judged, dict(+count_edits(look, judged))) == (outcomes, edits)
+    image = image_of([], drawn, shown)
+    found_outcomes = classify_shown(image)
+    assert (found_outcomes, dict(+count_edits(image, found_outcomes))) == (outcomes, edits)
 
 
 def test_person_and_clothing_in_one_place_keep_their_labels() -> None:
     """Although each was drawn nearer to where the other was shown."""
     shown = [box("Person", BOX), box("Clothing", NEARLY)]
-    look = look_of([], [box("Clothing", BOX), box("Person", NEARLY)], shown, PEOPLE_CONFIG)
-    assert judge_shown(look) == ["kept", "kept"]
-    assert judge_drawn(look) == ["found", "found"]
+    image = image_of([], [box("Clothing", BOX), box("Person", NEARLY)], shown, PEOPLE_CONFIG)
+    assert classify_shown(image) == ["kept", "kept"]
+    assert classify_drawn(image) == ["found", "found"]
 
 
 @pytest.mark.parametrize(
@@ -336,26 +342,26 @@ def test_each_drawn_box_was_found_or_not(
     found: list[Row], drawn: list[LabelledBox], shown: list[LabelledBox] | None, outcomes: list[str]
 ) -> None:
     """One to one, the better reason first."""
-    assert judge_drawn(look_of(found, drawn, shown)) == outcomes
+    assert classify_drawn(image_of(found, drawn, shown)) == outcomes
 
 
 def test_hidden_clothing_is_no_less_found_where_its_person_was_shown() -> None:
     """Two detections in exactly one place are two."""
     found: list[Row] = [("Person", 0.9, BOX), ("Clothing", 0.2, BOX)]
-    look = look_of(found, [box("Person"), box("Clothing")], None, PEOPLE_CONFIG)
-    assert judge_drawn(look) == ["found", "hidden"]
+    image = image_of(found, [box("Person"), box("Clothing")], None, PEOPLE_CONFIG)
+    assert classify_drawn(image) == ["found", "hidden"]
 
 
 def test_one_detection_is_another_label_of_one_drawn_box() -> None:
     """Two labels on one object that was found once, under a third."""
-    look = look_of([("Balloon", 0.9, BOX)], [KITE, box("Box")], [FIRST])
-    assert sorted(judge_drawn(look)) == ["not found", "other label"]
+    image = image_of([("Balloon", 0.9, BOX)], [KITE, box("Box")], [FIRST])
+    assert sorted(classify_drawn(image)) == ["not found", "other label"]
 
 
 @pytest.mark.parametrize(("score", "outcome"), [(0.9, "other label"), (0.01, "not found")])
 def test_unlabelled_box_was_not_found_under_its_label(score: float, outcome: str) -> None:
     """Since it has none; ``hidden`` would mean that a threshold hides it."""
-    assert judge_drawn(look_of([("Car", score, BOX)], [box("")], None)) == [outcome]
+    assert classify_drawn(image_of([("Car", score, BOX)], [box("")], None)) == [outcome]
 
 
 _edge = st.integers(0, 4).map(lambda each: each / 8)
@@ -370,10 +376,10 @@ def test_both_sides_agree(
     found: list[tuple[str, float, Edges]], drawn: list[LabelledBox], shown: list[LabelledBox] | None
 ) -> None:
     """As many drawn boxes were found as shown ones stayed under their label, and the edits make the one list of the other."""
-    look = look_of(found, drawn, shown)
-    of_shown, of_drawn = judge_shown(look), judge_drawn(look)
-    assert (len(of_shown), len(of_drawn)) == (len(look.shown), len(look.drawn))
+    image = image_of(found, drawn, shown)
+    of_shown, of_drawn = classify_shown(image), classify_drawn(image)
+    assert (len(of_shown), len(of_drawn)) == (len(image.shown), len(image.drawn))
     assert of_drawn.count("found") == of_shown.count("kept") + of_shown.count("nudged")
-    edits = count_edits(look, of_shown)
-    assert len(look.shown) - edits["deleted"] + edits["added"] == len(look.drawn)
+    edits = count_edits(image, of_shown)
+    assert len(image.shown) - edits["deleted"] + edits["added"] == len(image.drawn)
     assert min(edits.values()) >= 0

@@ -19,12 +19,12 @@ SHOWN = (box("Kite"),)
 
 
 def report_on(*annotations: Annotation, xml: str = BALLOON_CONFIG) -> Report:
-    """Judge annotations under the policy of a label config."""
+    """Return the report on annotations under the postprocessor of a label config."""
     return make_report(iter(annotations), postprocessor_of(xml))
 
 
 def corrected(*drawn: Any, number: int = 1, **more: Any) -> Annotation:
-    """Return an annotation that began with a Kite, on a picture with a hidden Balloon."""
+    """Return an annotation that began with a Kite, on an image with a hidden Balloon."""
     return annotation(*drawn, number=number, **({"shown": SHOWN, "images": seen(FOUND), "version": "v1"} | more))
 
 
@@ -37,7 +37,7 @@ def test_report_on_nothing_says_so() -> None:
     """Each label of the config is there, with shares of nothing."""
     report = report_on()
     values = plain(report)
-    assert values["basis"] == "There is no annotation to judge yet."
+    assert values["basis"] == "There are no annotations yet."
     assert [(each["label"], each["in_config"], each["small_sample"]) for each in values["labels"]] == [
         ("Balloon", True, True),
         ("Kite", True, True),
@@ -112,11 +112,11 @@ def test_annotations_without_pictures_are_counted_by_their_reason() -> None:
         annotation(box("Kite"), number=2, problem="task 2: the picture is gone: 404", odd={"rotated": 1}),
         annotation(box("Kite"), number=3, problem="the label config cannot be served", seconds=9.0),
     )
-    assert report.unjudged == {"the picture is gone: 404": 2, "the label config cannot be served": 1}
+    assert report.left_out == {"the picture is gone: 404": 2, "the label config cannot be served": 1}
     assert (report.annotations, report.seen.annotations, report.unseen.annotations) == (3, 0, 0)
     assert report.total.drawn.total() == 0
     assert report.odd == {"rotated": 1}
-    assert report.basis() == "There is no annotation to judge yet."
+    assert report.basis() == "There are no annotations yet."
 
 
 def test_tasks_with_several_annotations_are_told() -> None:
@@ -146,7 +146,7 @@ def test_odd_regions_are_added_up() -> None:
 def test_people_who_saw_boxes_are_told_from_those_who_did_not(
     parts: dict[str, Any], seen_: int, unseen: int, audited: int
 ) -> None:
-    """Edits and outcomes are of the former alone; what would be shown now is judged by both."""
+    """Edits and outcomes are of the former alone; boxes that would be shown now are compared with both."""
     report = report_on(corrected(box("Kite"), box("Balloon", AWAY), seconds=5.0, **parts))
     assert (report.seen.annotations, report.unseen.annotations, report.audited) == (seen_, unseen, audited)
     assert (len(report.seen.seconds), len(report.unseen.seconds)) == (seen_, unseen)
@@ -207,7 +207,7 @@ def test_worst_pictures_come_by_their_edits_and_then_by_their_ids() -> None:
 
 
 def test_worst_picture_has_its_boxes_with_their_outcomes() -> None:
-    """Shown ones, then drawn ones; and its reference where the task has one picture alone."""
+    """Shown ones, then drawn ones; and its reference if the task has a single image."""
     (worst,) = report_on(corrected(box("Kite", MOVED), box("Balloon", AWAY))).worst
     assert [(each.label, each.outcome) for each in worst.boxes] == [
         ("Kite", "nudged"),
@@ -242,7 +242,7 @@ def test_curve_has_a_point_for_each_threshold_that_shows_something() -> None:
 
 
 def test_figures_are_of_the_config_as_it_is_now() -> None:
-    """A label that it does not have any more was shown and is judged, and its threshold is that of all others."""
+    """A removed label was shown and counts, with the general threshold."""
     report = report_on(corrected(box("Kite")), xml=BALLOON_CONFIG.replace('"Kite"', '"Dragon"'))
     (kite,) = (each for each in plain(report)["labels"] if each["label"] == "Kite")
     assert (kite["in_config"], kite["threshold"], kite["precision"]["hits"]) == (False, 0.3, 1)
@@ -258,8 +258,8 @@ def test_asking_changes_no_figure() -> None:
 @pytest.mark.parametrize(
     ("changes", "xml", "why"),
     [
-        ({"lost": True}, BALLOON_CONFIG, "predictions are not there any more"),
-        ({"shown": ()}, BALLOON_CONFIG.replace("$image", "$photo"), "does not have their pictures"),
+        ({"lost": True}, BALLOON_CONFIG, "predictions have been deleted"),
+        ({"shown": ()}, BALLOON_CONFIG.replace("$image", "$photo"), "does not have their images"),
     ],
     ids=["what was shown is lost", "the label config names another key"],
 )
@@ -267,7 +267,7 @@ def test_annotations_that_say_nothing_of_shown_boxes_are_told(changes: dict[str,
     """They are in neither group, and the reader learns how many there are."""
     made = annotation(box("Balloon"), images=seen(detections_of(("Balloon", 0.9, BOX))), **changes)
     figures = make_report([made], postprocessor_of(xml))
-    ((reason, count),) = figures.unjudged.items()
+    ((reason, count),) = figures.left_out.items()
     assert (why in reason, count, figures.annotations) == (True, 1, 1)
     assert not figures.total.shown
     assert not figures.total.drawn

@@ -14,8 +14,8 @@ from samples import balloon_scene, detections_of
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report, make_report
 from ml_backend.feedback.evaluation.report_page import COLOURS, PLOT, render
-from ml_backend.feedback.learning.revisions import Revision
-from ml_backend.feedback.store.annotation_records import Project
+from ml_backend.feedback.store.projects import Project
+from ml_backend.feedback.store.revisions import Revision
 from ml_backend.images.drawing import Box, draw_boxes
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 
@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What a person reads, in one line."""
+        """The visible text, in one line."""
         return " ".join(" ".join(self.words).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -78,22 +78,22 @@ def report_of(*labels: str, **more: Any) -> Report:
 
 
 def page_of(
-    report: Report, *, project: Project = PROJECT, revision: Any = None, waiting: int = 0, pictures: Any = None
+    report: Report, *, project: Project = PROJECT, revision: Any = None, waiting: int = 0, images: Any = None
 ) -> Page:
     """Render a page and read it."""
-    html = render(report, project, revision, waiting, pictures or {})
+    html = render(report, project, revision, waiting, images or {})
     html.encode()
     return Page(html)
 
 
 def test_page_of_a_project_without_annotations_says_so() -> None:
-    """No share of nothing, no empty picture."""
+    """No share of nothing, and no empty image."""
     page = page_of(report_of())
     for words in (
-        "There is no annotation to judge yet.",
-        "Nothing learned is in force.",
+        "There are no annotations yet.",
+        "No revision is in force.",
         "No annotation began with a prediction.",
-        "No box could be judged yet.",
+        "There are no boxes to show yet.",
         "None took any.",
     ):
         assert words in page.text
@@ -103,8 +103,8 @@ def test_page_of_a_project_without_annotations_says_so() -> None:
 
 def test_page_needs_nothing_beside_it() -> None:
     """Nothing is fetched, and nothing runs."""
-    picture = Image.fromarray(balloon_scene())
-    page = page_of(report_of("Box"), pictures={1: picture})
+    image = Image.fromarray(balloon_scene())
+    page = page_of(report_of("Box"), images={1: image})
     assert not {"script", "link", "iframe", "object"} & {name for name, _ in page.elements}
     addresses = [
         value for _, attributes in page.elements for name in ("src", "href") for value in [attributes.get(name)]
@@ -118,7 +118,7 @@ def test_page_needs_nothing_beside_it() -> None:
 def test_picture_is_in_the_page() -> None:
     """With its boxes drawn, whatever is written on them."""
     drawn = draw_boxes(balloon_scene(), [Box(np.array(BOX, np.float32), EVIL, COLOURS["deleted"])])
-    page = page_of(report_of("Box"), pictures={1: drawn})
+    page = page_of(report_of("Box"), images={1: drawn})
     (image,) = page.all("img")
     kind, _, data = (image["src"] or "").partition(",")
     assert kind == "data:image/jpeg;base64"
@@ -129,18 +129,18 @@ def test_picture_is_in_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "words"),
+    ("images", "words"),
     [
-        ({}, "Its picture cannot be shown"),
-        ({1: ""}, "Its picture cannot be shown"),
-        ({1: f"gone {EVIL}"}, f"Its picture cannot be shown: gone {EVIL}"),
-        ({99: "of another"}, "Its picture cannot be shown"),
+        ({}, "The image cannot be shown"),
+        ({1: ""}, "The image cannot be shown"),
+        ({1: f"gone {EVIL}"}, f"The image cannot be shown: gone {EVIL}"),
+        ({99: "of another"}, "The image cannot be shown"),
     ],
     ids=["nobody drew it", "no reason", "a reason", "a reason of another"],
 )
-def test_picture_that_cannot_be_had_is_said_so(pictures: dict[int, str], words: str) -> None:
+def test_picture_that_cannot_be_had_is_said_so(images: dict[int, str], words: str) -> None:
     """With the reason, as text."""
-    page = page_of(report_of("Box"), pictures=pictures)
+    page = page_of(report_of("Box"), images=images)
     assert words in page.text
     assert "of another" not in page.text
     assert page.all("img") == []
@@ -153,7 +153,7 @@ def test_picture_that_cannot_be_had_is_said_so(pictures: dict[int, str], words: 
 )
 def test_page_is_called_like_the_project(project: Project, title: str) -> None:
     """By its number where it has no name."""
-    assert f"{title}: what the boxes are worth" in page_of(report_of(), project=project).text
+    assert f"{title}: how accurate the boxes are" in page_of(report_of(), project=project).text
 
 
 def test_what_people_wrote_is_text() -> None:
@@ -165,7 +165,7 @@ def test_what_people_wrote_is_text() -> None:
         name for name, _ in plain.elements if name in {"script", "b"}
     ]
     assert f"{EVIL} not in the label config any more" in evil.text
-    assert f"In force: revision 2 of project 3, which goes back to 1, by {EVIL}" in evil.text
+    assert f"In force: revision 2 of project 3, which reverts to 1, by {EVIL}" in evil.text
     assert evil.text.count(EVIL) == 3
 
 
@@ -174,13 +174,13 @@ def test_notes_stand_where_there_is_something_to_note() -> None:
     facts = [annotation(number=number, task=1, problem="task 1: gone", odd={"rotated": 2}) for number in (1, 2)]
     text = page_of(make_report(facts, postprocessor_of()), waiting=5).text
     for words in (
-        "5 events are not judged yet.",
+        "5 events wait to be processed.",
         "2 annotations are left out: gone",
         "1 tasks have more than one annotation.",
         "Regions that are no plain rectangles: 4 rotated.",
     ):
         assert words in text
-    assert "not judged yet" not in page_of(report_of()).text
+    assert "wait to be processed" not in page_of(report_of()).text
 
 
 def test_box_without_a_label_has_a_name() -> None:
@@ -189,7 +189,7 @@ def test_box_without_a_label_has_a_name() -> None:
 
 
 def test_every_outcome_has_a_colour() -> None:
-    """In the bars as on the pictures."""
+    """In the bars and on the images."""
     assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
     facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), images=seen(detections_of()))
     bars = [each["title"] for each in page_of(make_report([facts], postprocessor_of())).all("span") if "title" in each]
@@ -197,7 +197,7 @@ def test_every_outcome_has_a_colour() -> None:
 
 
 def test_curves_lie_inside_their_area() -> None:
-    """One for each label that could be judged, precision on top of its interval."""
+    """One for each label with boxes, precision on top of its interval."""
     page = page_of(report_of("Box", "Balloon"))
     assert len(page.all("svg")) == 1  # the detector found Kites alone
     (band,), (recall, precision) = page.all("polygon"), page.all("polyline")

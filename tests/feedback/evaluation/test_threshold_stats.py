@@ -1,4 +1,4 @@
-"""What annotations say about labels and classes, at every threshold."""
+"""Threshold stats of labels, and the labels that people gave to classes."""
 
 from typing import Any
 
@@ -38,10 +38,10 @@ _scored = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans(), st.boolea
 @given(_scored)
 def test_counts_at_every_threshold_are_those_at_each(rows: list[tuple[float, bool, bool]]) -> None:
     """All at once, or one by one."""
-    evidence = LabelStats([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-    shown, right = evidence.at_every_threshold()
+    stats = LabelStats([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    shown, right = stats.at_every_threshold()
     assert [Share(int(hits), int(total)) for hits, total in zip(right, shown, strict=True)] == [
-        evidence.precision(threshold) for threshold in GRID.tolist()
+        stats.precision(threshold) for threshold in GRID.tolist()
     ]
 
 
@@ -50,25 +50,23 @@ def test_annotators_who_saw_boxes_and_those_who_did_not_are_all(
     rows: list[tuple[float, bool, bool]], threshold: float
 ) -> None:
     """Every box is in one of the two groups."""
-    evidence = LabelStats([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-    seen_, unseen = (
-        evidence.precision(threshold, saw_predictions=saw_predictions) for saw_predictions in (True, False)
-    )
-    assert evidence.precision(threshold) == Share(seen_.hits + unseen.hits, seen_.total + unseen.total)
+    stats = LabelStats([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    seen_, unseen = (stats.precision(threshold, saw_predictions=saw_predictions) for saw_predictions in (True, False))
+    assert stats.precision(threshold) == Share(seen_.hits + unseen.hits, seen_.total + unseen.total)
 
 
 def test_nothing_known_is_no_share() -> None:
     """A label that nobody drew and that was never found."""
-    evidence = LabelStats()
-    assert evidence.precision(0.5) == evidence.recall(0.5) == Share(0, 0)
-    assert [each.tolist() for each in evidence.at_every_threshold()] == [[0] * 99, [0] * 99]
+    stats = LabelStats()
+    assert stats.precision(0.5) == stats.recall(0.5) == Share(0, 0)
+    assert [each.tolist() for each in stats.at_every_threshold()] == [[0] * 99, [0] * 99]
 
 
 def test_score_on_the_threshold_is_shown() -> None:
-    """As the policy does it."""
-    evidence = LabelStats([float(np.float32(0.7))], [True], [True])
-    assert [evidence.precision(threshold).total for threshold in (0.69, 0.7, 0.71)] == [1, 1, 0]
-    assert evidence.at_every_threshold()[0].tolist() == [1] * 70 + [0] * 29
+    """As the postprocessor does it."""
+    stats = LabelStats([float(np.float32(0.7))], [True], [True])
+    assert [stats.precision(threshold).total for threshold in (0.69, 0.7, 0.71)] == [1, 1, 0]
+    assert stats.at_every_threshold()[0].tolist() == [1] * 70 + [0] * 29
 
 
 @pytest.mark.parametrize(
@@ -99,11 +97,11 @@ def test_score_on_the_threshold_is_shown() -> None:
         "drawn twice",
         "another label",
         "a class of no label",
-        "outside the picture",
+        "outside the image",
     ],
 )  # fmt: skip
 def test_precision_and_recall_of_a_label(rows: list[Row], drawn: list[Edges], precision: Share, recall: Share) -> None:
-    """At the policy's threshold."""
+    """At the threshold of the postprocessor."""
     facts = annotation(*(box("Kite", edges) for edges in drawn), images=seen(detections_of(*rows)))
     known = gather([facts], postprocessor_of()).of(KITE)
     assert (known.precision(0.3), known.recall(0.3)) == (precision, recall)
@@ -122,7 +120,7 @@ def test_boxes_below_the_policys_threshold_are_known_too() -> None:
     [({"shown": ()}, True), ({"shown": None}, False), ({"shown": (), "audited": True}, False)],
     ids=["boxes were seen", "there were none to see", "audited"],
 )
-def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], saw_predictions: bool) -> None:
+def test_stats_say_whether_boxes_were_seen(parts: dict[str, Any], saw_predictions: bool) -> None:
     """People who see a box tend to keep it."""
     facts = annotation(box("Kite"), images=seen(detections_of(("Kite", 0.9, BOX))), **parts)
     known = gather([facts], postprocessor_of()).of(KITE)
@@ -141,37 +139,37 @@ def test_evidence_says_whether_boxes_were_seen(parts: dict[str, Any], saw_predic
         annotation(box("Kite", item=3), images=seen(detections_of())),
         annotation(images=seen(detections_of())),
     ],
-    ids=["skipped", "without pictures", "of another key", "of another control", "of another picture", "empty"],
+    ids=["skipped", "without images", "of another key", "of another control", "of another image", "empty"],
 )
-def test_annotations_that_cannot_be_judged_say_nothing(facts: Any) -> None:
+def test_annotations_without_a_statement_do_not_count(facts: Any) -> None:
     """Neither for a label nor against it."""
-    evidence = gather([facts], postprocessor_of())
-    assert all(each == LabelStats() for each in evidence.labels.values())
-    assert not evidence.classes
-    assert evidence.annotations == (not facts.skipped)
+    stats = gather([facts], postprocessor_of())
+    assert all(each == LabelStats() for each in stats.labels.values())
+    assert not stats.classes
+    assert stats.annotations == (not facts.skipped)
 
 
 def test_skipped_annotation_says_nothing_whatever_it_holds() -> None:
-    """Who skips a task with boxes in it has not said that they are right."""
+    """A skipped task says nothing about its boxes."""
     facts = annotation(box("Kite"), skipped=True, images=seen(detections_of(("Kite", 0.9, BOX))))
     assert gather([facts], postprocessor_of()).of(KITE) == LabelStats()
 
 
-def test_no_annotations_are_no_evidence() -> None:
+def test_no_annotations_are_no_stats() -> None:
     """Each label of the config is there all the same, in its order."""
-    evidence = gather([], postprocessor_of())
-    assert list(evidence.labels) == labels_of(postprocessor_of()) == [BALLOON, KITE, LabelKey("label", "Box")]
-    assert all(each == LabelStats() for each in evidence.labels.values())
-    assert evidence == begin(evidence.postprocessor)
+    stats = gather([], postprocessor_of())
+    assert list(stats.labels) == labels_of(postprocessor_of()) == [BALLOON, KITE, LabelKey("label", "Box")]
+    assert all(each == LabelStats() for each in stats.labels.values())
+    assert stats == begin(stats.postprocessor)
 
 
 def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -> None:
-    """What people drew under it is counted."""
+    """Its drawn boxes are counted."""
     facts = annotation(box("Gone <b>"), box(""), images=seen(detections_of(("Kite", 0.9, BOX))))
-    evidence = gather([facts], postprocessor_of())
-    assert [where.label for where in evidence.labels] == ["Balloon", "Kite", "Box", "Gone <b>", ""]
-    assert evidence.of(LabelKey("label", "Gone <b>")).recall(0.3) == Share(0, 1)
-    assert evidence.of(KITE).precision(0.3) == Share(0, 1)
+    stats = gather([facts], postprocessor_of())
+    assert [where.label for where in stats.labels] == ["Balloon", "Kite", "Box", "Gone <b>", ""]
+    assert stats.of(LabelKey("label", "Gone <b>")).recall(0.3) == Share(0, 1)
+    assert stats.of(KITE).precision(0.3) == Share(0, 1)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +178,7 @@ def test_label_that_the_config_does_not_have_any_more_comes_after_the_others() -
     ids=["label", "control"],
 )  # fmt: skip
 def test_skipped_labels_could_never_be_shown(xml: str) -> None:
-    """What people draw under them is counted, and nothing else."""
+    """Their drawn boxes are counted, and nothing else."""
     facts = annotation(box("Kite"), images=seen(detections_of(("Kite", 0.9, BOX))))
     known = gather([facts], postprocessor_of(xml)).of(KITE)
     assert (known.scores, known.drawn.total()) == ([], 1)
@@ -196,13 +194,13 @@ _rows = st.lists(st.tuples(st.sampled_from(["Kite", "Balloon"]), st.floats(0, 1,
 def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], threshold: float) -> None:
     """Suppression before the threshold and after it give the same."""
     found = detections_of(*rows)
-    evidence = gather([annotation(images=seen(found))], postprocessor_of())
+    stats = gather([annotation(images=seen(found))], postprocessor_of())
     shown = postprocessor_of(score_threshold=threshold).predict(1, {ImageField("image", is_list=False): [found]}, "v")[
         "result"
     ]
     for where in (KITE, BALLOON):
         scores = [region["score"] for region in shown if region["value"]["rectanglelabels"] == [where.label]]
-        kept = [round(score, 4) for score in evidence.of(where).scores if score >= as_score(threshold)]
+        kept = [round(score, 4) for score in stats.of(where).scores if score >= as_score(threshold)]
         assert sorted(kept) == sorted(scores)
 
 
@@ -249,8 +247,8 @@ def people(*rows: Row) -> Detections:
 )  # fmt: skip
 def test_classes_are_what_people_call_them(rows: list[Row], drawn: Any, classes: dict[str, dict[str, int]]) -> None:
     """Whatever label they go to now, and with the empty label for what is nobody's."""
-    evidence = gather([annotation(*drawn, images=seen(people(*rows)))], postprocessor_of(PEOPLE_CONFIG))
-    assert {known: dict(+counts) for (_, known), counts in evidence.classes.items()} == classes
+    stats = gather([annotation(*drawn, images=seen(people(*rows)))], postprocessor_of(PEOPLE_CONFIG))
+    assert {known: dict(+counts) for (_, known), counts in stats.classes.items()} == classes
 
 
 @pytest.mark.parametrize(
@@ -281,12 +279,12 @@ def test_threshold_of_a_label_that_is_gone_is_that_of_all_others() -> None:
     ]
 
 
-def test_evidence_adds_up_over_annotations() -> None:
-    """Two people's annotations of one picture count twice."""
+def test_stats_add_up_over_annotations() -> None:
+    """Two people's annotations of one image count twice."""
     found = detections_of(*(("Kite", 0.9, cell(number)) for number in range(10)))
     facts = [annotation(box("Kite", cell(0)), number=number, task=1, images=seen(found)) for number in (1, 2)]
-    evidence = gather(iter(facts), postprocessor_of())
-    assert evidence.of(KITE).precision(0.3) == Share(2, 20)
-    assert evidence.classes["label", "Kite"] == {"Kite": 2, "": 18}
-    assert evidence.annotations == 2
-    assert np.sum(evidence.of(KITE).right) == 2
+    stats = gather(iter(facts), postprocessor_of())
+    assert stats.of(KITE).precision(0.3) == Share(2, 20)
+    assert stats.classes["label", "Kite"] == {"Kite": 2, "": 18}
+    assert stats.annotations == 2
+    assert np.sum(stats.of(KITE).right) == 2

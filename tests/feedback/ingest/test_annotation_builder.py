@@ -1,9 +1,10 @@
-"""Annotations, predictions and tasks with whatever JSON can carry become facts that can be kept."""
+"""Annotations, predictions and tasks with any JSON values become records that the database accepts."""
 
 import json
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +13,10 @@ from picture_server import PictureServer
 from samples import BALLOON_CONFIG, balloon_file
 
 from ml_backend.feedback.ingest import annotation_builder as module
-from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, Judged
-from ml_backend.feedback.store.annotation_records import Annotation, Project, annotations_of, put_project
+from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, BuildContext, BuiltTask
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of, put_task
 from ml_backend.feedback.store.database import Database
-from ml_backend.feedback.store.threads import WritingThread
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.labelled_boxes import ReadRegions, read_regions
@@ -30,32 +31,32 @@ HUGE = 10**30
 
 @dataclass(frozen=True)
 class Kept:
-    """Judges tasks and keeps what comes of them."""
+    """Builds tasks and keeps their annotations."""
 
-    judge: AnnotationBuilder
+    builder: AnnotationBuilder
     database: Database
-    picture: str
+    image: str
 
     async def of(self, task: dict[str, Any]) -> list[Annotation]:
-        """Return what is kept of a task, which comes as JSON."""
-        given = json.loads(json.dumps({"id": 1, "data": {"image": self.picture}} | task))
-        (judged,) = await self.judge.judge([given], PROJECT, time.time())
-        assert isinstance(judged, Judged)
-        await self.judge.keep(PROJECT.id, [judged])
+        """Return the records of a task, which comes as JSON."""
+        given = json.loads(json.dumps({"id": 1, "data": {"image": self.image}} | task))
+        with self.database.reading() as connection:
+            context = BuildContext.read(connection, PROJECT, [1], self.builder.detector)
+        (built,) = await self.builder.build_all([given], context, time.time())
+        assert isinstance(built, BuiltTask)
+        with self.database.writing() as connection:
+            put_task(connection, PROJECT.id, built.task, built.ids, built.changed, built.read_at)
         with self.database.reading() as connection:
             return list(annotations_of(connection, PROJECT.id))
 
 
 @pytest.fixture
 async def kept(demo_detector: Detector, database_url: str, pictures: PictureServer) -> AsyncIterator[Kept]:
-    """Give a judge and its database, of both kinds, and a picture with one balloon."""
-    settings = Settings(database_url=database_url)
-    database, thread = Database(settings), WritingThread()
-    async with Pipeline(settings, demo_detector) as pipeline:
-        picture = pictures.add("/balloon.png", balloon_file())
-        yield Kept(AnnotationBuilder(settings, pipeline, database, thread), database, picture)
-    thread.close()
-    database.close()
+    """Give a builder and a database, of both kinds, and an image with one balloon."""
+    image = pictures.add("/balloon.png", balloon_file())
+    with closing(Database(database_url)) as database:
+        async with Pipeline(Settings(), demo_detector) as pipeline:
+            yield Kept(AnnotationBuilder(pipeline, demo_detector.fingerprint[:8], 0), database, image)
 
 
 def submitted(**parts: Any) -> dict[str, Any]:
@@ -166,8 +167,8 @@ async def test_labels_that_could_be_drawn_are_kept(kept: Kept, updated_at: str, 
     ids=["surrogate", "NUL"],
 )
 async def test_odd_references_can_be_kept(kept: Kept, name: str) -> None:
-    """There is no picture, and the problem says so."""
-    (found,) = await kept.of({"data": {"image": kept.picture + name}, "annotations": [submitted()]})
+    """There is no image, and the problem says so."""
+    (found,) = await kept.of({"data": {"image": kept.image + name}, "annotations": [submitted()]})
     assert (found.images, found.problem.startswith("task 1: ")) == ((), True)
 
 

@@ -1,4 +1,4 @@
-"""Which prediction an annotation began with, and whether anybody looked at it, as Label Studio 1.23.2 stores them."""
+"""The prediction that an annotation began with, and whether anybody saw it, from the data of Label Studio 1.23.2."""
 
 from typing import Any
 

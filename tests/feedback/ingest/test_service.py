@@ -1,4 +1,4 @@
-"""Events become facts, on SQLite and on Postgres: trusted ones here; tests/e2e reads them back from a real Label Studio."""
+"""Events become annotation records, on SQLite and on Postgres: trusted events here; tests/e2e reads back from a real Label Studio."""
 
 import asyncio
 import base64
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feedback_service import feedback_service
 from picture_server import Answer, PictureServer
 from postgres_server import PostgresServer
 from samples import BALLOON_CONFIG, balloon_file
@@ -20,12 +21,11 @@ from waiting import SECONDS, until
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.ingest import service as module
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.store import event_queue as journal
+from ml_backend.feedback.store import event_queue
 from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 BALLOON = {"x": 12.5, "y": 25.0, "width": 18.75, "height": 40.0}  # where the balloon of the sample is, in percent
@@ -68,8 +68,8 @@ Listening = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a slow disk be slow: what is refused in time is tested by itself."""
-    monkeypatch.setattr(journal, "PATIENCE", 5)
+    """Wait for a slow disk: the refusal in time has a test of its own."""
+    monkeypatch.setattr(event_queue, "PATIENCE", 5)
 
 
 @pytest.fixture
@@ -79,10 +79,8 @@ def listening(demo_detector: Detector, database_url: str) -> Listening:
     @asynccontextmanager
     async def listen(**settings: Any) -> AsyncIterator[FeedbackService]:
         given = Settings(**{"database_url": database_url, "trust_webhooks": True} | settings)
-        async with Pipeline(given, demo_detector) as pipeline:
-            feedback = FeedbackService(given, pipeline)
-            async with feedback.listening():
-                yield feedback
+        async with feedback_service(given, demo_detector) as parts, parts.feedback.listening():
+            yield parts.feedback
 
     return listen
 
@@ -107,12 +105,12 @@ def written(folder: Path) -> bytes:
 
 @pytest.fixture
 def balloon(pictures: PictureServer) -> str:
-    """Give the address of a picture with one balloon."""
+    """Give the address of an image with one balloon."""
     return pictures.add("/balloon.png", balloon_file())
 
 
-async def test_annotation_becomes_facts(listening: Listening, balloon: str) -> None:
-    """What was drawn, what would have been shown, everything that the detector found, who and how long."""
+async def test_annotation_becomes_a_record(listening: Listening, balloon: str) -> None:
+    """Drawn boxes, those that would have been shown, all detections, the annotator and the time."""
     async with listening() as feedback:
         made = event(image=balloon, result=[region()], lead_time=12.5, completed_by={"id": 9}, parent_prediction=5)
         taken = await feedback.take(made)
@@ -227,8 +225,8 @@ async def test_two_people_on_one_task_are_two(listening: Listening, balloon: str
         assert {each.annotator for each in await kept(feedback, 2)} == {1, 2}
 
 
-async def test_skipped_tasks_are_known_and_not_judged(listening: Listening, pictures: PictureServer) -> None:
-    """Nobody looks at the picture; an empty submission, though, says that there is nothing on it."""
+async def test_skipped_tasks_are_kept_without_detections(listening: Listening, pictures: PictureServer) -> None:
+    """Their images are not fetched. An empty submission, though, says that the image has no objects."""
     address = pictures.add("/balloon.png", balloon_file())
     async with listening() as feedback:
         await feedback.take(event(number=1, image=address, was_cancelled=True))
@@ -243,7 +241,7 @@ async def test_skipped_tasks_are_known_and_not_judged(listening: Listening, pict
 @pytest.mark.parametrize(
     ("path", "problem"),
     [("/none.png", "404"), ("/text.png", "not an image|cannot be read|unknown")],
-    ids=["gone", "no picture"],
+    ids=["gone", "no image"],
 )
 async def test_pictures_that_cannot_be_had_are_told(
     listening: Listening, pictures: PictureServer, path: str, problem: str
@@ -271,10 +269,10 @@ async def test_pictures_that_are_late_are_waited_for(listening: Listening, pictu
 async def test_events_survive_the_process(
     demo_detector: Detector, listening: Listening, database_url: str, balloon: str
 ) -> None:
-    """What was taken and not judged is judged by the next one."""
+    """Events that one process took are processed by the next one."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        deaf = FeedbackService(settings, pipeline)  # takes, and never works
+    async with feedback_service(settings, demo_detector) as parts:
+        deaf = parts.feedback  # takes events, and processes none
         for number in range(1, 21):
             await deaf.take(event(number=number, task=number, image=balloon))
         await deaf.close()
@@ -282,8 +280,8 @@ async def test_events_survive_the_process(
         assert [each.id for each in await kept(feedback, 20)] == list(range(1, 21))
 
 
-async def test_two_services_on_one_database_judge_the_same(listening: Listening, balloon: str) -> None:
-    """Both may look at an event; it counts once."""
+async def test_two_services_on_one_database_share_the_events(listening: Listening, balloon: str) -> None:
+    """Both may process an event; it counts once."""
     async with listening() as one, listening() as other:
         for number in range(1, 41):
             await (one if number % 2 else other).take(
@@ -307,7 +305,7 @@ async def test_two_services_on_one_database_judge_the_same(listening: Listening,
     ids=["no annotation", "no task", "task id", "task without id", "no config", "broken config", "odd fields", "odd regions"],
 )  # fmt: skip
 async def test_odd_payloads_do_not_stop_the_others(listening: Listening, balloon: str, payload: dict[str, Any]) -> None:
-    """They are logged, or judged as far as they can be."""
+    """They are logged, or processed as far as possible."""
     odd = json.loads(event(image=balloon)) | payload
     async with listening() as feedback:
         await feedback.take(json.dumps(odd).encode())
@@ -329,8 +327,8 @@ async def test_withheld_boxes_are_audited(listening: Listening, balloon: str) ->
 async def test_untrusted_events_leave_nothing(demo_detector: Detector, database_url: str, tmp_path: Path) -> None:
     """Without a token there is nobody to ask, and anybody could have sent them."""
     settings = Settings(database_url=database_url)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback = parts.feedback
         async with feedback.listening():
             await feedback.take(event(image="x"))
             assert not feedback.listens
@@ -344,14 +342,14 @@ async def test_locked_database_refuses_in_time_and_takes_events_later(
     """Another process holds the lock: 503 at once, and what was refused is written all the same when the lock is gone."""
     file = tmp_path / "feedback.sqlite3"
     settings = Settings(database_url=f"sqlite:///{file}", trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback = parts.feedback
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
             with sqlite3.connect(file, isolation_level=None) as other:
                 other.execute("BEGIN IMMEDIATE")
-                monkeypatch.setattr(journal, "PATIENCE", 0.04)
+                monkeypatch.setattr(event_queue, "PATIENCE", 0.04)
                 with pytest.raises(FeedbackError, match="sync"):
                     await feedback.take(event(number=2, task=2, image=balloon))
                 other.execute("ROLLBACK")
@@ -362,8 +360,8 @@ async def test_file_that_was_taken_away_is_made_again(demo_detector: Detector, b
     """Somebody deleted it while the service ran: events are kept in a new one."""
     folder = tmp_path / "data"
     settings = Settings(database_url=f"sqlite:///{folder / 'feedback.sqlite3'}", trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback = parts.feedback
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
@@ -379,8 +377,8 @@ async def test_postgres_that_goes_away_comes_back(
 ) -> None:
     """Stopped like a crash: events are refused, predictions go on; started again, events are taken again."""
     settings = Settings(database_url=postgres.new_database(), trust_webhooks=True)
-    async with Pipeline(settings, demo_detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
+    async with feedback_service(settings, demo_detector) as parts:
+        feedback, pipeline = parts.feedback, parts.pipeline
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
@@ -403,8 +401,8 @@ async def test_postgres_that_goes_away_comes_back(
             assert 3 in {each.id for each in await kept(feedback, 2)}
 
 
-async def test_data_uris_are_judged_and_not_kept(listening: Listening) -> None:
-    """A picture inside the task is looked at; megabytes of it are not written once more."""
+async def test_data_uris_are_processed_and_not_kept(listening: Listening) -> None:
+    """The image inside the task is processed; its megabytes are not written once more."""
     inline = "data:image/png;base64," + base64.b64encode(balloon_file() + bytes(100_000)).decode()
     async with listening() as feedback:
         await feedback.take(event(image=inline))
@@ -413,8 +411,8 @@ async def test_data_uris_are_judged_and_not_kept(listening: Listening) -> None:
 
 
 def test_default_database_is_a_file_of_the_user() -> None:
-    """Where nothing is set, and it is made only when there is something to write."""
-    database = Database(Settings())
+    """Without a setting, and it is created with the first write only."""
+    database = Database()
     assert database.place.startswith("sqlite:///")
     assert not database.exists
     with database.reading() as connection:

@@ -1,4 +1,4 @@
-"""What corrections teach: thresholds and labels for classes, and when they teach nothing."""
+"""Calibration: thresholds and labels of classes from corrections, and the reasons for none."""
 
 import json
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from samples import BALLOON_CONFIG, Row, detections_of
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.feedback.evaluation.statistics import Share, wilson
-from ml_backend.feedback.evaluation.threshold_stats import GRID, LabelKey, gather
-from ml_backend.feedback.learning.calibration import MIN_BOXES, LabelChange, Proposal, propose
+from ml_backend.feedback.evaluation.threshold_stats import GRID, MIN_BOXES, LabelKey, gather
+from ml_backend.feedback.learning.calibration import LabelChange, Proposal, propose
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
@@ -43,7 +43,7 @@ def change_of(proposal: Proposal, label: str = "Kite") -> LabelChange:
 
 
 def kites(*groups: tuple[float, int, int], class_name: str = "Kite", label: str = "Kite") -> list[Annotation]:
-    """Return annotations, each with one detection on a picture of its own.
+    """Return annotations, each with one detection on an image of its own.
 
     Args:
         groups: score, how many of them are right, and how many are wrong.
@@ -72,7 +72,7 @@ def test_threshold_rests_on_thirty_boxes(boxes: int, learns: bool) -> None:
 
 
 def test_boxes_of_one_picture_count_each() -> None:
-    """Thirty on one picture, or one on each of thirty."""
+    """Thirty on one image, or one on each of thirty."""
     rows: list[Row] = [("Kite", 0.5, cell(number)) for number in range(30)]
     drawn = [box("Kite", cell(number)) for number in range(30)]
     assert change_of(taught([annotation(*drawn, images=seen(detections_of(*rows)))])).threshold_after == 0.01
@@ -144,10 +144,10 @@ def test_target_that_no_threshold_reaches_teaches_nothing(groups: list[tuple[flo
 @pytest.mark.parametrize(
     ("xml", "reason", "threshold"),
     [
-        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_score_threshold="0.4"'), "the label config says 0.4", 0.4),
-        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_score_threshold="0">'), "the label config says 0", 0.0),
-        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_skip="true"'), "the label config shows none (model_skip)", 0.3),
-        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_skip="true">'), "the label config shows none (model_skip)", 0.3),
+        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_score_threshold="0.4"'), "the label config states 0.4", 0.4),
+        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_score_threshold="0">'), "the label config states 0", 0.0),
+        (BALLOON_CONFIG.replace('"Kite"', '"Kite" model_skip="true"'), "the label config hides the label (model_skip)", 0.3),
+        (BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_skip="true">'), "the label config hides the label (model_skip)", 0.3),
     ],
     ids=["threshold of the label", "threshold of the control", "label skipped", "control skipped"],
 )  # fmt: skip
@@ -183,7 +183,7 @@ def test_what_was_learned_stays_until_something_better_is_known(facts: list[Anno
 
 
 def test_learned_thresholds_of_labels_that_are_gone_go_too() -> None:
-    """That is nothing to apply a revision for."""
+    """No revision is needed then."""
     proposal = taught([], current=LabelOverrides.of({("label", "Gone"): 0.7, ("gone", "Kite"): 0.7}))
     assert (proposal.overrides, proposal.anything) == (NO_OVERRIDES, False)
 
@@ -196,8 +196,8 @@ def test_no_annotations_teach_nothing() -> None:
     assert {each.reason for each in proposal.labels} == {"0 boxes could be judged, 30 are needed"}
 
 
-def test_annotations_that_cannot_be_judged_teach_nothing() -> None:
-    """Skipped, without pictures, or under a label that the config does not have any more."""
+def test_annotations_without_a_statement_teach_nothing() -> None:
+    """Skipped, without images, or under a label that the config does not have any more."""
     facts = [annotation(skipped=True, number=number) for number in range(1, 41)]
     facts += [annotation(box("Kite"), problem="gone", number=number) for number in range(41, 81)]
     facts += kites((0.9, 40, 0), class_name="Car", label="Gone")
@@ -213,15 +213,15 @@ def test_label_config_that_cannot_be_served_is_an_error() -> None:
 
 def workers(count: int, *others: Annotation, found: Detections | None = None) -> list[Annotation]:
     """Return annotations in which a Person is called Worker, and some more."""
-    pictures = seen(found or detections_of(("Person", 0.9, BOX)))
-    return [annotation(box("Worker"), number=number, images=pictures) for number in range(1, count + 1)] + list(others)
+    images = seen(found or detections_of(("Person", 0.9, BOX)))
+    return [annotation(box("Worker"), number=number, images=images) for number in range(1, count + 1)] + list(others)
 
 
 def persons(count: int, label: str = "Person") -> list[Annotation]:
     """Return annotations in which a Person is called by some label; empty for nobody's."""
     drawn = [box(label)] if label else []
-    pictures = seen(detections_of(("Person", 0.9, BOX)))
-    return [annotation(*drawn, number=number, images=pictures) for number in range(1001, 1001 + count)]
+    images = seen(detections_of(("Person", 0.9, BOX)))
+    return [annotation(*drawn, number=number, images=images) for number in range(1001, 1001 + count)]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_relabeling_says_where_the_class_went_before() -> None:
 
 
 def test_people_may_change_their_minds() -> None:
-    """What was learned of a class is no reason not to learn otherwise."""
+    """A class that was relabeled once can be relabeled again."""
     current = LabelOverrides.of({}, {("label", "Person"): "Worker", ("label", "Hat"): "Clothing"})
     proposal = taught(persons(40), PEOPLE_CONFIG, current, target=0.999)
     (each,) = proposal.relabelings
@@ -365,8 +365,8 @@ def test_proposal_that_was_applied_proposes_nothing_new(facts: list[Annotation],
 
 def test_class_that_is_right_where_it_goes_stays_there_when_the_one_above_it_goes_elsewhere() -> None:
     """People call a Person Worker and a Man Person."""
-    pictures = seen(detections_of(("Man", 0.9, BOX)))
-    men = [annotation(box("Person"), number=number, images=pictures) for number in range(101, 141)]
+    images = seen(detections_of(("Man", 0.9, BOX)))
+    men = [annotation(box("Person"), number=number, images=images) for number in range(101, 141)]
     facts = workers(40, *men)
     first = taught(facts, PEOPLE_CONFIG, target=0.999)
     assert change_of(first, "Person").precision_after == Share(40, 40)

@@ -1,4 +1,4 @@
-"""What people call the classes of the detector: single classes, and whole branches of the hierarchy."""
+"""Labels that people give to classes of the detector: single classes, and whole branches of the hierarchy."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -41,21 +41,19 @@ TREE = config_of("Stock", "Pet", "Carnivore", "Animal")  # and some that are cla
 
 
 def known(name: str) -> str:
-    """Return how evidence knows a class: by its MID, where it has one."""
+    """Return how the stats name a class: by its MID, where it has one."""
     return CLASSES.find(name) or name
 
 
-def evidence_of(calls: Calls, xml: str = FARM, overrides: LabelOverrides = NO_OVERRIDES) -> ThresholdStats:
-    """Return evidence that people called classes so."""
+def stats_of(calls: Calls, xml: str = FARM, overrides: LabelOverrides = NO_OVERRIDES) -> ThresholdStats:
+    """Return the stats of annotations that called classes so."""
     counts = {("label", known(name)): Counter(of_class) for name, of_class in calls.items()}
     return ThresholdStats(postprocessor_of(xml, overrides=overrides), {}, counts)
 
 
 def found_in(calls: Calls, xml: str = FARM, overrides: LabelOverrides = NO_OVERRIDES) -> list[tuple[str, str, bool]]:
     """Return the classes that go elsewhere: their names, labels, and whether they bring a branch along."""
-    return [
-        (each.class_name, each.label, bool(each.kinds)) for each in relabelings_of(evidence_of(calls, xml, overrides))
-    ]
+    return [(each.class_name, each.label, bool(each.kinds)) for each in relabelings_of(stats_of(calls, xml, overrides))]
 
 
 def learned_from(relabelings: list[Relabeling]) -> LabelOverrides:
@@ -67,7 +65,7 @@ def learned_from(relabelings: list[Relabeling]) -> LabelOverrides:
 
 def map_after(calls: Calls, xml: str = FARM) -> LabelMap:
     """Return where classes go when what people call them has been applied."""
-    overrides = learned_from(relabelings_of(evidence_of(calls, xml)))
+    overrides = learned_from(relabelings_of(stats_of(calls, xml)))
     ((_, label_map),) = postprocessor_of(xml, overrides=overrides).controls
     return label_map
 
@@ -128,7 +126,7 @@ def test_single_class_goes_where_people_put_it(name: str, calls: dict[str, int],
     ],
 )
 def test_each_limit_decides(monkeypatch: pytest.MonkeyPatch, limit: str, stricter: float, calls: Calls) -> None:
-    """What is just enough is not enough any more where one limit is a little stricter."""
+    """Cases that just suffice do not suffice if one limit is a little stricter."""
     assert found_in(calls)
     monkeypatch.setattr(relabeling, limit, stricter)
     assert found_in(calls) == []
@@ -139,7 +137,7 @@ def test_relabeling_tells_what_it_rests_on() -> None:
     xml = config_of("Stock", "Carnivore")
     calls = {"Horse": {"Stock": 20, "Pet": 1, "": 9}, "Sheep": {"Stock": 15}, "Pig": {"Stock": 2}, "Bear": {"Stock": 4}}
     calls["Carnivore"] = {"Stock": 16}
-    animal, carnivore = relabelings_of(evidence_of(calls, xml))
+    animal, carnivore = relabelings_of(stats_of(calls, xml))
     assert (animal.class_name, animal.known, animal.before) == ("Animal", known("Animal"), "")
     assert (animal.agreeing, animal.boxes) == (Share(57, 58), 67)
     assert animal.kinds == ("Bear", "Carnivore", "Horse", "Sheep")
@@ -188,7 +186,7 @@ def test_relabeling_tells_what_it_rests_on() -> None:
     ],
 )
 def test_class_above_several_that_agree_stands_for_all_of_them(calls: Calls, branch: str) -> None:
-    """The most general one, judged by the boxes of all below it together."""
+    """The most general one, with the boxes of all classes below it."""
     wider = [(name, label) for name, label, is_branch in found_in(calls) if is_branch]
     assert wider == ([(branch, "Stock")] if branch else [])
 
@@ -320,12 +318,12 @@ def test_two_controls_learn_apart() -> None:
     ]
 
 
-def test_order_of_the_evidence_does_not_matter() -> None:
+def test_order_of_annotations_does_not_matter() -> None:
     """The same corrections teach the same, whichever came first."""
     calls = {"Dog": {"Pet": 20}, "Cat": {"Pet": 20}, "Horse": {"Stock": 130}, "Sheep": {"Stock": 20, "Pet": 1}}
     backwards = {name: dict(reversed(each.items())) for name, each in reversed(calls.items())}
-    assert relabelings_of(evidence_of(calls)) == relabelings_of(evidence_of(backwards))
-    assert len(relabelings_of(evidence_of(calls))) >= 2
+    assert relabelings_of(stats_of(calls)) == relabelings_of(stats_of(backwards))
+    assert len(relabelings_of(stats_of(calls))) >= 2
 
 
 @pytest.mark.parametrize(
@@ -338,7 +336,7 @@ def test_order_of_the_evidence_does_not_matter() -> None:
     ids=["a class", "the branch", "a branch below"],
 )
 def test_people_may_change_their_minds(overrides: LabelOverrides) -> None:
-    """What was learned of a class or a branch is no reason not to learn otherwise: all of it goes to the other label in the end."""
+    """Classes and branches that were relabeled once can be relabeled again: in the end, all have the other label."""
     first = facts_of(TWO_KINDS)
     proposal = learn(first, FARM, overrides)
     for _ in range(2):
@@ -349,7 +347,7 @@ def test_people_may_change_their_minds(overrides: LabelOverrides) -> None:
 
 
 def facts_of(calls: Calls) -> list[Annotation]:
-    """Return annotations in which people called classes so: a hundred boxes on a picture, none near another."""
+    """Return annotations in which people called classes so: a hundred boxes on an image, none near another."""
     cases = [(name, label) for name, each in calls.items() for label, count in each.items() for _ in range(count)]
     return [
         annotation(
@@ -418,7 +416,7 @@ def test_learning_from_the_same_comes_to_an_end(calls: Calls) -> None:
 @given(_calls)
 def test_classes_that_are_corrected_go_where_their_relabeling_says(calls: Calls) -> None:
     """Each of them, with all others applied too."""
-    relabelings = relabelings_of(evidence_of(calls))
+    relabelings = relabelings_of(stats_of(calls))
     label_map = map_after(calls)
     for each in relabelings:
         if not each.kinds:

@@ -1,4 +1,4 @@
-"""Start Training, without a Label Studio to catch up with: what is kept is what is learned from."""
+"""Start Training, from the annotations in the database, without a Label Studio."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,18 +6,18 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 from corrections import BOX, annotation, box, seen
+from feedback_service import feedback_service
 from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
-from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
-from ml_backend.feedback.store.annotation_records import Project, put_annotation, put_project
+from ml_backend.feedback.store.annotation_records import put_annotation
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.trainings import last_trainings
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_precision="0.8">')
@@ -25,7 +25,7 @@ STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_
 
 def keep(settings: Settings, xml: str, detector: Detector) -> None:
     """Keep forty annotations of a Kite that is right, and twenty of a weaker one that is nobody's."""
-    with closing(Database(settings)) as database, database.writing() as connection:
+    with closing(Database(settings.database_address)) as database, database.writing() as connection:
         put_project(connection, Project(3, "Kites", xml))
         for number in range(1, 61):
             right = number <= 40
@@ -38,11 +38,18 @@ def keep(settings: Settings, xml: str, detector: Detector) -> None:
 @asynccontextmanager
 async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
     """Give what the service trains with."""
-    with closing(CurrentRevisions(settings, detector.fingerprint)) as revisions:
-        async with Pipeline(settings, detector, revisions.overrides) as pipeline:
-            feedback = FeedbackService(settings, pipeline)
-            trainer = Trainer(settings, feedback, revisions)
-            async with feedback.listening():
+    with closing(Database(settings.database_address)) as database:
+        revisions = CurrentRevisions(database, detector.fingerprint)
+        async with feedback_service(settings, detector, revisions.overrides) as parts:
+            trainer = Trainer(
+                database,
+                parts.feedback,
+                revisions,
+                score_threshold=settings.model_score_threshold,
+                target_precision=settings.target_precision,
+                timeout=settings.predict_deadline,
+            )
+            async with parts.feedback.listening():
                 yield trainer, revisions
             await trainer.close()
 
@@ -81,7 +88,7 @@ async def test_training_aims_at_the_stated_target(
 
 def last_training(settings: Settings) -> tuple[str, str, int, str]:
     """Return what came of the last training, who asked for it, the revision that is in force, and what is told of it."""
-    with closing(Database(settings)) as database, database.reading() as connection:
+    with closing(Database(settings.database_address)) as database, database.reading() as connection:
         assert connection is not None
         (training,) = last_trainings(connection)
         assert (training.project, training.at[-6:]) == (3, "+00:00")
@@ -89,7 +96,7 @@ def last_training(settings: Settings) -> tuple[str, str, int, str]:
 
 
 async def test_last_training_is_remembered(demo_detector: Detector, database_url: str) -> None:
-    """What changed, else why nothing did, else why it failed; a project of which nothing is kept has none."""
+    """The changes, the reason for none, or the failure; an unknown project has no last training."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, _):
@@ -111,7 +118,7 @@ async def test_last_training_is_remembered(demo_detector: Detector, database_url
 
 
 async def test_pressing_twice_trains_once(demo_detector: Detector, database_url: str) -> None:
-    """Whoever presses while it goes on gets the same answer."""
+    """A press during a training gets the same answer."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, revisions):
@@ -128,8 +135,8 @@ async def test_nothing_to_learn_from_is_told(demo_detector: Detector, database_u
     async with training(settings, demo_detector) as (trainer, _):
         with pytest.raises(FeedbackError, match="feedback sync --project 7") as nothing:
             await trainer.train(7)
-    with closing(Database(settings)) as database:
-        assert f"{database.place} has none" in nothing.value.public
+    with closing(Database(settings.database_address)) as database:
+        assert f"no annotations in the database {database.place}:" in nothing.value.public
 
 
 async def test_training_that_takes_longer_than_label_studio_waits_goes_on(

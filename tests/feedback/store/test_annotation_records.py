@@ -1,8 +1,7 @@
-"""Facts, written to a database and read back."""
+"""Annotation records, written to a database and read back."""
 
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,23 +19,18 @@ from ml_backend.feedback.store.annotation_records import (
     AnnotatedImage,
     Annotation,
     Known,
-    Project,
     annotations_of,
-    config_at,
-    configs_of,
     forget_annotation,
-    get_project,
     known_annotations,
     put_annotation,
-    put_project,
     put_task,
     tasks_of_annotations,
     tasks_of_project,
 )
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import get_project
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.label_studio.labelled_boxes import LabelledBox
-from ml_backend.settings import Settings
 
 EVER = 1e12  # seconds since 1970: later than anything that is kept
 
@@ -44,7 +38,7 @@ EVER = 1e12  # seconds since 1970: later than anything that is kept
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """Give a database of its own."""
-    made = Database(Settings(database_url=f"sqlite:///{tmp_path / 'feedback.sqlite3'}"))
+    made = Database(f"sqlite:///{tmp_path / 'feedback.sqlite3'}")
     yield made
     made.close()
 
@@ -64,8 +58,8 @@ def kept_in(database: Database, project: int = 3) -> list[Annotation]:
 
 def plain(of: Annotation) -> dict[str, Any]:
     """Return all that is in an annotation, as values that can be compared."""
-    pictures = [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in of.images]
-    return {each.name: getattr(of, each.name) for each in fields(of)} | {"images": pictures}
+    images = [(each.key, each.item, each.reference, each.detections.to_bytes()) for each in of.images]
+    return {each.name: getattr(of, each.name) for each in fields(of)} | {"images": images}
 
 
 FOUND = detections_of(("Kite", 0.1, BOX), ("Größe", 1.0, (-0.5, 0, 2, 1)), width=1, height=100_000)
@@ -77,7 +71,7 @@ ANNOTATIONS = {
     "boxes": annotation(
         box("Kite"), box("", (0.1, 1 / 3, 0.7, 1.0), item=4), shown=(LabelledBox("a", 0, "b", BOX, 0.3),)
     ),
-    "pictures": annotation(images=seen(FOUND, detections_of())),
+    "images": annotation(images=seen(FOUND, detections_of())),
     "texts": annotation(box("<b>Größe 🪁\0"), version="demo@1234.5678", problem="task 1: \u2028"),
     "the rest": annotation(audited=True, seconds=1e-9, odd={"rotated": 2, "": 0}, annotator=2**62, number=2**62),
 }
@@ -178,7 +172,7 @@ def task_of(
         "one deleted",
         "all deleted",
         "one for another",
-        "one not judged",
+        "one not processed",
     ],
 )
 def test_what_a_task_has_no_more_is_forgotten(
@@ -227,7 +221,7 @@ def test_tasks_of_annotations_are_told_once(database: Database) -> None:
 
 
 def test_annotations_that_are_kept_whole_are_known(database: Database) -> None:
-    """One without pictures is asked for again; one that another detector has looked at comes with its facts."""
+    """One without images is not; one with detections of another detector comes with its record."""
     outdated = annotation(number=5, task=7, updated_at="e", detector="before")
     keep(
         database,
@@ -241,38 +235,6 @@ def test_annotations_that_are_kept_whole_are_known(database: Database) -> None:
         assert connection is not None
         assert known_annotations(connection, [7], "now") == {1: Known("a"), 3: Known("c"), 5: Known("e", outdated)}
         assert known_annotations(connection, [], "now") == {}
-
-
-@pytest.mark.parametrize(
-    ("updated_at", "config"),
-    [
-        ("2026-01-01T00:00:00Z", "first"),
-        ("2026-01-01T00:00:09.9Z", "first"),
-        ("2026-01-01T00:00:10Z", "second"),
-        ("2026-01-02T00:00:00+00:00", "third"),
-        ("no time", "first"),
-    ],
-)
-def test_annotation_was_made_under_the_config_of_its_time(updated_at: str, config: str) -> None:
-    """The first that is known reaches back for ever."""
-    begin = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-    configs = [(0.0, "first"), (begin + 10, "second"), (begin + 20, "third")]
-    assert config_at(configs, updated_at) == config
-
-
-def test_label_configs_of_a_project_are_remembered(database: Database) -> None:
-    """Each from the time at which it was first seen; the same again is no other."""
-    before = database.now()
-    for config in ("<a/>", "<a/>", "<b/>", "<b/>", "<a/>"):
-        with database.writing() as connection:
-            put_project(connection, Project(3, "Kites", config))
-    with database.reading() as connection:
-        assert connection is not None
-        configs = configs_of(connection, 3)
-        assert configs_of(connection, 4) == []
-    assert [config for _, config in configs] == ["<a/>", "<b/>", "<a/>"]
-    assert configs[0][0] == 0
-    assert before <= configs[1][0] < configs[2][0] <= database.now()
 
 
 def test_annotations_come_in_the_order_of_their_ids(database: Database) -> None:
@@ -289,25 +251,6 @@ def test_database_that_was_never_written_knows_nothing(database: Database, tmp_p
     with database.reading() as connection, pytest.raises(FeedbackError, match="prelabel feedback sync --project 3"):
         get_project(connection, 3, database.place)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_project_is_kept_as_it_is_now(database: Database) -> None:
-    """Title and label config, whatever is in them."""
-    for project in (Project(3, "Kites", "<View/>"), Project(3, "<b>Größe 🪁</b>", "")):
-        with database.writing() as connection:
-            put_project(connection, project)
-        with database.reading() as connection:
-            assert get_project(connection, 3, database.place) == project
-    with database.reading() as connection, pytest.raises(FeedbackError, match="no annotation of project 4 has come in"):
-        get_project(connection, 4, database.place)
-
-
-def test_project_whose_title_cannot_be_encoded_is_kept(database: Database) -> None:
-    """With what can be encoded of it; NUL, which Postgres does not take, is left out."""
-    with database.writing() as connection:
-        put_project(connection, Project(3, "Ki\0te \ud800", "<View/>"))
-    with database.reading() as connection:
-        assert get_project(connection, 3, database.place) == Project(3, "Kite \\ud800", "<View/>")
 
 
 def test_nothing_is_kept_of_a_transaction_that_fails(database: Database) -> None:

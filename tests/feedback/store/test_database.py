@@ -1,4 +1,4 @@
-"""What both databases promise to those who keep corrections in them."""
+"""Both databases keep corrections safely."""
 
 import threading
 import time
@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import Connection, func, insert, select
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.store import event_queue as journal
-from ml_backend.feedback.store.annotation_records import Project, get_project, put_project, put_task
+from ml_backend.feedback.store import event_queue
+from ml_backend.feedback.store.annotation_records import put_task
 from ml_backend.feedback.store.database import Database, now, storable, upsert
 from ml_backend.feedback.store.event_queue import EventQueue
+from ml_backend.feedback.store.projects import Project, get_project, put_project
 from ml_backend.feedback.store.tables import events, projects, tasks
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.label_studio.events import ChangedObject
@@ -26,7 +27,7 @@ EVENT = {"kind": "task", "project": 1, "object": 1, "received_at": 1, "due_at": 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -37,7 +38,7 @@ def count(connection: Connection | None) -> int:
 
 
 def test_nothing_is_read_before_something_was_written(database: Database) -> None:
-    """And reading makes no tables: whoever may only read can make a report."""
+    """Reading creates no tables: a user with read access can make a report."""
     with database.reading() as connection:
         assert connection is None
 
@@ -77,7 +78,7 @@ def test_tables_can_be_made_by_many_at_once(database_url: str) -> None:
 
     def write() -> None:
         try:
-            with closing(Database(Settings(database_url=database_url))) as own, own.writing() as connection:
+            with closing(Database(database_url)) as own, own.writing() as connection:
                 connection.execute(insert(events), [EVENT])
         except Exception as error:
             errors.append(error)
@@ -88,7 +89,7 @@ def test_tables_can_be_made_by_many_at_once(database_url: str) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    with closing(Database(Settings(database_url=database_url))) as own, own.reading() as connection:
+    with closing(Database(database_url)) as own, own.reading() as connection:
         assert count(connection) == 8
 
 
@@ -111,7 +112,7 @@ def test_closed_database_leaves_no_connection_open(database: Database, closed_fi
 def test_connection_to_a_file_that_was_taken_away_is_closed(tmp_path: Path) -> None:
     """By the thread that uses it while another one makes the file anew."""
     file = tmp_path / "feedback.sqlite3"
-    with closing(Database(Settings(database_url=f"sqlite:///{file}"))) as database:
+    with closing(Database(f"sqlite:///{file}")) as database:
         database.prepare()
         with database.reading() as connection:
             assert connection is not None
@@ -128,7 +129,7 @@ def _ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process be on a machine whose clock is an hour ahead."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600)
-    monkeypatch.setattr(journal, "PATIENCE", 20)  # a slow disk is tested with the journal
+    monkeypatch.setattr(event_queue, "PATIENCE", 20)  # a slow disk is tested with the queue
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -148,7 +149,7 @@ async def test_clocks_of_services_may_differ(database: Database) -> None:
 
 @pytest.mark.parametrize(("second", "kept"), [(5, 5), (4, 4), (3, 4)], ids=["newer", "as old", "older"])
 def test_what_is_newer_stays(database: Database, second: int, kept: int) -> None:
-    """Whoever comes first, and whatever is being written at the same time."""
+    """In any order, and during other writes."""
     for value in (4, second):
         with database.writing() as connection:
             upsert(
@@ -199,7 +200,7 @@ def test_title_stays_where_events_do_not_say_it(database: Database) -> None:
 def test_database_that_is_not_there_is_told_without_its_password(settings: dict[str, Any]) -> None:
     """One sentence that names the place."""
     with (
-        closing(Database(Settings(**settings))) as away,
+        closing(Database(Settings(**settings).database_address)) as away,
         pytest.raises(FeedbackError, match="cannot be used"),
         away.writing(),
     ):
@@ -208,5 +209,5 @@ def test_database_that_is_not_there_is_told_without_its_password(settings: dict[
 
 def test_passwords_are_not_shown() -> None:
     """The place stands on the status page."""
-    with closing(Database(Settings(database_url="postgres://me:secret@host/name"))) as database:
+    with closing(Database(Settings(database_url="postgres://me:secret@host/name").database_address)) as database:
         assert database.place == "postgresql+psycopg://host/name"

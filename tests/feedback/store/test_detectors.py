@@ -1,4 +1,4 @@
-"""Evidence belongs to a detector: with another one, annotations are judged again in the background."""
+"""Detections belong to a detector: with another one, annotations are processed again in the background."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -7,20 +7,14 @@ from typing import Any
 
 import pytest
 from corrections import BOX, MOVED, annotation, box
+from feedback_service import feedback_service
 from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, detections_of
 from sqlalchemy import delete, select
 from waiting import until
 
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.store.annotation_records import (
-    AnnotatedImage,
-    Annotation,
-    Project,
-    annotations_of,
-    put_annotation,
-    put_project,
-)
+from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation, annotations_of, put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import (
     CurrentDetector,
@@ -30,9 +24,9 @@ from ml_backend.feedback.store.detectors import (
     put_detector,
 )
 from ml_backend.feedback.store.event_queue import pending
+from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.tables import events
 from ml_backend.inference.detector import Detector
-from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
 
 OLD, NEW = CurrentDetector("0123abcd", "old"), CurrentDetector("89abcdef", "new")
@@ -41,7 +35,7 @@ OLD, NEW = CurrentDetector("0123abcd", "old"), CurrentDetector("89abcdef", "new"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database, of both kinds."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -64,7 +58,7 @@ def name(database: Database, *detectors: CurrentDetector) -> CurrentDetector | N
 
 
 def enqueued(database: Database, detector: CurrentDetector, most: int = 100) -> list[int]:
-    """Put outdated tasks into the journal; gives all that are there."""
+    """Queue outdated tasks; returns all queued ones."""
     with database.writing() as connection:
         enqueue_outdated(connection, detector.fingerprint, most)
         return sorted(connection.execute(select(events.c.object).where(events.c.kind == "detections")).scalars())
@@ -86,7 +80,7 @@ def test_latest_detector_is_the_current_one(
     assert name(database, *starts) == current
 
 
-def test_outdated_annotations_are_put_into_the_journal_in_portions(database: Database) -> None:
+def test_outdated_annotations_are_queued_in_batches(database: Database) -> None:
     """Each task once; skipped annotations say nothing about boxes, and those of the current detector are done."""
     keep(
         database,
@@ -109,7 +103,7 @@ def test_outdated_annotations_are_put_into_the_journal_in_portions(database: Dat
     assert enqueued(database, NEW) == [7, 8, 11]
 
 
-def test_detector_that_is_not_current_judges_nothing_again(database: Database) -> None:
+def test_detector_that_is_not_current_queues_nothing(database: Database) -> None:
     """Two services with different detectors on one database would undo each other's work for ever."""
     keep(database, annotation(number=1, detector=NEW.fingerprint))
     name(database, OLD, NEW)
@@ -118,18 +112,16 @@ def test_detector_that_is_not_current_judges_nothing_again(database: Database) -
 
 @pytest.fixture
 def balloon(pictures: PictureServer) -> str:
-    """Give the address of a picture with one balloon."""
+    """Give the address of an image with one balloon."""
     return pictures.add("/balloon.png", balloon_file())
 
 
 @asynccontextmanager
 async def serving(database_url: str, detector: Detector) -> AsyncIterator[FeedbackService]:
-    """Give the part of a service that listens; it trusts events."""
+    """Give a feedback service that trusts events."""
     settings = Settings(database_url=database_url, trust_webhooks=True)
-    async with Pipeline(settings, detector) as pipeline:
-        feedback = FeedbackService(settings, pipeline)
-        async with feedback.listening():
-            yield feedback
+    async with feedback_service(settings, detector) as parts, parts.feedback.listening():
+        yield parts.feedback
 
 
 def all_of(database: Database) -> list[Annotation]:
@@ -138,17 +130,17 @@ def all_of(database: Database) -> list[Annotation]:
         return list(annotations_of(connection, 3))
 
 
-def corrected(number: int, picture: str, **parts: Any) -> Annotation:
-    """Return an annotation in whose picture an old detector has found a kite."""
-    found = AnnotatedImage("image", 0, picture, detections_of(("Kite", 0.9, BOX)))
+def corrected(number: int, image: str, **parts: Any) -> Annotation:
+    """Return an annotation in whose image an old detector has found a kite."""
+    found = AnnotatedImage("image", 0, image, detections_of(("Kite", 0.9, BOX)))
     given: dict[str, Any] = {"shown": (box("Kite"),), "version": "old@0123abcd.012345", "images": (found,)}
     return annotation(box("Kite", MOVED), number=number, detector=OLD.fingerprint, **(given | parts))
 
 
-async def test_annotations_are_judged_again_by_a_new_detector(
+async def test_annotations_get_detections_of_a_new_detector(
     database: Database, database_url: str, demo_detector: Detector, balloon: str
 ) -> None:
-    """From its own detections; people's boxes, and those that they were shown, stay."""
+    """Drawn and shown boxes stay."""
     before = [corrected(1, balloon), corrected(2, balloon), corrected(3, balloon, images=(), problem="gone")]
     keep(database, *before, annotation(number=4, skipped=True))
     async with serving(database_url, demo_detector) as feedback:
@@ -157,7 +149,7 @@ async def test_annotations_are_judged_again_by_a_new_detector(
         state = await feedback.state()
         assert (state["outdated"], state["waiting"]) == (0, 0)
     for old, new in zip(before[:2], all_of(database), strict=False):
-        assert [picture.detections.class_names[0] for picture in new.images] == ["Balloon"]
+        assert [image.detections.class_names[0] for image in new.images] == ["Balloon"]
         assert replace(new, detector=old.detector, images=old.images) == old
     assert all_of(database)[2].problem == "gone"
 
@@ -165,7 +157,7 @@ async def test_annotations_are_judged_again_by_a_new_detector(
 async def test_work_goes_on_after_a_restart(
     database: Database, database_url: str, demo_detector: Detector, pictures: PictureServer, balloon: str
 ) -> None:
-    """A picture that cannot be had now waits in the journal; progress is told meanwhile."""
+    """A task whose image is unavailable stays queued; the state shows the progress."""
     away = pictures.add("/away.png", Answer(status=503))
     keep(database, corrected(1, balloon), corrected(2, away))
     async with serving(database_url, demo_detector) as feedback:

@@ -15,12 +15,12 @@ from samples import BALLOON_CONFIG, detections_of
 from sqlalchemy import text
 
 from ml_backend.errors import FeedbackError
-from ml_backend.feedback.learning.revisions import history
 from ml_backend.feedback.store import schema
-from ml_backend.feedback.store.annotation_records import Annotation, annotations_of, configs_of, known_annotations
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of, known_annotations
 from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.projects import configs_of
+from ml_backend.feedback.store.revisions import history
 from ml_backend.feedback.store.tables import metadata
-from ml_backend.settings import Settings
 
 VERSION = "demo@0123abcd.fedcba"
 KITE, BALLOON = ("label", 0, "Kite", BOX, 0.5), ("label", 0, "Balloon", BOX, 0.0)
@@ -29,13 +29,13 @@ KITE, BALLOON = ("label", 0, "Kite", BOX, 0.5), ("label", 0, "Balloon", BOX, 0.0
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Give an empty database, of both kinds."""
-    with closing(Database(Settings(database_url=database_url))) as opened:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
 def facts(drawn: Sequence[Any], shown: Sequence[Any] | None, **parts: Any) -> bytes:
     """Return the facts of an annotation as version 1 kept them."""
-    (picture,) = seen(detections_of(("Kite", 0.9, BOX)))
+    (image,) = seen(detections_of(("Kite", 0.9, BOX)))
     values = {
         "version": 1,
         "drawn": drawn,
@@ -44,7 +44,7 @@ def facts(drawn: Sequence[Any], shown: Sequence[Any] | None, **parts: Any) -> by
         "audited": False,
         "lost": False,
         "seconds": 5.0,
-        "pictures": [(picture.key, picture.item, picture.reference, picture.detections.to_bytes())],
+        "pictures": [(image.key, image.item, image.reference, image.detections.to_bytes())],
         "odd": {},
         "problem": "",
     }
@@ -135,7 +135,7 @@ def test_services_that_start_together_upgrade_once(database: Database, database_
 
     def start() -> None:
         try:
-            with closing(Database(Settings(database_url=database_url))) as own:
+            with closing(Database(database_url)) as own:
                 own.prepare()
         except Exception as error:
             errors.append(error)
@@ -166,7 +166,7 @@ def test_database_of_a_newer_version_is_refused(database: Database, database_url
     database.prepare()
     with database.writing() as connection:
         connection.execute(text("UPDATE prelabel_schema SET version_num = '9999'"))
-    with closing(Database(Settings(database_url=database_url))) as other:
+    with closing(Database(database_url)) as other:
         newest = schema.versions()[0]
         with (
             pytest.raises(FeedbackError, match=f"have version 9999, and this Prelabel knows none above {newest}"),

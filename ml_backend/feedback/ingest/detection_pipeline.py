@@ -1,0 +1,39 @@
+"""The part of the pipeline that corrections need: detections of a task's images, and the postprocessor of a label config."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.pipeline.image_inference import ImageDetections
+from ml_backend.postprocessing.postprocessor import Postprocessor
+
+
+class Postprocessors(Protocol):
+    """Postprocessors by label config."""
+
+    def of(self, label_config: str, project: str | None = None) -> Postprocessor:
+        """Return the postprocessor of a label config, with the overrides of its project.
+
+        Raises:
+            LabelConfigError: the label config cannot be served.
+        """
+
+    def version_of(self, postprocessor: Postprocessor) -> str:
+        """Return the model version of predictions that a postprocessor makes."""
+
+
+class DetectionPipeline(Protocol):
+    """Detections of a task's images; :class:`~ml_backend.pipeline.prediction.Pipeline` is one."""
+
+    @property
+    def postprocessors(self) -> Postprocessors:
+        """The postprocessors."""
+
+    async def detect(
+        self, task: object, image_fields: Sequence[ImageField], project: str | None = None
+    ) -> Mapping[ImageField, Sequence[ImageDetections]]:
+        """Return the detections of a task's images, by image field.
+
+        Raises:
+            PrelabelError: an image cannot be had or read.
+        """

@@ -1,0 +1,34 @@
+"""The feedback service with what the application gives it, but without a Label Studio to read annotations back from."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+from ml_backend.feedback.ingest.service import FeedbackService, IngestOptions
+from ml_backend.feedback.store.database import Database
+from ml_backend.feedback.store.detectors import CurrentDetector
+from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.postprocessors import OverridesProvider, no_overrides
+from ml_backend.pipeline.prediction import Pipeline
+from ml_backend.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A feedback service, which does not listen yet, with its database and its pipeline."""
+
+    feedback: FeedbackService
+    database: Database
+    pipeline: Pipeline
+
+
+@asynccontextmanager
+async def feedback_service(
+    settings: Settings, detector: Detector, overrides: OverridesProvider = no_overrides
+) -> AsyncIterator[Parts]:
+    """Give a feedback service, and close its database and pipeline afterwards."""
+    current = CurrentDetector(detector.fingerprint[:8], detector.name)
+    with closing(Database(settings.database_address)) as database:
+        async with Pipeline(settings, detector, overrides) as pipeline:
+            feedback = FeedbackService(database, pipeline, current, None, IngestOptions.of(settings))
+            yield Parts(feedback, database, pipeline)
