@@ -177,7 +177,7 @@ def test_notes_stand_where_there_is_something_to_note() -> None:
         "5 events wait to be processed.",
         "2 annotations are left out: gone",
         "1 tasks have more than one annotation.",
-        "Regions that are no plain rectangles: 4 rotated.",
+        "Regions that are not plain rectangles: 4 rotated.",
     ):
         assert words in text
     assert "wait to be processed" not in page_of(report_of()).text
