@@ -94,10 +94,10 @@ def test_page_of_a_project_without_annotations_says_so() -> None:
         "No revision is in force.",
         "No annotation began with a prediction.",
         "There are no boxes to show yet.",
-        "None took any.",
+        "No image had any edits.",
     ):
         assert words in page.text
-    assert "None" not in page.text.replace("None took any.", "")
+    assert "None" not in page.text.replace("No image had any edits.", "")
     assert "nan" not in page.text.split()
 
 
