@@ -183,7 +183,7 @@ def calibrate(
                 result = calibrate_project(
                     database, project, settings.model_score_threshold, settings.target_precision, target=target
                 )
-            applied = result.apply_and_record(database, who) if apply else None
+            applied = result.apply(database, who) if apply else None
         number = applied.number if applied else result.current.number if result.current else 0
         if as_json:
             values: dict[str, Any] = {"project": project, "revision": number, "applied": applied is not None}

@@ -43,12 +43,14 @@ def connection(
         pytest.param(connection(OLD), [f'"{OLD}" was chosen'], id="somebody chose older predictions"),
         pytest.param(connection("", show_collab_predictions=False), ["shows no predictions"], id="turned off"),
         pytest.param(
-            connection(backends=((OLD, OLD),)), ["no model that tells it"], id="the model tells another version"
+            connection(backends=((OLD, OLD),)),
+            ["no model in Label Studio has version"],
+            id="the model tells another version",
         ),
-        pytest.param(connection(backends=()), ["no model that tells it"], id="no model at all"),
+        pytest.param(connection(backends=()), ["no model in Label Studio has version"], id="no model at all"),
         pytest.param(
             connection(backends=(("SAM", "sam"), (VERSION, VERSION))),
-            ["asks only the first"],
+            ["asks only its first model"],
             id="another model goes first",
         ),
         pytest.param(connection(hooks=()), [NO_WEBHOOK], id="no webhook"),

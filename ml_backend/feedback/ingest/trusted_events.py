@@ -13,10 +13,10 @@ from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, Bui
 from ml_backend.feedback.ingest.event_processor import Postponed
 from ml_backend.feedback.ingest.payloads import controls_of, read_payload
 from ml_backend.feedback.store.annotation_records import (
-    forget_annotation,
-    pass_over_broken,
+    delete_annotation,
     put_annotation,
     put_task,
+    skip_incomplete,
 )
 from ml_backend.feedback.store.database import Database, now
 from ml_backend.feedback.store.event_queue import QueuedEvent, delete_processed
@@ -81,7 +81,7 @@ class TrustedEvents:
         if not event.payload and event.kind == "task":  # an event without a payload says that its object is gone
             return lambda connection: put_task(connection, event.project, event.object, [], [], now(connection))
         if not event.payload:
-            return lambda connection: forget_annotation(connection, event.project, event.object)
+            return lambda connection: delete_annotation(connection, event.project, event.object)
         annotation, task, label_config = await asyncio.to_thread(read_payload, event.payload, self.max_config_length)
         project = Project(event.project, "", label_config)
         whole = task | {"annotations": [annotation]} if annotation else {"id": event.object}
@@ -115,7 +115,7 @@ class TrustedEvents:
         def change(connection: Connection) -> None:
             for changed in built.changed:
                 put_annotation(connection, changed)
-            pass_over_broken(connection, event.project, event.object, self.builder.detector)
+            skip_incomplete(connection, event.project, event.object, self.builder.detector)
 
         return change
 

@@ -33,30 +33,25 @@ class CalibrationResult:
     detector: str
 
     def apply(self, database: Database, author: str) -> Revision | None:
-        """Put the proposal into force as the next revision; returns None if nothing would change.
+        """Put the proposal into force as the next revision, and record the training; returns None if nothing would change.
 
         Raises:
             FeedbackError: another revision was applied meanwhile, or the database cannot be used.
         """
-        if not self.proposal.anything:
-            return None
-        after = self.current.number if self.current else 0
-        evidence = self.proposal.to_json()
-        return apply(
-            database,
-            self.project.id,
-            self.proposal.overrides,
-            detector=self.detector,
-            author=author,
-            evidence=evidence,
-            after=after,
-        )
-
-    def apply_and_record(self, database: Database, author: str) -> Revision | None:
-        """Do the same as :meth:`apply`, and record it as the last training of the project."""
-        revision = self.apply(database, author)
-        number = revision.number if revision else self.current.number if self.current else 0
-        outcome: Result = "applied" if revision else "unchanged"
+        number = self.current.number if self.current else 0
+        revision: Revision | None = None
+        outcome: Result = "unchanged"
+        if self.proposal.anything:
+            revision = apply(
+                database,
+                self.project.id,
+                self.proposal.overrides,
+                detector=self.detector,
+                author=author,
+                evidence=self.proposal.to_json(),
+                after=number,
+            )
+            number, outcome = revision.number, "applied"
         put_training(database, Training(self.project.id, author, outcome, number, self.summary()))
         return revision
 

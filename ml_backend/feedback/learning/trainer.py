@@ -90,7 +90,7 @@ class Trainer:
                 result = await asyncio.to_thread(
                     calibrate_project, self._database, project, self._score_threshold, self._target_precision
                 )
-                revision = await asyncio.to_thread(result.apply_and_record, self._database, AUTHOR)
+                revision = await asyncio.to_thread(result.apply, self._database, AUTHOR)
             except PrelabelError as error:
                 current = self._revisions.of(project)
                 failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)

@@ -207,7 +207,7 @@ def put_task(
         put_annotation(connection, annotation)
 
 
-def pass_over_broken(connection: Connection, project: int, task: int, detector: str) -> None:
+def skip_incomplete(connection: Connection, project: int, task: int, detector: str) -> None:
     """Mark annotations without images as of a detector, so that they are not processed again."""
     of_task = (annotations.c.project == project) & (annotations.c.task == task) & not_(annotations.c.whole)
     connection.execute(update(annotations).where(of_task).values(detector=detector))
@@ -218,7 +218,7 @@ def put_annotation(connection: Connection, annotation: Annotation) -> None:
     upsert(connection, annotations, annotation.to_row(), unless_newer="updated")
 
 
-def forget_annotation(connection: Connection, project: int, number: int) -> None:
+def delete_annotation(connection: Connection, project: int, number: int) -> None:
     """Delete one annotation."""
     connection.execute(delete(annotations).where(annotations.c.id == number, annotations.c.project == project))
 

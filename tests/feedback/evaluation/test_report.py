@@ -160,7 +160,7 @@ def test_people_who_saw_boxes_are_told_from_those_who_did_not(
     ("annotations", "words"),
     [
         ([corrected()], ["No picture was audited: 1 of 1 annotations"]),
-        ([corrected(), corrected(number=2, shown=None)], ["1 of 2 annotations", "1 began without boxes for other reasons"]),
+        ([corrected(), corrected(number=2, shown=None)], ["1 of 2 annotations", "1 annotations began without boxes"]),
         ([corrected(), corrected(number=2, shown=(), audited=True)], ["1 of 2 annotations are of audited pictures"]),
     ],
     ids=["nobody audited", "some without predictions", "audited"],

@@ -94,10 +94,10 @@ def test_page_of_a_project_without_annotations_says_so() -> None:
         "No revision is in force.",
         "No annotation began with a prediction.",
         "There are no boxes to show yet.",
-        "None took any.",
+        "No image had any edits.",
     ):
         assert words in page.text
-    assert "None" not in page.text.replace("None took any.", "")
+    assert "None" not in page.text.replace("No image had any edits.", "")
     assert "nan" not in page.text.split()
 
 
@@ -177,7 +177,7 @@ def test_notes_stand_where_there_is_something_to_note() -> None:
         "5 events wait to be processed.",
         "2 annotations are left out: gone",
         "1 tasks have more than one annotation.",
-        "Regions that are no plain rectangles: 4 rotated.",
+        "Regions that are not plain rectangles: 4 rotated.",
     ):
         assert words in text
     assert "wait to be processed" not in page_of(report_of()).text

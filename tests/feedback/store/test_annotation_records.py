@@ -20,7 +20,7 @@ from ml_backend.feedback.store.annotation_records import (
     Annotation,
     Known,
     annotations_of,
-    forget_annotation,
+    delete_annotation,
     known_annotations,
     put_annotation,
     put_task,
@@ -204,7 +204,7 @@ def test_annotation_is_forgotten_by_its_project(database: Database) -> None:
     keep(database, annotation(number=1))
     for project, left in ((4, 1), (3, 0), (3, 0)):
         with database.writing() as connection:
-            forget_annotation(connection, project, 1)
+            delete_annotation(connection, project, 1)
         assert len(kept_in(database)) == left
 
 

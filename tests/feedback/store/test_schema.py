@@ -169,7 +169,7 @@ def test_database_of_a_newer_version_is_refused(database: Database, database_url
     with closing(Database(database_url)) as other:
         newest = schema.versions()[0]
         with (
-            pytest.raises(FeedbackError, match=f"have version 9999, and this Prelabel knows none above {newest}"),
+            pytest.raises(FeedbackError, match=f"have version 9999, and this Prelabel knows versions up to {newest}"),
             other.reading() if read else other.writing(),
         ):
             pass
