@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ml_backend.cache.envelope import Entry, seal, unseal
-from ml_backend.cache.keys import kind_of
-from ml_backend.cache.resilient_store import GuardedStore
+from ml_backend.cache.keys import namespace_of
+from ml_backend.cache.resilient_store import ResilientStore
 from ml_backend.cache.stores.memory import MemoryStore
 from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.sqlite import SqliteStore
@@ -58,7 +58,7 @@ class Cache:
         self._ttl = settings.cache_ttl_seconds
         store = open_store(settings)
         timeout = settings.redis_timeout if settings.cache_kind == "redis" else SQLITE_TIMEOUT
-        self._behind = None if store is None else GuardedStore(store, timeout, metrics)
+        self._store = None if store is None else ResilientStore(store, timeout, metrics)
 
     async def get(self, key: str, decode: Callable[[bytes], T]) -> T | None:
         """Return what is kept under ``key``, or None.
@@ -69,15 +69,15 @@ class Cache:
         """
         sealed = (await self._memory.read([key])).get(key)
         found, result = self._opened(key, sealed, decode)
-        self._metrics.cache_reads.labels(self._memory.name, kind_of(key), result).inc()
-        if found is None and self._behind is not None:
-            found, result = await self._get_from(self._behind, key, decode)
-            self._metrics.cache_reads.labels(self._behind.store.name, kind_of(key), result).inc()
+        self._metrics.cache_reads.labels(self._memory.name, namespace_of(key), result).inc()
+        if found is None and self._store is not None:
+            found, result = await self._get_from(self._store, key, decode)
+            self._metrics.cache_reads.labels(self._store.store.name, namespace_of(key), result).inc()
         return found
 
-    async def _get_from(self, behind: GuardedStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
+    async def _get_from(self, store: ResilientStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
         try:
-            sealed = await behind.get(key)
+            sealed = await store.get(key)
         except CacheError:
             return None, "failed"
         found, result = self._opened(key, sealed, decode)
@@ -101,9 +101,9 @@ class Cache:
         now = int(time.time())
         sealed = {key: seal(key, Entry(payload, now)) for key, payload in payloads.items()}
         await self._memory.write(sealed)
-        if self._behind is not None:
+        if self._store is not None:
             with contextlib.suppress(CacheError):
-                await self._behind.write(sealed)
+                await self._store.write(sealed)
 
     async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
         """Return the detections under ``key``, computed now by one process of all that share the store, if by none before.
@@ -115,24 +115,24 @@ class Cache:
         known = await self.get(key, Detections.from_bytes)
         if known is not None:
             return known
-        behind = self._behind
-        if behind is None or behind.locks is None:
+        store = self._store
+        if store is None or store.locks is None:
             return await self._compute(key, compute)
         waited = 0
-        while not await behind.locks.take(key) and waited < MAX_POLLS:
+        while not await store.locks.acquire(key) and waited < MAX_POLLS:
             if not waited:
                 self._metrics.single_flight_waits.labels("redis").inc()
             waited += 1
             await asyncio.sleep(POLL_SECONDS)
-            known, _ = await self._get_from(behind, key, Detections.from_bytes)
+            known, _ = await self._get_from(store, key, Detections.from_bytes)
             if known is not None:
                 return known
         try:
             # Whoever had the lock may be done since we looked.
-            known, _ = await self._get_from(behind, key, Detections.from_bytes)
+            known, _ = await self._get_from(store, key, Detections.from_bytes)
             return known if known is not None else await self._compute(key, compute)
         finally:
-            await behind.locks.give_back(key)
+            await store.locks.release(key)
 
     async def _compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
         found = await compute()
@@ -142,8 +142,8 @@ class Cache:
     async def measure(self) -> list[TierReport]:
         """Bring the metrics of room and entries up to date; gives all that matters to people, tier by tier."""
         reports = [await self._measure(self._memory, self._memory.usage)]
-        if self._behind is not None:
-            reports.append(await self._measure(self._behind.store, self._behind.usage))
+        if self._store is not None:
+            reports.append(await self._measure(self._store.store, self._store.usage))
         return reports
 
     async def _measure(self, tier: Store, ask: Callable[[], Awaitable[Usage]]) -> TierReport:
@@ -162,9 +162,9 @@ class Cache:
             for result in RESULTS
         }
         hits = reads.pop("hit")
-        return TierReport(tier.name, tier.place, hits, sum(reads.values()), usage, problem)
+        return TierReport(tier.name, tier.location, hits, sum(reads.values()), usage, problem)
 
     async def close(self) -> None:
         """Let go of files and connections."""
-        if self._behind is not None:
-            await self._behind.close()
+        if self._store is not None:
+            await self._store.close()

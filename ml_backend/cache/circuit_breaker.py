@@ -16,7 +16,7 @@ PROBE_EVERY = 1.0  # seconds
 REFUSALS_LOGGED_EVERY = 60.0  # seconds
 
 
-class Breaker:
+class CircuitBreaker:
     """Calls a store within a time limit. Opens when the store is away; a probe in the background closes it again.
 
     While it is open every call fails at once, and no caller ever pays for a probe.

@@ -42,7 +42,7 @@ def lock_key(key: str) -> str:
     return LOCKS + key.removeprefix(PREFIX)
 
 
-def kind_of(key: str) -> str:
+def namespace_of(key: str) -> str:
     """Return what is under a key: ``detections``, ``addresses`` or ``locks``."""
     return key.removeprefix(PREFIX).partition(":")[0]
 

@@ -31,7 +31,7 @@ class Locks:
         self._call = call
         self._held: dict[str, tuple[Lock, asyncio.Task[None]]] = {}
 
-    async def take(self, key: str) -> bool:
+    async def acquire(self, key: str) -> bool:
         """Tell whether the caller is the one to compute ``key``: it has the lock now, or no lock is to be had at all."""
         try:
             lock: Lock | None = await self._call("lock", lambda: self._store.lock(key))
@@ -48,7 +48,7 @@ class Locks:
             with contextlib.suppress(CacheError):  # it may answer the next time
                 held = await self._call("lock", lambda: self._store.extend(lock))
 
-    async def give_back(self, key: str) -> None:
+    async def release(self, key: str) -> None:
         """Give back the lock of ``key``, if there was one to be had."""
         if key in self._held:
             lock, keeping = self._held.pop(key)

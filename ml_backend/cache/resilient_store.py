@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeVar
 
 from ml_backend.cache.batching import BatchedReads
-from ml_backend.cache.circuit_breaker import Breaker
+from ml_backend.cache.circuit_breaker import CircuitBreaker
 from ml_backend.cache.locks import Locks
 from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.store import Store, StoreUnavailableError, Usage
@@ -15,7 +15,7 @@ from ml_backend.metrics import Metrics
 T = TypeVar("T")
 
 
-class GuardedStore:
+class ResilientStore:
     """Calls a store; whatever fails is counted and raises :class:`ml_backend.errors.CacheError`.
 
     Attributes:
@@ -28,7 +28,7 @@ class GuardedStore:
         self._metrics = metrics
         gauge = metrics.breaker_open.labels(store.name)
         gauge.set(0)
-        self._breaker = Breaker(store, timeout=timeout, on_change=gauge.set)
+        self._breaker = CircuitBreaker(store, timeout=timeout, on_change=gauge.set)
         self._reads = BatchedReads(self._read)
         # SQLite has no locks that end when their holder dies, so there two processes may compute one picture at the same time.
         self.locks = Locks(store, self._call) if isinstance(store, RedisStore) else None

@@ -20,7 +20,7 @@ from ml_backend.settings import load_settings
 SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
 
 if TYPE_CHECKING:
-    from ml_backend.cache.stores.store import Listed, Store
+    from ml_backend.cache.stores.store import Store, StoredEntry
 
 cache_app = typer.Typer(
     help="Show or clear the cache that the settings name.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -48,7 +48,7 @@ def stats() -> None:
 
 
 async def _stats() -> None:
-    from ml_backend.cache.keys import PREFIX, fingerprint_of, kind_of
+    from ml_backend.cache.keys import PREFIX, fingerprint_of, namespace_of
 
     store = _store()
     try:
@@ -57,7 +57,7 @@ async def _stats() -> None:
         oldest = newest = None
         async for portion in store.scan(PREFIX):
             for listed in portion:
-                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or kind_of(listed.key)
+                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or namespace_of(listed.key)
                 entries[name] += 1
                 sizes[name] += listed.size
                 written = _written(listed)
@@ -66,7 +66,7 @@ async def _stats() -> None:
         usage = await store.usage()
     finally:
         await store.close()
-    out.print(f"{store.name}: {store.place}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"{store.name}: {store.location}", markup=False, highlight=False, soft_wrap=True)
     table = Table("Model, or kind", "Entries", "Bytes", "Bytes an entry")
     for name, count in sorted(entries.items(), key=lambda each: (-each[1], each[0])):
         table.add_row(name, f"{count:,}", f"{sizes[name]:,}", f"{sizes[name] / count:,.0f}")
@@ -115,10 +115,10 @@ async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
     try:
         count = sum([len(keys) async for keys in _chosen(store, prefix, before)])
         if not count:
-            out.print(f"nothing to forget in {store.place}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"nothing to forget in {store.location}", markup=False, highlight=False, soft_wrap=True)
             return
         if not yes:
-            typer.confirm(f"Forget {count:,} entries in {store.place}?", abort=True)
+            typer.confirm(f"Forget {count:,} entries in {store.location}?", abort=True)
         forgotten = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
     finally:
         await store.close()
@@ -138,7 +138,7 @@ async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncItera
             yield keys
 
 
-def _written(listed: Listed) -> int | None:
+def _written(listed: StoredEntry) -> int | None:
     from ml_backend.cache.envelope import written_at
 
     try:

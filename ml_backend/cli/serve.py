@@ -141,8 +141,8 @@ async def _check_cache(settings: Settings) -> Finding:
         usage = await store.usage()
     except CacheError as error:
         return Finding(
-            ok=False, sentence=f"The cache in {store.place} cannot be used; Prelabel goes on without it. {error}."
+            ok=False, sentence=f"The cache in {store.location} cannot be used; Prelabel goes on without it. {error}."
         )
     finally:
         await store.close()
-    return Finding(ok=True, sentence=f"The cache in {store.place} answers; it has {usage.entries:,} entries.")
+    return Finding(ok=True, sentence=f"The cache in {store.location} answers; it has {usage.entries:,} entries.")

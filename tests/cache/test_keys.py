@@ -1,4 +1,4 @@
-from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, input_shaping, kind_of, lock_key
+from ml_backend.cache.keys import address_key, detection_key, fingerprint_of, input_shaping, lock_key, namespace_of
 
 FINGERPRINT, DIGEST = "f" * 64, "d" * 64
 
@@ -23,4 +23,4 @@ def test_kinds_do_not_meet() -> None:
     key = detection_key(FINGERPRINT, "2-640", DIGEST)
     keys = (key, lock_key(key), address_key(key))
     assert all(each.startswith("prelabel:") for each in keys)
-    assert [kind_of(each) for each in keys] == ["detections", "locks", "addresses"]
+    assert [namespace_of(each) for each in keys] == ["detections", "locks", "addresses"]

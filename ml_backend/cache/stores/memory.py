@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping
 
 from ml_backend.cache.envelope import HEADER
-from ml_backend.cache.stores.store import Listed, Usage
+from ml_backend.cache.stores.store import StoredEntry, Usage
 
 ENTRY_OVERHEAD = 450  # key, bytes objects and dictionary slot; measured with sys.getsizeof on CPython 3.11
 
@@ -16,7 +16,7 @@ class MemoryStore:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.place = f"memory, {max_bytes:,} bytes"
+        self.location = f"memory, {max_bytes:,} bytes"
         self._used = 0
         self._entries: OrderedDict[str, bytes] = OrderedDict()
 
@@ -41,10 +41,12 @@ class MemoryStore:
         """Forget ``keys``; gives how many there were."""
         return sum(self._forget(key) for key in keys)
 
-    async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
+    async def scan(self, prefix: str) -> AsyncIterator[list[StoredEntry]]:
         """List the entries whose keys start with ``prefix``."""
         entries = list(self._entries.items())
-        yield [Listed(key, len(sealed), sealed[: HEADER.size]) for key, sealed in entries if key.startswith(prefix)]
+        yield [
+            StoredEntry(key, len(sealed), sealed[: HEADER.size]) for key, sealed in entries if key.startswith(prefix)
+        ]
 
     async def usage(self) -> Usage:
         """Return the entries and about how much memory they take."""

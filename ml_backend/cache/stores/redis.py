@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ml_backend.cache.envelope import HEADER
 from ml_backend.cache.keys import PROBE, lock_key
-from ml_backend.cache.stores.store import Listed, StoreRefusedError, StoreUnavailableError, Usage
+from ml_backend.cache.stores.store import StoredEntry, StoreRefusedError, StoreUnavailableError, Usage
 from ml_backend.redaction import redact
 
 CONNECTIONS = 8  # reads come in batches, so few calls go on at once
@@ -30,7 +30,7 @@ class RedisStore:
     name = "redis"
 
     def __init__(self, url: str, *, ttl: int | None, timeout: float) -> None:
-        self.place = redact(url)
+        self.location = redact(url)
         self._ttl = ttl
         self._resolver = ThreadPoolExecutor(1, thread_name_prefix="redis-name")
         # One more try on a fresh connection, since kept ones die with a restart of the server. A time-out is not tried again.
@@ -66,7 +66,7 @@ class RedisStore:
         with _translated():
             return int(await self._client.unlink(*keys)) if keys else 0
 
-    async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
+    async def scan(self, prefix: str) -> AsyncIterator[list[StoredEntry]]:
         """List the entries whose keys start with ``prefix``, without holding the server up."""
         with _translated():
             keys = self._client.scan_iter(match=f"{prefix}*", count=PORTION, _type="STRING")
@@ -79,14 +79,14 @@ class RedisStore:
             if portion:
                 yield await self._list(portion)
 
-    async def _list(self, keys: list[str]) -> list[Listed]:
+    async def _list(self, keys: list[str]) -> list[StoredEntry]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.getrange(key, 0, HEADER.size - 1)
                 pipeline.strlen(key)
             answers = iter(await pipeline.execute(raise_on_error=False))
         pairs = zip(keys, zip(answers, answers, strict=False), strict=False)
-        return [Listed(key, length, head) for key, (head, length) in pairs if isinstance(head, bytes)]
+        return [StoredEntry(key, length, head) for key, (head, length) in pairs if isinstance(head, bytes)]
 
     async def usage(self) -> Usage:
         """Return how many keys the database has and how much memory the whole server takes."""

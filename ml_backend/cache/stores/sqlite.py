@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ml_backend.cache.envelope import HEADER
-from ml_backend.cache.stores.store import Listed, StoreRefusedError, StoreUnavailableError, Usage
+from ml_backend.cache.stores.store import StoredEntry, StoreRefusedError, StoreUnavailableError, Usage
 from ml_backend.errors import CacheError
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class SqliteStore:
     name = "sqlite"
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self.place = f"{path}, {max_bytes:,} bytes"
+        self.location = f"{path}, {max_bytes:,} bytes"
         self._path = path
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
@@ -63,11 +63,11 @@ class SqliteStore:
         """Forget ``keys`` and give their room back to the disk; gives how many there were."""
         return await self._run(lambda database: self._delete(database, keys))
 
-    async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
+    async def scan(self, prefix: str) -> AsyncIterator[list[StoredEntry]]:
         """List the entries whose keys start with ``prefix``, in the order of the keys."""
         last, end = prefix, prefix + "\U0010ffff"
         while rows := await self._run(functools.partial(self._list, after=last, before=end)):
-            yield [Listed(*row) for row in rows if isinstance(row[1], int) and isinstance(row[2], bytes)]
+            yield [StoredEntry(*row) for row in rows if isinstance(row[1], int) and isinstance(row[2], bytes)]
             last = rows[-1][0]
 
     def _list(self, database: sqlite3.Connection, after: str, before: str) -> list[tuple[str, Any, Any]]:

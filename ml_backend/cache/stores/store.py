@@ -24,7 +24,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class StoredEntry:
     """One entry in a listing: its key, its size in bytes, and its first bytes, which say when it was written."""
 
     key: str
@@ -39,11 +39,11 @@ class Store(Protocol):
 
     Attributes:
         name: the tier's name in metrics and logs.
-        place: where it is, for people, without passwords.
+        location: where it is, for people, without passwords.
     """
 
     name: str
-    place: str
+    location: str
 
     async def read(self, keys: Collection[str]) -> dict[str, bytes]:
         """Return what is kept under ``keys``, in one round trip; what is missing is left out."""
@@ -54,7 +54,7 @@ class Store(Protocol):
     async def delete(self, keys: Collection[str]) -> int:
         """Forget ``keys``; gives how many there were."""
 
-    def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
+    def scan(self, prefix: str) -> AsyncIterator[list[StoredEntry]]:
         """List the entries whose keys start with ``prefix``, in portions; what changes meanwhile may be missed."""
 
     async def usage(self) -> Usage:
