@@ -20,9 +20,9 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ml_backend import __version__
-from ml_backend.cache.cache import open_store
 from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.keys import address_key, detection_key
+from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
 from ml_backend.settings import load_settings
 
@@ -400,7 +400,7 @@ def test_cache_clear_asks_first(run: Callable[..., Result], kept: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        (["stats"], {"PRELABEL_CACHE": "memory"}, "nothing that outlives the server"),
+        (["stats"], {"PRELABEL_CACHE": "memory"}, "keeps nothing beyond the running server"),
         (["stats"], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
         (["clear", "--older-than", "old"], {}, "such as 12h or 7d"),
         (["clear", "--older-than", f"{10**400}d"], {}, "such as 12h or 7d"),

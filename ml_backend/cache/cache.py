@@ -5,14 +5,13 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from ml_backend.cache.envelope import Entry, seal, unseal
 from ml_backend.cache.keys import namespace_of
 from ml_backend.cache.resilient_store import ResilientStore
 from ml_backend.cache.stores.memory import MemoryStore
-from ml_backend.cache.stores.redis import RedisStore
-from ml_backend.cache.stores.sqlite import SqliteStore
+from ml_backend.cache.stores.registry import open_store
 from ml_backend.cache.stores.store import Store, Usage
 from ml_backend.detections import Detections
 from ml_backend.errors import CacheError
@@ -21,20 +20,9 @@ from ml_backend.settings import Settings
 
 T = TypeVar("T")
 
-SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
 RESULTS = ("hit", "miss", "expired", "corrupt", "failed")
 POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
 MAX_POLLS = 600  # half a minute; whoever holds the lock for longer is stuck, though alive
-
-
-def open_store(settings: Settings) -> Store | None:
-    """Return the tier behind the memory that the settings choose, or None. Nothing is connected or opened yet."""
-    if settings.cache_kind == "redis" and settings.redis_url is not None:
-        url = settings.redis_url.get_secret_value()
-        return RedisStore(url, ttl=settings.cache_ttl_seconds, timeout=settings.redis_timeout)
-    if settings.cache_kind == "sqlite":
-        return SqliteStore(settings.cache_file, settings.cache_file_bytes)
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +38,28 @@ class TierReport:
 
 
 class Cache:
-    """Entries by key, through the tiers. Never raises: whatever fails is counted and is a miss."""
+    """Entries by key in two tiers. Never raises: a failure is counted, and is a miss.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    Args:
+        store: behind the memory tier, or None.
+        metrics: count reads and errors.
+        memory_bytes: of the memory tier; 0 for none.
+        ttl: seconds after which entries are not used any more; None for never.
+    """
+
+    def __init__(self, store: Store | None, metrics: Metrics, *, memory_bytes: int, ttl: int | None) -> None:
+        self._memory = MemoryStore(memory_bytes)
+        self._store = None if store is None else ResilientStore(store, metrics)
         self._metrics = metrics
-        self._memory = MemoryStore(0 if settings.cache_kind == "none" else settings.memory_cache_bytes)
-        self._ttl = settings.cache_ttl_seconds
+        self._ttl = ttl
+
+    @classmethod
+    def of(cls, settings: Settings, metrics: Metrics) -> Self:
+        """Return the cache that the settings configure."""
         store = open_store(settings)
-        timeout = settings.redis_timeout if settings.cache_kind == "redis" else SQLITE_TIMEOUT
-        self._store = None if store is None else ResilientStore(store, timeout, metrics)
+        memory_bytes = 0 if settings.cache == "none" else settings.memory_cache_bytes
+        ttl = settings.cache_ttl_or(store.default_ttl if store else None)
+        return cls(store, metrics, memory_bytes=memory_bytes, ttl=ttl)
 
     async def get(self, key: str, decode: Callable[[bytes], T]) -> T | None:
         """Return what is kept under ``key``, or None.
@@ -121,7 +122,7 @@ class Cache:
         waited = 0
         while not await store.locks.acquire(key) and waited < MAX_POLLS:
             if not waited:
-                self._metrics.single_flight_waits.labels("redis").inc()
+                self._metrics.single_flight_waits.labels(store.store.name).inc()
             waited += 1
             await asyncio.sleep(POLL_SECONDS)
             known, _ = await self._get_from(store, key, Detections.from_bytes)

@@ -29,13 +29,13 @@ app.add_typer(cache_app, name="cache")
 
 
 def _store() -> Store:
-    from ml_backend.cache.cache import open_store
+    from ml_backend.cache.stores.registry import open_store
 
     settings = load_settings()
     store = open_store(settings)
     if store is None:
         raise CacheError(
-            f"PRELABEL_CACHE={settings.cache_kind}: there is nothing that outlives the server, so nothing to look at"
+            f"PRELABEL_CACHE={settings.cache} keeps nothing beyond the running server: nothing to show or clear"
         )
     return store
 
@@ -71,8 +71,7 @@ async def _stats() -> None:
     for name, count in sorted(entries.items(), key=lambda each: (-each[1], each[0])):
         table.add_row(name, f"{count:,}", f"{sizes[name]:,}", f"{sizes[name] / count:,.0f}")
     out.print(table)
-    whose = "the whole server takes" if store.name == "redis" else "in the file"
-    out.print(f"{usage.room:,} bytes {whose}", highlight=False)
+    out.print(f"{usage.room:,} bytes {store.usage_scope}", highlight=False)
     if oldest is not None and newest is not None:
         days = (time.time() - oldest) / 86_400
         out.print(f"oldest entry: {days:.1f} days", highlight=False)

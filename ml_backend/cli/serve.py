@@ -51,7 +51,6 @@ def serve(
                     fingerprint=detector.fingerprint[:8],
                     url=f"http://{settings.host}:{settings.port}",
                     inference_workers=settings.inference_workers,
-                    cache=settings.cache_kind,
                 )
 
             run(create_app(settings, detector), taken, settings.max_connections, ready)
@@ -132,11 +131,11 @@ async def _check_label_studio(settings: Settings) -> Finding:
 
 
 async def _check_cache(settings: Settings) -> Finding:
-    from ml_backend.cache.cache import open_store
+    from ml_backend.cache.stores.registry import open_store
 
     store = open_store(settings)
     if store is None:
-        return Finding(ok=True, sentence=f"PRELABEL_CACHE={settings.cache_kind}: detections are gone with a restart.")
+        return Finding(ok=True, sentence=f"PRELABEL_CACHE={settings.cache}: detections are lost with a restart.")
     try:
         usage = await store.usage()
     except CacheError as error:

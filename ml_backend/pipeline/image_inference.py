@@ -58,7 +58,7 @@ class ImageInference:
         self._detector = detector
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)
-        self.cache = Cache(settings, metrics)
+        self.cache = Cache.of(settings, metrics)
         self._by_address: SingleFlight[ImageDetections] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
         self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)

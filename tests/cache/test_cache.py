@@ -33,7 +33,7 @@ def payload(packed: bytes) -> bytes:
 async def cache_of(**settings: Any) -> AsyncIterator[tuple[Cache, Metrics]]:
     """Give a cache with some settings, and its metrics."""
     metrics = Metrics()
-    cache = Cache(Settings(**settings), metrics)
+    cache = Cache.of(Settings(**settings), metrics)
     try:
         yield cache, metrics
     finally:

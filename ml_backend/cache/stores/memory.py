@@ -4,12 +4,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping
 
 from ml_backend.cache.envelope import HEADER
-from ml_backend.cache.stores.store import StoredEntry, Usage
+from ml_backend.cache.stores.store import Store, StoredEntry, Usage
 
 ENTRY_OVERHEAD = 450  # key, bytes objects and dictionary slot; measured with sys.getsizeof on CPython 3.11
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """Entries in memory, never more than ``max_bytes`` in all."""
 
     name = "memory"

@@ -9,11 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ml_backend.cache.envelope import HEADER
-from ml_backend.cache.stores.store import StoredEntry, StoreRefusedError, StoreUnavailableError, Usage
+from ml_backend.cache.stores.store import Store, StoredEntry, StoreRefusedError, StoreUnavailableError, Usage
 from ml_backend.errors import CacheError
+from ml_backend.settings import Settings
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ MAX_TOUCHED = 1000  # reads whose times are held back at most
 PORTION = 1000
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """Entries in one SQLite file, at most ``max_bytes`` of it in use; least recently used out first.
 
     All work is done by one thread with one connection. A file that is damaged, or no database, is put aside (``….damaged``) and begun
@@ -40,6 +41,7 @@ class SqliteStore:
     """
 
     name = "sqlite"
+    usage_scope = "in the file"
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.location = f"{path}, {max_bytes:,} bytes"
@@ -50,6 +52,11 @@ class SqliteStore:
         self._identity: tuple[int, int] | None = None  # of the file that is open
         # Readers write nothing: when an entry was used is told with the next write, which alone wants to know.
         self._touched: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the store in ``PRELABEL_CACHE_FILE``."""
+        return cls(settings.cache_file, settings.cache_file_bytes)
 
     async def read(self, keys: Collection[str]) -> dict[str, bytes]:
         """Return what is kept under ``keys``, which then counts as used just now."""
