@@ -19,10 +19,10 @@ from pathlib import Path
 from servers import detector, file_server, free_port, predict, prelabel
 
 from ml_backend.cache.envelope import Entry, seal
-from ml_backend.cache.keys import detection_key
 from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.sqlite import SqliteStore
 from ml_backend.cache.stores.store import Store
+from ml_backend.pipeline.cache_keys import detection_key
 
 SIZES = (1, 10, 100, 1_000)
 ENTRIES = (1_000, 100_000)

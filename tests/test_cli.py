@@ -21,9 +21,9 @@ from typer.testing import CliRunner, Result
 
 from ml_backend import __version__
 from ml_backend.cache.envelope import Entry, seal
-from ml_backend.cache.keys import address_key, detection_key
 from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
+from ml_backend.pipeline.cache_keys import address_key, detection_key
 from ml_backend.settings import load_settings
 
 COMMAND = [sys.executable, "-m", "ml_backend"]

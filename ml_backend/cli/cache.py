@@ -48,7 +48,8 @@ def stats() -> None:
 
 
 async def _stats() -> None:
-    from ml_backend.cache.keys import PREFIX, fingerprint_of, namespace_of
+    from ml_backend.cache.keys import PREFIX, namespace_of
+    from ml_backend.pipeline.cache_keys import fingerprint_of
 
     store = _store()
     try:
@@ -95,7 +96,8 @@ def clear(
 
 
 def _selection(model: str | None, older_than: str | None) -> tuple[str, float | None]:
-    from ml_backend.cache.keys import DETECTIONS, PREFIX
+    from ml_backend.cache.keys import PREFIX
+    from ml_backend.pipeline.cache_keys import detections_prefix
 
     if model is not None and not re.fullmatch(r"[0-9a-f]{4,64}", model):
         raise SettingsError(
@@ -106,7 +108,7 @@ def _selection(model: str | None, older_than: str | None) -> tuple[str, float | 
     except ValueError:
         raise SettingsError(f"--older-than {older_than}: expected an age such as 12h or 7d") from None
     before = time.time() - seconds if isinstance(seconds, int) else None
-    return (PREFIX if model is None else DETECTIONS + model), before
+    return (PREFIX if model is None else detections_prefix(model)), before
 
 
 async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ml_backend.cache.cache import Cache
-from ml_backend.cache.keys import address_key, detection_key, input_shaping
 from ml_backend.cache.single_flight import SingleFlight
 from ml_backend.detections import Detections
 from ml_backend.errors import DetectorError, ImageDecodeError
@@ -26,6 +25,7 @@ from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
+from ml_backend.pipeline.cache_keys import address_key, detection_key, input_shaping
 from ml_backend.settings import Settings
 
 T = TypeVar("T")
@@ -206,7 +206,13 @@ class ImageInference:
 
         try:
             return await self._by_content.run(
-                key, lambda: self.cache.get_or_compute(key, lambda: self._in_worker(decode_and_run))
+                key,
+                lambda: self.cache.get_or_compute(
+                    key,
+                    lambda: self._in_worker(decode_and_run),
+                    encode=Detections.to_bytes,
+                    decode=Detections.from_bytes,
+                ),
             )
         except (ImageDecodeError, DetectorError) as error:
             raise fetched.failure(reference, error) from error

@@ -3,8 +3,8 @@
 import hashlib
 import re
 
-from ml_backend.cache.keys import input_shaping
 from ml_backend.inference.detector import Detector
+from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.settings import Settings
 
 _OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as model_version writes it

@@ -26,6 +26,7 @@ from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import data_of, images_of, task_id
 from ml_backend.metrics import Metrics
 from ml_backend.pipeline.background import BackgroundWork, Batch
+from ml_backend.pipeline.cache_keys import DETECTIONS
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Place
 from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, no_overrides
@@ -263,7 +264,7 @@ class Pipeline:
 
     async def check_cache(self) -> list[TierReport]:
         """Return how each tier of the cache does, and bring its metrics up to date."""
-        return await self._image_inference.cache.measure()
+        return await self._image_inference.cache.measure(DETECTIONS)
 
     async def check_label_studio(self) -> Finding:
         """Tell whether the configured Label Studio can be reached and takes the token."""

@@ -48,7 +48,11 @@ MAX_ASPECT_RATIO = 200
 Image.MAX_IMAGE_PIXELS = None
 
 
-# How a picture is stored, by the EXIF orientation that says so (EXIF 2.32, tag 0x0112), and what sets it upright.
+# The version of what decode() makes of a file: EXIF orientation, shrinking, frames, transparency, 8 bits. Raise it with every change that
+# may alter pixels: it is part of the keys of cached detections, which would otherwise be those of other pixels.
+INPUT_SHAPING = 3
+
+# The operation that sets an image upright, by its EXIF orientation (EXIF 2.32, tag 0x0112).
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
