@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     settings = Settings()
-    with tempfile.TemporaryDirectory() as folder, DecoderPool(Limits.of(settings)) as pool:
+    with tempfile.TemporaryDirectory() as folder, DecoderPool(Limits.from_settings(settings)) as pool:
         model = Detector.load(detector(Path(folder)), settings.tfhub_cache_dir, workers=settings.inference_workers)
         files = [path.read_bytes() for path in sorted((material(Path(folder)) / "photo").iterdir())]
 

@@ -61,7 +61,7 @@ class Cache:
         self._ttl = ttl
 
     @classmethod
-    def of(cls, settings: Settings, metrics: Metrics) -> Self:
+    def from_settings(cls, settings: Settings, metrics: Metrics) -> Self:
         """Return the cache that the settings configure."""
         store = open_store(settings)
         memory_bytes = 0 if settings.cache == "none" else settings.memory_cache_bytes

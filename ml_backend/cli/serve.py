@@ -126,8 +126,8 @@ def _check_projects(settings: Settings) -> list[Finding]:
 
 
 async def _check_label_studio(settings: Settings) -> Finding:
-    async with ImageFetcher(settings) as fetcher:
-        return await fetcher.check(LabelStudios(settings).configured)
+    async with ImageFetcher.from_settings(settings) as fetcher:
+        return await fetcher.check(LabelStudios.from_settings(settings).configured)
 
 
 async def _check_cache(settings: Settings) -> Finding:

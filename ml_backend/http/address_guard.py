@@ -1,8 +1,9 @@
 """Checks the address of each connection, since the data of a task can name any host of this machine's network."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Self
 
 from aiohttp import AddrInfoType
 
@@ -56,16 +57,29 @@ class BlockedAddressError(OSError):
 
 
 class AddressGuard:
-    """Decides which IP addresses pictures are fetched from.
+    """Decides which IP addresses images are fetched from.
 
     Args:
-        settings: ``blocked_networks``, ``allowed_networks`` and ``public_addresses_only``.
+        blocked: networks that are refused, beside :data:`NEVER_AN_IMAGE_HOST`.
+        allowed: networks that are exempt from ``public_only``, and from the refusal of :data:`SHARED_ADDRESS_SPACE`.
+        public_only: whether addresses that are not globally routable are refused.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._blocked = (*NEVER_AN_IMAGE_HOST, *settings.blocked_networks)
-        self._allowed = settings.allowed_networks
-        self._public_only = settings.public_addresses_only
+    def __init__(
+        self, *, blocked: Sequence[Network] = (), allowed: Sequence[Network] = (), public_only: bool = False
+    ) -> None:
+        self._blocked = (*NEVER_AN_IMAGE_HOST, *blocked)
+        self._allowed = allowed
+        self._public_only = public_only
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the guard that the settings configure."""
+        return cls(
+            blocked=settings.blocked_networks,
+            allowed=settings.allowed_networks,
+            public_only=settings.public_addresses_only,
+        )
 
     def refuses(self, address: str) -> bool:
         """Tell whether no picture is fetched from an IP address, judged with all IPv4 addresses that it holds."""

@@ -101,7 +101,7 @@ class Pipeline:
     ) -> None:
         self.detector = detector
         self.postprocessors = PostprocessorCache(settings, detector, overrides)
-        self.label_studios = LabelStudios(settings)
+        self.label_studios = LabelStudios.from_settings(settings)
         self._settings = settings
         self.metrics = Metrics()
         self._image_inference = ImageInference(settings, detector, self.metrics)

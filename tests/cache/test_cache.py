@@ -38,7 +38,7 @@ def payload(packed: bytes) -> bytes:
 async def cache_of(**settings: Any) -> AsyncIterator[tuple[Cache, Metrics]]:
     """Give a cache with some settings, and its metrics."""
     metrics = Metrics()
-    cache = Cache.of(Settings(**settings), metrics)
+    cache = Cache.from_settings(Settings(**settings), metrics)
     try:
         yield cache, metrics
     finally:

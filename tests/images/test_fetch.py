@@ -18,7 +18,8 @@ from ml_backend.errors import (
     PrelabelError,
     TokenRefusedError,
 )
-from ml_backend.images.fetch import Fetched, ImageFetcher
+from ml_backend.images.fetch import ImageFetcher
+from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import parse_reference
 from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.settings import Settings, load_settings
@@ -29,8 +30,8 @@ PICTURE = bytes(range(256)) * 100
 async def fetch_whole(value: object, **settings: Any) -> Fetched:
     """Fetch the picture that a task names, with some settings."""
     given = load_settings(**settings)
-    async with ImageFetcher(given) as fetcher:
-        fetched = await fetcher.fetch(parse_reference(value), LabelStudios(given).configured, 7)
+    async with ImageFetcher.from_settings(given) as fetcher:
+        fetched = await fetcher.fetch(parse_reference(value), LabelStudios.from_settings(given).configured, 7)
         assert fetched is not None
         assert fetched.version.digest == hashlib.sha256(fetched.data).hexdigest()
         return fetched
@@ -232,11 +233,11 @@ async def test_task_that_aims_elsewhere_learns_which_paths_get_the_token(label_s
 async def test_label_studio_of_setup_shows_its_token_to_pictures_only(label_studio: PictureServer) -> None:
     """It is a person's token."""
     settings = Settings()
-    studios = LabelStudios(settings)
+    studios = LabelStudios.from_settings(settings)
     studios.learn("7", label_studio.url, "t0ken")
     for path in ("/data/upload/1/a.jpg", "/api/users"):
         url = label_studio.add(path, PICTURE)
-        async with ImageFetcher(settings) as fetcher:
+        async with ImageFetcher.from_settings(settings) as fetcher:
             await fetcher.fetch(parse_reference(url), studios.of("7"))
     assert ["Authorization" in headers for _, headers in label_studio.requests] == [True, False]
 
@@ -247,12 +248,12 @@ async def test_token_that_label_studio_refuses_is_known_to_be_refused(
 ) -> None:
     """Only then another one may replace it; and one picture that it lets pass makes it good again."""
     settings = Settings()
-    studios = LabelStudios(settings)
+    studios = LabelStudios.from_settings(settings)
     studios.learn("7", label_studio.url, "t0ken")
     home = studios.of("7")
     assert home is not None
     assert home.headers is not None
-    async with ImageFetcher(settings) as fetcher:
+    async with ImageFetcher.from_settings(settings) as fetcher:
         label_studio.add("/data/upload/1/a.jpg", Answer(status=status))
         with pytest.raises(ImageFetchError):
             await fetcher.fetch(parse_reference("/data/upload/1/a.jpg"), home)
@@ -324,9 +325,9 @@ async def test_only_positive_whole_numbers_become_part_of_a_resolvers_address(
 ) -> None:
     """It is asked with the token, and ids come from whoever posts tasks."""
     settings = load_settings(label_studio_url=label_studio.url)
-    async with ImageFetcher(settings) as fetcher:
+    async with ImageFetcher.from_settings(settings) as fetcher:
         with pytest.raises(ImageReferenceError, match="positive whole number"):
-            await fetcher.fetch(parse_reference("s3://b/a.jpg"), LabelStudios(settings).configured, task)
+            await fetcher.fetch(parse_reference("s3://b/a.jpg"), LabelStudios.from_settings(settings).configured, task)
     assert not label_studio.requests
 
 
@@ -375,9 +376,9 @@ async def test_cookies_of_strangers_are_not_kept(pictures: PictureServer) -> Non
     """What one task's host sets does not come back with another task's picture."""
     url = pictures.add("/a.jpg", Answer(PICTURE, headers={"Set-Cookie": "id=1"}))
     for settings in (Settings(), load_settings(label_studio_url=pictures.url)):
-        async with ImageFetcher(settings) as fetcher:
+        async with ImageFetcher.from_settings(settings) as fetcher:
             for _ in range(2):
-                await fetcher.fetch(parse_reference(url), LabelStudios(settings).configured)
+                await fetcher.fetch(parse_reference(url), LabelStudios.from_settings(settings).configured)
         assert "Cookie" not in pictures.headers_of("/a.jpg")
 
 
@@ -586,9 +587,9 @@ async def test_strangers_learn_nothing_of_a_label_studio_that_a_request_named(
     """It may be any service of the internal network; not even a refused token has a code of its own."""
     for path in ("/data/upload/1/a.jpg", "/api/token/refresh/"):
         label_studio.add(path, Answer(status=status))
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     studios.learn("7", label_studio.url, token)
-    async with ImageFetcher(Settings()) as fetcher:
+    async with ImageFetcher.from_settings(Settings()) as fetcher:
         with pytest.raises(ImageFetchError, match=f"answered {status}") as caught:
             await fetcher.fetch(parse_reference("/data/upload/1/a.jpg"), studios.of("7"))
     assert told(caught.value) == untold("/data/upload/1/a.jpg")

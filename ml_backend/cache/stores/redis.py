@@ -61,7 +61,7 @@ class RedisStore(Store):
         self.locks = RedisLocks(self._client)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self | None:
+    def from_settings(cls, settings: Settings) -> Self | None:
         """Return the store at ``REDIS_URL``, or None where that is not set."""
         if settings.redis_url is None:
             return None

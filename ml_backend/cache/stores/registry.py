@@ -8,8 +8,8 @@ from ml_backend.cache.stores.store import Store
 from ml_backend.settings import Settings
 
 STORES: dict[str, Callable[[Settings], Store | None]] = {
-    "redis": RedisStore.of,
-    "sqlite": SqliteStore.of,
+    "redis": RedisStore.from_settings,
+    "sqlite": SqliteStore.from_settings,
 }
 """Makers of stores by name, in the order in which ``auto`` tries them; None where the settings do not configure that store."""
 

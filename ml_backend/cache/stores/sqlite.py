@@ -54,7 +54,7 @@ class SqliteStore(Store):
         self._touched: dict[str, int] = {}
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         """Return the store in ``PRELABEL_CACHE_FILE``."""
         return cls(settings.cache_file, settings.cache_file_bytes)
 

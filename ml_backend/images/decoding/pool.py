@@ -56,7 +56,7 @@ class Limits:
     memory: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         """Return the limits in the settings."""
         return cls(settings.image_max_pixels, settings.image_max_seconds, int(settings.image_max_memory))
 
