@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from ml_backend.feedback.learning.trainer import Trained
 from ml_backend.label_studio.events import PROJECT_UPDATED, START_TRAINING
 from ml_backend.server.auth import authenticate, scheme
-from ml_backend.server.bodies import receive, require_json
+from ml_backend.server.receiving import receive, require_json
 from ml_backend.server.schemas import ErrorResponse, WebhookResponse
 from ml_backend.server.service import ServiceOf
 
