@@ -32,12 +32,12 @@ def serve(
     with plain_errors():
         settings = load_settings(model=model, host=host, port=port)
         configure_logging(settings.log_level)
-        from ml_backend.server.running import Port
+        from ml_backend.server.running import StartupListener
         from ml_backend.server.running import serve as run
 
         # The first process of a container has no default reaction to it, and a download can take minutes; the server has its own.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        with Port(settings.host, settings.port) as taken:
+        with StartupListener(settings.host, settings.port) as listener:
             detector = load_detector(settings)
             log = structlog.get_logger("prelabel")
             for warning in [*settings.warnings(), *_openness(settings)]:
@@ -53,7 +53,7 @@ def serve(
                     inference_workers=settings.inference_workers,
                 )
 
-            run(create_app(settings, detector), taken, settings.max_connections, ready)
+            run(create_app(settings, detector), listener, settings.max_connections, ready)
 
 
 def _openness(settings: Settings) -> list[str]:

@@ -34,7 +34,7 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _service(settings, detector) as service:
             app.state.service = service
-            probe = asyncio.create_task(_probe(service.pipeline))
+            probe = asyncio.create_task(_log_connections(service.pipeline))
             yield
             probe.cancel()
 
@@ -49,9 +49,9 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
         openapi_url=None,
     )
     app.include_router(router)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(PrelabelError, _failed)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(PrelabelError, _on_prelabel_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
     return app
 
 
@@ -72,7 +72,7 @@ async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Serv
         yield Service(settings, pipeline, revisions, feedback, trainer, upkeep, start_warnings=settings.warnings())
 
 
-async def _probe(pipeline: Pipeline) -> None:
+async def _log_connections(pipeline: Pipeline) -> None:
     for tier in await pipeline.check_cache():
         if tier.problem:
             log.warning(
@@ -92,7 +92,7 @@ def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | N
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     phrase = (
         "Content Too Large" if error.status_code == 413 else HTTPStatus(error.status_code).phrase
@@ -101,12 +101,12 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     return _answer(error.status_code, code, error.detail, error.headers)
 
 
-async def _failed(_: Request, error: Exception) -> JSONResponse:
+async def _on_prelabel_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PrelabelError)  # noqa: S101 - as above
     if error.public != str(error):
         log.warning("request failed", code=error.code, cause=str(error))
     return _answer(error.status, error.code, error.public)
 
 
-async def _unexpected(_: Request, __: Exception) -> JSONResponse:
+async def _on_unexpected_error(_: Request, __: Exception) -> JSONResponse:
     return _answer(PrelabelError.status, PrelabelError.code, "an error inside Prelabel; its log has the details")

@@ -22,12 +22,12 @@ from ml_backend.server.receiving import receive, require_json
 from ml_backend.settings import Settings
 
 ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9
-SMALL = 1_000_000  # bytes; room for everything in a request that has no limit of its own
+OTHER_FIELDS_BYTES = 1_000_000  # bytes; room for everything in a request that has no limit of its own
 
 MAX_VALUES = 200_000  # of a task's data, or of the regions that an annotator drew
 STEP = 1_000_000  # bytes that are looked through at once, so that the event loop gets its turn
 
-_HALF = re.compile(
+_LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
 
@@ -74,21 +74,21 @@ class Task(msgspec.Struct):
         Raises:
             RequestError: there are more tasks than the limit; the rest of the body is not read.
         """
-        _reading.tasks += 1
-        if _reading.tasks > _reading.max_tasks:
+        _count.tasks += 1
+        if _count.tasks > _count.max_tasks:
             raise RequestError(
-                f"the request has over {_reading.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
+                f"the request has over {_count.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
             )
 
 
-class _Reading(threading.local):
+class _TaskCount(threading.local):
     """The tasks that this thread has read from the present body, and the most that there may be."""
 
     tasks = 0
     max_tasks = 1
 
 
-_reading = _Reading()
+_count = _TaskCount()
 
 
 class PredictBody(msgspec.Struct):
@@ -129,7 +129,7 @@ class ExplainBody(msgspec.Struct):
     project: ProjectName = None
 
 
-def documented(kind: type[msgspec.Struct]) -> dict[str, Any]:
+def openapi_body(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the OpenAPI description of a body that :func:`_read` reads, for a route's ``openapi_extra``."""
     _, components = msgspec.json.schema_components([kind])
 
@@ -174,7 +174,7 @@ async def predict_request(request: Request) -> PredictRequest:
 
 async def setup_request(request: Request) -> SetupBody:
     """Read the body of ``POST /setup``."""
-    limit = SMALL + ESCAPED * _settings(request).label_config_max_bytes
+    limit = OTHER_FIELDS_BYTES + ESCAPED * _settings(request).label_config_max_bytes
     return await _read(request, limit, "PRELABEL_LABEL_CONFIG_MAX_BYTES", lambda body: _decode(body, SetupBody))
 
 
@@ -195,7 +195,7 @@ async def _read(request: Request, limit: int, setting: str, read: Callable[[byte
 
 
 def _decode(body: bytearray, kind: type[T], max_tasks: int = 1) -> T:
-    _reading.tasks, _reading.max_tasks = 0, max_tasks
+    _count.tasks, _count.max_tasks = 0, max_tasks
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError:
@@ -203,8 +203,8 @@ def _decode(body: bytearray, kind: type[T], max_tasks: int = 1) -> T:
     except msgspec.DecodeError:
         # JSON can carry half of a surrogate pair, which no text can: one in one task must not cost the others.
         parts = (body[start : start + STEP] for start in range(0, len(body), STEP))
-        mended = b"".join(_HALF.sub(rb"\\ufffd", part) for part in parts)
-        _reading.tasks = 0
+        mended = b"".join(_LONE_SURROGATE.sub(rb"\\ufffd", part) for part in parts)
+        _count.tasks = 0
         return msgspec.json.decode(mended, type=kind)
 
 

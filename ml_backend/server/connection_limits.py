@@ -1,4 +1,4 @@
-"""Bounds on connections: how many there are, how long they may wait, and how large the head of a request may be.
+"""Limits on connections: how many there are, how long they may wait, and how large the head of a request may be.
 
 uvicorn closes a connection that is idle after an answer, and nothing else: one that never sends a request, or sends it a byte at a
 time, stays, until the process has no file descriptors left and answers nobody.
@@ -20,7 +20,7 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-lengt
 
 
 @dataclass
-class Bounds:
+class ConnectionLimits:
     """The bounds on the connections of one server.
 
     Attributes:
@@ -32,7 +32,7 @@ class Bounds:
     waiting: dict["BoundedConnection", None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, connections: int) -> "Bounds":
+    def within_open_files(cls, connections: int) -> "ConnectionLimits":
         """Return bounds that leave half of the file descriptors for pictures, databases and decoders; raises the soft limit first."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 4 * connections
@@ -45,9 +45,9 @@ class Bounds:
 class BoundedConnection(HttpToolsProtocol):
     """One connection to the service."""
 
-    def __init__(self, *args: Any, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, *args: Any, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._bounds = bounds
+        self._limits = limits
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
@@ -56,8 +56,8 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Make room for the connection, or refuse it where all others are being answered."""
         super().connection_made(transport)
-        waiting = self._bounds.waiting
-        if len(self.connections) > self._bounds.connections:
+        waiting = self._limits.waiting
+        if len(self.connections) > self._limits.connections:
             if not waiting:
                 transport.write(_FULL)
                 transport.close()
@@ -67,7 +67,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._bounds.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
         _cancel(self._head_timer)
         _cancel(self._answer_timer)
         super().connection_lost(exc)
@@ -91,7 +91,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Stop waiting: the request is whole."""
         self._body_arrives = False
-        self._bounds.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
         super().on_message_complete()
         if self.cycle.response_complete:
             self._expect_head()
@@ -114,13 +114,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     def end(self) -> None:
         """End the connection at once."""
-        self._bounds.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
         self.transport.abort()
 
     def _expect_head(self) -> None:
         _cancel(self._head_timer)
         self._head_bytes = 0
-        self._bounds.waiting[self] = None
+        self._limits.waiting[self] = None
         seconds = BODY_SECONDS if self._body_arrives else HEAD_SECONDS
         self._head_timer = self.loop.call_later(seconds, self.end)
 

@@ -26,8 +26,8 @@ from ml_backend.server.bodies import (
     PredictBody,
     PredictRequest,
     SetupBody,
-    documented,
     explain_request,
+    openapi_body,
     predict_request,
     setup_request,
 )
@@ -40,7 +40,7 @@ from ml_backend.server.schemas import (
     SetupResponse,
     VersionsResponse,
 )
-from ml_backend.server.service import Service, ServiceOf
+from ml_backend.server.service import Service, ServiceDependency
 from ml_backend.server.status import FAILURES, MAX_CAUSE_LENGTH, ProjectStatus, project_id
 
 log = structlog.get_logger(__name__)
@@ -68,8 +68,8 @@ async def health() -> HealthResponse:
     return HealthResponse(status="UP", model_class="Prelabel")
 
 
-@for_users.post("/setup", openapi_extra=documented(SetupBody), responses=_errors(*OF_BODIES))
-async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: ServiceOf) -> SetupResponse:
+@for_users.post("/setup", openapi_extra=openapi_body(SetupBody), responses=_errors(*OF_BODIES))
+async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: ServiceDependency) -> SetupResponse:
     """Tell which version predictions for a label config will carry. Label Studio asks before each `/predict`."""
     name = None if body.project is None else str(body.project)
     if name is not None:
@@ -92,9 +92,9 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
 
 
 @for_users.post(
-    "/predict", response_model=PredictResponse, openapi_extra=documented(PredictBody), responses=_errors(*OF_BODIES)
+    "/predict", response_model=PredictResponse, openapi_extra=openapi_body(PredictBody), responses=_errors(*OF_BODIES)
 )
-async def predict(body: Annotated[PredictRequest, Depends(predict_request)], service: ServiceOf) -> Response:
+async def predict(body: Annotated[PredictRequest, Depends(predict_request)], service: ServiceDependency) -> Response:
     """Predict tasks: one entry for each, in order. A task that failed gets `[]`; the others keep theirs.
 
     With a drawn rectangle in `params.context` (interactive mode), the answer is the detection that fits it best.
@@ -168,9 +168,9 @@ def _log_failure(
     )
 
 
-@for_users.post("/explain", openapi_extra=documented(ExplainBody), responses=_errors(*OF_BODIES, 502))
+@for_users.post("/explain", openapi_extra=openapi_body(ExplainBody), responses=_errors(*OF_BODIES, 502))
 async def explain(
-    body: Annotated[tuple[object, str, str | None], Depends(explain_request)], service: ServiceOf
+    body: Annotated[tuple[object, str, str | None], Depends(explain_request)], service: ServiceDependency
 ) -> ExplainResponse:
     """List every raw detection in a task's images, whether it is shown in a project, and why."""
     task, label_config, project = body
@@ -179,20 +179,20 @@ async def explain(
 
 
 @for_users.get("/versions")
-async def versions(service: ServiceOf) -> VersionsResponse:
+async def versions(service: ServiceDependency) -> VersionsResponse:
     """List the model versions that projects were last told. Label Studio asks without saying for which project."""
     return VersionsResponse(versions=service.statuses.model_versions())
 
 
 @for_users.get("/metrics", response_class=Response)
-async def metrics(service: ServiceOf) -> Response:
+async def metrics(service: ServiceDependency) -> Response:
     """Give the figures of this process in Prometheus' text format."""
     await service.pipeline.check_cache()
     return Response(service.pipeline.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 @for_users.get("/status", response_class=Response)
-async def show_status(request: Request, service: ServiceOf) -> Response:
+async def show_status(request: Request, service: ServiceDependency) -> Response:
     """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
     detector = service.pipeline.detector
     service.upkeep.look_again()

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ml_backend.errors import SettingsError
-from ml_backend.server.connection_limits import BoundedConnection, Bounds
+from ml_backend.server.connection_limits import BoundedConnection, ConnectionLimits
 
 START_SECONDS = 30
 STOP_SECONDS = 5  # from a signal to the end; containers are killed after ten
@@ -29,7 +29,7 @@ _STARTING = (
 )
 
 
-class Port:
+class StartupListener:
     """A port that is taken while the detector loads: other programs cannot have it, and callers are told to come back.
 
     Used as a context manager, which gives the port back.
@@ -83,19 +83,19 @@ class Port:
                     connection.sendall(_STARTING)
 
 
-def serve(app: FastAPI, port: Port, max_connections: int, ready: Callable[[], None]) -> None:
+def serve(app: FastAPI, listener: StartupListener, max_connections: int, ready: Callable[[], None]) -> None:
     """Serve on a port until a signal ends it.
 
     Args:
         app: the service.
-        port: is handed over.
+        listener: is handed over.
         max_connections: the most connections at once.
         ready: is called when the port answers.
     """
     # TensorFlow's hundreds of thousands of objects stay for good; looking through them all now and then held up /health by 0.4 s.
     gc.collect()
     gc.freeze()
-    _Server(app, max_connections, ready, ends_process=True).run([port.hand_over()])
+    _Server(app, max_connections, ready, ends_process=True).run([listener.hand_over()])
 
 
 class _Server(uvicorn.Server):
@@ -109,7 +109,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         # log_config=None: logs.py has the say. Access lines would drown what matters, since Label Studio asks /health and /setup all the time.
         options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
-        connection: Any = partial(BoundedConnection, bounds=Bounds.of(max_connections))
+        connection: Any = partial(BoundedConnection, limits=ConnectionLimits.within_open_files(max_connections))
         super().__init__(
             uvicorn.Config(app, http=connection, ws="none", timeout_graceful_shutdown=ANSWER_SECONDS, **options)
         )
@@ -130,14 +130,14 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: FastAPI, max_connections: int = 512) -> Iterator[str]:
+def background_server(app: FastAPI, max_connections: int = 512) -> Iterator[str]:
     """Serve on a free port of the loopback interface while the block lasts; gives the server's base URL.
 
     Raises:
         RuntimeError: the server did not start.
     """
-    with Port("127.0.0.1", 0) as port:
-        listener = port.hand_over()
+    with StartupListener("127.0.0.1", 0) as startup:
+        listener = startup.hand_over()
         server = _Server(app, max_connections)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

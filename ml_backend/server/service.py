@@ -38,4 +38,4 @@ async def _service(request: Request) -> Service:
     return service
 
 
-ServiceOf = Annotated[Service, Depends(_service)]
+ServiceDependency = Annotated[Service, Depends(_service)]

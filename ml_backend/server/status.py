@@ -15,7 +15,7 @@ MAX_ID_LENGTH, MAX_CAUSE_LENGTH = 60, 600  # characters; both can come from anyb
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TaskFailure:
     """One task that could not be predicted."""
 
     time: str
@@ -42,14 +42,14 @@ class ProjectStatus:
     predicted: int = 0
     empty: int = 0
     failed: int = 0
-    failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=FAILURES))
+    failures: deque[TaskFailure] = field(default_factory=lambda: deque(maxlen=FAILURES))
 
     def record_predictions(self, count: int, *, empty: int) -> None:
         """Count tasks that were predicted, and those among them without a region."""
         self.predicted += count
         self.empty += empty
 
-    def record_failures(self, tasks: Sequence[object], count: int, error: PrelabelError) -> Failure:
+    def record_failures(self, tasks: Sequence[object], count: int, error: PrelabelError) -> TaskFailure:
         """Remember why tasks failed, in words that strangers may read; gives the record of the first.
 
         Args:
@@ -60,7 +60,7 @@ class ProjectStatus:
         self.failed += count
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         cause = printable(error.public, MAX_CAUSE_LENGTH)
-        failures = [Failure(now, printable(str(task), MAX_ID_LENGTH), error.code, cause) for task in tasks]
+        failures = [TaskFailure(now, printable(str(task), MAX_ID_LENGTH), error.code, cause) for task in tasks]
         self.failures.extendleft(failures)
         return failures[0]
 
