@@ -370,7 +370,7 @@ def test_cache_stats_counts_by_model(run: Callable[..., Result], kept: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "forgotten"),
+    ("options", "deleted"),
     [
         ([], 5),
         (["--model", "aaaaaaaa"], 3),
@@ -378,23 +378,23 @@ def test_cache_stats_counts_by_model(run: Callable[..., Result], kept: str) -> N
         (["--model", "bbbb", "--older-than", "1d"], 0),
     ],
 )
-def test_cache_clear_forgets_what_is_named(
-    run: Callable[..., Result], kept: str, options: list[str], forgotten: int
+def test_cache_clear_deletes_the_selected_entries(
+    run: Callable[..., Result], kept: str, options: list[str], deleted: int
 ) -> None:
-    """And says how many there were."""
+    """And prints how many."""
     result = run("cache", "clear", "--yes", *options)
     assert result.exit_code == 0, result.stderr
-    assert (f"{forgotten} entries forgotten" if forgotten else "nothing to forget") in result.stdout
+    assert (f"{deleted} entries deleted" if deleted else "nothing to delete") in result.stdout
     left = re.findall(r"^│ \w+ +│ (\d+) +│", run("cache", "stats").stdout, re.MULTILINE)
-    assert sum(map(int, left)) == 5 - forgotten
+    assert sum(map(int, left)) == 5 - deleted
 
 
 def test_cache_clear_asks_first(run: Callable[..., Result], kept: str) -> None:
     """With the number; no is no."""
     refused = CliRunner().invoke(app, ["cache", "clear"], input="n\n")
-    assert "Forget 5 entries in" in refused.stdout
+    assert "Delete 5 entries in" in refused.stdout
     assert refused.exit_code == 1
-    assert "5 entries forgotten" in CliRunner().invoke(app, ["cache", "clear"], input="y\n").stdout
+    assert "5 entries deleted" in CliRunner().invoke(app, ["cache", "clear"], input="y\n").stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``prelabel cache``: what is kept, and forgetting it."""
+"""``prelabel cache``: statistics of the cache, and clearing it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from ml_backend.errors import CacheError, SettingsError
 from ml_backend.setting_parsers import duration
 from ml_backend.settings import load_settings
 
-SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
+SHOWN_DIGITS = 16  # of a fingerprint, enough for `clear --model`
 
 if TYPE_CHECKING:
     from ml_backend.cache.stores.store import Store, StoredEntry
 
-cache_app = typer.Typer(
-    help="Show or clear the cache that the settings name.", no_args_is_help=True, rich_markup_mode=MARKDOWN
-)
+cache_app = typer.Typer(help="Show or clear the configured cache.", no_args_is_help=True, rich_markup_mode=MARKDOWN)
 app.add_typer(cache_app, name="cache")
 
 
@@ -42,7 +40,7 @@ def _store() -> Store:
 
 @cache_app.command()
 def stats() -> None:
-    """Show how many detections are kept, by model, and how much room they take."""
+    """Show the number and size of cached entries, by model."""
     with plain_errors():
         asyncio.run(_stats())
 
@@ -68,7 +66,7 @@ async def _stats() -> None:
     finally:
         await store.close()
     out.print(f"{store.name}: {store.location}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("Model, or kind", "Entries", "Bytes", "Bytes an entry")
+    table = Table("Model or kind", "Entries", "Bytes", "Bytes per entry")
     for name, count in sorted(entries.items(), key=lambda each: (-each[1], each[0])):
         table.add_row(name, f"{count:,}", f"{sizes[name]:,}", f"{sizes[name] / count:,.0f}")
     out.print(table)
@@ -85,11 +83,11 @@ def clear(
         typer.Option(metavar="FINGERPRINT", help="Only detections of this model; its first digits are enough."),
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only what was written before, such as 12h or 7d.")
+        str | None, typer.Option(metavar="AGE", help="Only entries older than this, such as 12h or 7d.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Forget detections. Running servers keep what they have in memory until they are restarted."""
+    """Delete cached entries. Running servers keep those in memory until they are restarted."""
     with plain_errors():
         prefix, before = _selection(model, older_than)
         asyncio.run(_clear(prefix, before, yes=yes))
@@ -116,14 +114,16 @@ async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
     try:
         count = sum([len(keys) async for keys in _chosen(store, prefix, before)])
         if not count:
-            out.print(f"nothing to forget in {store.location}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"nothing to delete in {store.location}", markup=False, highlight=False, soft_wrap=True)
             return
         if not yes:
-            typer.confirm(f"Forget {count:,} entries in {store.location}?", abort=True)
-        forgotten = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
+            typer.confirm(f"Delete {count:,} entries in {store.location}?", abort=True)
+        deleted = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
     finally:
         await store.close()
-    out.print(f"{forgotten:,} entries forgotten; running servers keep what they have in memory", highlight=False)
+    out.print(
+        f"{deleted:,} entries deleted; running servers keep theirs in memory until they are restarted", highlight=False
+    )
 
 
 async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncIterator[list[str]]:
@@ -145,4 +145,4 @@ def _written(listed: StoredEntry) -> int | None:
     try:
         return written_at(listed.head)
     except ValueError:
-        return None  # damaged, so of no age
+        return None  # a damaged entry

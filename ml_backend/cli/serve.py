@@ -35,7 +35,7 @@ def serve(
         from ml_backend.server.running import StartupListener
         from ml_backend.server.running import serve as run
 
-        # The first process of a container has no default reaction to it, and a download can take minutes; the server has its own.
+        # The first process of a container ignores SIGTERM by default, and loading can take minutes. The server sets its own handler.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with StartupListener(settings.host, settings.port) as listener:
             detector = load_detector(settings)
@@ -57,21 +57,21 @@ def serve(
 
 
 def _openness(settings: Settings) -> list[str]:
-    """Return who may use the service, where there is no password."""
+    """Return a warning about who can use the service without a password."""
     if settings.basic_auth_user is not None:
         return []
     here = settings.host in {"localhost", "::1"} or settings.host.startswith("127.")
-    whom = "every program on this machine" if here else f"everybody who reaches {settings.host}:{settings.port}"
+    callers = "every program on this machine" if here else f"everybody who reaches {settings.host}:{settings.port}"
     return [
-        f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {whom} can ask for predictions, see /status and start training"
+        f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {callers} can ask for predictions, see /status and start training"
     ]
 
 
 @app.command()
 def doctor(model: Model = None) -> None:
-    """Check settings, the connection to Label Studio, and the detector; say what to change.
+    """Check the settings, the connection to Label Studio, the cache and the detector.
 
-    Ends with status 1 if something is wrong.
+    Prints what to change, and exits with status 1 if a check fails.
     """
     with plain_errors():
         settings = load_settings(model=model)
@@ -108,9 +108,11 @@ def _check_corrections(settings: Settings) -> Finding:
         except FeedbackError as error:
             return Finding(ok=False, sentence=f"Corrections cannot be kept: {error}.")
         if problem:
-            return Finding(ok=False, sentence=f"{waiting} events wait to be judged in {database.place}: {problem}.")
+            return Finding(
+                ok=False, sentence=f"Corrections waiting to be processed in {database.place}: {waiting}. {problem}."
+            )
         return Finding(
-            ok=True, sentence=f"Corrections are kept in {database.place}; {waiting} events wait to be judged."
+            ok=True, sentence=f"Corrections are kept in {database.place}; waiting to be processed: {waiting}."
         )
 
 
@@ -140,8 +142,9 @@ async def _check_cache(settings: Settings) -> Finding:
         usage = await store.usage()
     except CacheError as error:
         return Finding(
-            ok=False, sentence=f"The cache in {store.location} cannot be used; Prelabel goes on without it. {error}."
+            ok=False,
+            sentence=f"The cache in {store.location} cannot be used: {error}. Prelabel works without it, more slowly.",
         )
     finally:
         await store.close()
-    return Finding(ok=True, sentence=f"The cache in {store.location} answers; it has {usage.entries:,} entries.")
+    return Finding(ok=True, sentence=f"The cache in {store.location} answers; entries: {usage.entries:,}.")

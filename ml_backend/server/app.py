@@ -1,4 +1,4 @@
-"""The service as an ASGI application: one detector, one pipeline, the routes, and errors that are always JSON."""
+"""The service as an ASGI application: its parts, the routes, and error responses in JSON."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings, detector: Detector) -> FastAPI:
-    """Return the service for a detector that is loaded and warm, so that the port answers 200 only when it can predict."""
+    """Return the service for a loaded detector: it can predict as soon as it answers."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -44,7 +44,7 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
         summary="Image pre-annotation for Label Studio: tasks in, rectangles out.",
         lifespan=lifespan,
         responses={500: {"model": ErrorResponse}},
-        docs_url=None,  # routes.py has them, behind the password
+        docs_url=None,  # in routes.py, behind the password
         redoc_url=None,
         openapi_url=None,
     )
@@ -76,7 +76,7 @@ async def _log_connections(pipeline: Pipeline) -> None:
     for tier in await pipeline.check_cache():
         if tier.problem:
             log.warning(
-                "the cache is not there; going on without until it is",
+                "a cache tier does not answer; continuing without it",
                 tier=tier.name,
                 place=tier.place,
                 cause=tier.problem,

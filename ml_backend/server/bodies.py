@@ -1,7 +1,7 @@
-"""Request bodies: received within limits and read away from the event loop, into the fields that are needed and nothing else.
+"""Parses request bodies, in a thread and into the fields that are needed.
 
-msgspec passes over all other fields without building them. Label Studio sends each task with all its annotations and old predictions:
-144 MB for 3,000 tasks with eight predictions each, which takes json 4 s and msgspec 0.1 s.
+msgspec skips all other fields without building them. Label Studio sends each task with its annotations and old predictions: 144 MB for
+3,000 tasks with eight predictions each, which take the json module 4 s and msgspec 0.1 s.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from ml_backend.redaction import printable
 from ml_backend.server.receiving import receive, require_json
 from ml_backend.settings import Settings
 
-ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9
-OTHER_FIELDS_BYTES = 1_000_000  # bytes; room for everything in a request that has no limit of its own
+ESCAPED = 6  # bytes of JSON that one byte of text can take: é is \u00e9
+OTHER_FIELDS_BYTES = 1_000_000  # bytes, for the fields that have no limit of their own
 
-MAX_VALUES = 200_000  # of a task's data, or of the regions that an annotator drew
-STEP = 1_000_000  # bytes that are looked through at once, so that the event loop gets its turn
+MAX_VALUES = 200_000  # in a task's data, or in the regions that an annotator drew: built at once, more would block the event loop
+STEP = 1_000_000  # bytes that are scanned at once, so that the event loop gets its turn
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
@@ -51,11 +51,11 @@ ProjectName = Annotated[
 
 
 def _null() -> Raw:
-    return Raw(b"null")  # a plain default would have to stand in the schema
+    return Raw(b"null")  # as a factory, since a plain default would show in the schema
 
 
 class Task(msgspec.Struct):
-    """A Label Studio task. Its fields are read one by one, so that a wrong one fails alone."""
+    """A Label Studio task. Its fields are parsed later, so that an invalid task fails alone."""
 
     id: Annotated[
         Raw, Meta(description="Label Studio's task id", extra_json_schema={"type": "integer", "minimum": 1})
@@ -69,10 +69,10 @@ class Task(msgspec.Struct):
     ] = msgspec.field(default_factory=_null)
 
     def __post_init__(self) -> None:
-        """Let other threads run between two tasks: msgspec holds the interpreter's lock until it calls Python.
+        """Count the task. Other threads run meanwhile: msgspec holds the interpreter's lock until it calls Python.
 
         Raises:
-            RequestError: there are more tasks than the limit; the rest of the body is not read.
+            RequestError: there are more tasks than the limit; the rest of the body is not parsed.
         """
         _count.tasks += 1
         if _count.tasks > _count.max_tasks:
@@ -82,7 +82,7 @@ class Task(msgspec.Struct):
 
 
 class _TaskCount(threading.local):
-    """The tasks that this thread has read from the present body, and the most that there may be."""
+    """The number of tasks in the body that this thread parses, and its limit."""
 
     tasks = 0
     max_tasks = 1
@@ -92,7 +92,7 @@ _count = _TaskCount()
 
 
 class PredictBody(msgspec.Struct):
-    """Body of ``POST /predict``. Tasks are read one by one, so that a wrong one fails alone."""
+    """Body of ``POST /predict``. An invalid task fails alone."""
 
     tasks: Annotated[list[Task], Meta(description="the tasks to predict")]
     label_config: LabelConfig
@@ -107,7 +107,7 @@ class PredictBody(msgspec.Struct):
 
 
 class SetupBody(msgspec.Struct):
-    """Body of ``POST /setup``. The token in it is that of the project's creator: it is neither logged nor shown."""
+    """Body of ``POST /setup``. Its token is that of the project's creator, and is neither logged nor shown."""
 
     label_config: LabelConfig = msgspec.field(name="schema")
     project: ProjectName = None
@@ -130,7 +130,7 @@ class ExplainBody(msgspec.Struct):
 
 
 def openapi_body(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the OpenAPI description of a body that :func:`_read` reads, for a route's ``openapi_extra``."""
+    """Return the OpenAPI description of a body, for a route's ``openapi_extra``."""
     _, components = msgspec.json.schema_components([kind])
 
     def whole(schema: Any) -> Any:
@@ -165,7 +165,7 @@ class PredictRequest:
 
 
 async def predict_request(request: Request) -> PredictRequest:
-    """Read the body of ``POST /predict``."""
+    """Return the request of ``POST /predict``."""
     settings = _settings(request)
     return await _read(
         request, settings.request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", lambda body: _predict(body, settings)
@@ -173,13 +173,13 @@ async def predict_request(request: Request) -> PredictRequest:
 
 
 async def setup_request(request: Request) -> SetupBody:
-    """Read the body of ``POST /setup``."""
+    """Return the body of ``POST /setup``."""
     limit = OTHER_FIELDS_BYTES + ESCAPED * _settings(request).label_config_max_bytes
     return await _read(request, limit, "PRELABEL_LABEL_CONFIG_MAX_BYTES", lambda body: _decode(body, SetupBody))
 
 
 async def explain_request(request: Request) -> tuple[object, str, str | None]:
-    """Read the body of ``POST /explain``: task, label config and project."""
+    """Return task, label config and project of ``POST /explain``."""
     return await _read(request, _settings(request).request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", _explain)
 
 
@@ -191,7 +191,7 @@ async def _read(request: Request, limit: int, setting: str, read: Callable[[byte
     except msgspec.ValidationError as error:
         raise RequestError(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON that can be read: {error}") from None
+        raise RequestError(f"the body cannot be parsed as JSON: {error}") from None
 
 
 def _decode(body: bytearray, kind: type[T], max_tasks: int = 1) -> T:
@@ -201,7 +201,7 @@ def _decode(body: bytearray, kind: type[T], max_tasks: int = 1) -> T:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        # JSON can carry half of a surrogate pair, which no text can: one in one task must not cost the others.
+        # JSON can escape a lone surrogate, which is no valid text: one task with it must not fail the others.
         parts = (body[start : start + STEP] for start in range(0, len(body), STEP))
         mended = b"".join(_LONE_SURROGATE.sub(rb"\\ufffd", part) for part in parts)
         _count.tasks = 0
@@ -221,7 +221,7 @@ def _explain(body: bytearray) -> tuple[object, str, str | None]:
 
 
 def _task(task: Task) -> object:
-    """Return id and data of a task, or the error that it fails with."""
+    """Return the id and data of a task, or the error that it fails with."""
     text = bytes(task.id)
     number = int(text) if len(text) < 20 and text.isdigit() else None
     if text != b"null" and not is_task_id(number):
@@ -232,11 +232,15 @@ def _task(task: Task) -> object:
     except RequestError as error:
         return TaskError(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return TaskError(f"the task cannot be read: {error}")
+        return TaskError(f"the task cannot be parsed: {error}")
 
 
 def _values(text: Raw, subject: str) -> Any:
-    """Return the values in a JSON text, unless it has so many that building them would hold up the event loop."""
+    """Return the values of a JSON text.
+
+    Raises:
+        RequestError: there are more than :data:`MAX_VALUES`.
+    """
     view = memoryview(text)
     count = 0
     for start in range(0, len(view), STEP):

@@ -14,10 +14,10 @@ async def receive(request: Request, limit: int, advice: str) -> bytearray:
     Args:
         request: whose body.
         limit: in bytes.
-        advice: what to do about a body that is too large.
+        advice: how to send less, for the message.
 
     Raises:
-        HTTPException: 413 for a larger one, 408 for one that takes longer than :data:`BODY_SECONDS`.
+        HTTPException: 413 for a larger body, 408 for one that takes longer than :data:`BODY_SECONDS`, 400 for an incomplete one.
     """
     too_large = HTTPException(413, f"over the limit of {limit:,} bytes; {advice}")
     announced = request.headers.get("Content-Length", "0")
@@ -38,7 +38,7 @@ async def receive(request: Request, limit: int, advice: str) -> bytearray:
 
 
 def require_json(request: Request) -> None:
-    """Refuse a body that does not call itself JSON: browsers send others across sites, with the user's password and without asking.
+    """Require the content type JSON: browsers send forms to other sites without asking, with the user's password.
 
     Raises:
         HTTPException: 415.

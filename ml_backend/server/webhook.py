@@ -1,4 +1,4 @@
-"""The route that Label Studio posts events to, and its Start Training button."""
+"""The route for Label Studio's webhook events and its Start Training button."""
 
 from typing import Any
 
@@ -30,9 +30,9 @@ router = APIRouter()
     responses=OTHER_ANSWERS,
 )
 async def webhook(request: Request, service: ServiceDependency) -> Any:
-    """Take an event. Label Studio sends no authentication with them, so they are hints, and what they are about is read back.
+    """Take an event. Label Studio sends it without authentication, so its content is not trusted: the changed object is read back.
 
-    Only the Start Training button comes with user and password where those are set, and must.
+    Start Training comes with user and password, and requires them if they are set.
     """
     body = await receive(request, MAX_EVENT_BYTES, "`prelabel feedback sync` catches up")
     event = await service.feedback.take(bytes(body))
@@ -51,7 +51,7 @@ async def webhook(request: Request, service: ServiceDependency) -> Any:
 def _training_response(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:
     if trained is None:
         answer = WebhookResponse(
-            status="training", job=f"prelabel-{project}", message="it goes on; the log says when it is done"
+            status="training", job=f"prelabel-{project}", message="training continues; the log says when it is done"
         )
         return JSONResponse(answer.model_dump(exclude_none=True), 202)
     revision = trained.revision or trained.result.current
