@@ -211,7 +211,7 @@ def test_failed_picture_is_named_and_the_others_are_done(
     (tmp_path / "page.jpg").write_text("<!doctype html>")
     result = run("predict", "--model", "demo", "page.jpg", balloon, "missing.jpg")
     assert result.exit_code == 1
-    assert "prelabel: page.jpg: what came is an HTML page" in result.stderr
+    assert "prelabel: page.jpg: it is an HTML page" in result.stderr
     assert "prelabel: missing.jpg cannot be read: No such file or directory" in result.stderr
     assert "balloon.png" in result.stdout
     assert "Traceback" not in result.stderr

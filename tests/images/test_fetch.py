@@ -97,7 +97,7 @@ async def test_file_of_this_machine(tmp_path: Path) -> None:
         (Answer(status=500), "answered 500"),
         (Answer(status=204), "answered 204"),
         (Answer(b""), "without a body"),
-        (Answer(PICTURE, announced=len(PICTURE) + 10), "broke off"),
+        (Answer(PICTURE, announced=len(PICTURE) + 10), "ended too early"),
         (Answer(b"x", announced=10**9), "over the limit of 50,000 bytes"),
         (Answer(b"x" * 60_000, announced=-1), "over the limit of 50,000 bytes"),
         (Answer(gzip.compress(b"x" * 10**7), headers={"Content-Encoding": "gzip"}), "over the limit of 50,000 bytes"),
@@ -105,7 +105,7 @@ async def test_file_of_this_machine(tmp_path: Path) -> None:
         (Answer(PICTURE, held=True), "did not arrive within 0.5 s"),
         (Answer(status=302, headers={"Location": "/loop"}), "redirects more than 5 times"),
         (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "not http"),
-        (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "no picture is fetched from"),
+        (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "no image is fetched from"),
     ],
     ids=[
         "not found",
@@ -146,8 +146,8 @@ async def test_only_the_caller_limits_the_number_of_downloads(pictures: PictureS
     [
         ("http://127.0.0.1:1/a.jpg", r"cannot connect to 127.0.0.1:1 \(Connection refused\)"),
         ("http://no-such-host.invalid/a.jpg", "cannot connect to no-such-host.invalid:80"),
-        ("http://169.254.169.254/latest/meta-data", "no picture is fetched from"),
-        ("http://[::ffff:169.254.169.254]/latest", "no picture is fetched from"),
+        ("http://169.254.169.254/latest/meta-data", "no image is fetched from"),
+        ("http://[::ffff:169.254.169.254]/latest", "no image is fetched from"),
     ],
 )
 async def test_unreachable_and_forbidden_hosts(url: str, words: str) -> None:
@@ -282,7 +282,7 @@ async def test_label_studio_is_exempt_from_the_address_guard(
     label_studio.add("/data/upload/1/a.jpg", PICTURE)
     closed = {"label_studio_url": label_studio.url, "blocked_networks": "127.0.0.0/8"}
     assert await fetch("/data/upload/1/a.jpg", **closed) == PICTURE
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(pictures.add("/a.jpg", PICTURE), **closed)
 
 
@@ -440,7 +440,7 @@ async def test_no_spelling_gets_past_the_guard(pictures: PictureServer, host: st
     url = with_host(pictures.add("/a.jpg", PICTURE), host)
     assert await fetch(url) == PICTURE
     pictures.requests.clear()
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(url, **settings)
     assert not pictures.requests
 
@@ -453,7 +453,7 @@ async def test_no_redirect_gets_past_the_guard(
     """Also not one of Label Studio, which is exempt itself."""
     url = with_host(pictures.add("/a.jpg", PICTURE), host.encode("idna").decode())
     label_studio.add("/data/upload/1/a.jpg", Answer(status=302, headers={"Location": url}))
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch("/data/upload/1/a.jpg", label_studio_url=label_studio.url, **settings)
     assert not pictures.requests
 
@@ -489,7 +489,7 @@ async def test_metadata_services_are_never_asked(pictures: PictureServer, host: 
     away = f"http://{host}:80/latest"
     redirects = pictures.add("/a.jpg", Answer(status=302, headers={"Location": away}))
     for url in (away, redirects):
-        with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+        with pytest.raises(ImageFetchError, match="no image is fetched from"):
             await fetch(url, allowed_networks="0.0.0.0/0,::/0")
 
 
@@ -505,7 +505,7 @@ async def test_name_that_resolves_differently_the_second_time(
     url = with_host(pictures.add("/a.jpg", PICTURE), "rebinding.example")
     assert await fetch(url) == PICTURE
     addresses["rebinding.example"] = "169.254.169.254"
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(url)
     assert len(pictures.requests) == 1
 
@@ -521,7 +521,7 @@ async def test_label_studio_is_exempt_from_public_addresses_only(label_studio: P
     label_studio.add("/data/upload/1/a.jpg", PICTURE)
     private = {"label_studio_url": label_studio.url, "public_addresses_only": True}
     assert await fetch("/data/upload/1/a.jpg", **private) == PICTURE
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(label_studio.add("/metrics", PICTURE), **private)
 
 
@@ -540,7 +540,7 @@ FAILURES = [
     pytest.param(Answer(status=404), "answered 404 Not Found", id="not found"),
     pytest.param(Answer(status=500), "answered 500", id="server error"),
     pytest.param(Answer(b""), "without a body", id="empty"),
-    pytest.param(Answer(PICTURE, announced=len(PICTURE) + 10), "broke off", id="connection breaks"),
+    pytest.param(Answer(PICTURE, announced=len(PICTURE) + 10), "ended too early", id="connection breaks"),
     pytest.param(Answer(b"x" * 60_000), "over the limit", id="too large"),
     pytest.param(Answer(PICTURE, delay=1.5), "did not arrive", id="slow"),
     pytest.param(Answer(status=302, headers={"Location": "/a.jpg"}), "redirects more than", id="redirects in a circle"),
@@ -567,7 +567,7 @@ async def test_strangers_learn_nothing_of_other_hosts(pictures: PictureServer, a
     [
         pytest.param("http://127.0.0.1:1/a.jpg", "Connection refused", id="closed port"),
         pytest.param("http://no-such-host.invalid/a.jpg", "cannot connect", id="no such host"),
-        pytest.param("http://169.254.169.254/a.jpg", "no picture is fetched from", id="blocked"),
+        pytest.param("http://169.254.169.254/a.jpg", "no image is fetched from", id="blocked"),
     ],
 )
 async def test_strangers_learn_nothing_of_hosts_that_do_not_answer(url: str, words: str) -> None:
@@ -622,14 +622,14 @@ async def test_strangers_do_not_learn_what_came_instead_of_an_image(
     label_studio: PictureServer, pictures: PictureServer
 ) -> None:
     """Its kind and first bytes are told only where the operator's Label Studio sent it, and to the log."""
-    page = NotAnImageError("what came is an HTML page")
+    page = NotAnImageError("it is an HTML page")
     path, url = label_studio.add("/data/upload/1/a.jpg", b"<html>"), pictures.add("/a.jpg", b"<html>")
     other = label_studio.add("/metrics", b"<html>")
     for task, is_told in ((path, True), (url, False), (other, False), ("data:,<html>", True)):
         reference = parse_reference(task)
         fetched = await fetch_whole(task, label_studio_url=label_studio.url)
         failure = fetched.failure(reference, page)
-        assert str(failure) == f"{reference}: what came is an HTML page"
+        assert str(failure) == f"{reference}: it is an HTML page"
         assert told(failure) == ((422, "image_not_readable", str(failure)) if is_told else untold(task))
         assert not failure.retryable
         broken = fetched.failure(reference, ImageDecodeError("the image is broken"))
