@@ -1,6 +1,6 @@
-"""What cached detections cost: time by number of tasks and by number of entries, and room for each entry.
+"""Time of requests with cached detections, by number of tasks; time of reads, by number of entries; and bytes per entry.
 
-Run it with `make bench`; `docs/cache.md` has the figures. Needs a redis-server on PATH for the rows of Redis.
+Run it with `make bench`; `docs/cache.md` has the figures. The rows of Redis need a redis-server on PATH.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from pathlib import Path
 from servers import detector, file_server, free_port, predict, prelabel
 
 from ml_backend.cache.envelope import Entry, seal
-from ml_backend.cache.keys import detection_key
 from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.sqlite import SqliteStore
 from ml_backend.cache.stores.store import Store
+from ml_backend.pipeline.cache_keys import detection_key
 
 SIZES = (1, 10, 100, 1_000)
 ENTRIES = (1_000, 100_000)
-ENTRY_BYTES = 2_200  # what a photograph's detections take, measured below
+ENTRY_BYTES = 2_200  # of a photograph's detections, on average
 REPEATS = 7
 
 
@@ -47,7 +47,7 @@ def redis() -> Iterator[str | None]:
 
 
 def growth(settings: dict[str, str], name: str, images: list[str]) -> None:
-    """Print the time of requests of many sizes, once with everything in memory, once with nothing in memory."""
+    """Print the time of requests of several sizes, with and without the memory tier."""
     for memory, room in (("in memory", "64MB"), (f"in {name}", "0")):
         with prelabel(**settings, PRELABEL_CACHE_MEMORY_BYTES=room) as (url, _):
             predict(url, images)
@@ -57,11 +57,11 @@ def growth(settings: dict[str, str], name: str, images: list[str]) -> None:
                 print(f"| {memory} | {size} | {median:.1f} | {max(taken):.1f} | {median / size:.2f} |")
             with urllib.request.urlopen(f"{url}/status", timeout=60) as answer:
                 if json.load(answer)["model_runs"] > len(images):
-                    raise RuntimeError("the model ran for a cached picture")
+                    raise RuntimeError("the model ran for a cached image")
 
 
 async def fullness(store: Store) -> None:
-    """Print how long reads take, and how much room an entry has, as a store fills."""
+    """Print the time of reads and the bytes per entry, as a store fills."""
     before = (await store.usage()).room
     written = 0
     for count in ENTRIES:
@@ -99,7 +99,9 @@ def main() -> None:
         growth(given | {"PRELABEL_CACHE_FILE": f"{folder}/served"}, "SQLite", images)
         if redis_url:
             growth(given | {"REDIS_URL": redis_url}, "Redis", images)
-        print("\n| store | entries | read 1, median ms | read 300, median ms | bytes an entry |\n|---|---|---|---|---|")
+        print(
+            "\n| store | entries | read 1, median ms | read 300, median ms | bytes per entry |\n|---|---|---|---|---|"
+        )
         asyncio.run(fullness(SqliteStore(Path(folder) / "full", 10**10)))
         if redis_url:
             asyncio.run(fullness(RedisStore(redis_url, ttl=None, timeout=5)))

@@ -1,4 +1,4 @@
-"""The price of decoding in processes of its own: pictures a second with and without, in turns within one run.
+"""The cost of decoding in separate processes: images per second with and without, in turns within one run.
 
 Decodes and detects the same photographs with as many callers as the service has workers. Run it with `make bench`; `docs/security.md`
 has the figures.
@@ -28,14 +28,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     settings = Settings()
-    with tempfile.TemporaryDirectory() as folder, DecoderPool(Limits.of(settings)) as pool:
+    with tempfile.TemporaryDirectory() as folder, DecoderPool(Limits.from_settings(settings)) as pool:
         model = Detector.load(detector(Path(folder)), settings.tfhub_cache_dir, workers=settings.inference_workers)
         files = [path.read_bytes() for path in sorted((material(Path(folder)) / "photo").iterdir())]
 
         def rate(decoder: Decode) -> float:
             def detect(data: bytes) -> None:
-                picture = decoder(data)
-                model.run(picture.pixels, (picture.width, picture.height))
+                image = decoder(data)
+                model.run(image.pixels, (image.width, image.height))
 
             with ThreadPoolExecutor(settings.inference_workers) as threads:
                 started = time.perf_counter()
@@ -52,8 +52,8 @@ def main() -> None:
             rate(decoder)  # warm-up
         rates = [(rate(here), rate(there)) for _ in range(rounds)]
     print(f"{len(files)} photographs, {settings.inference_workers} workers, load {os.getloadavg()[0]:.1f}")
-    print(f"in threads:   {spread([threads for threads, _ in rates])} pictures/s")
-    print(f"in processes: {spread([processes for _, processes in rates])} pictures/s")
+    print(f"in threads:   {spread([threads for threads, _ in rates])} images/s")
+    print(f"in processes: {spread([processes for _, processes in rates])} images/s")
     print(f"ratio:        {spread([processes / threads for threads, processes in rates], 3)}")
 
 

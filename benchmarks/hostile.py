@@ -109,7 +109,7 @@ def requests() -> Iterator[tuple[str, str, bytes]]:
     yield "address of 10 MB", "/predict", body(tasks=[task("http://host/" + "a" * 10_000_000)])
     yield "2,000 tasks, 3 predictions each", "/predict", body(tasks=old_predictions(2000, 3))
     yield "3,000 tasks, 8 predictions each", "/predict", body(tasks=old_predictions(3000, 8))
-    yield "4 inline pictures of 20 MB", "/predict", body(tasks=[task(data_uri(os.urandom(20_000_000)))] * 4)
+    yield "4 inline images of 20 MB", "/predict", body(tasks=[task(data_uri(os.urandom(20_000_000)))] * 4)
     yield "39 MB of [],[],...", "/predict", b'{"tasks":[' + b"[]," * 13_000_000 + b"[]]," + body()[1:]
     yield "1 MB of [[[[", "/predict", b"[" * 1_000_000
     drawn = [{"from_name": "x", "to_name": "y", "value": {}}] * 300_000

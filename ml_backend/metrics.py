@@ -20,11 +20,11 @@ class Metrics:
             registry=self.registry,
         )
         self.model_runs = Counter(
-            "prelabel_model_runs", "Pictures that were run through the detector.", registry=self.registry
+            "prelabel_model_runs", "Images that were run through the detector.", registry=self.registry
         )
         self.fetches = Counter(
             "prelabel_fetches",
-            "Pictures that were asked for, by what it took: transfer, unchanged (a conditional request), remembered (no request).",
+            "Images that were requested, by outcome: transfer, unchanged (a conditional request), remembered (no request).",
             ["outcome"],
             registry=self.registry,
         )
@@ -38,19 +38,19 @@ class Metrics:
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
-            "Entries asked for, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (the tier, or it was left alone).",
+            "Entries read, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (no answer of the tier).",
             ["tier", "kind", "result"],
             registry=self.registry,
         )
         self.cache_errors = Counter(
             "prelabel_cache_errors",
-            "Calls that a tier failed, by kind: away (no answer in time), refused (an error for an answer).",
+            "Failed calls of a tier, by kind: away (no answer in time), refused (an error in answer).",
             ["tier", "operation", "kind"],
             registry=self.registry,
         )
         self.cache_seconds = Histogram(
             "prelabel_cache_seconds",
-            "Time of one call of a tier; a read can ask for many entries at once.",
+            "Time of one call of a tier; a read can be of many entries.",
             ["tier", "operation"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -58,19 +58,19 @@ class Metrics:
         self.cache_entries = Gauge("prelabel_cache_entries", "Entries in a tier.", ["tier"], registry=self.registry)
         self.cache_bytes = Gauge(
             "prelabel_cache_bytes",
-            "Room that a tier takes; for redis, of the whole server.",
+            "Bytes that a tier takes; for redis, of the whole server.",
             ["tier"],
             registry=self.registry,
         )
         self.breaker_open = Gauge(
             "prelabel_cache_breaker_open",
-            "1 while a tier is left alone because it does not answer, else 0.",
+            "1 while calls of a tier fail without reaching it, because it did not answer; else 0.",
             ["tier"],
             registry=self.registry,
         )
         self.single_flight_waits = Counter(
             "prelabel_single_flight_waits",
-            "Pictures that were waited for because somebody else computed them: in this process, or in another.",
+            "Images that were waited for because another request (process) or another server (the name of the store) computed them.",
             ["scope"],
             registry=self.registry,
         )

@@ -29,7 +29,6 @@ from ml_backend.redaction import redact
 
 PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
-REDIS_TTL = 30 * 86_400  # seconds
 ADDRESS_MAX_LENGTH = 8192  # characters
 
 
@@ -317,19 +316,9 @@ class Settings(BaseModel):
             raise ValueError("PRELABEL_CACHE=redis needs REDIS_URL, such as redis://localhost:6379/0")
         return self
 
-    @property
-    def cache_kind(self) -> Literal["redis", "sqlite", "memory", "none"]:
-        """Where detections are kept, with ``auto`` decided."""
-        if self.cache == "auto":
-            return "sqlite" if self.redis_url is None else "redis"
-        return self.cache
-
-    @property
-    def cache_ttl_seconds(self) -> int | None:
-        """How long detections are used, in seconds, with the default of :attr:`cache_kind`; None for ever."""
-        if self.cache_ttl is None:
-            return REDIS_TTL if self.cache_kind == "redis" else None
-        return self.cache_ttl or None
+    def cache_ttl_or(self, default: int | None) -> int | None:
+        """Return how long detections are used, in seconds, with the default of a store; None for ever."""
+        return default if self.cache_ttl is None else self.cache_ttl or None
 
     @property
     def database_address(self) -> str | None:
@@ -350,7 +339,7 @@ class Settings(BaseModel):
                 found.append(
                     f"{name} is set but is not a setting of Prelabel" + (f"; did you mean {near[0]}?" if near else ".")
                 )
-        if self.redis_url is not None and self.cache_kind != "redis":
+        if self.redis_url is not None and self.cache not in {"auto", "redis"}:
             found.append(f"REDIS_URL is set, but PRELABEL_CACHE={self.cache} does not use it.")
         if self.label_studio_api_key is not None and self.label_studio_url is None:
             found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is sent to nobody.")

@@ -148,12 +148,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
     """Give a function that starts the real service with some settings, and returns its address."""
     from ml_backend.server.app import create_app
-    from ml_backend.server.running import served
+    from ml_backend.server.running import background_server
 
     with ExitStack() as running:
 
         def start(detector: Detector = demo_detector, **settings: Any) -> str:
             chosen = Settings(**settings)
-            return running.enter_context(served(create_app(chosen, detector), chosen.max_connections))
+            return running.enter_context(background_server(create_app(chosen, detector), chosen.max_connections))
 
         yield start

@@ -8,7 +8,7 @@ from ml_backend.settings import load_settings
 
 def refuses(address: str, **settings: Any) -> bool:
     """Tell whether the guard refuses an address under some settings."""
-    return AddressGuard(load_settings(**settings)).refuses(address)
+    return AddressGuard.from_settings(load_settings(**settings)).refuses(address)
 
 
 METADATA = [

@@ -20,10 +20,10 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ml_backend import __version__
-from ml_backend.cache.cache import open_store
 from ml_backend.cache.envelope import Entry, seal
-from ml_backend.cache.keys import address_key, detection_key
+from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
+from ml_backend.pipeline.cache_keys import address_key, detection_key
 from ml_backend.settings import load_settings
 
 COMMAND = [sys.executable, "-m", "ml_backend"]
@@ -211,7 +211,7 @@ def test_failed_picture_is_named_and_the_others_are_done(
     (tmp_path / "page.jpg").write_text("<!doctype html>")
     result = run("predict", "--model", "demo", "page.jpg", balloon, "missing.jpg")
     assert result.exit_code == 1
-    assert "prelabel: page.jpg: what came is an HTML page" in result.stderr
+    assert "prelabel: page.jpg: it is an HTML page" in result.stderr
     assert "prelabel: missing.jpg cannot be read: No such file or directory" in result.stderr
     assert "balloon.png" in result.stdout
     assert "Traceback" not in result.stderr
@@ -370,7 +370,7 @@ def test_cache_stats_counts_by_model(run: Callable[..., Result], kept: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "forgotten"),
+    ("options", "deleted"),
     [
         ([], 5),
         (["--model", "aaaaaaaa"], 3),
@@ -378,29 +378,29 @@ def test_cache_stats_counts_by_model(run: Callable[..., Result], kept: str) -> N
         (["--model", "bbbb", "--older-than", "1d"], 0),
     ],
 )
-def test_cache_clear_forgets_what_is_named(
-    run: Callable[..., Result], kept: str, options: list[str], forgotten: int
+def test_cache_clear_deletes_the_selected_entries(
+    run: Callable[..., Result], kept: str, options: list[str], deleted: int
 ) -> None:
-    """And says how many there were."""
+    """And prints how many."""
     result = run("cache", "clear", "--yes", *options)
     assert result.exit_code == 0, result.stderr
-    assert (f"{forgotten} entries forgotten" if forgotten else "nothing to forget") in result.stdout
+    assert (f"{deleted} entries deleted" if deleted else "nothing to delete") in result.stdout
     left = re.findall(r"^│ \w+ +│ (\d+) +│", run("cache", "stats").stdout, re.MULTILINE)
-    assert sum(map(int, left)) == 5 - forgotten
+    assert sum(map(int, left)) == 5 - deleted
 
 
 def test_cache_clear_asks_first(run: Callable[..., Result], kept: str) -> None:
     """With the number; no is no."""
     refused = CliRunner().invoke(app, ["cache", "clear"], input="n\n")
-    assert "Forget 5 entries in" in refused.stdout
+    assert "Delete 5 entries in" in refused.stdout
     assert refused.exit_code == 1
-    assert "5 entries forgotten" in CliRunner().invoke(app, ["cache", "clear"], input="y\n").stdout
+    assert "5 entries deleted" in CliRunner().invoke(app, ["cache", "clear"], input="y\n").stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        (["stats"], {"PRELABEL_CACHE": "memory"}, "nothing that outlives the server"),
+        (["stats"], {"PRELABEL_CACHE": "memory"}, "keeps nothing beyond the running server"),
         (["stats"], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
         (["clear", "--older-than", "old"], {}, "such as 12h or 7d"),
         (["clear", "--older-than", f"{10**400}d"], {}, "such as 12h or 7d"),

@@ -253,28 +253,7 @@ def test_wrong_address_of_redis_stops_the_start(monkeypatch: pytest.MonkeyPatch,
 def test_addresses_of_redis(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """All forms that redis-py knows."""
     monkeypatch.setenv("REDIS_URL", url)
-    assert load_settings().cache_kind == "redis"
-
-
-@pytest.mark.parametrize(
-    ("environment", "kind", "ttl"),
-    [
-        ({}, "sqlite", None),
-        ({"REDIS_URL": "redis://r"}, "redis", 30 * 86_400),
-        ({"REDIS_URL": "redis://r", "PRELABEL_CACHE_TTL": "0"}, "redis", None),
-        ({"REDIS_URL": "redis://r", "PRELABEL_CACHE": "sqlite", "PRELABEL_CACHE_TTL": "12h"}, "sqlite", 43_200),
-        ({"PRELABEL_CACHE": "Memory", "PRELABEL_CACHE_TTL": "90"}, "memory", 90),
-        ({"PRELABEL_CACHE": "none"}, "none", None),
-    ],
-)
-def test_cache_is_chosen(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], kind: str, ttl: int | None
-) -> None:
-    """By what is set, and each kind has a time to live of its own."""
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, value)
-    settings = load_settings()
-    assert (settings.cache_kind, settings.cache_ttl_seconds) == (kind, ttl)
+    assert load_settings().redis_url is not None
 
 
 def test_redis_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

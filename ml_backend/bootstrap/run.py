@@ -26,13 +26,13 @@ from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.bootstrap.sources.project import ProjectTasks
 from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_source
 from ml_backend.bootstrap.sources.source import Source
-from ml_backend.cache.keys import input_shaping
 from ml_backend.errors import BootstrapError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.images.perceptual_hash import HASH_VERSION
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings

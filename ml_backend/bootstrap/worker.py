@@ -10,7 +10,7 @@ from yarl import URL
 
 from ml_backend.bootstrap.items import Failure, ImageResult, Outcome, WorkItem
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
-from ml_backend.images.fetch import Fetched
+from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import (
     CloudReference,
     HttpReference,
@@ -52,7 +52,7 @@ class Worker:
     ) -> None:
         self.metrics = Metrics()
         self._image_inference = ImageInference(settings, detector, self.metrics)
-        self._home = LabelStudios(settings).configured
+        self._home = LabelStudios.from_settings(settings).configured
         self._places = places
         self._known = known
 

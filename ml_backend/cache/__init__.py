@@ -1,1 +1,1 @@
-"""A cache of sealed bytes by key, which may fail without harm. It knows nothing about what it keeps."""
+"""A cache of bytes by key, whose failures are misses. It knows nothing about detections or images."""

@@ -1,45 +1,40 @@
-"""The cache as the pipeline sees it: memory in front, SQLite or Redis behind, and no failure of either that anyone notices."""
+"""A cache of two tiers, memory in front of a store. A failing tier is a miss, never an error."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from ml_backend.cache.envelope import Entry, seal, unseal
-from ml_backend.cache.keys import kind_of
-from ml_backend.cache.resilient_store import GuardedStore
+from ml_backend.cache.keys import namespace_of
+from ml_backend.cache.resilient_store import ResilientStore
 from ml_backend.cache.stores.memory import MemoryStore
-from ml_backend.cache.stores.redis import RedisStore
-from ml_backend.cache.stores.sqlite import SqliteStore
+from ml_backend.cache.stores.registry import open_store
 from ml_backend.cache.stores.store import Store, Usage
-from ml_backend.detections import Detections
 from ml_backend.errors import CacheError
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
 T = TypeVar("T")
 
-SQLITE_TIMEOUT = 2.0  # seconds; a file on a local disk needs milliseconds, but may wait a second for another process
 RESULTS = ("hit", "miss", "expired", "corrupt", "failed")
-POLL_SECONDS = 0.05  # how often a picture that another process computes is looked for
-MAX_POLLS = 600  # half a minute; whoever holds the lock for longer is stuck, though alive
-
-
-def open_store(settings: Settings) -> Store | None:
-    """Return the tier behind the memory that the settings choose, or None. Nothing is connected or opened yet."""
-    if settings.cache_kind == "redis" and settings.redis_url is not None:
-        url = settings.redis_url.get_secret_value()
-        return RedisStore(url, ttl=settings.cache_ttl_seconds, timeout=settings.redis_timeout)
-    if settings.cache_kind == "sqlite":
-        return SqliteStore(settings.cache_file, settings.cache_file_bytes)
-    return None
+POLL_SECONDS = 0.05  # between reads of an entry that another process computes
+MAX_POLLS = 600  # half a minute; a process that holds the lock for longer is stuck
 
 
 @dataclass(frozen=True, slots=True)
 class TierReport:
-    """One tier, for people: detections found and not found since the start, how much it keeps, or why it cannot tell."""
+    """One tier for the status page.
+
+    Attributes:
+        name: in metrics and logs.
+        place: the store's location, without passwords.
+        hits, misses: reads since the start.
+        usage: entries and bytes, or None where the tier does not answer.
+        problem: why it does not, or None.
+    """
 
     name: str
     place: str
@@ -50,34 +45,47 @@ class TierReport:
 
 
 class Cache:
-    """Entries by key, through the tiers. Never raises: whatever fails is counted and is a miss."""
+    """Entries by key in two tiers. Never raises: a failure is counted, and is a miss.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    Args:
+        store: behind the memory tier, or None.
+        metrics: count reads and errors.
+        memory_bytes: of the memory tier; 0 for none.
+        ttl: seconds after which entries are not used any more; None for never.
+    """
+
+    def __init__(self, store: Store | None, metrics: Metrics, *, memory_bytes: int, ttl: int | None) -> None:
+        self._memory = MemoryStore(memory_bytes)
+        self._store = None if store is None else ResilientStore(store, metrics)
         self._metrics = metrics
-        self._memory = MemoryStore(0 if settings.cache_kind == "none" else settings.memory_cache_bytes)
-        self._ttl = settings.cache_ttl_seconds
+        self._ttl = ttl
+
+    @classmethod
+    def from_settings(cls, settings: Settings, metrics: Metrics) -> Self:
+        """Return the cache that the settings configure."""
         store = open_store(settings)
-        timeout = settings.redis_timeout if settings.cache_kind == "redis" else SQLITE_TIMEOUT
-        self._behind = None if store is None else GuardedStore(store, timeout, metrics)
+        memory_bytes = 0 if settings.cache == "none" else settings.memory_cache_bytes
+        ttl = settings.cache_ttl_or(store.default_ttl if store else None)
+        return cls(store, metrics, memory_bytes=memory_bytes, ttl=ttl)
 
     async def get(self, key: str, decode: Callable[[bytes], T]) -> T | None:
-        """Return what is kept under ``key``, or None.
+        """Return the value under ``key``, or None.
 
         Args:
-            key: of :mod:`ml_backend.cache.keys`.
-            decode: makes the value of an entry's payload; a ValueError makes the entry a corrupt one.
+            key: of the entry.
+            decode: makes the value of an entry's payload; its ValueError counts as a corrupt entry.
         """
         sealed = (await self._memory.read([key])).get(key)
         found, result = self._opened(key, sealed, decode)
-        self._metrics.cache_reads.labels(self._memory.name, kind_of(key), result).inc()
-        if found is None and self._behind is not None:
-            found, result = await self._get_from(self._behind, key, decode)
-            self._metrics.cache_reads.labels(self._behind.store.name, kind_of(key), result).inc()
+        self._metrics.cache_reads.labels(self._memory.name, namespace_of(key), result).inc()
+        if found is None and self._store is not None:
+            found, result = await self._get_from(self._store, key, decode)
+            self._metrics.cache_reads.labels(self._store.store.name, namespace_of(key), result).inc()
         return found
 
-    async def _get_from(self, behind: GuardedStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
+    async def _get_from(self, store: ResilientStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
         try:
-            sealed = await behind.get(key)
+            sealed = await store.get(key)
         except CacheError:
             return None, "failed"
         found, result = self._opened(key, sealed, decode)
@@ -97,56 +105,70 @@ class Cache:
             return None, "corrupt"
 
     async def put(self, payloads: Mapping[str, bytes]) -> None:
-        """Keep payloads by key."""
+        """Write payloads by key to both tiers."""
         now = int(time.time())
         sealed = {key: seal(key, Entry(payload, now)) for key, payload in payloads.items()}
         await self._memory.write(sealed)
-        if self._behind is not None:
+        if self._store is not None:
             with contextlib.suppress(CacheError):
-                await self._behind.write(sealed)
+                await self._store.write(sealed)
 
-    async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
-        """Return the detections under ``key``, computed now by one process of all that share the store, if by none before.
+    async def get_or_compute(
+        self,
+        key: str,
+        compute: Callable[[], Awaitable[T]],
+        *,
+        encode: Callable[[T], bytes],
+        decode: Callable[[bytes], T],
+    ) -> T:
+        """Return the value under ``key``. If there is none, one of the processes that share the store computes it.
 
         Args:
-            key: of :func:`ml_backend.cache.keys.detection_key`.
-            compute: gives them; its errors are the caller's, and the next one's to try again.
+            key: of the entry.
+            compute: gives the value; its errors reach the caller, and nothing is kept.
+            encode: makes the entry's payload of a value.
+            decode: as for :meth:`get`.
         """
-        known = await self.get(key, Detections.from_bytes)
+
+        async def compute_and_keep() -> T:
+            value = await compute()
+            await self.put({key: encode(value)})
+            return value
+
+        known = await self.get(key, decode)
         if known is not None:
             return known
-        behind = self._behind
-        if behind is None or behind.locks is None:
-            return await self._compute(key, compute)
+        store = self._store
+        if store is None or store.locks is None:
+            return await compute_and_keep()
         waited = 0
-        while not await behind.locks.take(key) and waited < MAX_POLLS:
+        while not await store.locks.acquire(key) and waited < MAX_POLLS:
             if not waited:
-                self._metrics.single_flight_waits.labels("redis").inc()
+                self._metrics.single_flight_waits.labels(store.store.name).inc()
             waited += 1
             await asyncio.sleep(POLL_SECONDS)
-            known, _ = await self._get_from(behind, key, Detections.from_bytes)
+            known, _ = await self._get_from(store, key, decode)
             if known is not None:
                 return known
         try:
-            # Whoever had the lock may be done since we looked.
-            known, _ = await self._get_from(behind, key, Detections.from_bytes)
-            return known if known is not None else await self._compute(key, compute)
+            # The last holder may have written the entry since the read above.
+            known, _ = await self._get_from(store, key, decode)
+            return known if known is not None else await compute_and_keep()
         finally:
-            await behind.locks.give_back(key)
+            await store.locks.release(key)
 
-    async def _compute(self, key: str, compute: Callable[[], Awaitable[Detections]]) -> Detections:
-        found = await compute()
-        await self.put({key: found.to_bytes()})
-        return found
+    async def measure(self, namespace: str) -> list[TierReport]:
+        """Update the metrics of entries and bytes, and return a report of each tier.
 
-    async def measure(self) -> list[TierReport]:
-        """Bring the metrics of room and entries up to date; gives all that matters to people, tier by tier."""
-        reports = [await self._measure(self._memory, self._memory.usage)]
-        if self._behind is not None:
-            reports.append(await self._measure(self._behind.store, self._behind.usage))
+        Args:
+            namespace: of the keys whose hits and misses are reported.
+        """
+        reports = [await self._measure(self._memory, self._memory.usage, namespace)]
+        if self._store is not None:
+            reports.append(await self._measure(self._store.store, self._store.usage, namespace))
         return reports
 
-    async def _measure(self, tier: Store, ask: Callable[[], Awaitable[Usage]]) -> TierReport:
+    async def _measure(self, tier: Store, ask: Callable[[], Awaitable[Usage]], namespace: str) -> TierReport:
         usage = problem = None
         try:
             usage = await ask()
@@ -157,14 +179,14 @@ class Cache:
             self._metrics.cache_bytes.labels(tier.name).set(usage.room)
         reads = {
             result: int(
-                self._metrics.value("prelabel_cache_reads_total", tier=tier.name, kind="detections", result=result)
+                self._metrics.value("prelabel_cache_reads_total", tier=tier.name, kind=namespace, result=result)
             )
             for result in RESULTS
         }
         hits = reads.pop("hit")
-        return TierReport(tier.name, tier.place, hits, sum(reads.values()), usage, problem)
+        return TierReport(tier.name, tier.location, hits, sum(reads.values()), usage, problem)
 
     async def close(self) -> None:
-        """Let go of files and connections."""
-        if self._behind is not None:
-            await self._behind.close()
+        """Close files and connections."""
+        if self._store is not None:
+            await self._store.close()

@@ -1,4 +1,4 @@
-"""Leaves a store alone while it does not answer, so that its absence costs one time-out and not one for each picture."""
+"""A circuit breaker: while a store does not answer, calls fail at once instead of waiting for the time-out each time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,15 @@ PROBE_EVERY = 1.0  # seconds
 REFUSALS_LOGGED_EVERY = 60.0  # seconds
 
 
-class Breaker:
-    """Calls a store within a time limit. Opens when the store is away; a probe in the background closes it again.
+class CircuitBreaker:
+    """Calls a store within a time limit. Opens when the store is unavailable, and closes when a probe in the background succeeds.
 
-    While it is open every call fails at once, and no caller ever pays for a probe.
+    The usual half-open state would make one caller wait for each probe.
+
+    Args:
+        store: is probed with its ``ping``.
+        timeout: seconds that one call may take.
+        on_change: called with True when the breaker opens, and with False when it closes.
     """
 
     def __init__(self, store: Store, *, timeout: float, on_change: Callable[[bool], None] = lambda _: None) -> None:
@@ -32,18 +37,18 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the store is left alone."""
+        """Whether calls fail without reaching the store."""
         return self._closed or (self._probing is not None and not self._probing.done())
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return the result of ``work``, which calls the store.
 
         Raises:
-            StoreUnavailableError: it did not answer in time, or is left alone.
-            StoreRefusedError: it answered with an error.
+            StoreUnavailableError: the store did not answer in time, or the breaker is open.
+            StoreRefusedError: the store answered with an error.
         """
         if self.is_open:
-            raise StoreUnavailableError(f"{self._store.name} is left alone until it answers again")
+            raise StoreUnavailableError(f"{self._store.name} does not answer at the moment")
         try:
             return await self._within_limit(work)
         except StoreUnavailableError as error:
@@ -53,7 +58,9 @@ class Breaker:
             now = asyncio.get_running_loop().time()
             if now - self._last_refusal >= REFUSALS_LOGGED_EVERY:
                 self._last_refusal = now
-                log.warning("the cache refuses; going on without", tier=self._store.name, cause=str(error))
+                log.warning(
+                    "a cache tier refused a call; continuing without it", tier=self._store.name, cause=str(error)
+                )
             raise
 
     async def _within_limit(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -65,7 +72,7 @@ class Breaker:
 
     def _open(self, cause: str) -> None:
         if not self.is_open:
-            log.warning("the cache does not answer; going on without", tier=self._store.name, cause=cause)
+            log.warning("a cache tier does not answer; continuing without it", tier=self._store.name, cause=cause)
             self._on_change(True)
             self._probing = asyncio.create_task(self._probe())
 
@@ -80,11 +87,11 @@ class Breaker:
                 answers = True
             except StoreUnavailableError:
                 pass
-        log.info("the cache answers again", tier=self._store.name)
+        log.info("a cache tier answers again", tier=self._store.name)
         self._on_change(False)
 
     async def close(self) -> None:
-        """End the probe, and let nothing through any more."""
+        """Stop probing, and fail all further calls."""
         self._closed = True
         if self._probing is not None:
             self._probing.cancel()

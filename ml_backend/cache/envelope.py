@@ -1,11 +1,11 @@
-"""How an entry looks in a store that others can write to, or that a power cut can damage.
+"""The format of entries in a store, which detects damage and foreign writes.
 
     4 bytes   magic and version, ``PLC1``
     4 bytes   time of writing, seconds since 1970, unsigned, big-endian
     16 bytes  BLAKE2b over key, time and payload
     rest      payload
 
-The key is under the checksum too, so that an entry that somebody copied under another key is as worthless as a damaged one.
+The checksum covers the key, so an entry that was copied under another key is invalid.
 """
 
 import hashlib
@@ -18,22 +18,22 @@ HEADER = struct.Struct(">4sI16s")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is in an entry; ``written`` in seconds since 1970."""
+    """The content of an entry; ``written`` in seconds since 1970."""
 
     payload: bytes
     written: int
 
 
 def seal(key: str, entry: Entry) -> bytes:
-    """Return an entry in the form of the stores."""
+    """Encode an entry for a store."""
     return HEADER.pack(MAGIC, entry.written, _checksum(key, entry)) + entry.payload
 
 
 def unseal(key: str, sealed: bytes) -> Entry:
-    """Return what :func:`seal` wrote under ``key``.
+    """Decode what :func:`seal` encoded for ``key``.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: for any other bytes.
     """
     written = written_at(sealed)
     entry = Entry(sealed[HEADER.size :], written)
@@ -43,10 +43,10 @@ def unseal(key: str, sealed: bytes) -> Entry:
 
 
 def written_at(sealed: bytes) -> int:
-    """Return when an entry was written, from its first bytes, in seconds since 1970; nothing else is checked.
+    """Return the time of writing in an entry's header, in seconds since 1970; the checksum is not verified.
 
     Raises:
-        ValueError: these are no first bytes of an entry.
+        ValueError: these bytes do not begin with a header.
     """
     if len(sealed) < HEADER.size:
         raise ValueError(f"too short: {len(sealed)} bytes")

@@ -1,13 +1,12 @@
-"""A store as the cache uses it: within a time limit, left alone while it is away, its reads gathered, all of it counted."""
+"""A store with a timeout, a circuit breaker, batched reads and metrics."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeVar
 
 from ml_backend.cache.batching import BatchedReads
-from ml_backend.cache.circuit_breaker import Breaker
+from ml_backend.cache.circuit_breaker import CircuitBreaker
 from ml_backend.cache.locks import Locks
-from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.store import Store, StoreUnavailableError, Usage
 from ml_backend.errors import CacheError
 from ml_backend.metrics import Metrics
@@ -15,26 +14,25 @@ from ml_backend.metrics import Metrics
 T = TypeVar("T")
 
 
-class GuardedStore:
-    """Calls a store; whatever fails is counted and raises :class:`ml_backend.errors.CacheError`.
+class ResilientStore:
+    """Calls a store; each failure is counted and raises :class:`ml_backend.errors.CacheError`.
 
     Attributes:
         store: the store itself.
-        locks: with which one process computes for all, where the store can do that.
+        locks: between processes, or None where the store has none: then two processes may compute one entry at the same time.
     """
 
-    def __init__(self, store: Store, timeout: float, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics) -> None:
         self.store = store
         self._metrics = metrics
         gauge = metrics.breaker_open.labels(store.name)
         gauge.set(0)
-        self._breaker = Breaker(store, timeout=timeout, on_change=gauge.set)
+        self._breaker = CircuitBreaker(store, timeout=store.timeout, on_change=gauge.set)
         self._reads = BatchedReads(self._read)
-        # SQLite has no locks that end when their holder dies, so there two processes may compute one picture at the same time.
-        self.locks = Locks(store, self._call) if isinstance(store, RedisStore) else None
+        self.locks = None if store.locks is None else Locks(store.locks, self._call)
 
     async def get(self, key: str) -> bytes | None:
-        """Return the sealed entry under ``key``, or None; who asks at the same time shares a round trip."""
+        """Return the sealed entry under ``key``, or None; concurrent calls share a round trip."""
         return await self._reads.get(key)
 
     async def _read(self, keys: Collection[str]) -> Mapping[str, bytes]:
@@ -45,11 +43,11 @@ class GuardedStore:
         await self._call("write", lambda: self.store.write(entries))
 
     async def usage(self) -> Usage:
-        """Return how much is kept."""
+        """Return the number of entries and their bytes."""
         return await self._call("usage", self.store.usage)
 
     async def _call(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
-        if self._breaker.is_open:  # not a call of the store at all
+        if self._breaker.is_open:  # the store is not called, so nothing is counted
             return await self._breaker.call(work)
         started = time.perf_counter()
         try:
@@ -62,6 +60,6 @@ class GuardedStore:
             self._metrics.cache_seconds.labels(self.store.name, operation).observe(time.perf_counter() - started)
 
     async def close(self) -> None:
-        """Let nothing through any more, and let go of files and connections."""
+        """Stop calling the store, and close it."""
         await self._breaker.close()
         await self.store.close()

@@ -1,4 +1,4 @@
-"""One computation for all who ask for the same thing at the same time."""
+"""Shares one running computation between concurrent callers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares running computations by key, within one event loop; ``on_wait`` is called for each that is waited for."""
+    """Shares running computations by key, within one event loop; ``on_wait`` is called when a caller joins one."""
 
     def __init__(self, on_wait: Callable[[], object] = lambda: None) -> None:
         self._on_wait = on_wait
@@ -17,25 +17,24 @@ class SingleFlight(Generic[T]):
     async def run(self, key: str, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return the result of ``compute()``, or of the computation that is already running under ``key``.
 
-        A caller that is cancelled takes nothing from the others: the computation goes on. An error reaches every caller, and the
-        next one starts anew.
+        The computation goes on when a caller is cancelled. An error reaches every caller, and the next call computes again.
         """
         task = self._running.get(key)
         if task is None:
             task = asyncio.create_task(compute())
             self._running[key] = task
-            task.add_done_callback(lambda done: self._land(key, done))
+            task.add_done_callback(lambda done: self._finish(key, done))
         else:
             self._on_wait()
         return await asyncio.shield(task)
 
-    def _land(self, key: str, task: asyncio.Task[T]) -> None:
+    def _finish(self, key: str, task: asyncio.Task[T]) -> None:
         del self._running[key]
         if not task.cancelled():
-            task.exception()  # seen, even where every caller has gone
+            task.exception()  # retrieved, since all callers may be cancelled
 
     async def close(self) -> None:
-        """End all computations."""
+        """Cancel all computations."""
         running = list(self._running.values())
         for task in running:
             task.cancel()

@@ -1,4 +1,4 @@
-"""``prelabel cache``: what is kept, and forgetting it."""
+"""``prelabel cache``: statistics of the cache, and clearing it."""
 
 from __future__ import annotations
 
@@ -17,38 +17,37 @@ from ml_backend.errors import CacheError, SettingsError
 from ml_backend.setting_parsers import duration
 from ml_backend.settings import load_settings
 
-SHOWN_DIGITS = 16  # of a fingerprint; enough to tell models apart, and to name one to `clear`
+SHOWN_DIGITS = 16  # of a fingerprint, enough for `clear --model`
 
 if TYPE_CHECKING:
-    from ml_backend.cache.stores.store import Listed, Store
+    from ml_backend.cache.stores.store import Store, StoredEntry
 
-cache_app = typer.Typer(
-    help="Show or clear the cache that the settings name.", no_args_is_help=True, rich_markup_mode=MARKDOWN
-)
+cache_app = typer.Typer(help="Show or clear the configured cache.", no_args_is_help=True, rich_markup_mode=MARKDOWN)
 app.add_typer(cache_app, name="cache")
 
 
 def _store() -> Store:
-    from ml_backend.cache.cache import open_store
+    from ml_backend.cache.stores.registry import open_store
 
     settings = load_settings()
     store = open_store(settings)
     if store is None:
         raise CacheError(
-            f"PRELABEL_CACHE={settings.cache_kind}: there is nothing that outlives the server, so nothing to look at"
+            f"PRELABEL_CACHE={settings.cache} keeps nothing beyond the running server: nothing to show or clear"
         )
     return store
 
 
 @cache_app.command()
 def stats() -> None:
-    """Show how many detections are kept, by model, and how much room they take."""
+    """Show the number and size of cached entries, by model."""
     with plain_errors():
         asyncio.run(_stats())
 
 
 async def _stats() -> None:
-    from ml_backend.cache.keys import PREFIX, fingerprint_of, kind_of
+    from ml_backend.cache.keys import PREFIX, namespace_of
+    from ml_backend.pipeline.cache_keys import fingerprint_of
 
     store = _store()
     try:
@@ -57,7 +56,7 @@ async def _stats() -> None:
         oldest = newest = None
         async for portion in store.scan(PREFIX):
             for listed in portion:
-                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or kind_of(listed.key)
+                name = fingerprint_of(listed.key)[:SHOWN_DIGITS] or namespace_of(listed.key)
                 entries[name] += 1
                 sizes[name] += listed.size
                 written = _written(listed)
@@ -66,13 +65,12 @@ async def _stats() -> None:
         usage = await store.usage()
     finally:
         await store.close()
-    out.print(f"{store.name}: {store.place}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("Model, or kind", "Entries", "Bytes", "Bytes an entry")
+    out.print(f"{store.name}: {store.location}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("Model or kind", "Entries", "Bytes", "Bytes per entry")
     for name, count in sorted(entries.items(), key=lambda each: (-each[1], each[0])):
         table.add_row(name, f"{count:,}", f"{sizes[name]:,}", f"{sizes[name] / count:,.0f}")
     out.print(table)
-    whose = "the whole server takes" if store.name == "redis" else "in the file"
-    out.print(f"{usage.room:,} bytes {whose}", highlight=False)
+    out.print(f"{usage.room:,} bytes {store.usage_scope}", highlight=False)
     if oldest is not None and newest is not None:
         days = (time.time() - oldest) / 86_400
         out.print(f"oldest entry: {days:.1f} days", highlight=False)
@@ -85,18 +83,19 @@ def clear(
         typer.Option(metavar="FINGERPRINT", help="Only detections of this model; its first digits are enough."),
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only what was written before, such as 12h or 7d.")
+        str | None, typer.Option(metavar="AGE", help="Only entries older than this, such as 12h or 7d.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Forget detections. Running servers keep what they have in memory until they are restarted."""
+    """Delete cached entries. Running servers keep those in memory until they are restarted."""
     with plain_errors():
         prefix, before = _selection(model, older_than)
         asyncio.run(_clear(prefix, before, yes=yes))
 
 
 def _selection(model: str | None, older_than: str | None) -> tuple[str, float | None]:
-    from ml_backend.cache.keys import DETECTIONS, PREFIX
+    from ml_backend.cache.keys import PREFIX
+    from ml_backend.pipeline.cache_keys import detections_prefix
 
     if model is not None and not re.fullmatch(r"[0-9a-f]{4,64}", model):
         raise SettingsError(
@@ -107,7 +106,7 @@ def _selection(model: str | None, older_than: str | None) -> tuple[str, float | 
     except ValueError:
         raise SettingsError(f"--older-than {older_than}: expected an age such as 12h or 7d") from None
     before = time.time() - seconds if isinstance(seconds, int) else None
-    return (PREFIX if model is None else DETECTIONS + model), before
+    return (PREFIX if model is None else detections_prefix(model)), before
 
 
 async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
@@ -115,14 +114,16 @@ async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
     try:
         count = sum([len(keys) async for keys in _chosen(store, prefix, before)])
         if not count:
-            out.print(f"nothing to forget in {store.place}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"nothing to delete in {store.location}", markup=False, highlight=False, soft_wrap=True)
             return
         if not yes:
-            typer.confirm(f"Forget {count:,} entries in {store.place}?", abort=True)
-        forgotten = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
+            typer.confirm(f"Delete {count:,} entries in {store.location}?", abort=True)
+        deleted = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
     finally:
         await store.close()
-    out.print(f"{forgotten:,} entries forgotten; running servers keep what they have in memory", highlight=False)
+    out.print(
+        f"{deleted:,} entries deleted; running servers keep theirs in memory until they are restarted", highlight=False
+    )
 
 
 async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncIterator[list[str]]:
@@ -138,10 +139,10 @@ async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncItera
             yield keys
 
 
-def _written(listed: Listed) -> int | None:
+def _written(listed: StoredEntry) -> int | None:
     from ml_backend.cache.envelope import written_at
 
     try:
         return written_at(listed.head)
     except ValueError:
-        return None  # damaged, so of no age
+        return None  # a damaged entry

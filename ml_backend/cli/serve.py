@@ -32,12 +32,12 @@ def serve(
     with plain_errors():
         settings = load_settings(model=model, host=host, port=port)
         configure_logging(settings.log_level)
-        from ml_backend.server.running import Port
+        from ml_backend.server.running import StartupListener
         from ml_backend.server.running import serve as run
 
-        # The first process of a container has no default reaction to it, and a download can take minutes; the server has its own.
+        # The first process of a container ignores SIGTERM by default, and loading can take minutes. The server sets its own handler.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        with Port(settings.host, settings.port) as taken:
+        with StartupListener(settings.host, settings.port) as listener:
             detector = load_detector(settings)
             log = structlog.get_logger("prelabel")
             for warning in [*settings.warnings(), *_openness(settings)]:
@@ -51,28 +51,27 @@ def serve(
                     fingerprint=detector.fingerprint[:8],
                     url=f"http://{settings.host}:{settings.port}",
                     inference_workers=settings.inference_workers,
-                    cache=settings.cache_kind,
                 )
 
-            run(create_app(settings, detector), taken, settings.max_connections, ready)
+            run(create_app(settings, detector), listener, settings.max_connections, ready)
 
 
 def _openness(settings: Settings) -> list[str]:
-    """Return who may use the service, where there is no password."""
+    """Return a warning about who can use the service without a password."""
     if settings.basic_auth_user is not None:
         return []
     here = settings.host in {"localhost", "::1"} or settings.host.startswith("127.")
-    whom = "every program on this machine" if here else f"everybody who reaches {settings.host}:{settings.port}"
+    callers = "every program on this machine" if here else f"everybody who reaches {settings.host}:{settings.port}"
     return [
-        f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {whom} can ask for predictions, see /status and start training"
+        f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {callers} can ask for predictions, see /status and start training"
     ]
 
 
 @app.command()
 def doctor(model: Model = None) -> None:
-    """Check settings, the connection to Label Studio, and the detector; say what to change.
+    """Check the settings, the connection to Label Studio, the cache and the detector.
 
-    Ends with status 1 if something is wrong.
+    Prints what to change, and exits with status 1 if a check fails.
     """
     with plain_errors():
         settings = load_settings(model=model)
@@ -109,9 +108,11 @@ def _check_corrections(settings: Settings) -> Finding:
         except FeedbackError as error:
             return Finding(ok=False, sentence=f"Corrections cannot be kept: {error}.")
         if problem:
-            return Finding(ok=False, sentence=f"{waiting} events wait to be judged in {database.place}: {problem}.")
+            return Finding(
+                ok=False, sentence=f"Corrections waiting to be processed in {database.place}: {waiting}. {problem}."
+            )
         return Finding(
-            ok=True, sentence=f"Corrections are kept in {database.place}; {waiting} events wait to be judged."
+            ok=True, sentence=f"Corrections are kept in {database.place}; waiting to be processed: {waiting}."
         )
 
 
@@ -127,22 +128,23 @@ def _check_projects(settings: Settings) -> list[Finding]:
 
 
 async def _check_label_studio(settings: Settings) -> Finding:
-    async with ImageFetcher(settings) as fetcher:
-        return await fetcher.check(LabelStudios(settings).configured)
+    async with ImageFetcher.from_settings(settings) as fetcher:
+        return await fetcher.check(LabelStudios.from_settings(settings).configured)
 
 
 async def _check_cache(settings: Settings) -> Finding:
-    from ml_backend.cache.cache import open_store
+    from ml_backend.cache.stores.registry import open_store
 
     store = open_store(settings)
     if store is None:
-        return Finding(ok=True, sentence=f"PRELABEL_CACHE={settings.cache_kind}: detections are gone with a restart.")
+        return Finding(ok=True, sentence=f"PRELABEL_CACHE={settings.cache}: detections are lost with a restart.")
     try:
         usage = await store.usage()
     except CacheError as error:
         return Finding(
-            ok=False, sentence=f"The cache in {store.place} cannot be used; Prelabel goes on without it. {error}."
+            ok=False,
+            sentence=f"The cache in {store.location} cannot be used: {error}. Prelabel works without it, more slowly.",
         )
     finally:
         await store.close()
-    return Finding(ok=True, sentence=f"The cache in {store.place} answers; it has {usage.entries:,} entries.")
+    return Finding(ok=True, sentence=f"The cache in {store.location} answers; entries: {usage.entries:,}.")

@@ -22,7 +22,7 @@ from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.label_config import label_config_for
 from ml_backend.label_studio.regions import Region
 from ml_backend.server.app import create_app
-from ml_backend.server.running import served
+from ml_backend.server.running import background_server
 from ml_backend.settings import Settings
 
 SEEDS = (4, 11, 12, 30)
@@ -72,7 +72,7 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
         (scene_folder / f"scene-{number}.jpg").write_bytes(data)
 
     label_config = label_config_for(tuple(SHAPES))
-    with _file_server(scene_folder) as images, served(create_app(settings, detector)) as server:
+    with _file_server(scene_folder) as images, background_server(create_app(settings, detector)) as server:
         inline = "data:image/jpeg;base64," + base64.b64encode(files[0]).decode()
         addresses = [inline, *(f"{images}/scene-{number}.jpg" for number in range(2, len(files) + 1))]
         tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]

@@ -1,1 +1,1 @@
-"""HTTP clients within limits: bounded bodies and the address guard. It knows neither Label Studio nor images."""
+"""Limits for HTTP clients: bounded bodies and the address guard. It knows neither Label Studio nor images."""

@@ -1,11 +1,11 @@
-"""Reads the body of an HTTP answer, but not more of it than agreed."""
+"""Reads bodies of HTTP responses up to a limit."""
 
 from collections.abc import Callable
 
 import aiohttp
 
 CHUNK_BYTES = 1 << 16
-SMALL_ANSWER = 1 << 16  # bytes; what Label Studio says about itself and its tokens is far shorter
+SMALL_ANSWER = 1 << 16  # bytes; Label Studio's answers about users and tokens are far shorter
 
 
 class TooLargeError(Exception):
@@ -15,15 +15,15 @@ class TooLargeError(Exception):
 async def read_at_most(
     response: aiohttp.ClientResponse, limit: int, each: Callable[[bytes], object] = lambda _: None
 ) -> bytes:
-    """Return the whole body, at most ``limit`` bytes of it, unpacked where it came compressed.
+    """Return the whole body, decompressed.
 
     Args:
-        response: whose body.
+        response: with the body to read.
         limit: in bytes.
-        each: is shown each part as it arrives, 64 kB at most.
+        each: called with each part of the body as it arrives, of 64 kB at most.
 
     Raises:
-        TooLargeError: it is larger; not much more than ``limit`` bytes were held in memory.
+        TooLargeError: the body is larger; at most 64 kB more than ``limit`` were held in memory.
     """
     if (response.content_length or 0) > limit:
         raise TooLargeError

@@ -1,4 +1,4 @@
-"""Errors of network clients, in one sentence for people."""
+"""Descriptions of network errors, as parts of sentences."""
 
 import os
 
@@ -9,7 +9,7 @@ from ml_backend.redaction import redact
 
 
 def network_cause(error: Exception) -> str:
-    """Return why a request got no whole answer, in the words of a person."""
+    """Return the reason why a request got no complete response."""
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         if isinstance(inner, BlockedAddressError):
@@ -17,19 +17,19 @@ def network_cause(error: Exception) -> str:
         reason = os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror or str(inner)
         return f"cannot connect to {error.host}:{error.port} ({reason})"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer"
+        return "the server closed the connection without a response"
     if isinstance(error, aiohttp.ClientPayloadError):
-        return "the answer broke off before its end"
+        return "the response ended too early"
     if isinstance(error, aiohttp.ClientResponseError):  # its text holds the whole URL, signature included
-        return f"the answer is not HTTP as it should be ({error.status})"
+        return f"the response is not valid HTTP ({error.status})"
     return redact(str(error).strip().split("\n")[0]) or type(error).__name__
 
 
 def storage_cause(error: Exception) -> str:
-    """Return why a cloud storage gave no answer, in the words of a person."""
-    if isinstance(error, ImportError):  # fsspec's own text names its packages, not our extras
+    """Return the reason why a cloud storage did not give an object."""
+    if isinstance(error, ImportError):  # fsspec names its packages, not the extras of Prelabel
         return f"{error}; for s3:// install the extra prelabel[s3], for gs:// prelabel[gs]"
     if isinstance(error, FileNotFoundError):
-        return "it is not there"
+        return "it does not exist"
     text = redact(str(error).strip().split("\n")[0]) or type(error).__name__
     return f"{text}; are the storage's credentials set for this machine?"

@@ -1,4 +1,4 @@
-"""From a ``data:`` URI to the bytes in it, in small steps, so that other threads are not held up for long."""
+"""Decodes ``data:`` URIs, in small steps so that other threads can run in between."""
 
 import binascii
 from collections.abc import Iterator
@@ -7,9 +7,7 @@ from urllib.parse import unquote_to_bytes
 from ml_backend.errors import ImageReferenceError
 from ml_backend.http.bounded_body import TooLargeError
 
-MAX_ESCAPES = (
-    2_000_000  # percent-encoded bytes, which cost some 0.3 microseconds each; a picture is usually written in base64
-)
+MAX_ESCAPES = 2_000_000  # percent-encoded bytes, of about 0.3 microseconds each; images are usually encoded in base64
 STEP = 1 << 20  # characters
 _WHITE_SPACE = b" \t\r\n\v\f"
 
@@ -18,12 +16,12 @@ def decode(uri: str, limit: int) -> bytes:
     """Return the data of a URI such as ``data:image/png;base64,iVBORw0K…`` (RFC 2397).
 
     Args:
-        uri: all of it; white space around it and in base64 does not count.
+        uri: the whole URI; white space around it and in base64 is ignored.
         limit: on the data, in bytes.
 
     Raises:
-        ImageReferenceError: it has no data, too many percent-encodings, or is not valid base64.
-        TooLargeError: there is more data; not much more than ``limit`` bytes were held in memory.
+        ImageReferenceError: it has no comma, too many percent-encodings, or invalid base64.
+        TooLargeError: there is more data; about a megabyte more than ``limit`` was held in memory.
     """
     uri = uri.strip()
     comma = uri.find(",")
@@ -41,7 +39,7 @@ def decode(uri: str, limit: int) -> bytes:
     except binascii.Error as error:
         raise ImageReferenceError(f"the data: URI is not valid base64: {error}") from None
     except UnicodeEncodeError:
-        raise ImageReferenceError("the data: URI has half of a character in it, which stands for no byte") from None
+        raise ImageReferenceError("the data: URI has a lone surrogate in it, which has no bytes") from None
     return bytes(data)
 
 
@@ -49,12 +47,12 @@ def _unescaped(uri: str, start: int) -> Iterator[bytes]:
     escapes = 0
     while start < len(uri):
         end = start + STEP
-        cut = uri.rfind("%", end - 2, end)  # the beginning of an escape that would end in the next step
+        cut = uri.rfind("%", end - 2, end)  # the beginning of an escape that ends in the next step
         end = end if cut < 0 else cut
         escapes += uri.count("%", start, end)
         if escapes > MAX_ESCAPES:
             raise ImageReferenceError(
-                f"the data: URI has over {MAX_ESCAPES:,} percent-encodings; write the picture in base64"
+                f"the data: URI has over {MAX_ESCAPES:,} percent-encodings; encode the image in base64"
             )
         yield unquote_to_bytes(uri[start:end])
         start = end

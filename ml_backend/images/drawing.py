@@ -1,4 +1,4 @@
-"""Draws predictions on pictures, for people to look at."""
+"""Draws predictions on images."""
 
 import zlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ PALETTE = (
 
 
 def colour_of(label: str) -> str:
-    """Return the colour of a label, the same in every picture."""
+    """Return the colour of a label, the same in every image."""
     return PALETTE[zlib.crc32(label.encode()) % len(PALETTE)]
 
 
@@ -29,7 +29,7 @@ class Box:
 
     Attributes:
         edges: float32 [4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame.
-        caption: what to write on it.
+        caption: the text on it.
         colour: of edge and caption, as ``#rrggbb``.
     """
 
@@ -39,7 +39,7 @@ class Box:
 
 
 def draw_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> Image.Image:
-    """Draw boxes with captions on a picture.
+    """Draw boxes with captions on an image.
 
     Args:
         pixels: uint8 [height, width, 3], RGB, in the displayed frame.
@@ -58,10 +58,10 @@ def draw_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> Image.Image:
 
 
 def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.Image:
-    """Draw regions with label and score on a picture.
+    """Draw regions with label and score on an image.
 
     Args:
-        pixels: uint8 [height, width, 3], RGB, in the displayed frame, which the regions' percentages are of.
+        pixels: uint8 [height, width, 3], RGB, in the displayed frame; the regions' percentages are relative to it.
         regions: drawn in the order of their scores, the best on top.
     """
     boxes = []
@@ -77,13 +77,13 @@ def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.
 def contact_sheet(
     images: Sequence[Image.Image | None], tile: tuple[int, int], columns: int, captions: Sequence[str] = ()
 ) -> Image.Image:
-    """Lay pictures out in rows, each shrunk or enlarged to fit its tile.
+    """Arrange images in rows, each scaled to fit its tile.
 
     Args:
         images: in order; None leaves its tile grey.
         tile: width and height of each, in pixels.
-        columns: most pictures in a row.
-        captions: a line below each picture, if given.
+        columns: the most images in a row.
+        captions: a line below each image, if given.
     """
     gap = 8
     below = 16 if captions else 0
@@ -93,20 +93,20 @@ def contact_sheet(
     sheet = Image.new("RGB", (across * step[0] - gap, rows * step[1] - gap), "white")
     canvas = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=11)
-    for place, picture in enumerate(images):
-        left, top = place % columns * step[0], place // columns * step[1]
-        if picture is None:
+    for index, tile_image in enumerate(images):
+        left, top = index % columns * step[0], index // columns * step[1]
+        if tile_image is None:
             canvas.rectangle((left, top, left + tile[0], top + tile[1]), fill="#d0d0d0")
         else:
-            fitted = ImageOps.contain(picture, tile, Image.Resampling.LANCZOS)
+            fitted = ImageOps.contain(tile_image, tile, Image.Resampling.LANCZOS)
             sheet.paste(fitted, (left + (tile[0] - fitted.width) // 2, top + (tile[1] - fitted.height) // 2))
         if captions:
-            canvas.text((left, top + tile[1] + 2), _shortened(captions[place], font, tile[0]), fill="black", font=font)
+            canvas.text((left, top + tile[1] + 2), _shortened(captions[index], font, tile[0]), fill="black", font=font)
     return sheet
 
 
 def _shortened(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
-    """Return the end of a text that fits, since names in one folder begin alike."""
+    """Return the end of a text that fits: names in one folder often begin alike."""
     text = printable(text.replace("\n", " "), 300)
     while font.getlength(text) > width:
         text = "…" + text[2:]
@@ -114,7 +114,7 @@ def _shortened(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, wi
 
 
 def _caption(image: Image.Image, corner: tuple[float, float], text: str, colour: str) -> None:
-    """Write ``text`` above a box's top left corner, or inside it at the picture's upper edge; never beyond the right edge."""
+    """Write ``text`` above a box's top left corner, or inside the box at the upper edge of the image; never beyond the right edge."""
     canvas = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=max(11, max(image.size) // 45))
     _, _, width, height = canvas.textbbox((0, 0), text, font=font)

@@ -1,21 +1,21 @@
-"""What a picture looks like, as one number: near-duplicates have numbers that differ in few bits."""
+"""Perceptual hashes, which differ in few bits for near-duplicates."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-HASH_VERSION = "1"  # raise when the hash of a picture changes
+HASH_VERSION = "1"  # raise it when the hash of an image changes
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> int:
-    """Return the perceptual hash of a picture: 64 bits, the signs of its lowest frequencies about their median.
+    """Return the perceptual hash of an image: 64 bits, which tell the lowest frequencies above their median.
 
     Args:
         pixels: uint8 [height, width, 3], RGB, in the displayed frame.
     """
-    import imagehash  # with SciPy below it, half a second that a server need not wait for
+    import imagehash  # imports SciPy, which takes half a second and which a server does not need
 
     image = Image.fromarray(pixels)
-    # To about twice what the hash looks at, by averaging: three times as fast as letting it shrink the whole picture.
+    # Averaged to about twice the size that the hash uses, which is three times as fast as resizing the whole image.
     bits = imagehash.phash(image.reduce(max(1, min(image.size) // 64))).hash
     return int.from_bytes(np.packbits(bits).tobytes(), "big")

@@ -1,4 +1,4 @@
-"""What tells one version of a picture at an address from the next, so that it is not transferred again while it is the same."""
+"""Versions of the image at an address, so that an unchanged image is not transferred again."""
 
 import hashlib
 import re
@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 import msgpack
 from yarl import URL
 
-# Query parameters that sign an address for a while and say nothing of the picture: those that a scheme always has, which must all be
-# there since one of them alone may name a picture on another host, and those that it may have.
+# Query parameters of presigned URLs, by scheme: the required ones, which must all be present since one alone may identify an image on
+# another host, and the optional ones.
 _SCHEMES: tuple[tuple[str, str], ...] = (
     # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     (
@@ -34,14 +34,14 @@ _SCHEMES: tuple[tuple[str, str], ...] = (
 _SIGNING = [(frozenset(always.split()), frozenset(f"{always} {sometimes}".split())) for always, sometimes in _SCHEMES]
 _STORAGE_VERSION = re.compile(r"\d{4}-\d\d-\d\d")  # Azure's sv
 
-MAX_HEADER_LENGTH = 200  # characters of a header that is kept
+MAX_HEADER_LENGTH = 200  # characters of a header value that is kept
 
-# Label Studio puts eight random hex digits before the name of each upload, and never writes to one again.
+# Label Studio puts eight random hex digits before the name of each upload, and never overwrites one.
 _UPLOAD = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[^/]+")
 
 
 def canonical(url: URL) -> str:
-    """Return the text of ``url``, letter by letter, without fragment and without the parameters that only sign it."""
+    """Return ``url``, character by character, without fragment and signing parameters."""
     address, _, query = str(url.with_fragment(None)).partition("?")
     present = {name.lower(): value for name, value in url.query.items()}
     for always, signing in _SIGNING:
@@ -52,25 +52,25 @@ def canonical(url: URL) -> str:
 
 
 def named(url: URL) -> str:
-    """Return what stands for the canonical address of ``url`` where it is kept: a hash, since addresses can hold passwords."""
+    """Return the SHA-256 of the canonical address of ``url``, which is stored in its place, since addresses can hold passwords."""
     return hashlib.sha256(canonical(url).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def is_final(path: str) -> bool:
-    """Tell whether Label Studio never changes what is at a path of its own."""
+    """Tell whether Label Studio never changes the image at a path."""
     return _UPLOAD.fullmatch(path) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageVersion:
-    """One version of the picture at an address.
+    """One version of the image at an address.
 
     Attributes:
         digest: SHA-256 of its bytes, 64 hex digits.
         final: whether the address will never have another version.
-        source: who sent it, after redirects, by :func:`named`: nobody else's word on it counts.
-        etag: what that server called this version, or empty.
-        last_modified: when it changed there, as the server wrote it, or empty.
+        source: the address that sent it, after redirects, as :func:`named` gives it. Only that address can confirm the version.
+        etag: its ETag there, or empty.
+        last_modified: its Last-Modified there, or empty.
     """
 
     digest: str
@@ -81,11 +81,11 @@ class ImageVersion:
 
     @property
     def can_be_asked_for(self) -> bool:
-        """Whether it can be found out, or is known, if the picture is still this version."""
+        """Whether a later request can tell, or need not ask, that the image is still this version."""
         return self.final or bool(self.etag or self.last_modified)
 
     def conditions(self, url: URL) -> dict[str, str]:
-        """Return the headers that ask ``url`` for the picture only if it has changed; none where another server spoke of it."""
+        """Return the headers of a conditional request to ``url``; none if another address sent this version."""
         if named(url) != self.source:
             return {}
         if self.etag:
@@ -108,16 +108,16 @@ class ImageVersion:
             fields = msgpack.unpackb(packed)
             types = [type(field) for field in fields]
         except (msgpack.UnpackException, ValueError, TypeError) as error:
-            raise ValueError(f"not an encoded picture version: {error!r}") from error
+            raise ValueError(f"not an encoded image version: {error!r}") from error
         if types != [str, bool, str, str, str]:
-            raise ValueError(f"not an encoded picture version: its fields are {types}")
+            raise ValueError(f"not an encoded image version: its fields are {types}")
         return cls(*fields)
 
 
 def validators(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Return what an answer says of its version: ETag and Last-Modified, each empty where it says nothing that can be relied on or sent back.
+    """Return ETag and Last-Modified of a response, each empty if it is missing, unreliable or cannot be sent back.
 
-    RFC 9110, 8.8.2.2: a picture that changed in the very second in which it was sent may change once more in that second.
+    RFC 9110, 8.8.2.2: an image that changed in the second in which it was sent may change again in that second.
     """
     if "no-store" in _directives(headers.get("Cache-Control", "")):
         return "", ""

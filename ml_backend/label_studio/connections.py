@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -109,14 +109,20 @@ class LabelStudios:
     KEPT = 10_000  # projects
     MAX_LENGTH = 8192  # characters of a name, an address or a token
 
-    def __init__(self, settings: Settings) -> None:
-        url, key = settings.label_studio_url, settings.label_studio_api_key
-        headers = TokenHeaders(url, key.get_secret_value()) if url and key else None
-        self.configured = LabelStudio(url, headers, shared_across_projects=headers is not None) if url else None
-        self._aliases = settings.url_aliases
+    def __init__(self, configured: LabelStudio | None, url_aliases: Mapping[str, str]) -> None:
+        self.configured = configured
+        self._aliases = url_aliases
         self._by_project: dict[str, LabelStudio] = {}
         self._first_by_id: dict[str, str] = {}
         self._warned: set[str] = set()  # projects; the empty name stands for the full table
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the Label Studios where that of ``LABEL_STUDIO_URL`` is configured."""
+        url, key = settings.label_studio_url, settings.label_studio_api_key
+        headers = TokenHeaders(url, key.get_secret_value()) if url and key else None
+        configured = LabelStudio(url, headers, shared_across_projects=headers is not None) if url else None
+        return cls(configured, settings.url_aliases)
 
     def learn(self, project: str, hostname: Any, access_token: Any) -> None:
         """Remember the Label Studio that ``/setup`` names for a project, unless another one is known for it.

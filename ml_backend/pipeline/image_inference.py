@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ml_backend.cache.cache import Cache
-from ml_backend.cache.keys import address_key, detection_key, input_shaping
 from ml_backend.cache.single_flight import SingleFlight
 from ml_backend.detections import Detections
 from ml_backend.errors import DetectorError, ImageDecodeError
 from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.decoding.pool import DecoderPool, Limits
-from ml_backend.images.fetch import Fetched, ImageFetcher
+from ml_backend.images.fetch import ImageFetcher
+from ml_backend.images.fetched import Fetched
 from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.versions import ImageVersion
@@ -26,6 +26,7 @@ from ml_backend.inference.model import Model
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
+from ml_backend.pipeline.cache_keys import address_key, detection_key, input_shaping
 from ml_backend.settings import Settings
 
 T = TypeVar("T")
@@ -58,19 +59,19 @@ class ImageInference:
         self._model = model
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)
-        self.cache = Cache(settings, metrics)
+        self.cache = Cache.from_settings(settings, metrics)
         self._by_address: SingleFlight[ImageDetections] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
         self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)
         # Decoding and the model share the workers, so a decoded image never waits for the model.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
-        self._decoders = DecoderPool(Limits.of(settings))
+        self._decoders = DecoderPool(Limits.from_settings(settings))
         self._in_flight = asyncio.Semaphore(settings.max_concurrent_images)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.cache.close)
-            self._fetcher = await stack.enter_async_context(ImageFetcher(self._settings))
+            self._fetcher = await stack.enter_async_context(ImageFetcher.from_settings(self._settings))
             stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
             stack.callback(self._decoders.close)
             self._workers.submit(self._decoders.start)
@@ -206,7 +207,13 @@ class ImageInference:
 
         try:
             return await self._by_content.run(
-                key, lambda: self.cache.get_or_compute(key, lambda: self._in_worker(decode_and_run))
+                key,
+                lambda: self.cache.get_or_compute(
+                    key,
+                    lambda: self._in_worker(decode_and_run),
+                    encode=Detections.to_bytes,
+                    decode=Detections.from_bytes,
+                ),
             )
         except (ImageDecodeError, DetectorError) as error:
             raise fetched.failure(reference, error) from error

@@ -3,9 +3,9 @@
 import hashlib
 import re
 
-from ml_backend.cache.keys import input_shaping
 from ml_backend.detections import Detections
 from ml_backend.inference.model import Model
+from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.settings import Settings
 
 _OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # see model_version

@@ -26,6 +26,7 @@ from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import data_of, images_of, task_id
 from ml_backend.metrics import Metrics
 from ml_backend.pipeline.background import BackgroundWork, Batch
+from ml_backend.pipeline.cache_keys import DETECTIONS
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Slot
 from ml_backend.pipeline.limits import ImageLimits
@@ -104,7 +105,7 @@ class Pipeline:
     ) -> None:
         self.detector = detector
         self.postprocessors = PostprocessorCache(settings, detector, overrides)
-        self.label_studios = LabelStudios(settings)
+        self.label_studios = LabelStudios.from_settings(settings)
         self._settings = settings
         self.metrics = Metrics()
         self._image_inference = ImageInference(settings, detector, self.metrics)
@@ -267,7 +268,7 @@ class Pipeline:
 
     async def check_cache(self) -> list[TierReport]:
         """Return the state of each tier of the cache, and update its metrics."""
-        return await self._image_inference.cache.measure()
+        return await self._image_inference.cache.measure(DETECTIONS)
 
     async def check_label_studio(self) -> Finding:
         """Check whether the configured Label Studio can be reached and accepts the token."""

@@ -1,4 +1,4 @@
-"""The service as an ASGI application: one detector, one pipeline, the routes, and errors that are always JSON."""
+"""The service as an ASGI application: its parts, the routes, and error responses in JSON."""
 
 import asyncio
 import logging
@@ -31,13 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings, detector: Detector) -> FastAPI:
-    """Return the service for a detector that is loaded and warm, so that the port answers 200 only when it can predict."""
+    """Return the service for a loaded detector: it can predict as soon as it answers."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _service(settings, detector) as service:
             app.state.service = service
-            probe = asyncio.create_task(_probe(service.pipeline))
+            probe = asyncio.create_task(_log_connections(service.pipeline))
             yield
             probe.cancel()
 
@@ -47,14 +47,14 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
         summary="Image pre-annotation for Label Studio: tasks in, rectangles out.",
         lifespan=lifespan,
         responses={500: {"model": ErrorResponse}},
-        docs_url=None,  # routes.py has them, behind the password
+        docs_url=None,  # in routes.py, behind the password
         redoc_url=None,
         openapi_url=None,
     )
     app.include_router(router)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(PrelabelError, _failed)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(PrelabelError, _on_prelabel_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
     return app
 
 
@@ -95,11 +95,11 @@ async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Serv
         yield Service(settings, pipeline, revisions, feedback, trainer, upkeep, start_warnings=settings.warnings())
 
 
-async def _probe(pipeline: Pipeline) -> None:
+async def _log_connections(pipeline: Pipeline) -> None:
     for tier in await pipeline.check_cache():
         if tier.problem:
             log.warning(
-                "the cache is not there; going on without until it is",
+                "a cache tier does not answer; continuing without it",
                 tier=tier.name,
                 place=tier.place,
                 cause=tier.problem,
@@ -115,7 +115,7 @@ def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | N
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     phrase = (
         "Content Too Large" if error.status_code == 413 else HTTPStatus(error.status_code).phrase
@@ -124,12 +124,12 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     return _answer(error.status_code, code, error.detail, error.headers)
 
 
-async def _failed(_: Request, error: Exception) -> JSONResponse:
+async def _on_prelabel_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PrelabelError)  # noqa: S101 - as above
     if error.public != str(error):
         log.warning("request failed", code=error.code, cause=str(error))
     return _answer(error.status, error.code, error.public)
 
 
-async def _unexpected(_: Request, __: Exception) -> JSONResponse:
+async def _on_unexpected_error(_: Request, __: Exception) -> JSONResponse:
     return _answer(PrelabelError.status, PrelabelError.code, "an error inside Prelabel; its log has the details")

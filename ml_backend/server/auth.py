@@ -1,4 +1,4 @@
-"""Basic authentication, as Label Studio sends it to backends that were saved with a user and a password."""
+"""Basic authentication, with the user and password that Label Studio stores for a backend."""
 
 import secrets
 from typing import Annotated
@@ -14,7 +14,7 @@ scheme = HTTPBasic(realm="Prelabel", auto_error=False)
 
 
 async def authenticate(request: Request, given: Annotated[HTTPBasicCredentials | None, Depends(scheme)]) -> None:
-    """Let only ``BASIC_AUTH_USER`` with ``BASIC_AUTH_PASS`` in, or everybody where they are not set.
+    """Require ``BASIC_AUTH_USER`` and ``BASIC_AUTH_PASS``, if they are set.
 
     Raises:
         HTTPException: 401.
@@ -23,10 +23,10 @@ async def authenticate(request: Request, given: Annotated[HTTPBasicCredentials |
     user, password = settings.basic_auth_user, settings.basic_auth_pass
     if user is None or password is None:
         return
-    # Both are compared whatever comes out of the first, in constant time: a wrong user takes as long as a wrong password.
+    # Both comparisons always run, in constant time, so that a wrong user takes as long as a wrong password.
     right_user = secrets.compare_digest((given.username if given else "").encode(), user.encode())
     right_password = secrets.compare_digest(
         (given.password if given else "").encode(), password.get_secret_value().encode()
     )
     if not (right_user and right_password):
-        raise HTTPException(401, "user and password needed", headers=CHALLENGE)
+        raise HTTPException(401, "user and password required", headers=CHALLENGE)

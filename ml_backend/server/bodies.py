@@ -1,7 +1,7 @@
-"""Request bodies: received within limits and read away from the event loop, into the fields that are needed and nothing else.
+"""Parses request bodies, in a thread and into the fields that are needed.
 
-msgspec passes over all other fields without building them. Label Studio sends each task with all its annotations and old predictions:
-144 MB for 3,000 tasks with eight predictions each, which takes json 4 s and msgspec 0.1 s.
+msgspec skips all other fields without building them. Label Studio sends each task with its annotations and old predictions: 144 MB for
+3,000 tasks with eight predictions each, which take the json module 4 s and msgspec 0.1 s.
 """
 
 import asyncio
@@ -12,23 +12,22 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from fastapi import HTTPException, Request
+from fastapi import Request
 from msgspec import Meta, Raw
-from starlette.requests import ClientDisconnect
 
 from ml_backend.errors import RequestError, TaskError
 from ml_backend.label_studio.tasks import is_task_id
 from ml_backend.redaction import printable
-from ml_backend.server.connection_limits import BODY_SECONDS
+from ml_backend.server.receiving import receive, require_json
 from ml_backend.settings import Settings
 
-ESCAPED = 6  # bytes that one byte of text can take in JSON: é is \u00e9
-SMALL = 1_000_000  # bytes; room for everything in a request that has no limit of its own
+ESCAPED = 6  # bytes of JSON that one byte of text can take: é is \u00e9
+OTHER_FIELDS_BYTES = 1_000_000  # bytes, for the fields that have no limit of their own
 
-MAX_VALUES = 200_000  # of a task's data, or of the regions that an annotator drew
-STEP = 1_000_000  # bytes that are looked through at once, so that the event loop gets its turn
+MAX_VALUES = 200_000  # in a task's data, or in the regions that an annotator drew: built at once, more would block the event loop
+STEP = 1_000_000  # bytes that are scanned at once, so that the event loop gets its turn
 
-_HALF = re.compile(
+_LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
 
@@ -52,11 +51,11 @@ ProjectName = Annotated[
 
 
 def _null() -> Raw:
-    return Raw(b"null")  # a plain default would have to stand in the schema
+    return Raw(b"null")  # as a factory, since a plain default would show in the schema
 
 
 class Task(msgspec.Struct):
-    """A Label Studio task. Its fields are read one by one, so that a wrong one fails alone."""
+    """A Label Studio task. Its fields are parsed later, so that an invalid task fails alone."""
 
     id: Annotated[
         Raw, Meta(description="Label Studio's task id", extra_json_schema={"type": "integer", "minimum": 1})
@@ -70,30 +69,30 @@ class Task(msgspec.Struct):
     ] = msgspec.field(default_factory=_null)
 
     def __post_init__(self) -> None:
-        """Let other threads run between two tasks: msgspec holds the interpreter's lock until it calls Python.
+        """Count the task. Other threads run meanwhile: msgspec holds the interpreter's lock until it calls Python.
 
         Raises:
-            RequestError: there are more tasks than the limit; the rest of the body is not read.
+            RequestError: there are more tasks than the limit; the rest of the body is not parsed.
         """
-        _reading.tasks += 1
-        if _reading.tasks > _reading.max_tasks:
+        _count.tasks += 1
+        if _count.tasks > _count.max_tasks:
             raise RequestError(
-                f"the request has over {_reading.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
+                f"the request has over {_count.max_tasks:,} tasks (PRELABEL_MAX_TASKS): select fewer, or use `prelabel bootstrap`"
             )
 
 
-class _Reading(threading.local):
-    """The tasks that this thread has read from the present body, and the most that there may be."""
+class _TaskCount(threading.local):
+    """The number of tasks in the body that this thread parses, and its limit."""
 
     tasks = 0
     max_tasks = 1
 
 
-_reading = _Reading()
+_count = _TaskCount()
 
 
 class PredictBody(msgspec.Struct):
-    """Body of ``POST /predict``. Tasks are read one by one, so that a wrong one fails alone."""
+    """Body of ``POST /predict``. An invalid task fails alone."""
 
     tasks: Annotated[list[Task], Meta(description="the tasks to predict")]
     label_config: LabelConfig
@@ -108,7 +107,7 @@ class PredictBody(msgspec.Struct):
 
 
 class SetupBody(msgspec.Struct):
-    """Body of ``POST /setup``. The token in it is that of the project's creator: it is neither logged nor shown."""
+    """Body of ``POST /setup``. Its token is that of the project's creator, and is neither logged nor shown."""
 
     label_config: LabelConfig = msgspec.field(name="schema")
     project: ProjectName = None
@@ -130,8 +129,8 @@ class ExplainBody(msgspec.Struct):
     project: ProjectName = None
 
 
-def documented(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the OpenAPI description of a body that :func:`_read` reads, for a route's ``openapi_extra``."""
+def openapi_body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body, for a route's ``openapi_extra``."""
     _, components = msgspec.json.schema_components([kind])
 
     def whole(schema: Any) -> Any:
@@ -166,7 +165,7 @@ class PredictRequest:
 
 
 async def predict_request(request: Request) -> PredictRequest:
-    """Read the body of ``POST /predict``."""
+    """Return the request of ``POST /predict``."""
     settings = _settings(request)
     return await _read(
         request, settings.request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", lambda body: _predict(body, settings)
@@ -174,54 +173,14 @@ async def predict_request(request: Request) -> PredictRequest:
 
 
 async def setup_request(request: Request) -> SetupBody:
-    """Read the body of ``POST /setup``."""
-    limit = SMALL + ESCAPED * _settings(request).label_config_max_bytes
+    """Return the body of ``POST /setup``."""
+    limit = OTHER_FIELDS_BYTES + ESCAPED * _settings(request).label_config_max_bytes
     return await _read(request, limit, "PRELABEL_LABEL_CONFIG_MAX_BYTES", lambda body: _decode(body, SetupBody))
 
 
 async def explain_request(request: Request) -> tuple[object, str, str | None]:
-    """Read the body of ``POST /explain``: task, label config and project."""
+    """Return task, label config and project of ``POST /explain``."""
     return await _read(request, _settings(request).request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", _explain)
-
-
-async def receive(request: Request, limit: int, advice: str) -> bytearray:
-    """Return the whole body, at most ``limit`` bytes of it.
-
-    Args:
-        request: whose body.
-        limit: in bytes.
-        advice: what to do about a body that is too large.
-
-    Raises:
-        HTTPException: 413 for a larger one, 408 for one that takes longer than :data:`BODY_SECONDS`.
-    """
-    too_large = HTTPException(413, f"over the limit of {limit:,} bytes; {advice}")
-    announced = request.headers.get("Content-Length", "0")
-    if announced.isdecimal() and int(announced[:20]) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError:
-        raise HTTPException(408, f"the body did not arrive within {BODY_SECONDS} s") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the connection ended before the body did") from None
-    return body
-
-
-def require_json(request: Request) -> None:
-    """Refuse a body that does not call itself JSON: browsers send others across sites, with the user's password and without asking.
-
-    Raises:
-        HTTPException: 415.
-    """
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
 
 
 async def _read(request: Request, limit: int, setting: str, read: Callable[[bytearray], T]) -> T:
@@ -232,20 +191,20 @@ async def _read(request: Request, limit: int, setting: str, read: Callable[[byte
     except msgspec.ValidationError as error:
         raise RequestError(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON that can be read: {error}") from None
+        raise RequestError(f"the body cannot be parsed as JSON: {error}") from None
 
 
 def _decode(body: bytearray, kind: type[T], max_tasks: int = 1) -> T:
-    _reading.tasks, _reading.max_tasks = 0, max_tasks
+    _count.tasks, _count.max_tasks = 0, max_tasks
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        # JSON can carry half of a surrogate pair, which no text can: one in one task must not cost the others.
+        # JSON can escape a lone surrogate, which is no valid text: one task with it must not fail the others.
         parts = (body[start : start + STEP] for start in range(0, len(body), STEP))
-        mended = b"".join(_HALF.sub(rb"\\ufffd", part) for part in parts)
-        _reading.tasks = 0
+        mended = b"".join(_LONE_SURROGATE.sub(rb"\\ufffd", part) for part in parts)
+        _count.tasks = 0
         return msgspec.json.decode(mended, type=kind)
 
 
@@ -262,7 +221,7 @@ def _explain(body: bytearray) -> tuple[object, str, str | None]:
 
 
 def _task(task: Task) -> object:
-    """Return id and data of a task, or the error that it fails with."""
+    """Return the id and data of a task, or the error that it fails with."""
     text = bytes(task.id)
     number = int(text) if len(text) < 20 and text.isdigit() else None
     if text != b"null" and not is_task_id(number):
@@ -273,11 +232,15 @@ def _task(task: Task) -> object:
     except RequestError as error:
         return TaskError(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return TaskError(f"the task cannot be read: {error}")
+        return TaskError(f"the task cannot be parsed: {error}")
 
 
 def _values(text: Raw, subject: str) -> Any:
-    """Return the values in a JSON text, unless it has so many that building them would hold up the event loop."""
+    """Return the values of a JSON text.
+
+    Raises:
+        RequestError: there are more than :data:`MAX_VALUES`.
+    """
     view = memoryview(text)
     count = 0
     for start in range(0, len(view), STEP):

@@ -1,7 +1,7 @@
-"""Bounds on connections: how many there are, how long they may wait, and how large the head of a request may be.
+"""Limits on connections: their number, the time to send a request or read a response, and the size of a request's head.
 
-uvicorn closes a connection that is idle after an answer, and nothing else: one that never sends a request, or sends it a byte at a
-time, stays, until the process has no file descriptors left and answers nobody.
+uvicorn closes connections that are idle after a response, and no others. Clients that send no request, or one byte at a time, would keep
+theirs until the process has no file descriptors left.
 """
 
 import asyncio
@@ -11,29 +11,29 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_SECONDS = 10  # for the request line and the headers to arrive, also of the first request
+HEAD_SECONDS = 10  # for request line and headers to arrive, of the first request too
 BODY_SECONDS = 60  # for a whole body to arrive
-HEAD_BYTES = 65_536  # of request line and headers; Label Studio's have some hundred
-ANSWER_SECONDS = 60  # that a client may leave an answer unread
+HEAD_BYTES = 65_536  # of request line and headers; Label Studio sends a few hundred
+ANSWER_SECONDS = 60  # that a client may leave a response unread
 
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 @dataclass
-class Bounds:
-    """The bounds on the connections of one server.
+class ConnectionLimits:
+    """The limit on the connections of one server.
 
     Attributes:
         connections: the most at once.
-        waiting: those without a whole request, the longest waiting first.
+        waiting: connections whose request is incomplete, the longest waiting first.
     """
 
     connections: int
     waiting: dict["BoundedConnection", None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, connections: int) -> "Bounds":
-        """Return bounds that leave half of the file descriptors for pictures, databases and decoders; raises the soft limit first."""
+    def within_open_files(cls, connections: int) -> "ConnectionLimits":
+        """Return a limit that leaves half of the file descriptors to images, databases and decoders. Raises the soft limit first."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 4 * connections
         if soft < wanted:
@@ -45,19 +45,19 @@ class Bounds:
 class BoundedConnection(HttpToolsProtocol):
     """One connection to the service."""
 
-    def __init__(self, *args: Any, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, *args: Any, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._bounds = bounds
+        self._limits = limits
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._body_arrives = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Make room for the connection, or refuse it where all others are being answered."""
+        """Accept the connection. Above the limit, end the one that has waited longest, or refuse this one if none waits."""
         super().connection_made(transport)
-        waiting = self._bounds.waiting
-        if len(self.connections) > self._bounds.connections:
+        waiting = self._limits.waiting
+        if len(self.connections) > self._limits.connections:
             if not waiting:
                 transport.write(_FULL)
                 transport.close()
@@ -67,13 +67,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._bounds.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
         _cancel(self._head_timer)
         _cancel(self._answer_timer)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse a part of a request, and end the connection where its head is too large."""
+        """Parse a part of a request, and refuse it if its head is too large."""
         if self.transport.is_closing():
             return
         super().data_received(data)
@@ -82,45 +82,45 @@ class BoundedConnection(HttpToolsProtocol):
             self.send_400_response(f"The headers are over the limit of {HEAD_BYTES} bytes.")
 
     def on_headers_complete(self) -> None:
-        """Begin to answer."""
+        """Stop the timer of the head."""
         _cancel(self._head_timer)
         self._head_timer = None
         self._body_arrives = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Stop waiting: the request is whole."""
+        """Count the connection as answered, no longer as waiting: the request is complete."""
         self._body_arrives = False
-        self._bounds.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
         super().on_message_complete()
         if self.cycle.response_complete:
             self._expect_head()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request. The rest of a body that was refused is read and dropped, so that the client sees the answer."""
+        """Wait for the next request. The rest of a refused body is read and dropped first, so that the client sees the response."""
         super().on_response_complete()
         if not self.transport.is_closing() and self.cycle.response_complete:
             self._expect_head()
 
     def pause_writing(self) -> None:
-        """Wait for the client to read, but not for ever."""
+        """Give the client a limited time to read the response."""
         super().pause_writing()
         self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self.end)
 
     def resume_writing(self) -> None:
-        """Go on with the answer."""
+        """Stop the timer of the response."""
         _cancel(self._answer_timer)
         super().resume_writing()
 
     def end(self) -> None:
-        """End the connection at once."""
-        self._bounds.waiting.pop(self, None)
+        """Close the connection at once."""
+        self._limits.waiting.pop(self, None)
         self.transport.abort()
 
     def _expect_head(self) -> None:
         _cancel(self._head_timer)
         self._head_bytes = 0
-        self._bounds.waiting[self] = None
+        self._limits.waiting[self] = None
         seconds = BODY_SECONDS if self._body_arrives else HEAD_SECONDS
         self._head_timer = self.loop.call_later(seconds, self.end)
 

@@ -1,4 +1,4 @@
-"""Writes fates as the answer of ``/explain``."""
+"""Makes the response of ``/explain``."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ml_backend.server.schemas import ExplainedDetection, ExplainedImage
 def explain_image(
     control: Control, item: int, detections: Detections, decisions: Sequence[FilterDecision]
 ) -> ExplainedImage:
-    """Return what became of the detections of one image under one control, in the order of their scores."""
+    """Return the detections of one image with the decision on each under one control, in the order of their scores."""
     return ExplainedImage(
         from_name=control.from_name,
         to_name=control.to_name,

@@ -1,4 +1,4 @@
-"""The routes that Label Studio calls, and the diagnosis page for people."""
+"""The routes that Label Studio calls, metrics, and the status page."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ from ml_backend.server.bodies import (
     PredictBody,
     PredictRequest,
     SetupBody,
-    documented,
     explain_request,
+    openapi_body,
     predict_request,
     setup_request,
 )
@@ -41,12 +41,12 @@ from ml_backend.server.schemas import (
     SetupResponse,
     VersionsResponse,
 )
-from ml_backend.server.service import Service, ServiceOf
+from ml_backend.server.service import Service, ServiceDependency
 from ml_backend.server.status import FAILURES, MAX_CAUSE_LENGTH, ProjectStatus, status_key
 
 log = structlog.get_logger(__name__)
 
-LOGGED_FAILURES = 20  # different reasons of one request that are logged
+LOGGED_FAILURES = 20  # different causes in one request that are logged
 
 _templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
 
@@ -58,20 +58,20 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 OF_BODIES = (400, 408, 413, 415, 422)  # the errors of requests with a body
 
 router = APIRouter()
-# A router's dependencies come first: nobody's body is read before the password.
+# Dependencies of a router run first: no body is read before the password is checked.
 for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(401))
 
 
 @router.get("/", include_in_schema=False)
 @router.get("/health")
 async def health() -> HealthResponse:
-    """Tell that the service is up and ready. While the detector loads, the port answers 503."""
+    """Report that the service is ready. While the detector loads, the port answers 503."""
     return HealthResponse(status="UP", model_class="Prelabel")
 
 
-@for_users.post("/setup", openapi_extra=documented(SetupBody), responses=_errors(*OF_BODIES))
-async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: ServiceOf) -> SetupResponse:
-    """Tell which version predictions for a label config will carry. Label Studio asks before each `/predict`."""
+@for_users.post("/setup", openapi_extra=openapi_body(SetupBody), responses=_errors(*OF_BODIES))
+async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: ServiceDependency) -> SetupResponse:
+    """Return the model version of predictions for a label config. Label Studio asks before each `/predict`."""
     name = None if body.project is None else str(body.project)
     if name is not None:
         service.pipeline.label_studios.learn(name, body.hostname, body.access_token)
@@ -84,8 +84,8 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
         status.config_warnings, status.config_problem = postprocessor.warnings, ""
         service.upkeep.called(name, status.model_version)
     except LabelConfigError as error:
-        # An error status would only show as "doesn't look like a valid ML backend"; the page and the log say more.
-        if status.config_problem != str(error):  # Label Studio asks before each prediction
+        # Label Studio shows any error status as "doesn't look like a valid ML backend"; the status page and the log have the cause.
+        if status.config_problem != str(error):  # asked before each prediction: log it once
             log.warning("label config cannot be served", project=project, cause=str(error))
         status.config_problem = str(error)
         status.model_version = postprocessors.version_of_unserved(body.label_config)
@@ -93,12 +93,12 @@ async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: Ser
 
 
 @for_users.post(
-    "/predict", response_model=PredictResponse, openapi_extra=documented(PredictBody), responses=_errors(*OF_BODIES)
+    "/predict", response_model=PredictResponse, openapi_extra=openapi_body(PredictBody), responses=_errors(*OF_BODIES)
 )
-async def predict(body: Annotated[PredictRequest, Depends(predict_request)], service: ServiceOf) -> Response:
+async def predict(body: Annotated[PredictRequest, Depends(predict_request)], service: ServiceDependency) -> Response:
     """Predict tasks: one entry for each, in order. A task that failed gets `[]`; the others keep theirs.
 
-    With a drawn rectangle in `params.context` (interactive mode), the answer is the detection that fits it best.
+    With a drawn rectangle in `params.context` (interactive mode), the prediction is the detection that fits it best.
     """
     answers = await service.pipeline.predict(
         body.tasks,
@@ -109,7 +109,7 @@ async def predict(body: Annotated[PredictRequest, Depends(predict_request)], ser
         convert=_encode,
     )
     await _record(service, status_key(body.project), body.tasks, answers)
-    # Label Studio keeps a task with [] unpredicted, and asks again.
+    # For [], Label Studio stores no prediction and asks again.
     entries = (b"[]" if isinstance(each, PrelabelError) else each.json for each in answers)
     return Response(b'{"results":[' + b",".join(entries) + b"]}", media_type="application/json")
 
@@ -127,29 +127,29 @@ def _encode(prediction: Prediction) -> _Encoded:
 
 
 async def _record(service: Service, project: str, tasks: Sequence[object], answers: Sequence[_Answer]) -> None:
-    """Count the answers, and record failures: one line of the log for all tasks that failed for the same reason."""
+    """Count the answers, and record failures: one line of the log for all tasks with the same cause."""
     failed, empty = await asyncio.to_thread(_outcomes, answers)
-    predicted = len(answers) - sum(len(places) for _, places in failed)
+    predicted = len(answers) - sum(len(indexes) for _, indexes in failed)
     status = service.statuses.of(project)
     status.record_predictions(predicted, empty=empty)
     counts = service.pipeline.metrics.tasks
     counts.labels("predicted").inc(predicted)
-    for error, places in failed:
-        counts.labels(error.code).inc(len(places))
-    for error, places in failed[:LOGGED_FAILURES]:
-        _log_failure(status, project, [tasks[place] for place in places[:FAILURES]], len(places), error)
+    for error, indexes in failed:
+        counts.labels(error.code).inc(len(indexes))
+    for error, indexes in failed[:LOGGED_FAILURES]:
+        _log_failure(status, project, [tasks[index] for index in indexes[:FAILURES]], len(indexes), error)
     if unlogged := failed[LOGGED_FAILURES:]:
-        status.failed += sum(len(places) for _, places in unlogged)
+        status.failed += sum(len(indexes) for _, indexes in unlogged)
         log.warning("tasks failed for further reasons", project=project, reasons=len(unlogged))
 
 
 def _outcomes(answers: Sequence[_Answer]) -> tuple[list[tuple[PrelabelError, list[int]]], int]:
-    """Return the places of failed tasks, together where they have the same cause, and the number of predictions without regions."""
+    """Return the errors with the indexes of their tasks, once for each cause, and the number of predictions without regions."""
     failed: dict[tuple[str, str], tuple[PrelabelError, list[int]]] = {}
     empty = 0
-    for place, answer in enumerate(answers):
+    for index, answer in enumerate(answers):
         if isinstance(answer, PrelabelError):
-            failed.setdefault((answer.code, str(answer)), (answer, []))[1].append(place)
+            failed.setdefault((answer.code, str(answer)), (answer, []))[1].append(index)
         else:
             empty += answer.empty
     return list(failed.values()), empty
@@ -169,32 +169,32 @@ def _log_failure(
     )
 
 
-@for_users.post("/explain", openapi_extra=documented(ExplainBody), responses=_errors(*OF_BODIES, 502))
+@for_users.post("/explain", openapi_extra=openapi_body(ExplainBody), responses=_errors(*OF_BODIES, 502))
 async def explain(
-    body: Annotated[tuple[object, str, str | None], Depends(explain_request)], service: ServiceOf
+    body: Annotated[tuple[object, str, str | None], Depends(explain_request)], service: ServiceDependency
 ) -> ExplainResponse:
-    """List every raw detection in a task's images, whether it is shown in a project, and why."""
+    """List every raw detection in a task's images, whether it is shown, and why."""
     task, label_config, project = body
     explained = await service.pipeline.explain(task, label_config, project=project)
     return ExplainResponse(images=[explain_image(*each) for each in explained])
 
 
 @for_users.get("/versions")
-async def versions(service: ServiceOf) -> VersionsResponse:
-    """List the model versions that projects were last told. Label Studio asks without saying for which project."""
+async def versions(service: ServiceDependency) -> VersionsResponse:
+    """List the model versions of all projects. Label Studio asks without naming a project."""
     return VersionsResponse(versions=service.statuses.model_versions())
 
 
 @for_users.get("/metrics", response_class=Response)
-async def metrics(service: ServiceOf) -> Response:
-    """Give the figures of this process in Prometheus' text format."""
+async def metrics(service: ServiceDependency) -> Response:
+    """Return the metrics of this process in Prometheus' text format."""
     await service.pipeline.check_cache()
     return Response(service.pipeline.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 @for_users.get("/status", response_class=Response)
-async def show_status(request: Request, service: ServiceOf) -> Response:
-    """Show what runs here and what went wrong lately: a page for browsers, JSON for everything else."""
+async def show_status(request: Request, service: ServiceDependency) -> Response:
+    """Show versions, connections, recent activity and failures: a page for browsers, JSON for other clients."""
     detector = service.pipeline.detector
     service.upkeep.check_soon()
     label_studio = await service.pipeline.check_label_studio()
@@ -231,7 +231,7 @@ def _revision(service: Service, project: str) -> int:
 
 @for_users.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
-    """Describe the routes."""
+    """Return the OpenAPI description."""
     return JSONResponse(request.app.openapi())
 
 

@@ -1,4 +1,4 @@
-"""Runs the service: for good under ``prelabel serve``, or in a thread for as long as a ``with`` block lasts."""
+"""Runs the service: until a signal under ``prelabel serve``, or in a thread during a ``with`` block."""
 
 import gc
 import os
@@ -16,12 +16,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from ml_backend.errors import SettingsError
-from ml_backend.server.connection_limits import BoundedConnection, Bounds
+from ml_backend.server.connection_limits import BoundedConnection, ConnectionLimits
 
 START_SECONDS = 30
-STOP_SECONDS = 5  # from a signal to the end; containers are killed after ten
-ANSWER_SECONDS = 3  # of them for requests that are being answered
-BACKLOG = 128  # connections that wait to be accepted
+STOP_SECONDS = 5  # from a signal to the exit; container runtimes kill after ten
+ANSWER_SECONDS = 3  # of them for running requests
+BACKLOG = 128  # connections that wait to be accepted; the kernel refuses or delays further ones
 
 _STARTING = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
@@ -29,16 +29,14 @@ _STARTING = (
 )
 
 
-class Port:
-    """A port that is taken while the detector loads: other programs cannot have it, and callers are told to come back.
-
-    Used as a context manager, which gives the port back.
+class StartupListener:
+    """Listens on the service's port while the detector loads, and answers 503. Used as a context manager, which frees the port.
 
     Attributes:
-        socket: listens.
+        socket: the listening socket.
 
     Raises:
-        SettingsError: the address cannot be had.
+        SettingsError: the address cannot be listened on.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -47,7 +45,7 @@ class Port:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self.socket.bind((host, port))
-            # Only a socket that listens keeps others from the port.
+            # A socket that is only bound can be taken over by another program.
             self.socket.listen(BACKLOG)
         except OSError as error:
             self.socket.close()
@@ -55,7 +53,7 @@ class Port:
                 f"cannot listen on {host}:{port} ({error.strerror}): another address (PRELABEL_HOST) or port (PORT) is needed"
             ) from None
         self._handed_over = threading.Event()
-        self._thread = threading.Thread(target=self._tell_starting, name="starting", daemon=True)
+        self._thread = threading.Thread(target=self._answer_503, name="starting", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -67,12 +65,12 @@ class Port:
         self.hand_over().close()
 
     def hand_over(self) -> socket.socket:
-        """Stop answering and return the socket; connections wait for it to be accepted from."""
+        """Stop answering and return the socket, on which new connections wait to be accepted."""
         self._handed_over.set()
         self._thread.join()
         return self.socket
 
-    def _tell_starting(self) -> None:
+    def _answer_503(self) -> None:
         self.socket.settimeout(0.1)
         while not self._handed_over.is_set():
             with suppress(OSError):
@@ -83,19 +81,19 @@ class Port:
                     connection.sendall(_STARTING)
 
 
-def serve(app: FastAPI, port: Port, max_connections: int, ready: Callable[[], None]) -> None:
-    """Serve on a port until a signal ends it.
+def serve(app: FastAPI, listener: StartupListener, max_connections: int, ready: Callable[[], None]) -> None:
+    """Serve until a signal ends the process.
 
     Args:
         app: the service.
-        port: is handed over.
+        listener: gives its socket to the server.
         max_connections: the most connections at once.
-        ready: is called when the port answers.
+        ready: called when the service answers.
     """
-    # TensorFlow's hundreds of thousands of objects stay for good; looking through them all now and then held up /health by 0.4 s.
+    # TensorFlow's hundreds of thousands of objects are never freed. Scanning them in each full collection delayed /health by 0.4 s.
     gc.collect()
     gc.freeze()
-    _Server(app, max_connections, ready, ends_process=True).run([port.hand_over()])
+    _Server(app, max_connections, ready, ends_process=True).run([listener.hand_over()])
 
 
 class _Server(uvicorn.Server):
@@ -107,9 +105,9 @@ class _Server(uvicorn.Server):
         *,
         ends_process: bool = False,
     ) -> None:
-        # log_config=None: logs.py has the say. Access lines would drown what matters, since Label Studio asks /health and /setup all the time.
+        # logs.py configures logging. There is no access log: Label Studio requests /health and /setup all the time.
         options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
-        connection: Any = partial(BoundedConnection, bounds=Bounds.of(max_connections))
+        connection: Any = partial(BoundedConnection, limits=ConnectionLimits.within_open_files(max_connections))
         super().__init__(
             uvicorn.Config(app, http=connection, ws="none", timeout_graceful_shutdown=ANSWER_SECONDS, **options)
         )
@@ -122,7 +120,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._ends_process:
-            # Threads cannot be cancelled: one may wait for a database or a label config. Acknowledged events are on the disk.
+            # Threads cannot be cancelled, and one may wait for a database. Nothing is lost: events are on the disk when they are acknowledged.
             last = threading.Timer(STOP_SECONDS, os._exit, [128 + signal.SIGTERM])
             last.daemon = True
             last.start()
@@ -130,14 +128,14 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: FastAPI, max_connections: int = 512) -> Iterator[str]:
-    """Serve on a free port of the loopback interface while the block lasts; gives the server's base URL.
+def background_server(app: FastAPI, max_connections: int = 512) -> Iterator[str]:
+    """Serve on a free port of the loopback interface during the block; gives the server's base URL.
 
     Raises:
         RuntimeError: the server did not start.
     """
-    with Port("127.0.0.1", 0) as port:
-        listener = port.hand_over()
+    with StartupListener("127.0.0.1", 0) as startup:
+        listener = startup.hand_over()
         server = _Server(app, max_connections)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

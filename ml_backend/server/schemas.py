@@ -1,4 +1,4 @@
-"""The answers that callers get, as OpenAPI shows them; :mod:`ml_backend.server.bodies` has the requests."""
+"""The responses, as OpenAPI shows them; the requests are in :mod:`ml_backend.server.bodies`."""
 
 from typing import Annotated, Any
 
@@ -6,14 +6,14 @@ from pydantic import BaseModel, Field
 
 
 class HealthResponse(BaseModel):
-    """Answer of ``GET /health``."""
+    """Response of ``GET /health``."""
 
     status: str = Field(examples=["UP"])
     model_class: str = Field(examples=["Prelabel"])
 
 
 class SetupResponse(BaseModel):
-    """Answer of ``POST /setup``."""
+    """Response of ``POST /setup``."""
 
     model_version: str = Field(
         description="the version that predictions for this project carry",
@@ -22,25 +22,25 @@ class SetupResponse(BaseModel):
 
 
 class VersionsResponse(BaseModel):
-    """Answer of ``GET /versions``."""
+    """Response of ``GET /versions``."""
 
     versions: list[str] = Field(examples=[["openimages_v4-ssd-mobilenet_v2@1f0c9a2b.55a19e"]])
 
 
 class WebhookResponse(BaseModel):
-    """Answer of ``POST /webhook``."""
+    """Response of ``POST /webhook``."""
 
     status: str = Field(
-        description="kept (on the disk), counted (nothing to learn from), or of Start Training: trained, unchanged, training",
+        description="kept (stored), counted (nothing to learn from), or for Start Training: trained, unchanged, training",
         examples=["kept"],
     )
-    job: str | None = Field(None, description="of Start Training", examples=["prelabel-3-revision-2"])
-    revision: int | None = Field(None, description="that is in force after Start Training; 0 for none", examples=[2])
-    message: str | None = Field(None, description="what Start Training changed", examples=["Person: 0.3 -> 0.42"])
+    job: str | None = Field(None, description="for Start Training", examples=["prelabel-3-revision-2"])
+    revision: int | None = Field(None, description="current after Start Training; 0 for none", examples=[2])
+    message: str | None = Field(None, description="the changes of Start Training", examples=["Person: 0.3 -> 0.42"])
 
 
 class RectangleValueModel(BaseModel):
-    """A bounding box in percent of the displayed picture."""
+    """A bounding box in percent of the displayed image."""
 
     x: float = Field(ge=0, le=100, examples=[68.3168])
     y: float = Field(ge=0, le=100, examples=[30.6132])
@@ -58,8 +58,8 @@ class RegionModel(BaseModel):
     from_name: str = Field(examples=["label"])
     to_name: str = Field(examples=["image"])
     type: str = Field(examples=["rectanglelabels"])
-    original_width: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[640])
-    original_height: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[422])
+    original_width: int = Field(ge=1, description="of the displayed image, in pixels", examples=[640])
+    original_height: int = Field(ge=1, description="of the displayed image, in pixels", examples=[422])
     image_rotation: int = Field(examples=[0])
     value: RectangleValueModel
     score: float = Field(ge=0, le=1, examples=[0.874])
@@ -74,7 +74,7 @@ class PredictionModel(BaseModel):
 
 
 class ExplainedDetection(BaseModel):
-    """One raw detection and what became of it."""
+    """One raw detection and the decision on it."""
 
     number: int = Field(ge=1, description="rank among the raw detections; reasons refer to it", examples=[1])
     class_name: str = Field(examples=["Taxi"])
@@ -84,28 +84,28 @@ class ExplainedDetection(BaseModel):
     fate: str = Field(examples=["kept"])
     reason: str = Field(examples=["kept as Vehicle 0.81"])
     label: str = Field(description="the project's label, or empty", examples=["Vehicle"])
-    rule: str = Field(description="why the class goes to that label, or empty", examples=["hierarchy"])
+    rule: str = Field(description="why the class maps to that label, or empty", examples=["hierarchy"])
 
 
 class ExplainedImage(BaseModel):
-    """What became of everything that was found in one image, under one control."""
+    """All detections in one image, with the decisions under one control."""
 
     from_name: str = Field(examples=["label"])
     to_name: str = Field(examples=["image"])
     item_index: int = Field(ge=0, description="which image of a list", examples=[0])
-    width: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[640])
-    height: int = Field(ge=1, description="of the displayed picture, in pixels", examples=[422])
+    width: int = Field(ge=1, description="of the displayed image, in pixels", examples=[640])
+    height: int = Field(ge=1, description="of the displayed image, in pixels", examples=[422])
     detections: list[ExplainedDetection]
 
 
 class ExplainResponse(BaseModel):
-    """Answer of ``POST /explain``."""
+    """Response of ``POST /explain``."""
 
     images: list[ExplainedImage]
 
 
 class PredictResponse(BaseModel):
-    """Answer of ``POST /predict``: one entry for each task, in the order of the request."""
+    """Response of ``POST /predict``: one entry for each task, in the order of the request."""
 
     results: list[
         PredictionModel
@@ -114,13 +114,13 @@ class PredictResponse(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """What was wrong."""
+    """Code and message of an error."""
 
     code: str = Field(examples=["bad_request"])
     message: str = Field(examples=["label_config: Field required"])
 
 
 class ErrorResponse(BaseModel):
-    """Answer to a request that cannot be understood."""
+    """Response to a request that failed."""
 
     error: ErrorDetail

@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The parts of the running application, as a dependency of the routes."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -16,7 +16,7 @@ from ml_backend.settings import Settings
 
 @dataclass
 class Service:
-    """What the routes work with, for as long as the application runs."""
+    """The parts of the running application."""
 
     settings: Settings
     pipeline: Pipeline
@@ -29,7 +29,7 @@ class Service:
     events: EventCounts = field(default_factory=EventCounts)
 
     def set_aside(self) -> list[str]:
-        """Return a sentence for each project whose revision another detector taught."""
+        """Return a sentence for each project whose revision was learned with another detector."""
         return [set_aside_sentence(revision) for revision in self.revisions.set_aside()]
 
 
@@ -38,4 +38,4 @@ async def _service(request: Request) -> Service:
     return service
 
 
-ServiceOf = Annotated[Service, Depends(_service)]
+ServiceDependency = Annotated[Service, Depends(_service)]

@@ -1,4 +1,4 @@
-"""What happened lately, by project, for the diagnosis page. Bounded, in memory, gone with a restart."""
+"""Recent activity by project, for the status page. It is bounded, in memory, and lost with a restart."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ MAX_ID_LENGTH, MAX_CAUSE_LENGTH = 60, 600  # characters; both can come from anyb
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One task that could not be predicted."""
+class TaskFailure:
+    """A task that could not be predicted."""
 
     time: str
     task: str
@@ -27,12 +27,12 @@ class Failure:
 
 @dataclass(slots=True)
 class ProjectStatus:
-    """What happened to one project since the start.
+    """The activity of one project since the start.
 
     Attributes:
         config_problem: why the project's label config cannot be served, or empty.
-        config_warnings: what a person should know about the config.
-        model_version: as last told to Label Studio.
+        config_warnings: problems of the config that do not prevent predictions.
+        model_version: the last one that Label Studio was given.
         predicted, empty, failed: counts of tasks; the empty ones are among the predicted.
         failures: the latest, newest first.
     """
@@ -43,15 +43,15 @@ class ProjectStatus:
     predicted: int = 0
     empty: int = 0
     failed: int = 0
-    failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=FAILURES))
+    failures: deque[TaskFailure] = field(default_factory=lambda: deque(maxlen=FAILURES))
 
     def record_predictions(self, count: int, *, empty: int) -> None:
-        """Count tasks that were predicted, and those among them without a region."""
+        """Count predicted tasks, and those among them without a region."""
         self.predicted += count
         self.empty += empty
 
-    def record_failures(self, tasks: Sequence[object], count: int, error: PrelabelError) -> Failure:
-        """Remember why tasks failed, in words that strangers may read; gives the record of the first.
+    def record_failures(self, tasks: Sequence[object], count: int, error: PrelabelError) -> TaskFailure:
+        """Record why tasks failed, with the public text of the error; gives the record of the first.
 
         Args:
             tasks: ids of the first of them.
@@ -61,7 +61,7 @@ class ProjectStatus:
         self.failed += count
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         cause = printable(error.public, MAX_CAUSE_LENGTH)
-        failures = [Failure(now, printable(str(task), MAX_ID_LENGTH), error.code, cause) for task in tasks]
+        failures = [TaskFailure(now, printable(str(task), MAX_ID_LENGTH), error.code, cause) for task in tasks]
         self.failures.extendleft(failures)
         return failures[0]
 
@@ -79,7 +79,7 @@ def status_key(project: str | None) -> str:
 
 
 class ProjectStatuses:
-    """The projects that called lately; the ones longest silent are forgotten first."""
+    """The most recently active projects."""
 
     def __init__(self) -> None:
         self._by_id: OrderedDict[str, ProjectStatus] = OrderedDict()
@@ -93,7 +93,7 @@ class ProjectStatuses:
         return status
 
     def model_versions(self) -> list[str]:
-        """Return the versions that projects were last told, each once, the latest first."""
+        """Return the current model version of each project, without repetitions, the latest first."""
         told = (status.model_version for status in reversed(self._by_id.values()))
         return list(dict.fromkeys(version for version in told if version))
 
@@ -103,13 +103,13 @@ class ProjectStatuses:
 
 
 class EventCounts:
-    """How many webhook events of each kind came."""
+    """The number of webhook events of each kind."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def count(self, action: str) -> None:
-        """Count an event by what :func:`~ml_backend.label_studio.events.read_event` calls it."""
+        """Count an event by the action that :func:`~ml_backend.label_studio.events.read_event` gives."""
         self._counts[action] += 1
 
     def to_json(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The route that Label Studio posts events to, and its Start Training button."""
+"""The route for Label Studio's webhook events and its Start Training button."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse
 from ml_backend.feedback.learning.trainer import Trained
 from ml_backend.label_studio.events import PROJECT_UPDATED, START_TRAINING
 from ml_backend.server.auth import authenticate, scheme
-from ml_backend.server.bodies import receive, require_json
+from ml_backend.server.receiving import receive, require_json
 from ml_backend.server.schemas import ErrorResponse, WebhookResponse
-from ml_backend.server.service import ServiceOf
+from ml_backend.server.service import ServiceDependency
 
 MAX_EVENT_BYTES = 50_000_000  # bytes; an annotation of 10,000 boxes has 4 MB
 
@@ -29,10 +29,10 @@ router = APIRouter()
     response_model_exclude_none=True,
     responses=OTHER_ANSWERS,
 )
-async def webhook(request: Request, service: ServiceOf) -> Any:
-    """Take an event. Label Studio sends no authentication with them, so they are hints, and what they are about is read back.
+async def webhook(request: Request, service: ServiceDependency) -> Any:
+    """Take an event. Label Studio sends it without authentication, so its content is not trusted: the changed object is read back.
 
-    Only the Start Training button comes with user and password where those are set, and must.
+    Start Training comes with user and password, and requires them if they are set.
     """
     body = await receive(request, MAX_EVENT_BYTES, "`prelabel feedback sync` catches up")
     event = await service.feedback.take(bytes(body))
@@ -44,14 +44,14 @@ async def webhook(request: Request, service: ServiceOf) -> Any:
         await authenticate(request, await scheme(request))
         if not event.project:
             raise HTTPException(422, "the event names no project")
-        return _told(event.project, await service.trainer.train(event.project))
+        return _training_response(event.project, await service.trainer.train(event.project))
     return WebhookResponse(status="kept" if service.feedback.listens and event.changed_objects else "counted")
 
 
-def _told(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:
+def _training_response(project: int, trained: Trained | None) -> WebhookResponse | JSONResponse:
     if trained is None:
         answer = WebhookResponse(
-            status="training", job=f"prelabel-{project}", message="it goes on; the log says when it is done"
+            status="training", job=f"prelabel-{project}", message="training continues; the log says when it is done"
         )
         return JSONResponse(answer.model_dump(exclude_none=True), 202)
     revision = trained.revision or trained.result.current

@@ -13,15 +13,20 @@ from waiting import SECONDS
 
 from ml_backend.cache.cache import RESULTS, Cache
 from ml_backend.cache.envelope import Entry, seal
-from ml_backend.cache.keys import detection_key, lock_key
+from ml_backend.cache.keys import lock_key
 from ml_backend.cache.stores.redis import LOCK_SECONDS
 from ml_backend.detections import Detections
 from ml_backend.errors import DetectorError
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
-KEY = detection_key("f" * 64, "2-640", "d" * 64)
+KEY = f"prelabel:detections:{'f' * 64}:2-640:{'d' * 64}"
 FOUND = detections_of(("Car", 0.9, (0.1, 0.2, 0.3, 0.4)), ("Dog", 0.5, (0, 0, 1, 1)))
+
+
+async def get_or_compute(cache: Cache, compute: Callable[[], Awaitable[Detections]]) -> Detections:
+    """Return the detections under KEY."""
+    return await cache.get_or_compute(KEY, compute, encode=Detections.to_bytes, decode=Detections.from_bytes)
 
 
 def payload(packed: bytes) -> bytes:
@@ -33,7 +38,7 @@ def payload(packed: bytes) -> bytes:
 async def cache_of(**settings: Any) -> AsyncIterator[tuple[Cache, Metrics]]:
     """Give a cache with some settings, and its metrics."""
     metrics = Metrics()
-    cache = Cache(Settings(**settings), metrics)
+    cache = Cache.from_settings(Settings(**settings), metrics)
     try:
         yield cache, metrics
     finally:
@@ -65,10 +70,10 @@ async def test_second_tier_outlives_the_first(redis: RedisServer, kind: str) -> 
     settings = {"cache": kind, "redis_url": redis.url}
     compute, runs = computing()
     async with cache_of(**settings) as (cache, _):
-        await cache.get_or_compute(KEY, compute)
+        await get_or_compute(cache, compute)
     async with cache_of(**settings) as (cache, metrics):
         for _ in range(3):
-            again = await cache.get_or_compute(KEY, compute)
+            again = await get_or_compute(cache, compute)
         assert again.to_bytes() == FOUND.to_bytes()
         assert reads(metrics, "memory") == {"miss": 1, "hit": 2}
         assert reads(metrics, kind) == {"hit": 1}
@@ -81,7 +86,7 @@ async def test_without_a_second_tier(kind: str, runs_of_three: int) -> None:
     compute, runs = computing()
     async with cache_of(cache=kind) as (cache, _):
         for _ in range(3):
-            await cache.get_or_compute(KEY, compute)
+            await get_or_compute(cache, compute)
     assert len(runs) == runs_of_three
 
 
@@ -118,10 +123,10 @@ async def test_entry_that_cannot_be_used_is_computed_and_overwritten(redis: Redi
     assert isinstance(kept, bytes)
     redis.client.set(KEY, damage(kept))
     async with cache_of(**settings) as (cache, metrics):
-        assert (await cache.get_or_compute(KEY, compute)).to_bytes() == FOUND.to_bytes()
+        assert (await get_or_compute(cache, compute)).to_bytes() == FOUND.to_bytes()
         assert reads(metrics, "redis") == {counted_as: 1}
     async with cache_of(**settings) as (cache, metrics):
-        assert (await cache.get_or_compute(KEY, compute)).to_bytes() == FOUND.to_bytes()
+        assert (await get_or_compute(cache, compute)).to_bytes() == FOUND.to_bytes()
         assert reads(metrics, "redis") == {"hit": 1}
     assert len(runs) == 1
 
@@ -132,9 +137,9 @@ async def test_nothing_listens() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     async with cache_of(cache="redis", redis_url=url) as (cache, metrics):
         for _ in range(10):
-            await cache.get_or_compute(KEY, compute)
+            await get_or_compute(cache, compute)
         assert metrics.value("prelabel_cache_breaker_open", tier="redis") == 1
-        assert [report.problem is None for report in await cache.measure()] == [True, False]
+        assert [report.problem is None for report in await cache.measure("detections")] == [True, False]
     assert len(runs) == 1
 
 
@@ -143,7 +148,7 @@ async def test_two_processes_compute_once(redis: RedisServer) -> None:
     compute, runs = computing()
     settings: dict[str, Any] = {"cache": "redis", "redis_url": redis.url}
     async with cache_of(**settings) as (one, _), cache_of(**settings) as (other, metrics):
-        found = await asyncio.gather(*(cache.get_or_compute(KEY, compute) for cache in (one, other) for _ in range(16)))
+        found = await asyncio.gather(*(get_or_compute(cache, compute) for cache in (one, other) for _ in range(16)))
     assert {each.to_bytes() for each in found} == {FOUND.to_bytes()}
     assert len(runs) == 1
     assert metrics.value("prelabel_single_flight_waits_total", scope="redis") > 0
@@ -160,7 +165,7 @@ async def test_dead_holder_costs_the_others_its_expiry(redis: RedisServer) -> No
 
     redis.client.set(lock_key(KEY), b"of a dead process", px=700)
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, _), asyncio.timeout(SECONDS):
-        await cache.get_or_compute(KEY, compute)
+        await get_or_compute(cache, compute)
     (holder,) = holders
     assert holder not in (None, b"of a dead process")
 
@@ -174,7 +179,7 @@ async def test_slow_holder_keeps_its_lock(redis: RedisServer) -> None:
         return FOUND
 
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, _):
-        await cache.get_or_compute(KEY, slow)
+        await get_or_compute(cache, slow)
 
 
 async def test_error_frees_the_lock(redis: RedisServer) -> None:
@@ -186,9 +191,9 @@ async def test_error_frees_the_lock(redis: RedisServer) -> None:
     compute, runs = computing()
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, _):
         with pytest.raises(DetectorError):
-            await cache.get_or_compute(KEY, fail)
+            await get_or_compute(cache, fail)
         assert not redis.client.exists(lock_key(KEY))
-        await cache.get_or_compute(KEY, compute)
+        await get_or_compute(cache, compute)
     assert len(runs) == 1
 
 
@@ -198,7 +203,7 @@ async def test_reports_are_for_people(redis: RedisServer) -> None:
     async with cache_of(cache="redis", redis_url=url) as (cache, _):
         await cache.put({KEY: FOUND.to_bytes()})
         assert await cache.get(KEY, payload) is not None
-        memory, behind = await cache.measure()
+        memory, behind = await cache.measure("detections")
     assert (memory.name, memory.hits, memory.misses) == ("memory", 1, 0)
     assert behind.place == redis.url
     assert behind.usage is not None

@@ -5,7 +5,7 @@ import pytest
 from waiting import until
 
 from ml_backend.cache import circuit_breaker as module
-from ml_backend.cache.circuit_breaker import Breaker
+from ml_backend.cache.circuit_breaker import CircuitBreaker
 from ml_backend.cache.stores.memory import MemoryStore
 from ml_backend.cache.stores.store import StoreRefusedError, StoreUnavailableError
 
@@ -39,16 +39,16 @@ async def store() -> Moody:
 
 
 @pytest.fixture
-async def breaker(store: Moody, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Breaker]:
+async def breaker(store: Moody, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CircuitBreaker]:
     """Give a breaker with a time limit of 0.1 s that probes every 0.1 s."""
     monkeypatch.setattr(module, "PROBE_EVERY", 0.1)
-    made = Breaker(store, timeout=0.1)
+    made = CircuitBreaker(store, timeout=0.1)
     yield made
     await made.close()
 
 
 async def test_hanging_store_costs_one_time_out(
-    breaker: Breaker, store: Moody, monkeypatch: pytest.MonkeyPatch
+    breaker: CircuitBreaker, store: Moody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After it, 1,000 calls do not reach it."""
     monkeypatch.setattr(module, "PROBE_EVERY", 600)
@@ -59,7 +59,7 @@ async def test_hanging_store_costs_one_time_out(
     assert store.calls == 1
 
 
-async def test_it_closes_by_itself(breaker: Breaker, store: Moody) -> None:
+async def test_it_closes_by_itself(breaker: CircuitBreaker, store: Moody) -> None:
     """A probe in the background finds out; who calls pays nothing for it."""
     store.mood = "away"
     with pytest.raises(StoreUnavailableError, match="gone"):
@@ -71,7 +71,7 @@ async def test_it_closes_by_itself(breaker: Breaker, store: Moody) -> None:
     assert await breaker.call(lambda: store.read([])) == {}
 
 
-async def test_refusal_is_an_answer(breaker: Breaker, store: Moody) -> None:
+async def test_refusal_is_an_answer(breaker: CircuitBreaker, store: Moody) -> None:
     """A store that is full is not left alone: it can still be read."""
     store.mood = "refusing"
     for _ in range(3):
@@ -85,7 +85,7 @@ async def test_changes_are_told(store: Moody, monkeypatch: pytest.MonkeyPatch) -
     """Once each, however many calls fail together."""
     monkeypatch.setattr(module, "PROBE_EVERY", 0.05)
     told: list[bool] = []
-    breaker = Breaker(store, timeout=0.1, on_change=told.append)
+    breaker = CircuitBreaker(store, timeout=0.1, on_change=told.append)
     store.mood = "hanging"
     await asyncio.gather(*(breaker.call(lambda: store.read([])) for _ in range(10)), return_exceptions=True)
     store.mood = "well"
@@ -97,7 +97,7 @@ async def test_changes_are_told(store: Moody, monkeypatch: pytest.MonkeyPatch) -
 async def test_callers_own_cancellation_is_no_failure(store: Moody) -> None:
     """A request that goes away says nothing about the store."""
     store.mood = "hanging"
-    breaker = Breaker(store, timeout=600)
+    breaker = CircuitBreaker(store, timeout=600)
     caller = asyncio.create_task(breaker.call(lambda: store.read([])))
     await until(lambda: store.calls)
     caller.cancel()

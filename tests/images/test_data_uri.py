@@ -58,7 +58,7 @@ def test_large_data() -> None:
         ("data:image/png;base64", "no comma"),
         ("data:;base64,a$bc", "not valid base64"),
         ("data:;base64,abcde", "not valid base64"),
-        ("data:;base64,\ud800", "half of a character"),
+        ("data:;base64,\ud800", "lone surrogate"),
         ("data:," + "%41" * 2_000_001, "over 2,000,000 percent-encodings"),
         ("data:;base64," + "%41" * 2_000_001, "over 2,000,000 percent-encodings"),
     ],

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import gzip
 import hashlib
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from picture_server import Answer, PictureServer, picture_server
+from waiting import until
 
 from ml_backend.errors import (
     ImageDecodeError,
@@ -18,7 +20,8 @@ from ml_backend.errors import (
     PrelabelError,
     TokenRefusedError,
 )
-from ml_backend.images.fetch import Fetched, ImageFetcher
+from ml_backend.images.fetch import ImageFetcher
+from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import parse_reference
 from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.settings import Settings, load_settings
@@ -29,8 +32,8 @@ PICTURE = bytes(range(256)) * 100
 async def fetch_whole(value: object, **settings: Any) -> Fetched:
     """Fetch the picture that a task names, with some settings."""
     given = load_settings(**settings)
-    async with ImageFetcher(given) as fetcher:
-        fetched = await fetcher.fetch(parse_reference(value), LabelStudios(given).configured, 7)
+    async with ImageFetcher.from_settings(given) as fetcher:
+        fetched = await fetcher.fetch(parse_reference(value), LabelStudios.from_settings(given).configured, 7)
         assert fetched is not None
         assert fetched.version.digest == hashlib.sha256(fetched.data).hexdigest()
         return fetched
@@ -94,7 +97,7 @@ async def test_file_of_this_machine(tmp_path: Path) -> None:
         (Answer(status=500), "answered 500"),
         (Answer(status=204), "answered 204"),
         (Answer(b""), "without a body"),
-        (Answer(PICTURE, announced=len(PICTURE) + 10), "broke off"),
+        (Answer(PICTURE, announced=len(PICTURE) + 10), "ended too early"),
         (Answer(b"x", announced=10**9), "over the limit of 50,000 bytes"),
         (Answer(b"x" * 60_000, announced=-1), "over the limit of 50,000 bytes"),
         (Answer(gzip.compress(b"x" * 10**7), headers={"Content-Encoding": "gzip"}), "over the limit of 50,000 bytes"),
@@ -102,7 +105,7 @@ async def test_file_of_this_machine(tmp_path: Path) -> None:
         (Answer(PICTURE, held=True), "did not arrive within 0.5 s"),
         (Answer(status=302, headers={"Location": "/loop"}), "redirects more than 5 times"),
         (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "not http"),
-        (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "no picture is fetched from"),
+        (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "no image is fetched from"),
     ],
     ids=[
         "not found",
@@ -128,13 +131,23 @@ async def test_what_cannot_be_fetched_says_why(pictures: PictureServer, answer: 
     assert url in str(caught.value)
 
 
+async def test_only_the_caller_limits_the_number_of_downloads(pictures: PictureServer) -> None:
+    """PRELABEL_MAX_CONCURRENT_IMAGES limits them, up to 1024; aiohttp's own limit of 100 connections is off."""
+    url = pictures.add("/a.jpg", Answer(PICTURE, held=True))
+    async with ImageFetcher.from_settings(Settings()) as fetcher:
+        downloads = [asyncio.create_task(fetcher.fetch(parse_reference(f"{url}?{number}"))) for number in range(110)]
+        await until(lambda: len(pictures.requests) == len(downloads))
+        pictures.release()
+        assert all(await asyncio.gather(*downloads))
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
         ("http://127.0.0.1:1/a.jpg", r"cannot connect to 127.0.0.1:1 \(Connection refused\)"),
         ("http://no-such-host.invalid/a.jpg", "cannot connect to no-such-host.invalid:80"),
-        ("http://169.254.169.254/latest/meta-data", "no picture is fetched from"),
-        ("http://[::ffff:169.254.169.254]/latest", "no picture is fetched from"),
+        ("http://169.254.169.254/latest/meta-data", "no image is fetched from"),
+        ("http://[::ffff:169.254.169.254]/latest", "no image is fetched from"),
     ],
 )
 async def test_unreachable_and_forbidden_hosts(url: str, words: str) -> None:
@@ -232,11 +245,11 @@ async def test_task_that_aims_elsewhere_learns_which_paths_get_the_token(label_s
 async def test_label_studio_of_setup_shows_its_token_to_pictures_only(label_studio: PictureServer) -> None:
     """It is a person's token."""
     settings = Settings()
-    studios = LabelStudios(settings)
+    studios = LabelStudios.from_settings(settings)
     studios.learn("7", label_studio.url, "t0ken")
     for path in ("/data/upload/1/a.jpg", "/api/users"):
         url = label_studio.add(path, PICTURE)
-        async with ImageFetcher(settings) as fetcher:
+        async with ImageFetcher.from_settings(settings) as fetcher:
             await fetcher.fetch(parse_reference(url), studios.of("7"))
     assert ["Authorization" in headers for _, headers in label_studio.requests] == [True, False]
 
@@ -247,12 +260,12 @@ async def test_token_that_label_studio_refuses_is_known_to_be_refused(
 ) -> None:
     """Only then another one may replace it; and one picture that it lets pass makes it good again."""
     settings = Settings()
-    studios = LabelStudios(settings)
+    studios = LabelStudios.from_settings(settings)
     studios.learn("7", label_studio.url, "t0ken")
     home = studios.of("7")
     assert home is not None
     assert home.headers is not None
-    async with ImageFetcher(settings) as fetcher:
+    async with ImageFetcher.from_settings(settings) as fetcher:
         label_studio.add("/data/upload/1/a.jpg", Answer(status=status))
         with pytest.raises(ImageFetchError):
             await fetcher.fetch(parse_reference("/data/upload/1/a.jpg"), home)
@@ -269,7 +282,7 @@ async def test_label_studio_is_exempt_from_the_address_guard(
     label_studio.add("/data/upload/1/a.jpg", PICTURE)
     closed = {"label_studio_url": label_studio.url, "blocked_networks": "127.0.0.0/8"}
     assert await fetch("/data/upload/1/a.jpg", **closed) == PICTURE
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(pictures.add("/a.jpg", PICTURE), **closed)
 
 
@@ -324,9 +337,9 @@ async def test_only_positive_whole_numbers_become_part_of_a_resolvers_address(
 ) -> None:
     """It is asked with the token, and ids come from whoever posts tasks."""
     settings = load_settings(label_studio_url=label_studio.url)
-    async with ImageFetcher(settings) as fetcher:
+    async with ImageFetcher.from_settings(settings) as fetcher:
         with pytest.raises(ImageReferenceError, match="positive whole number"):
-            await fetcher.fetch(parse_reference("s3://b/a.jpg"), LabelStudios(settings).configured, task)
+            await fetcher.fetch(parse_reference("s3://b/a.jpg"), LabelStudios.from_settings(settings).configured, task)
     assert not label_studio.requests
 
 
@@ -375,9 +388,9 @@ async def test_cookies_of_strangers_are_not_kept(pictures: PictureServer) -> Non
     """What one task's host sets does not come back with another task's picture."""
     url = pictures.add("/a.jpg", Answer(PICTURE, headers={"Set-Cookie": "id=1"}))
     for settings in (Settings(), load_settings(label_studio_url=pictures.url)):
-        async with ImageFetcher(settings) as fetcher:
+        async with ImageFetcher.from_settings(settings) as fetcher:
             for _ in range(2):
-                await fetcher.fetch(parse_reference(url), LabelStudios(settings).configured)
+                await fetcher.fetch(parse_reference(url), LabelStudios.from_settings(settings).configured)
         assert "Cookie" not in pictures.headers_of("/a.jpg")
 
 
@@ -427,7 +440,7 @@ async def test_no_spelling_gets_past_the_guard(pictures: PictureServer, host: st
     url = with_host(pictures.add("/a.jpg", PICTURE), host)
     assert await fetch(url) == PICTURE
     pictures.requests.clear()
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(url, **settings)
     assert not pictures.requests
 
@@ -440,7 +453,7 @@ async def test_no_redirect_gets_past_the_guard(
     """Also not one of Label Studio, which is exempt itself."""
     url = with_host(pictures.add("/a.jpg", PICTURE), host.encode("idna").decode())
     label_studio.add("/data/upload/1/a.jpg", Answer(status=302, headers={"Location": url}))
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch("/data/upload/1/a.jpg", label_studio_url=label_studio.url, **settings)
     assert not pictures.requests
 
@@ -476,7 +489,7 @@ async def test_metadata_services_are_never_asked(pictures: PictureServer, host: 
     away = f"http://{host}:80/latest"
     redirects = pictures.add("/a.jpg", Answer(status=302, headers={"Location": away}))
     for url in (away, redirects):
-        with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+        with pytest.raises(ImageFetchError, match="no image is fetched from"):
             await fetch(url, allowed_networks="0.0.0.0/0,::/0")
 
 
@@ -492,7 +505,7 @@ async def test_name_that_resolves_differently_the_second_time(
     url = with_host(pictures.add("/a.jpg", PICTURE), "rebinding.example")
     assert await fetch(url) == PICTURE
     addresses["rebinding.example"] = "169.254.169.254"
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(url)
     assert len(pictures.requests) == 1
 
@@ -508,7 +521,7 @@ async def test_label_studio_is_exempt_from_public_addresses_only(label_studio: P
     label_studio.add("/data/upload/1/a.jpg", PICTURE)
     private = {"label_studio_url": label_studio.url, "public_addresses_only": True}
     assert await fetch("/data/upload/1/a.jpg", **private) == PICTURE
-    with pytest.raises(ImageFetchError, match="no picture is fetched from"):
+    with pytest.raises(ImageFetchError, match="no image is fetched from"):
         await fetch(label_studio.add("/metrics", PICTURE), **private)
 
 
@@ -527,7 +540,7 @@ FAILURES = [
     pytest.param(Answer(status=404), "answered 404 Not Found", id="not found"),
     pytest.param(Answer(status=500), "answered 500", id="server error"),
     pytest.param(Answer(b""), "without a body", id="empty"),
-    pytest.param(Answer(PICTURE, announced=len(PICTURE) + 10), "broke off", id="connection breaks"),
+    pytest.param(Answer(PICTURE, announced=len(PICTURE) + 10), "ended too early", id="connection breaks"),
     pytest.param(Answer(b"x" * 60_000), "over the limit", id="too large"),
     pytest.param(Answer(PICTURE, delay=1.5), "did not arrive", id="slow"),
     pytest.param(Answer(status=302, headers={"Location": "/a.jpg"}), "redirects more than", id="redirects in a circle"),
@@ -554,7 +567,7 @@ async def test_strangers_learn_nothing_of_other_hosts(pictures: PictureServer, a
     [
         pytest.param("http://127.0.0.1:1/a.jpg", "Connection refused", id="closed port"),
         pytest.param("http://no-such-host.invalid/a.jpg", "cannot connect", id="no such host"),
-        pytest.param("http://169.254.169.254/a.jpg", "no picture is fetched from", id="blocked"),
+        pytest.param("http://169.254.169.254/a.jpg", "no image is fetched from", id="blocked"),
     ],
 )
 async def test_strangers_learn_nothing_of_hosts_that_do_not_answer(url: str, words: str) -> None:
@@ -586,9 +599,9 @@ async def test_strangers_learn_nothing_of_a_label_studio_that_a_request_named(
     """It may be any service of the internal network; not even a refused token has a code of its own."""
     for path in ("/data/upload/1/a.jpg", "/api/token/refresh/"):
         label_studio.add(path, Answer(status=status))
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     studios.learn("7", label_studio.url, token)
-    async with ImageFetcher(Settings()) as fetcher:
+    async with ImageFetcher.from_settings(Settings()) as fetcher:
         with pytest.raises(ImageFetchError, match=f"answered {status}") as caught:
             await fetcher.fetch(parse_reference("/data/upload/1/a.jpg"), studios.of("7"))
     assert told(caught.value) == untold("/data/upload/1/a.jpg")
@@ -609,14 +622,14 @@ async def test_strangers_do_not_learn_what_came_instead_of_an_image(
     label_studio: PictureServer, pictures: PictureServer
 ) -> None:
     """Its kind and first bytes are told only where the operator's Label Studio sent it, and to the log."""
-    page = NotAnImageError("what came is an HTML page")
+    page = NotAnImageError("it is an HTML page")
     path, url = label_studio.add("/data/upload/1/a.jpg", b"<html>"), pictures.add("/a.jpg", b"<html>")
     other = label_studio.add("/metrics", b"<html>")
     for task, is_told in ((path, True), (url, False), (other, False), ("data:,<html>", True)):
         reference = parse_reference(task)
         fetched = await fetch_whole(task, label_studio_url=label_studio.url)
         failure = fetched.failure(reference, page)
-        assert str(failure) == f"{reference}: what came is an HTML page"
+        assert str(failure) == f"{reference}: it is an HTML page"
         assert told(failure) == ((422, "image_not_readable", str(failure)) if is_told else untold(task))
         assert not failure.retryable
         broken = fetched.failure(reference, ImageDecodeError("the image is broken"))

@@ -138,5 +138,5 @@ def test_round_trip_and_junk() -> None:
     version = ImageVersion("d" * 64, True, "http://host/ü", '"a"', BEFORE)
     assert ImageVersion.from_bytes(version.to_bytes()) == version
     for junk in (b"", b"\xc1", b"\x01", b"\x93\x01\x02\x03", b"\x95\x01\x02\x03\x04\x05"):
-        with pytest.raises(ValueError, match="not an encoded picture version"):
+        with pytest.raises(ValueError, match="not an encoded image version"):
             ImageVersion.from_bytes(junk)

@@ -130,7 +130,7 @@ def test_aliases_with_a_path_replace_whole_path_parts(url: str) -> None:
 
 def test_configured_label_studio_is_that_of_every_project() -> None:
     """What ``/setup`` says then only tells under which name it knows itself."""
-    studios = LabelStudios(Settings(label_studio_url="http://ls:8080", label_studio_api_key="ours"))
+    studios = LabelStudios.from_settings(Settings(label_studio_url="http://ls:8080", label_studio_api_key="ours"))
     studios.learn("1", "http://localhost:8080/", "theirs")
     home = studios.of("1")
     assert home is not None
@@ -140,7 +140,7 @@ def test_configured_label_studio_is_that_of_every_project() -> None:
 
 def test_without_configuration_each_project_has_the_one_of_its_setup() -> None:
     """With its own token, under the address guard, and of no use to other projects."""
-    studios = LabelStudios(Settings(label_studio_api_key="ours"))
+    studios = LabelStudios.from_settings(Settings(label_studio_api_key="ours"))
     studios.learn("1", "http://one:8080", "t1")
     studios.learn("2", "http://two:8080", None)
     one, two = studios.of("1"), studios.of("2")
@@ -155,7 +155,7 @@ def test_without_configuration_each_project_has_the_one_of_its_setup() -> None:
 
 def test_configured_address_without_token_borrows_that_of_setup() -> None:
     """It goes to the configured address only."""
-    studios = LabelStudios(Settings(label_studio_url="http://ls:8080"))
+    studios = LabelStudios.from_settings(Settings(label_studio_url="http://ls:8080"))
     studios.learn("1", "http://evil.example", "t1")
     home = studios.of("1")
     assert home is not None
@@ -168,7 +168,7 @@ def test_configured_address_without_token_borrows_that_of_setup() -> None:
 )
 def test_other_hostnames_are_passed_over(hostname: object) -> None:
     """Nothing that is not http(s) is remembered."""
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     studios.learn("1", hostname, "t1")
     assert studios.of("1") is None
 
@@ -187,7 +187,7 @@ CONFIGURED = Settings(label_studio_url="http://ls:8080", label_studio_api_key="o
 @pytest.mark.parametrize("project", ["5.1795326029", "5", "None"])
 def test_first_word_on_a_project_stays(settings: Settings, project: str, caplog: pytest.LogCaptureFixture) -> None:
     """Anybody can send a /setup; a stranger's changes nothing of what is known, and one line of the log tells of it."""
-    studios = LabelStudios(settings)
+    studios = LabelStudios.from_settings(settings)
     studios.learn(project, "http://ls:8080", "t1")
     known = studios.of(project)
     for _ in range(3):
@@ -203,7 +203,7 @@ def test_first_word_on_a_project_stays(settings: Settings, project: str, caplog:
 
 def test_each_project_with_a_contradiction_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """Once each."""
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     for project in ("1.1", "2.2", "1.1", "2.2"):
         studios.learn(project, "http://ls", None)
         studios.learn(project, "http://evil.example", None)
@@ -214,11 +214,11 @@ def test_each_project_with_a_contradiction_is_warned_of(caplog: pytest.LogCaptur
 def test_bare_id_is_the_project_that_spoke_first(stranger: str) -> None:
     """Where Prelabel itself knows a project by its id alone."""
     for configured in (Settings(), CONFIGURED):
-        studios = LabelStudios(configured)
+        studios = LabelStudios.from_settings(configured)
         studios.learn("5.17", "http://one", "t1")
         studios.learn(stranger, "http://evil.example", "t2")
         assert studios.of("5") is studios.of("5.17")
-        studios = LabelStudios(configured)
+        studios = LabelStudios.from_settings(configured)
         if stranger != "5.99":  # of two well-formed names, the first counts
             studios.learn(stranger, "http://evil.example", "t2")
             studios.learn("5.17", "http://one", "t1")
@@ -227,7 +227,7 @@ def test_bare_id_is_the_project_that_spoke_first(stranger: str) -> None:
 
 def test_refused_token_gives_way_to_a_new_one_of_the_same_host() -> None:
     """The creator of a project can make a new token; nobody else can, and no good token is replaced."""
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     studios.learn("5.17", "http://one", "t1")
     known = studios.of("5.17")
     assert known is not None
@@ -248,7 +248,7 @@ def test_refused_token_gives_way_to_a_new_one_of_the_same_host() -> None:
 
 def test_token_may_come_later() -> None:
     """A host that sent none replaces nothing with its first."""
-    studios = LabelStudios(Settings(label_studio_url="http://ls:8080"))
+    studios = LabelStudios.from_settings(Settings(label_studio_url="http://ls:8080"))
     studios.learn("5.17", "http://one", None)
     studios.learn("5.17", "http://one", "t1")
     home = studios.of("5.17")
@@ -258,7 +258,7 @@ def test_token_may_come_later() -> None:
 
 def test_memory_of_setups_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """Anybody can post setups: newcomers are not learned once the table is full, and known projects stay."""
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     for number in range(LabelStudios.KEPT + 10):
         studios.learn(f"{number}.1", "http://ls", None)
     assert studios.of("0") is studios.of("0.1") is not None
@@ -278,6 +278,6 @@ def test_memory_of_setups_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_long_words_are_not_learned(project: str, hostname: str, token: str) -> None:
     """Ten thousand of them would fill the memory."""
-    studios = LabelStudios(Settings())
+    studios = LabelStudios.from_settings(Settings())
     studios.learn(project, hostname, token)
     assert studios.of(project) is None

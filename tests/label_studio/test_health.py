@@ -16,8 +16,8 @@ LEGACY_OFF = json.dumps({"detail": "legacy token authentication has been disable
 async def check(url: str | None, token: str | None) -> Finding:
     """Check the Label Studio at ``url``."""
     settings = load_settings(label_studio_url=url, label_studio_api_key=token) if url else Settings()
-    async with ImageFetcher(settings) as fetcher:
-        return await fetcher.check(LabelStudios(settings).configured)
+    async with ImageFetcher.from_settings(settings) as fetcher:
+        return await fetcher.check(LabelStudios.from_settings(settings).configured)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def looking(demo_detector: Detector) -> Callable[..., Any]:
     @asynccontextmanager
     async def open_pictures(**settings: Any) -> AsyncIterator[Callable[..., Any]]:
         given, metrics = Settings(**settings), Metrics()
-        home = LabelStudios(given).configured
+        home = LabelStudios.from_settings(given).configured
         async with ImageInference(given, demo_detector, metrics) as pictures:
 
             async def detect(value: str, at: LabelStudio | None = home, task: int = 7) -> tuple[int, str]:
@@ -196,7 +196,7 @@ async def test_what_one_token_saw_is_not_shown_to_another(
 ) -> None:
     """Tokens that came with /setup: each project has to be let in itself."""
     label_studio.add(UPLOAD, balloon_file())
-    homes = LabelStudios(Settings(label_studio_url=label_studio.url))
+    homes = LabelStudios.from_settings(Settings(label_studio_url=label_studio.url))
     for project, token in (("1", "first"), ("2", "second")):
         homes.learn(project, label_studio.url, token)
     async with looking(label_studio_url=label_studio.url) as detect:

@@ -83,7 +83,7 @@ def test_head_is_bounded(serve: Serve) -> None:
 
 def test_body_that_does_not_arrive_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """408 after the time for a whole body."""
-    monkeypatch.setattr("ml_backend.server.bodies.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("ml_backend.server.receiving.BODY_SECONDS", 0.2)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with connected(serve(), 1, head) as (connection,):
         assert connection.recv(65_536).startswith(b"HTTP/1.1 408")

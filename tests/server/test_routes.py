@@ -221,12 +221,12 @@ def test_no_tasks_is_no_results(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("path", "content", "words"),
     [
-        ("/predict", b"{", "the body is not JSON that can be read: "),
+        ("/predict", b"{", "the body cannot be parsed as JSON: "),
         ("/predict", b"[]", "Expected `object`, got `array`"),
         ("/predict", b"{}", "missing required field `tasks`"),
         ("/predict", b'{"tasks": {}, "label_config": "<View/>"}', "Expected `array`, got `object` - at `$.tasks`"),
         ("/predict", b'{"tasks": [], "label_config": null}', "Expected `str`, got `null` - at `$.label_config`"),
-        ("/predict", b"\xff\xfe", "the body is not JSON that can be read: "),
+        ("/predict", b"\xff\xfe", "the body cannot be parsed as JSON: "),
         (
             "/predict",
             b'{"tasks": [{}, 5], "label_config": "<View/>"}',
@@ -506,5 +506,5 @@ def test_status_shows_the_cache(serve: Serve, redis: RedisServer) -> None:
     assert [(tier["name"], tier["problem"]) for tier in there] == [("memory", None), ("redis", None)]
     away = serve(redis_url="redis://:s3cret@127.0.0.1:1/0")
     page = httpx.get(f"{away}/status", headers={"Accept": "text/html"}).text
-    assert "going on without" in page
+    assert "Prelabel works without it" in page
     assert "s3cret" not in page

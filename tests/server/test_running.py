@@ -21,15 +21,15 @@ from samples import BALLOON_CONFIG
 from waiting import wait_until
 
 from ml_backend.errors import SettingsError
-from ml_backend.server.running import STOP_SECONDS, Port
+from ml_backend.server.running import STOP_SECONDS, StartupListener
 
 
 def test_port_cannot_be_taken_by_two_programs() -> None:
     """A second Prelabel is refused, and so is every other program, from the first moment."""
-    with Port("127.0.0.1", 0) as taken:
-        number = taken.socket.getsockname()[1]
+    with StartupListener("127.0.0.1", 0) as listener:
+        number = listener.socket.getsockname()[1]
         with pytest.raises(SettingsError, match=rf"cannot listen on 127\.0\.0\.1:{number}"):
-            Port("127.0.0.1", number)
+            StartupListener("127.0.0.1", number)
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with pytest.raises(OSError, match="in use"):
@@ -38,15 +38,15 @@ def test_port_cannot_be_taken_by_two_programs() -> None:
 
 def test_callers_are_told_while_the_detector_loads() -> None:
     """503 says that the service is starting; nobody takes it for another program, or waits."""
-    with Port("127.0.0.1", 0) as taken:
-        answer = httpx.get(f"http://127.0.0.1:{taken.socket.getsockname()[1]}/health", timeout=30)
+    with StartupListener("127.0.0.1", 0) as listener:
+        answer = httpx.get(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/health", timeout=30)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "starting")
 
 
 def test_caller_that_sends_nothing_does_not_keep_others_from_an_answer() -> None:
     """Not while the detector loads, either."""
-    with Port("127.0.0.1", 0) as taken, socket.create_connection(taken.socket.getsockname()):
-        answer = httpx.get(f"http://127.0.0.1:{taken.socket.getsockname()[1]}/health", timeout=30)
+    with StartupListener("127.0.0.1", 0) as listener, socket.create_connection(listener.socket.getsockname()):
+        answer = httpx.get(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/health", timeout=30)
     assert answer.status_code == 503
 
 

@@ -60,7 +60,7 @@ def test_label_studio_that_is_away_makes_events_wait(serve: Serve) -> None:
     state = httpx.get(f"{url}/status").json()["learning"]
     assert (state["listens"], state["waiting"]) == (True, 1)
     page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
-    assert "1 events wait to be judged" in page
+    assert "Corrections waiting to be processed: 1" in page
 
 
 def test_events_that_cannot_be_stored_are_refused(serve: Serve, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def _score(predicted: Predicted) -> str:
 
 
 async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.Image | None]:
-    home = LabelStudios(settings).configured
+    home = LabelStudios.from_settings(settings).configured
 
     async def one(fetcher: ImageFetcher, decoders: DecoderPool, predicted: Predicted) -> Image.Image | None:
         image = predicted.images[0]
@@ -79,6 +79,6 @@ async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.
             return None
         return draw_regions(np.asarray(pixels), image.regions)
 
-    with DecoderPool(Limits.of(settings)) as decoders:
-        async with ImageFetcher(settings) as fetcher:
+    with DecoderPool(Limits.from_settings(settings)) as decoders:
+        async with ImageFetcher.from_settings(settings) as fetcher:
             return await asyncio.gather(*(one(fetcher, decoders, predicted) for predicted in chosen))

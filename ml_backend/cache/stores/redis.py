@@ -1,10 +1,11 @@
-"""The tier that several machines share, and the locks that let one of them compute for all."""
+"""The store that several machines share, with locks between them."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.lock import Lock
@@ -16,25 +17,36 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ml_backend.cache.envelope import HEADER
 from ml_backend.cache.keys import PROBE, lock_key
-from ml_backend.cache.stores.store import Listed, StoreRefusedError, StoreUnavailableError, Usage
+from ml_backend.cache.stores.store import Store, StoredEntry, StoreRefusedError, StoreUnavailableError, Usage
 from ml_backend.redaction import redact
+from ml_backend.settings import Settings
 
 CONNECTIONS = 8  # reads come in batches, so few calls go on at once
-LOCK_SECONDS = 5  # what the death of a process that is computing costs those who wait for it
+LOCK_SECONDS = 5  # that others wait when a process dies while it computes
 PORTION = 1000
 
 
-class RedisStore:
-    """Entries in a Redis server, whose own limits (``maxmemory``) bound them; they expire after ``ttl`` seconds."""
+class RedisStore(Store):
+    """Entries in a Redis server, bounded by its own ``maxmemory``.
+
+    Args:
+        url: with password, if there is one.
+        ttl: seconds after which entries expire; None for never.
+        timeout: seconds that one call may take.
+    """
 
     name = "redis"
+    default_ttl = 30 * 86_400
+    usage_scope = "the whole server takes"
+    locks: "RedisLocks"
 
     def __init__(self, url: str, *, ttl: int | None, timeout: float) -> None:
-        self.place = redact(url)
+        self.location = redact(url)
+        self.timeout = timeout
         self._ttl = ttl
         self._resolver = ThreadPoolExecutor(1, thread_name_prefix="redis-name")
-        # One more try on a fresh connection, since kept ones die with a restart of the server. A time-out is not tried again.
-        again = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        # One retry on a new connection, since pooled ones break when the server restarts. Timeouts are not retried.
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         self._client = Redis.from_pool(
             BlockingConnectionPool.from_url(
                 url,
@@ -42,19 +54,28 @@ class RedisStore:
                 timeout=timeout,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
-                retry=again,
+                retry=retry,
                 client_name="prelabel",
             )
         )
+        self.locks = RedisLocks(self._client)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self | None:
+        """Return the store at ``REDIS_URL``, or None where that is not set."""
+        if settings.redis_url is None:
+            return None
+        ttl = settings.cache_ttl_or(cls.default_ttl)
+        return cls(settings.redis_url.get_secret_value(), ttl=ttl, timeout=settings.redis_timeout)
 
     async def read(self, keys: Collection[str]) -> dict[str, bytes]:
-        """Return what is kept under ``keys``; what is no string there counts as missing."""
+        """Return the entries under ``keys``; a value that is no string counts as missing."""
         with _translated():
             values = await self._client.mget(list(keys)) if keys else []
             return {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, bytes)}
 
     async def write(self, entries: Mapping[str, bytes]) -> None:
-        """Keep ``entries``, whatever was under their keys before."""
+        """Keep ``entries``, replacing any value of another type."""
         with _translated():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for key, sealed in entries.items():
@@ -62,12 +83,12 @@ class RedisStore:
                 await pipeline.execute()
 
     async def delete(self, keys: Collection[str]) -> int:
-        """Forget ``keys``; gives how many there were. The server frees the memory in the background."""
+        """Delete ``keys``; gives how many existed. The server frees the memory in the background."""
         with _translated():
             return int(await self._client.unlink(*keys)) if keys else 0
 
-    async def scan(self, prefix: str) -> AsyncIterator[list[Listed]]:
-        """List the entries whose keys start with ``prefix``, without holding the server up."""
+    async def scan(self, prefix: str) -> AsyncIterator[list[StoredEntry]]:
+        """List the entries whose keys start with ``prefix``, without blocking the server."""
         with _translated():
             keys = self._client.scan_iter(match=f"{prefix}*", count=PORTION, _type="STRING")
             portion: list[str] = []
@@ -79,26 +100,26 @@ class RedisStore:
             if portion:
                 yield await self._list(portion)
 
-    async def _list(self, keys: list[str]) -> list[Listed]:
+    async def _list(self, keys: list[str]) -> list[StoredEntry]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.getrange(key, 0, HEADER.size - 1)
                 pipeline.strlen(key)
             answers = iter(await pipeline.execute(raise_on_error=False))
         pairs = zip(keys, zip(answers, answers, strict=False), strict=False)
-        return [Listed(key, length, head) for key, (head, length) in pairs if isinstance(head, bytes)]
+        return [StoredEntry(key, length, head) for key, (head, length) in pairs if isinstance(head, bytes)]
 
     async def usage(self) -> Usage:
-        """Return how many keys the database has and how much memory the whole server takes."""
+        """Return the number of keys in the database, and the memory of the whole server."""
         with _translated():
             return Usage(int(await self._client.dbsize()), int((await self._client.info("memory"))["used_memory"]))
 
     async def ping(self) -> None:
-        """Read something: a server that is loading its data answers a ping neither, but only reads are what is needed."""
+        """Read a key: a server may answer PING while it refuses reads."""
         options = self._client.connection_pool.connection_kwargs
         if "path" not in options:
-            # In a thread of its own. A name server that hangs keeps the thread that asks it, and probe after probe would take all
-            # those in which everything else is looked up.
+            # In a thread of its own: a name server that hangs blocks the thread that asks it, and repeated probes would use up
+            # the default executor, where all other names are resolved.
             where = options.get("host", "localhost"), options.get("port", 6379)
             with _translated():
                 await asyncio.get_running_loop().run_in_executor(self._resolver, socket.getaddrinfo, *where)
@@ -107,45 +128,58 @@ class RedisStore:
     async def close(self) -> None:
         """Close the connections."""
         self._resolver.shutdown(wait=False, cancel_futures=True)
-        with contextlib.suppress(Exception):  # whatever a server that lies has left in them
+        with contextlib.suppress(Exception):  # a broken answer may still be in their buffers
             await self._client.aclose()
 
-    async def lock(self, key: str) -> Lock | None:
-        """Take the lock of whoever computes the entry under ``key``; gives None while somebody else has it.
 
-        It ends by itself after :data:`LOCK_SECONDS` unless :meth:`extend` is called before.
-        """
+class RedisLocks:
+    """Locks in a Redis server."""
+
+    expiry: float = LOCK_SECONDS
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    async def acquire(self, key: str) -> "RedisLock | None":
+        """Acquire the lock of the entry under ``key``; gives None while another process holds it."""
         name = lock_key(key)
         with _translated():
             lock = Lock(self._client, name, timeout=LOCK_SECONDS, thread_local=False)
             if await lock.acquire(blocking=False):
-                return lock
-            if await self._client.pttl(name) == -1:  # ours always end: somebody has written over it
+                return RedisLock(lock)
+            if await self._client.pttl(name) == -1:  # ours always expire: another program wrote this key
                 await self._client.unlink(name)
         return None
 
-    async def extend(self, lock: Lock) -> bool:
-        """Let a lock that is still held last for another :data:`LOCK_SECONDS`; tells whether it was."""
+
+class RedisLock:
+    """A lock that this process holds."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+
+    async def extend(self) -> bool:
+        """Restart the time to expiry; tells whether the lock was still held."""
         with _translated():
             try:
-                return bool(await lock.reacquire())
+                return bool(await self._lock.reacquire())
             except LockError:
                 return False
 
-    async def unlock(self, lock: Lock) -> None:
-        """Give a lock back, if it is still held."""
+    async def release(self) -> None:
+        """Release the lock, if it is still held."""
         with _translated(), contextlib.suppress(LockError):
-            await lock.release()
+            await self._lock.release()
 
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    # Loading its data and refusing the password are connection errors to redis-py: nothing can be had until that changes.
+    # redis-py reports a server that loads its data, and a refused password, as connection errors.
     except (TimeoutError, RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise StoreUnavailableError(f"Redis does not answer: {redact(str(error)) or type(error).__name__}") from None
     except RedisError as error:
         raise StoreRefusedError(f"Redis refuses: {redact(str(error))}") from None
-    except Exception as error:  # what answers is no Redis, and redis-py makes anything of it
-        raise StoreRefusedError(f"Redis answers with nonsense: {redact(repr(error))}") from None
+    except Exception as error:  # not a Redis server: redis-py raises various errors for its answers
+        raise StoreRefusedError(f"Redis gives an invalid answer: {redact(repr(error))}") from None

@@ -109,9 +109,9 @@ async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImag
         worst: the images.
     """
     drawn: dict[int, Image.Image | str] = {}
-    label_studios = LabelStudios(settings)
-    with DecoderPool(Limits.of(settings)) as decoders:
-        async with ImageFetcher(settings) as fetcher:
+    label_studios = LabelStudios.from_settings(settings)
+    with DecoderPool(Limits.from_settings(settings)) as decoders:
+        async with ImageFetcher.from_settings(settings) as fetcher:
             for each in worst:
                 try:
                     home = label_studios.of(str(project))

@@ -1,6 +1,6 @@
-"""Decodes an image file to the pixels that a browser would show.
+"""Decodes an image file to the pixels that a browser shows.
 
-The service decodes in processes of its own (:mod:`ml_backend.images.decoding.pool`), since one hostile file can take minutes and gigabytes.
+The service calls it in separate processes (:mod:`ml_backend.images.decoding.pool`), since a hostile file can take minutes and gigabytes.
 """
 
 import io
@@ -24,9 +24,8 @@ from PIL import (
 
 from ml_backend.errors import ImageDecodeError, NotAnImageError
 
-# The formats that browsers show, plus TIFF. A closed list keeps Pillow's rarer decoders away from bytes that anybody may have sent.
-# Pillow imports all its forty plugins where one of these is not imported yet.
-# MPO, a JPEG with a second picture behind it, as many phones make, is read by the JPEG decoder.
+# The formats that browsers show, plus TIFF. The list keeps untrusted bytes away from Pillow's rarer decoders. The plugins are imported here,
+# since Pillow imports all forty when it needs one that is not. The JPEG plugin reads MPO too: a JPEG followed by another, as phones make them.
 FORMATS = tuple(
     plugin.format
     for plugin in (
@@ -41,14 +40,18 @@ FORMATS = tuple(
 )
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # several images are decoded side by side
 
-# Detectors shrink the longer side to a few hundred pixels; past this ratio the shorter one would come to nothing.
+# Detectors shrink the longer side to a few hundred pixels; beyond this ratio, the shorter one would have one or two.
 MAX_ASPECT_RATIO = 200
 
-# The pixel limit is a setting here and is checked before any pixel is decoded; Pillow's own, global one would only get in its way.
+# decode() has its own limit; Pillow's is global.
 Image.MAX_IMAGE_PIXELS = None
 
 
-# How a picture is stored, by the EXIF orientation that says so (EXIF 2.32, tag 0x0112), and what sets it upright.
+# The version of what decode() makes of a file: EXIF orientation, shrinking, frames, transparency, 8 bits. Raise it with every change that
+# may alter pixels: it is part of the keys of cached detections, which would otherwise be those of other pixels.
+INPUT_SHAPING = 3
+
+# The operation that sets an image upright, by its EXIF orientation (EXIF 2.32, tag 0x0112).
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,11 +67,11 @@ _SIDEWAYS = {5, 6, 7, 8}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
-    """A decoded picture, in the displayed frame.
+    """A decoded image, in the displayed frame.
 
     Attributes:
-        pixels: uint8 [height, width, 3], RGB, perhaps fewer of them than the file has.
-        width, height: that the file has, in pixels.
+        pixels: uint8 [rows, columns, 3], RGB, shrunk if the image was larger than ``max_side``.
+        width, height: of the image at full size, in pixels.
     """
 
     pixels: NDArray[np.uint8]
@@ -79,19 +82,19 @@ class DecodedImage:
 def decode(data: bytes | BinaryIO, *, max_pixels: int, max_side: int = 0) -> DecodedImage:
     """Decode an image file as Label Studio displays it.
 
-    EXIF orientation is applied where browsers do (all formats but WebP), transparency is laid on white, animations give their first frame, and 16-bit pictures
-    are brought to 8 bits. A picture that is larger than ``max_side`` is shrunk, keeping its proportions: a JPEG already while it is decoded, to an
-    eighth, a quarter or a half, which saves most of the work; and then to size, smoothly.
+    EXIF orientation is applied as browsers do (in all formats but WebP), transparency becomes white, animations give their first frame, and
+    16-bit samples become 8-bit ones. An image larger than ``max_side`` is shrunk, keeping its proportions. A JPEG is first shrunk to an
+    eighth, a quarter or a half while it is decoded, which saves most of the work.
 
     Args:
-        data: an image file in one of :data:`FORMATS`, as bytes or opened; the content decides, not a name.
-        max_pixels: the most pixels (width x height) that are decoded.
-        max_side: the longer side of what is returned, in pixels; 0 for that of the file.
+        data: an image file in one of :data:`FORMATS`, as bytes or an open file.
+        max_pixels: limit of width x height.
+        max_side: limit of the longer side of the returned pixels; 0 for none.
 
     Raises:
         NotAnImageError: the bytes have no known image format.
-        ImageDecodeError: the image is truncated, has too many pixels or is too narrow to detect anything on.
-        MemoryError: the process may not allocate what decoding takes.
+        ImageDecodeError: the image is broken, has too many pixels, or is too narrow.
+        MemoryError: decoding takes more memory than the process may allocate.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
@@ -112,7 +115,7 @@ def decode(data: bytes | BinaryIO, *, max_pixels: int, max_side: int = 0) -> Dec
         raise
     except UnidentifiedImageError:
         file.seek(0)
-        raise NotAnImageError(_describe_stranger(file.read(256))) from None
+        raise NotAnImageError(_describe_content(file.read(256))) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, … on broken files
         raise ImageDecodeError(f"the image is broken or truncated: {error}") from error
 
@@ -138,10 +141,10 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Seen in Chromium 150: JPEG, PNG and AVIF are shown upright, WebP as it is stored. (TIFF is not shown at all.)
+    # Chromium 150 applies the orientation of JPEG, PNG and AVIF, but not that of WebP, and does not show TIFF.
     if image.format == "WEBP":
         return 1
-    # Read anew, since Pillow's own reading takes the orientation from XMP where EXIF has none; browsers do not.
+    # Not with getexif(), which takes the orientation from XMP if EXIF has none; browsers do not.
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
@@ -151,7 +154,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None) -> Image.Image:
-    # A JPEG that was shrunk while it was decoded has a last row and column that lie partly outside the picture: ``box`` does not.
+    # The last row and column of a JPEG that was shrunk while it was decoded may lie partly outside the image; ``box`` is the image.
     whole = (0, 0, *image.size)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bit(image)
@@ -169,13 +172,13 @@ def _to_rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, 
     return image.convert("RGB")
 
 
-STRIP = 64  # rows that are converted to 8 bits at once, so that no second image of floating-point numbers is in memory
+STRIP = 64  # rows that are converted to 8 bits at once: the whole image as floating-point numbers would take four times its memory
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips at 255. Mode I;16 holds 16-bit samples, whose high byte is what a screen shows. Mode I (TIFF) holds
-    # 32-bit integers, which are read as 8-bit samples where none is larger than that, else as 16-bit ones. Mode F (TIFF) has no agreed
-    # range, so that of the image is spread over the 8 bits.
+    # Pillow's own conversion clips at 255. Mode I;16 holds 16-bit samples, of which screens show the high byte. Mode I (TIFF) holds 32-bit
+    # integers, taken as 8-bit samples if none is larger, else as 16-bit ones. Mode F (TIFF) has no defined range, so the range of the image
+    # becomes that of the 8 bits.
     low, high = np.float32(0), np.float32(65535)
     if image.mode == "F":
         ends = [(np.nanmin(strip), np.nanmax(strip)) for _, strip in _strips(image)]
@@ -197,18 +200,16 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float32]]]:
         yield top, np.asarray(image.crop(box), dtype=np.float32)
 
 
-def _describe_stranger(data: bytes) -> str:
+def _describe_content(data: bytes) -> str:
     if not data:
         return "the image is empty: 0 bytes"
     start = data.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return (
-            "what came is an HTML page, not an image: often a login or error page (is a token or a permission missing?)"
-        )
+        return "it is an HTML page, not an image: often a login or error page (is a token or a permission missing?)"
     if start.startswith((b"<?xml", b"<svg")):
-        return "what came is XML or SVG, not a picture made of pixels"
+        return "it is XML or SVG, not an image made of pixels"
     if start.startswith((b"{", b"[")):
-        return "what came is JSON, not an image"
+        return "it is JSON, not an image"
     return (
         f"the bytes are not a known image format (expected one of {', '.join(FORMATS)}); they start with {data[:8]!r}"
     )

@@ -6,13 +6,13 @@ import msgspec
 
 
 class Job(msgspec.Struct, frozen=True):
-    """An image file that lies at the beginning of the shared file, to be decoded.
+    """A request to decode the image file at the beginning of the shared file.
 
     Attributes:
         size: of the image file, in bytes.
-        max_pixels: the most pixels (width x height) that are decoded.
+        max_pixels: limit of width x height.
         max_side: the longer side of the returned pixels; 0 for that of the file.
-        seconds: processor time after which the process is ended.
+        seconds: limit of processor time.
         memory: bytes that decoding may allocate.
     """
 
@@ -24,14 +24,14 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The result of a job. Without an error, the pixels lie at the beginning of the shared file: uint8 [rows, columns, 3].
+    """The result of a job. Without an error, the pixels are at the beginning of the shared file: uint8 [rows, columns, 3].
 
     Attributes:
         rows, columns: of the pixels.
         width, height: of the file, in the displayed frame.
         error: why the image cannot be decoded, or empty.
         is_image: whether the bytes have a known image format.
-        notes: the beginning of what libraries wrote to standard error, which is bounded.
+        notes: the beginning of the libraries' output on standard error.
     """
 
     rows: int = 0
@@ -44,7 +44,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def write(shared: int, data: bytes | memoryview) -> None:
-    """Write to the beginning of the shared file; pages that it has already are used again, which is faster than truncating it."""
+    """Write to the beginning of the shared file. Its pages are reused, which is faster than truncating it."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.pwrite(shared, rest, len(data) - len(rest)) :]

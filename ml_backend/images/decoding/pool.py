@@ -1,7 +1,7 @@
-"""Decoder processes, and the limits on what one image may cost.
+"""A pool of decoder processes, with limits on time and memory of one image.
 
-A file of half a megabyte can take minutes to decode, in C code that no thread can leave. So images are decoded in processes that the
-kernel ends when they exceed their processor time. Bytes and pixels change hands in a shared file in memory.
+A file of half a megabyte can take minutes to decode, in C code that cannot be interrupted in a thread. So images are decoded in processes,
+which the kernel ends when they exceed their processor time. Files and pixels are exchanged through a shared file in memory.
 """
 
 import os
@@ -27,17 +27,17 @@ from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-WALL_SECONDS = 60  # for one image on a machine that is too busy to give a decoder its processor time
-END_SECONDS = 5  # for a process to end that has closed its socket
-KEPT_BYTES = 8_000_000  # that the shared file keeps between two images
+WALL_SECONDS = 60  # for one image, if the machine is too busy to give the decoder its processor time
+END_SECONDS = 5  # for a process to exit after it has closed its socket
+KEPT_BYTES = 8_000_000  # of the shared file between two images
 STOPPING = "Prelabel is stopping"
 TUNING = {
-    "OPENBLAS_NUM_THREADS": "1",  # its pools of threads would count as allocated memory
-    # glibc gives each image's memory back to the kernel, which clears it for the next one: 5 % of the time of a photograph.
+    "OPENBLAS_NUM_THREADS": "1",  # the memory of its threads would count as allocated
+    # By default, glibc returns each image's memory to the kernel, which clears it for the next one: 5 % of the time of a photograph.
     "MALLOC_MMAP_THRESHOLD_": "16000000",
     "MALLOC_TRIM_THRESHOLD_": "32000000",
 }
-# The rest of the environment holds secrets, which a decoder has no use for.
+# The rest of the environment holds secrets, which a decoder does not need.
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL")
 
 
@@ -46,7 +46,7 @@ class Limits:
     """Limits on one image.
 
     Attributes:
-        pixels: the most pixels (width x height) that are decoded.
+        pixels: width x height.
         seconds: of processor time.
         memory: bytes that decoding may allocate.
     """
@@ -56,15 +56,15 @@ class Limits:
     memory: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         """Return the limits in the settings."""
         return cls(settings.image_max_pixels, settings.image_max_seconds, int(settings.image_max_memory))
 
 
 class DecoderPool:
-    """Decodes images in processes of their own; safe to use from several threads at once.
+    """Decodes images in separate processes; thread-safe.
 
-    There are as many processes as there were calls at the same time. One that a limit ended is replaced by the next call.
+    There are as many processes as there were concurrent calls. After a limit has ended one, the next call starts another.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -83,7 +83,7 @@ class DecoderPool:
         self.close()
 
     def start(self) -> None:
-        """Start the first process, so that the first image need not wait for it."""
+        """Start the first process, so that the first image does not wait for it."""
         self._put(self._take())
 
     def decode(self, data: bytes, max_side: int = 0) -> DecodedImage:
@@ -95,13 +95,13 @@ class DecoderPool:
 
         Raises:
             NotAnImageError: the bytes have no known image format.
-            ImageDecodeError: the image is broken, or costs more than the limits.
-            PrelabelError: no decoder process can be started, or the pool was closed.
+            ImageDecodeError: the image is broken, or exceeds a limit.
+            PrelabelError: no process can be started, or the pool is closed.
         """
         decoder = self._take()
         try:
             image = decoder.decode(data, max_side, self._limits)
-        except _ReadableError as error:
+        except _ReportedError as error:
             self._put(decoder)
             raise error.cause from None
         except BaseException:
@@ -111,13 +111,13 @@ class DecoderPool:
         return image
 
     def close(self) -> None:
-        """End all processes, also those that decode now."""
+        """End all processes, including busy ones."""
         with self._lock:
             self._closed = True
             decoders, idle = list(self._all), self._idle
             self._idle = []
         for decoder in decoders:
-            decoder.kill()  # the thread that waits for one ends it
+            decoder.kill()  # the thread that waits for it frees it
         for decoder in idle:
             self._end(decoder)
 
@@ -154,8 +154,8 @@ class DecoderPool:
         decoder.end()
 
 
-class _ReadableError(Exception):
-    """The decoder process told why an image cannot be decoded, and is fine."""
+class _ReportedError(Exception):
+    """The decoder process reported why an image cannot be decoded, and can decode the next one."""
 
     def __init__(self, cause: ImageDecodeError) -> None:
         self.cause = cause
@@ -173,21 +173,21 @@ class _Decoder:
         self._socket.settimeout(WALL_SECONDS)
         with theirs:
             inherited = (theirs.fileno(), self._shared)
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
+            self._process = subprocess.Popen(  # noqa: S603 - a constant command
                 [sys.executable, "-W", "ignore", "-m", "ml_backend.images.decoding.process", *map(str, inherited)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=environment,
                 pass_fds=inherited,
-                start_new_session=True,  # Ctrl-C at a terminal is for the service, which ends its decoders itself
+                start_new_session=True,  # Ctrl-C in a terminal reaches only the service, which ends its decoders
             )
 
     def decode(self, data: bytes, max_side: int, limits: Limits) -> DecodedImage:
         """Decode one image.
 
         Raises:
-            _ReadableError: the image cannot be decoded, and the process can go on.
-            ImageDecodeError: the image cannot be decoded, and the process is gone or must go.
+            _ReportedError: the image cannot be decoded; the process can be used again.
+            ImageDecodeError: the image cannot be decoded; the process has ended or must be ended.
         """
         write(self._shared, data)
         job = Job(len(data), limits.pixels, max_side, limits.seconds, limits.memory)
@@ -204,37 +204,37 @@ class _Decoder:
                 f"the image was not decoded within {WALL_SECONDS} s; this machine is too busy"
             ) from None
         except OSError:
-            raise ImageDecodeError(self._cause_of_end(limits)) from None
+            raise ImageDecodeError(self._exit_cause(limits)) from None
         reply = msgspec.json.decode(line, type=Reply)
         if reply.notes:
-            log.info("a library wrote while it decoded an image", notes=reply.notes)
+            log.info("output of a library while decoding an image", notes=reply.notes)
         if reply.error:
-            raise _ReadableError((ImageDecodeError if reply.is_image else NotAnImageError)(reply.error))
+            raise _ReportedError((ImageDecodeError if reply.is_image else NotAnImageError)(reply.error))
         pixels = np.empty((reply.rows, reply.columns, 3), np.uint8)
         os.preadv(self._shared, [pixels.data], 0)
         if max(pixels.nbytes, len(data)) > KEPT_BYTES:
             os.ftruncate(self._shared, 0)
         return DecodedImage(pixels, reply.width, reply.height)
 
-    def _cause_of_end(self, limits: Limits) -> str:
+    def _exit_cause(self, limits: Limits) -> str:
         try:
             status = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            return "the image made its decoder fail"
+            return "the decoder failed on the image"
         if status == -signal.SIGPROF:
             limit = f"{limits.seconds:g} s of processor time (PRELABEL_IMAGE_MAX_SECONDS)"
             return f"decoding the image takes more than {limit}"
         if status == -signal.SIGKILL:
             return "the decoder was killed: the service is stopping, or the machine is out of memory"
         name = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return f"the image made its decoder end ({name})"
+        return f"the decoder crashed on the image ({name})"
 
     def kill(self) -> None:
-        """End the process at once; a thread that waits for it goes on."""
+        """Kill the process; a thread that waits for its reply gets an error."""
         self._process.kill()
 
     def end(self) -> None:
-        """End the process and free what belongs to it."""
+        """Kill the process, and free its resources."""
         self.kill()
         self._process.wait()
         self._socket.close()
@@ -242,7 +242,7 @@ class _Decoder:
 
 
 def _shared_file() -> int:
-    """Return a file descriptor of a file without a name; in memory on Linux, where /dev/shm may be as small as 64 MB."""
+    """Return the descriptor of an unnamed file. On Linux it is a memfd, since /dev/shm in containers may have 64 MB only."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("prelabel-image")
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""The main program of a decoder process: decodes one image after the other under limits that the kernel enforces.
+"""The main program of a decoder process: decodes images one by one, under limits that the kernel enforces.
 
 Usage: ``python -m ml_backend.images.decoding.process SOCKET SHARED``, with the numbers of two inherited file descriptors: the socket for
 messages and the shared file. The process ends when its parent does.
@@ -21,12 +21,12 @@ from ml_backend.errors import ImageDecodeError, NotAnImageError
 from ml_backend.images.decoding.decode import FORMATS, decode
 from ml_backend.images.decoding.messages import Job, Reply, write
 
-DEAREST = 16  # bytes for each pixel that decoding took at most, measured with WebP
-NOTES = 300  # characters of what libraries wrote to standard error that are passed on
+MAX_PIXEL_BYTES = 16  # of memory that decoding takes for a pixel, measured with WebP
+NOTES = 300  # characters of the libraries' output on standard error that are passed on
 
 
 def main(socket: int, shared: int) -> None:
-    """Do jobs until the parent closes the socket or a limit ends the process."""
+    """Decode until the parent closes the socket, or a limit ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
     notes = _own_standard_error()
     memory = _allocated()
@@ -57,23 +57,23 @@ def _decode(job: Job, shared: int) -> Reply:
 
 
 def _is_large(file: BinaryIO, memory: int) -> bool:
-    """Tell whether a library may have failed for lack of memory, which each of them reports in words of its own."""
+    """Tell whether a library may have failed for lack of memory, which each reports with another message."""
     with suppress(Exception), Image.open(file, formats=FORMATS) as image:
-        return image.width * image.height * DEAREST > memory
-    return True  # WebP cannot even be opened then
+        return image.width * image.height * MAX_PIXEL_BYTES > memory
+    return True  # without memory, a WebP file cannot be opened either
 
 
 def _limit(seconds: float, memory: int) -> None:
-    """Let the kernel end this process after some seconds of processor time, and refuse memory; 0 lifts the limit."""
-    # SIGPROF ends a process that does not handle it, also within a library, and counts the processor time of all threads.
+    """Set the kernel's limits on processor time and memory of this process; 0 for none."""
+    # SIGPROF counts the processor time of all threads, and ends a process that does not handle it, even within a library.
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    if sys.platform == "linux":  # elsewhere the limit does not cover what malloc gets from mmap
+    if sys.platform == "linux":  # elsewhere, memory that malloc gets from mmap does not count
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (memory or hard, hard))
 
 
 def _allocated() -> int:
-    """Return the bytes that count towards RLIMIT_DATA already; 0 where nothing tells."""
+    """Return the bytes that count towards RLIMIT_DATA already; 0 if unknown."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmData:"):
@@ -82,7 +82,7 @@ def _allocated() -> int:
 
 
 def _own_standard_error() -> int:
-    """Let libraries such as libtiff write to a pipe, which drops the rest when it is full; gives the end to read from."""
+    """Redirect standard error, which libraries such as libtiff write to, into a pipe that drops output when full; gives its reading end."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)

@@ -2,7 +2,6 @@ import gc
 import os
 import tracemalloc
 
-from ml_backend.cache.keys import detection_key
 from ml_backend.cache.stores.memory import MemoryStore
 
 
@@ -12,7 +11,7 @@ async def test_room_is_what_it_takes() -> None:
     gc.collect()
     tracemalloc.start()
     for number in range(10_000):
-        await store.write({detection_key("f" * 64, "2-640", f"{number:064}"): os.urandom(2_000)})
+        await store.write({f"prelabel:detections:{'f' * 64}:2-640:{number:064}": os.urandom(2_000)})
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.9 < taken / (await store.usage()).room < 1.1

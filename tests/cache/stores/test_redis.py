@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio.lock import Lock
 from redis_server import RedisServer, redis_server
 from waiting import SECONDS, until
 
@@ -125,28 +124,28 @@ async def test_dead_hanging_and_restarted() -> None:
             assert await store.read([KEY]) == {}
 
 
-async def test_lock_is_one_holders_until_it_ends(redis: RedisServer) -> None:
-    """Somebody else gets it when it is given back, or when its time is up because the holder died."""
+async def test_lock_has_one_holder_until_it_ends(redis: RedisServer) -> None:
+    """Another process gets it once it is released, or expires because its holder died."""
     async with opened(redis.url) as one, opened(redis.url) as other:
-        lock = await one.lock(KEY)
-        assert isinstance(lock, Lock)
-        assert await other.lock(KEY) is None
+        lock = await one.locks.acquire(KEY)
+        assert lock is not None
+        assert await other.locks.acquire(KEY) is None
         assert 0 < redis.client.pttl(lock_key(KEY)) <= LOCK_SECONDS * 1000
-        await one.unlock(lock)
-        mine = await other.lock(KEY)
+        await lock.release()
+        mine = await other.locks.acquire(KEY)
         assert mine is not None
-        redis.client.delete(lock_key(KEY))  # its time is up
-        assert await one.lock(KEY) is not None
-        await other.unlock(mine)  # takes nothing from the new holder
+        redis.client.delete(lock_key(KEY))  # it has expired
+        assert await one.locks.acquire(KEY) is not None
+        await mine.release()  # does not release the new holder's lock
         assert redis.client.exists(lock_key(KEY))
 
 
-async def test_lock_that_somebody_wrote_over_holds_nobody_up(redis: RedisServer) -> None:
-    """Ours always end; one without an end is none."""
+async def test_lock_that_another_program_wrote_is_removed(redis: RedisServer) -> None:
+    """Locks always expire; a key without expiry is no lock."""
     redis.client.set(lock_key(KEY), b"junk")
     async with opened(redis.url) as store:
-        assert await store.lock(KEY) is None
-        assert await store.lock(KEY) is not None
+        assert await store.locks.acquire(KEY) is None
+        assert await store.locks.acquire(KEY) is not None
 
 
 @pytest.mark.parametrize(
@@ -182,7 +181,7 @@ async def test_what_answers_is_no_redis(answer: bytes) -> None:
                 store.write({KEY: b"1"}),
                 store.usage(),
                 store.ping(),
-                store.lock(KEY),
+                store.locks.acquire(KEY),
             ):
                 with contextlib.suppress(CacheError):
                     await work

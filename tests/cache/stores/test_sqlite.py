@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ async def test_several_processes_share_a_file(tmp_path: Path) -> None:
     assert [(await store.usage()).entries for store in stores] == [200] * 4
     for store in stores:
         await store.close()
+
+
+async def test_new_file_suits_its_entries(tmp_path: Path) -> None:
+    """Pages that hold several entries, a file that shrinks when they are deleted, and a mark by which it is known as ours."""
+    path = tmp_path / "cache.sqlite3"
+    store = store_in(path)
+    await store.write({"prelabel:a": b"1"})
+    await store.close()
+    with closing(sqlite3.connect(path)) as database:
+        pragmas = ("page_size", "auto_vacuum", "journal_mode", "application_id", "user_version")
+        found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    assert found == [16_384, 2, "wal", 0x504C4231, 1]
 
 
 @pytest.mark.parametrize("damage", ["no database", "torn"])

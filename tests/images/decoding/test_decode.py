@@ -1,10 +1,12 @@
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
 from samples import STORED_BY, encoded, stored_as
 
 from ml_backend.errors import ImageDecodeError
-from ml_backend.images.decoding.decode import decode
+from ml_backend.images.decoding.decode import INPUT_SHAPING, decode
 
 RED, WHITE, BLACK, GREY = (255, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 128)
 
@@ -265,3 +267,22 @@ def test_large_jpeg_is_never_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Image.Image, "load", spy)
     decode(data, max_pixels=20_000_000, max_side=400)
     assert max(sizes) == (500, 375)
+
+
+def test_version_of_the_input_shaping_rises_with_every_change_of_pixels() -> None:
+    """Lossless files of every kind have the pixels recorded for this version: raise INPUT_SHAPING before recording others."""
+    shades = np.random.default_rng(1).integers(0, 256, (90, 120, 4), np.uint8)
+    upright = Image.fromarray(shades[..., :3])
+    files = [
+        *(stored_as(orientation, upright, "PNG") for orientation in STORED_BY),
+        stored_as(6, upright, "WEBP", lossless=True),
+        encoded(Image.fromarray(shades)),
+        encoded(Image.fromarray(shades[..., 0].astype(np.uint16) * 256)),
+    ]
+    digest = hashlib.sha256()
+    for file in files:
+        for max_side in (0, 64):
+            digest.update(decode(file, max_pixels=20_000, max_side=max_side).pixels.tobytes())
+    assert {INPUT_SHAPING: digest.hexdigest()} == {
+        3: "38c1ed107091262c6c3355c55005a929f48ba793aa255528cbf408106eeee890"
+    }
