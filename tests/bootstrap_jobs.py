@@ -17,7 +17,7 @@ from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.detections import Detections
 from ml_backend.label_studio.controls import ImageField
 
-PLACES = [ImageField("image", is_list=False)]
+IMAGE_FIELDS = [ImageField("image", is_list=False)]
 PREFIX = "/data/local-files/?d="
 
 CompletedItem = Mapping[str, Sequence[Detections]]
@@ -25,7 +25,7 @@ Row = tuple[Item, CompletedItem | None]
 
 
 class NoInputs:
-    """A source of nothing, for jobs whose journal is filled already."""
+    """A source of nothing, for jobs whose checkpoint is filled already."""
 
     name = "nothing"
     sort = False

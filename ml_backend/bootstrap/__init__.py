@@ -1,4 +1,4 @@
 """The bulk job: a source of pictures becomes tasks with predictions, at one go, resumable, without a server.
 
-source -> journal -> examined pictures -> near-duplicates -> predictions -> destinations
+source -> checkpoint -> examined pictures -> near-duplicates -> predictions -> sinks
 """

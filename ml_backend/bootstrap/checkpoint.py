@@ -1,6 +1,6 @@
 """What a bulk job has done so far, in one SQLite file: the order of its items, and what was found in each picture.
 
-Everything that is written out follows from the journal alone, in the order of the journal. That is why a job that was killed at any
+Everything that is written out follows from the checkpoint alone, in the order of the checkpoint. That is why a job that was killed at any
 point gives the same output as one that was not: whatever was not recorded is done again, and nothing else is.
 """
 
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """How a source differs from what the journal has.
+    """How a source differs from what the checkpoint has.
 
     Attributes:
         repeated: items that named one that the survey had already.
@@ -78,7 +78,7 @@ class Surveyed:
 
 
 class Checkpoint:
-    """A job's journal; entered as a context manager, by one process at a time."""
+    """A job's checkpoint; entered as a context manager, by one process at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,9 +89,11 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise BootstrapError(f"another run works on {self._name}; wait for it, or name another --journal") from None
+            raise BootstrapError(
+                f"another run works on {self._name}; wait for it, or name another --checkpoint"
+            ) from None
         except OSError as error:
-            raise BootstrapError(f"the journal {self._name} cannot be made: {error.strerror or error}") from None
+            raise BootstrapError(f"the checkpoint {self._name} cannot be made: {error.strerror or error}") from None
         with ExitStack() as opened:
             opened.callback(self._lock.release)
             with self._explained():
@@ -105,7 +107,7 @@ class Checkpoint:
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (tables,) = self._db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
         if tables and application != APPLICATION:
-            raise BootstrapError(f"{self._name} is another program's database; name another --journal")
+            raise BootstrapError(f"{self._name} is another program's database; name another --checkpoint")
         self._db.execute(f"PRAGMA application_id = {APPLICATION}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # a power cut costs the latest records, never the file
@@ -121,7 +123,7 @@ class Checkpoint:
         self._opened.close()
 
     def claim(self, identity: Mapping[str, str]) -> None:
-        """Make the journal that of one job.
+        """Make the checkpoint that of one job.
 
         Args:
             identity: what the job is, by name; what differs must not be mixed.
@@ -134,8 +136,8 @@ class Checkpoint:
                 before = self.fact(name)
                 if before is not None and before != value:
                     raise BootstrapError(
-                        f"{self._name} is the journal of another job: its {name} was {before}, now it is {value}; "
-                        "name another --journal (or another output, beside which the journal lies)"
+                        f"{self._name} is the checkpoint of another job: its {name} was {before}, now it is {value}; "
+                        "name another --checkpoint (or another output, beside which the checkpoint lies)"
                     )
                 self._remember(name, value)
 
@@ -348,16 +350,16 @@ class Checkpoint:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
                 raise BootstrapError(
-                    f"the journal {self._name} is damaged or no journal: {error}; delete it to begin anew (a project would get its tasks once more), or name another --journal"
+                    f"the checkpoint {self._name} is damaged or no checkpoint: {error}; delete it to begin anew (a project would get its tasks once more), or name another --checkpoint"
                 ) from None
             raise BootstrapError(
-                f"the journal {self._name} cannot be written or read: {error}; what it holds is kept: "
+                f"the checkpoint {self._name} cannot be written or read: {error}; what it holds is kept: "
                 "make room or mend the disk, and run the same command again"
             ) from None
 
 
 def item_of_row(key: bytes, task: str, file: bytes | None, left: str) -> Item:
-    """Return the item of a row of the journal."""
+    """Return the item of a row of the checkpoint."""
     return Item(key, json.loads(task), None if file is None else Path(os.fsdecode(file)), left)
 
 

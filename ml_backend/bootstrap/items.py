@@ -21,8 +21,8 @@ class Item:
         file: the picture on this machine, where the task's data names it as Label Studio will.
         left: why it is left alone, or nothing.
         stamp: changes when its pictures may have changed.
-        variant: tells items of one key apart, which the journal numbers in the order of the source; two of one key and variant are one.
-            Journals of older versions have it as the key.
+        variant: tells items of one key apart, which the checkpoint numbers in the order of the source; two of one key and variant are one.
+            Checkpoints of older versions have it as the key.
     """
 
     key: bytes
@@ -56,7 +56,7 @@ class ImageResult:
 
     Attributes:
         digest: SHA-256 of the file's bytes, 64 hex digits.
-        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); None where the journal has them.
+        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); None where the checkpoint has them.
         perceptual_hash: perceptual hash, 64 bits.
         computed: whether the detector ran for it.
     """
@@ -91,12 +91,12 @@ class Outcome:
 
 
 Keep = Callable[[Sequence[Outcome]], None]
-"""Takes a portion of outcomes into the journal."""
+"""Takes a portion of outcomes into the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedItem:
-    """An item that is done, as the journal gives it back.
+    """An item that is done, as the checkpoint gives it back.
 
     Attributes:
         position: its place in the order of the job.

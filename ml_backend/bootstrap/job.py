@@ -12,7 +12,7 @@ from ml_backend.bootstrap.checkpoint import BLOCK, Checkpoint, Counts, Surveyed,
 from ml_backend.bootstrap.items import CompletedItem, Keep, Outcome, Predicted, PredictedImage
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import recorded, remove_superseded
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.sink import Sink
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.label_studio.controls import ImageField
 from ml_backend.label_studio.regions import Region
@@ -23,8 +23,8 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 class Engine(Protocol):
     """What looks at pictures: on this machine, or on many."""
 
-    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
-        """Look at all pending items of a journal; their outcomes go to ``keep``, in any order.
+    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+        """Look at all pending items of a checkpoint; their outcomes go to ``keep``, in any order.
 
         Raises:
             KeyboardInterrupt: somebody wants it to end; what was done is kept.
@@ -39,13 +39,13 @@ class Reporter(Protocol):
         """The source has been gone through."""
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:
-        """Items have been looked at, and that is in the journal."""
+        """Items have been looked at, and that is in the checkpoint."""
 
     def examining(self, pending: int) -> AbstractContextManager[object]:
         """Return what is entered while items are looked at."""
 
     def wrote(self, sentence: str) -> None:
-        """A destination has everything."""
+        """A sink has everything."""
 
     def note(self, sentence: str) -> None:
         """Something that people should know."""
@@ -63,7 +63,7 @@ class Job:
 
     Attributes:
         source: where pictures come from.
-        journal: what has been done, entered and claimed.
+        checkpoint: what has been done, entered and claimed.
         postprocessor: what the label config says.
         version: the model version that predictions carry.
         reporter: is told how it goes.
@@ -71,7 +71,7 @@ class Job:
     """
 
     source: Source
-    journal: Checkpoint
+    checkpoint: Checkpoint
     postprocessor: Postprocessor
     version: str
     reporter: Reporter
@@ -83,47 +83,49 @@ class Job:
         Args:
             leave_out_missing: take out the items that the source does not name any more.
         """
-        surveyed = self.journal.survey(self.source.items(), sort=self.source.sort, leave_out_missing=leave_out_missing)
-        self.reporter.surveyed(self.journal.counts(), surveyed)
+        surveyed = self.checkpoint.survey(
+            self.source.items(), sort=self.source.sort, leave_out_missing=leave_out_missing
+        )
+        self.reporter.surveyed(self.checkpoint.counts(), surveyed)
 
     def examine(self, engine: Engine) -> None:
         """Look at everything that has not been looked at."""
 
         def keep(outcomes: Sequence[Outcome]) -> None:
             if outcomes:
-                self.journal.record(outcomes)
+                self.checkpoint.record(outcomes)
                 self.reporter.examined(outcomes)
 
-        with self.reporter.examining(self.journal.counts().pending):
-            engine.run(self.journal, self.postprocessor.image_fields, keep)
+        with self.reporter.examining(self.checkpoint.counts().pending):
+            engine.run(self.checkpoint, self.postprocessor.image_fields, keep)
 
-    def write(self, destinations: Sequence[Destination]) -> None:
-        """Write everything that is known, to one destination after the other."""
-        for destination in destinations:
-            fraction = self.holdout_fraction if destination.for_annotators else 0
-            predictions = JobPredictions(self.journal, self.postprocessor, self.version, fraction)
-            with recorded(self.journal, destination):
-                self.reporter.wrote(destination.write(predictions))
-        remove_superseded(self.journal, destinations)
+    def write(self, sinks: Sequence[Sink]) -> None:
+        """Write everything that is known, to one sink after the other."""
+        for sink in sinks:
+            fraction = self.holdout_fraction if sink.for_annotators else 0
+            predictions = JobPredictions(self.checkpoint, self.postprocessor, self.version, fraction)
+            with recorded(self.checkpoint, sink):
+                self.reporter.wrote(sink.write(predictions))
+        remove_superseded(self.checkpoint, sinks)
 
 
 @dataclass(frozen=True)
 class JobPredictions:
-    """All items of a journal, predicted, each time that they are gone through."""
+    """All items of a checkpoint, predicted, each time that they are gone through."""
 
-    journal: Checkpoint
+    checkpoint: Checkpoint
     postprocessor: Postprocessor
     version: str
     holdout_fraction: float = 0
 
     def __len__(self) -> int:
         """Return how many have pictures."""
-        return self.journal.counts().done
+        return self.checkpoint.counts().done
 
     def __iter__(self) -> Iterator[Predicted]:
         """Yield them in order."""
         near_duplicates = NearDuplicates()
-        for block in blocks(self.journal.done(), BLOCK):
+        for block in blocks(self.checkpoint.done(), BLOCK):
             predicted = [found for found in block if not found.item.left]
             hashes = np.array([found.perceptual_hash for found in predicted], np.uint64)
             clusters = iter(near_duplicates.number_all(hashes))

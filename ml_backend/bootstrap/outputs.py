@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.sinks.preview import Preview
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.sink import Sink
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.bootstrap.sources.files import Folder
@@ -18,14 +18,12 @@ from ml_backend.errors import BootstrapError
 WRITING = "being written"
 
 
-def check_outputs(
-    journal: Checkpoint, destinations: Sequence[Destination], source: Source | None, *, overwrite: bool
-) -> None:
+def check_outputs(checkpoint: Checkpoint, sinks: Sequence[Sink], source: Source | None, *, overwrite: bool) -> None:
     """Look at everything that would be written over.
 
     Args:
-        journal: of the job, which knows what it has written.
-        destinations: what is to be written.
+        checkpoint: of the job, which knows what it has written.
+        sinks: what is to be written.
         source: the source.
         overwrite: whether files that are not the job's may go.
 
@@ -34,64 +32,64 @@ def check_outputs(
     """
     root = source.root if isinstance(source, Folder) else source.path if isinstance(source, InFile) else None
     seen: set[Path] = set()
-    for destination in destinations:
-        output = destination.output
+    for sink in sinks:
+        output = sink.output
         if output is None:
             continue
         if output in seen:
             raise BootstrapError(f"{output} is named twice as a destination")
         seen.add(output)
-        for path in (root, journal.path.absolute()):
+        for path in (root, checkpoint.path.absolute()):
             if path is not None and path.is_relative_to(output):
                 raise BootstrapError(f"{output} is, or holds, {path}; name another destination")
-        if isinstance(destination, Yolo | Preview) and root is not None and output.is_relative_to(root):
+        if isinstance(sink, Yolo | Preview) and root is not None and output.is_relative_to(root):
             raise BootstrapError(
                 f"{output} is in the source, which would grow by its pictures; name a folder elsewhere"
             )
-        made = _made_by(journal, destination.outputs)
-        for path in filter(Path.exists, destination.outputs):
-            _check(journal, path, replaceable=overwrite or path in made)
+        made = _made_by(checkpoint, sink.outputs)
+        for path in filter(Path.exists, sink.outputs):
+            _check(checkpoint, path, replaceable=overwrite or path in made)
 
 
-def _check(journal: Checkpoint, path: Path, *, replaceable: bool) -> None:
+def _check(checkpoint: Checkpoint, path: Path, *, replaceable: bool) -> None:
     if path.is_dir() and _holds_others(path):
         raise BootstrapError(
             f"{path} is a folder with other things in it, and is not replaced, not even with --overwrite"
         )
     if replaceable:
         return
-    if journal.fact(_name(path)) is None:
+    if checkpoint.fact(_name(path)) is None:
         raise BootstrapError(f"{path} exists already, and this job has not made it; --overwrite replaces it")
     raise BootstrapError(f"{path} has been changed since this job wrote it; --overwrite writes it anew")
 
 
 @contextmanager
-def recorded(journal: Checkpoint, destination: Destination) -> Iterator[None]:
+def recorded(checkpoint: Checkpoint, sink: Sink) -> Iterator[None]:
     """Remember what is written meanwhile, so that it is known again. After a kill, what is half done is the job's own as well."""
-    before = destination.outputs
+    before = sink.outputs
     for path in before:
-        journal.remember(_name(path), WRITING)
+        checkpoint.remember(_name(path), WRITING)
     yield
-    for path in {*before, *destination.outputs}:
-        journal.remember(_name(path), _state_of(path))
+    for path in {*before, *sink.outputs}:
+        checkpoint.remember(_name(path), _state_of(path))
 
 
-def remove_superseded(journal: Checkpoint, destinations: Sequence[Destination]) -> None:
+def remove_superseded(checkpoint: Checkpoint, sinks: Sequence[Sink]) -> None:
     """Remove what the job has written with another ``--tasks-per-file``, unless somebody has changed it since."""
-    written = {path for destination in destinations for path in destination.outputs}
-    for destination in destinations:
-        superseded = destination.superseded if isinstance(destination, TasksJson) else []
-        for path in _made_by(journal, superseded) - written:
+    written = {path for sink in sinks for path in sink.outputs}
+    for sink in sinks:
+        superseded = sink.superseded if isinstance(sink, TasksJson) else []
+        for path in _made_by(checkpoint, superseded) - written:
             path.unlink()
-            journal.remember(_name(path), _state_of(path))
+            checkpoint.remember(_name(path), _state_of(path))
 
 
-def _made_by(journal: Checkpoint, paths: Sequence[Path]) -> set[Path]:
+def _made_by(checkpoint: Checkpoint, paths: Sequence[Path]) -> set[Path]:
     """Return those files of a destination that the job has made and nobody has changed since.
 
     Where a run was killed while it wrote, all of them are the job's: it does not begin where there are others.
     """
-    facts = {path: journal.fact(_name(path)) for path in paths}
+    facts = {path: checkpoint.fact(_name(path)) for path in paths}
     if WRITING in facts.values():
         return set(paths)
     return {path for path, fact in facts.items() if fact == _state_of(path)}
@@ -116,9 +114,7 @@ def _holds_others(folder: Path) -> bool:
     return any(each.name not in ours and not fnmatch(each.name, "sheet-*.jpg") for each in folder.iterdir())
 
 
-def journal_beside(destinations: Sequence[Destination], name: str) -> Path:
-    """Return where a job's journal lies: beside the first output, or in the working folder where there is none."""
-    first = next(
-        (destination.output for destination in destinations if destination.output is not None), Path.cwd() / name
-    )
+def checkpoint_beside(sinks: Sequence[Sink], name: str) -> Path:
+    """Return where a job's checkpoint lies: beside the first output, or in the working folder where there is none."""
+    first = next((sink.output for sink in sinks if sink.output is not None), Path.cwd() / name)
     return first.with_name(f"{first.name}.journal")

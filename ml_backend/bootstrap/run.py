@@ -16,12 +16,12 @@ from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.failures import write_failures
 from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter
-from ml_backend.bootstrap.outputs import check_outputs, journal_beside
+from ml_backend.bootstrap.outputs import check_outputs, checkpoint_beside
 from ml_backend.bootstrap.project_client import Studio
 from ml_backend.bootstrap.sinks.preview import MAX_IMAGES, draw_sheet
 from ml_backend.bootstrap.sinks.project import Project
-from ml_backend.bootstrap.sinks.registry import open_destination
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.sink import Sink
 from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.bootstrap.sources.project import ProjectTasks
 from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_source
@@ -50,7 +50,7 @@ class Request:
 
     Attributes:
         source: a text, or the id of a Label Studio project.
-        to: destinations as texts.
+        to: sinks as texts.
         label_config: XML.
     """
 
@@ -68,7 +68,7 @@ class Request:
     engine: Literal["local", "ray"] = "local"
     workers: int = 2
     overwrite: bool = False
-    journal: Path | None = None
+    checkpoint: Path | None = None
 
 
 class Run:
@@ -88,9 +88,9 @@ class Run:
         self._settings = settings.model_copy(update={"cache": "none"}) if request.dry_run else settings
         self._controls: tuple[Control, ...]
         self._controls, _ = parse_label_config(request.label_config)
-        self._places = list(dict.fromkeys(control.image_field for control in self._controls))
+        self._image_fields = list(dict.fromkeys(control.image_field for control in self._controls))
         self._files = [
-            open_destination(text, self._controls, settings, tasks_per_file=request.tasks_per_file)
+            open_sink(text, self._controls, settings, tasks_per_file=request.tasks_per_file)
             for text in request.to
             if not text.startswith(PROJECT)
         ]
@@ -101,14 +101,14 @@ class Run:
                 self._studio.label_config(number)  # that it is there is better known now than after hours
         if isinstance(request.source, str):
             self._inputs: Source | None = open_source(
-                request.source, self._places, request.image_prefix, include_annotated=request.include_annotated
+                request.source, self._image_fields, request.image_prefix, include_annotated=request.include_annotated
             )
         else:
             self._inputs = None
         number = request.source if isinstance(request.source, int) else next(iter(self._projects), None)
         self._project_number = number
         name = "prelabel-bootstrap" if number is None else f"prelabel-project-{number}"
-        self._path = request.journal or journal_beside(self._files, name)
+        self._path = request.checkpoint or checkpoint_beside(self._files, name)
 
     def do(self, load: Callable[[], Detector], report_to: Callable[[Postprocessor], Reporter]) -> int:
         """Do it; gives the exit status.
@@ -121,30 +121,32 @@ class Run:
             PrelabelError: it could not begin, or not go on; what was done is kept.
         """
         request = self._request
-        with self._journal() as journal:
+        with self._checkpoint() as checkpoint:
             if not request.dry_run:
-                check_outputs(journal, self._files, self._inputs, overwrite=request.overwrite)
+                check_outputs(checkpoint, self._files, self._inputs, overwrite=request.overwrite)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             detector = load()
-            job, rule = self._job(journal, detector, report_to)
+            job, rule = self._job(checkpoint, detector, report_to)
             try:
                 job.survey(leave_out_missing=request.leave_out_missing)
-                pending = journal.counts().pending
+                pending = checkpoint.counts().pending
                 if request.dry_run:
-                    journal.sample_pending(request.dry_run)
+                    checkpoint.sample_pending(request.dry_run)
                 elif request.retry_failures:
-                    journal.try_again()
+                    checkpoint.try_again()
                 job.examine(self._engine(detector))
                 if request.dry_run:
                     return self._end_dry_run(job, pending)
-                job.write([*self._files, *(self._open_project(number, journal, rule) for number in self._projects)])
+                job.write([*self._files, *(self._open_project(number, checkpoint, rule) for number in self._projects)])
             except KeyboardInterrupt:
-                job.reporter.ended(journal.counts(), f"interrupted; the same command goes on from here ({self._path})")
+                job.reporter.ended(
+                    checkpoint.counts(), f"interrupted; the same command goes on from here ({self._path})"
+                )
                 return INTERRUPTED
             return self._end(job)
 
     def _job(
-        self, journal: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]
+        self, checkpoint: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]
     ) -> tuple[Job, ExistingTaskPolicy]:
         from ml_backend.pipeline.postprocessors import model_version
 
@@ -157,13 +159,13 @@ class Run:
         version = model_version(detector, self._settings, postprocessor.digest)
         rule = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
         source = self._inputs or self._project_tasks(rule)
-        journal.claim(self._identity(source, detector))
+        checkpoint.claim(self._identity(source, detector))
         reporter = report_to(postprocessor)
         for sentence in postprocessor.warnings:
             reporter.note(sentence)
         if self._projects:
             reporter.note(f"the rule for tasks that exist: {rule}")
-        return Job(source, journal, postprocessor, version, reporter, self._settings.holdout_fraction), rule
+        return Job(source, checkpoint, postprocessor, version, reporter, self._settings.holdout_fraction), rule
 
     def _overrides(self, fingerprint: str) -> LabelOverrides:
         """Return what is in force in the project that predictions come from or go to, as the service would use it."""
@@ -174,13 +176,13 @@ class Run:
             return revisions.overrides(str(self._project_number))
 
     @contextmanager
-    def _journal(self) -> Iterator[Checkpoint]:
+    def _checkpoint(self) -> Iterator[Checkpoint]:
         if self._request.dry_run:
-            with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "journal") as journal:
-                yield journal
+            with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint") as checkpoint:
+                yield checkpoint
         else:
-            with Checkpoint(self._path) as journal:
-                yield journal
+            with Checkpoint(self._path) as checkpoint:
+                yield checkpoint
 
     def _project_tasks(self, rule: ExistingTaskPolicy) -> Source:
         assert self._studio is not None  # noqa: S101 - made wherever the source is a project
@@ -191,7 +193,7 @@ class Run:
     def _identity(self, source: Source, detector: Detector) -> dict[str, str]:
         return {
             "source": source.name,
-            "image keys": ", ".join(place.key + "[]" * place.is_list for place in self._places),
+            "image keys": ", ".join(place.key + "[]" * place.is_list for place in self._image_fields),
             "detector": f"{detector.name}@{detector.fingerprint}",
             "input": input_shaping(self._settings.model_input_max_side),
             "appearance": HASH_VERSION,
@@ -206,22 +208,22 @@ class Run:
 
         return LocalEngine(self._settings, detector)
 
-    def _open_project(self, number: int | None, journal: Checkpoint, rule: ExistingTaskPolicy) -> Destination:
+    def _open_project(self, number: int | None, checkpoint: Checkpoint, rule: ExistingTaskPolicy) -> Sink:
         assert self._studio is not None  # noqa: S101 - made wherever a destination is a project
         if number is None:
-            known = journal.fact("project")
+            known = checkpoint.fact("project")
             title, config = self._request.title, self._request.label_config
-            number = int(known) if known else self._studio.create_project(title, config, journal.run)
-            journal.remember("project", str(number))
-        return Project(self._studio, number, journal, rule, own=number == self._request.source)
+            number = int(known) if known else self._studio.create_project(title, config, checkpoint.run)
+            checkpoint.remember("project", str(number))
+        return Project(self._studio, number, checkpoint, rule, own=number == self._request.source)
 
     def _end_dry_run(self, job: Job, pending: int) -> int:
-        predictions = [each for each in JobPredictions(job.journal, job.postprocessor, job.version) if each.images]
+        predictions = [each for each in JobPredictions(job.checkpoint, job.postprocessor, job.version) if each.images]
         sheet = self._beside(DRY_RUN)
         if predictions:
             draw_sheet(predictions[:MAX_IMAGES], sheet, self._settings)
         job.reporter.estimated(pending, sheet)
-        for item, failure in job.journal.failures():
+        for item, failure in job.checkpoint.failures():
             job.reporter.note(f"{item.name}: {failure.reason}")
         return DONE
 
@@ -230,9 +232,9 @@ class Run:
 
     def _end(self, job: Job) -> int:
         path = self._beside(".failures.csv")
-        failed = write_failures(job.journal, path)
+        failed = write_failures(job.checkpoint, path)
         advice = f"{failed} failed, as {path} says; --retry-failures tries them again" if failed else ""
-        job.reporter.ended(job.journal.counts(), advice)
+        job.reporter.ended(job.checkpoint.counts(), advice)
         return FAILURES if failed else DONE
 
 

@@ -42,17 +42,17 @@ class Worker:
     Args:
         settings: as for the service; the cache is the same.
         detector: what finds.
-        places: where a task's data has its images, as the label config says.
+        image_fields: where a task's data has its images, as the label config says.
         known: tells whether the pictures of a digest need not be looked at again.
     """
 
     def __init__(
-        self, settings: Settings, detector: Detector, places: Sequence[ImageField], known: Callable[[str], bool]
+        self, settings: Settings, detector: Detector, image_fields: Sequence[ImageField], known: Callable[[str], bool]
     ) -> None:
         self.metrics = Metrics()
         self._image_inference = ImageInference(settings, detector, self.metrics)
         self._home = LabelStudios(settings).configured
-        self._places = places
+        self._image_fields = image_fields
         self._known = known
 
     async def __aenter__(self) -> Self:
@@ -73,9 +73,9 @@ class Worker:
         looks: dict[str, list[ImageResult]] = {}
         task: object = pending.item.task
         if pending.item.file is not None:
-            task = task_of_file(pending.position, pending.item.file, self._places)
+            task = task_of_file(pending.position, pending.item.file, self._image_fields)
         try:
-            for place, values in images_of(task, self._places).items():
+            for place, values in images_of(task, self._image_fields).items():
                 looks[place.key] = []
                 for value in values:
                     looks[place.key].append(await self._look(value, task_id(task)))

@@ -84,9 +84,10 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     ] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Detectors in the cluster (--engine ray).")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that this job has not made.")] = False,
-    journal: Annotated[
-        Path | None, typer.Option(help="The file that knows what is done. [default: beside the first output]")
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The file that records what is done. [default: beside the first output]")
     ] = None,
+    journal: Annotated[Path | None, typer.Option(hidden=True)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print a JSON object a line, for scripts.")] = False,
 ) -> None:
@@ -125,7 +126,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             engine=engine,
             workers=workers,
             overwrite=overwrite,
-            journal=journal,
+            checkpoint=renamed("--journal", journal, "--checkpoint", checkpoint),
         )
         try:
             status = Run(request, settings).do(lambda: load_detector(settings), reporter)

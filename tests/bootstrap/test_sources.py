@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from bootstrap_jobs import PLACES, PREFIX
+from bootstrap_jobs import IMAGE_FIELDS, PREFIX
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources.lists import left_alone
@@ -22,14 +22,14 @@ from ml_backend.label_studio.controls import ImageField
 ADDRESS = "http://host/a.jpg"
 
 
-def opened(source: Path | str, places: list[ImageField] = PLACES, **options: Any) -> Source:
+def opened(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS, **options: Any) -> Source:
     """Open a source."""
-    return open_source(str(source), places, PREFIX, **options)
+    return open_source(str(source), image_fields, PREFIX, **options)
 
 
-def items_of(source: Path | str, places: list[ImageField] = PLACES, **options: Any) -> list[Item]:
+def items_of(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS, **options: Any) -> list[Item]:
     """Return everything in a source, in the order of the job."""
-    inputs = opened(source, places, **options)
+    inputs = opened(source, image_fields, **options)
     found = list(inputs.items())
     return sorted(found, key=lambda item: item.key) if inputs.sort else found
 
@@ -39,10 +39,10 @@ def names_of(source: Path | str) -> list[str]:
     return [os.fsdecode(item.key) for item in items_of(source)]
 
 
-def complaint(source: Path | str, places: list[ImageField] = PLACES) -> str:
+def complaint(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS) -> str:
     """Return what is said of a source that is not as it should be: one line that can be printed."""
     with pytest.raises(BootstrapError) as refusal:
-        items_of(source, places)
+        items_of(source, image_fields)
     text = str(refusal.value)
     assert text.encode().decode().isprintable(), text
     return text
@@ -261,7 +261,7 @@ def test_list(file: Callable[..., Path], content: str, expected: list[str], why:
 
 
 def test_repeated_address_has_one_key(file: Callable[..., Path]) -> None:
-    """The journal counts it once, and says so."""
+    """The checkpoint counts it once, and says so."""
     items = items_of(file("list.TXT", f"{ADDRESS}\n{ADDRESS} \n"))
     assert len(items) == 2
     assert len({item.key for item in items}) == 1
@@ -288,10 +288,10 @@ def test_table(file: Callable[..., Path], content: str, data: list[dict[str, str
 
 def test_row_is_known_by_its_images(file: Callable[..., Path]) -> None:
     """An edited row is the same item, so that its old task goes from the outputs; two rows with one image are two."""
-    places = [*PLACES, ImageField("back", is_list=False)]
+    image_fields = [*IMAGE_FIELDS, ImageField("back", is_list=False)]
     keys = {
         content: [
-            (item.key, item.variant) for item in items_of(file("table.csv", f"image,back,n\n{content}\n"), places)
+            (item.key, item.variant) for item in items_of(file("table.csv", f"image,back,n\n{content}\n"), image_fields)
         ]
         for content in ("a,b,1", "a,b,2", "b,a,1", "a,c,1")
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bootstrap_jobs import PLACES
+from bootstrap_jobs import IMAGE_FIELDS
 from picture_server import Answer, PictureServer, picture_server
 from samples import balloon_file, balloon_scene, empty_file
 
@@ -49,13 +49,13 @@ def examining(demo_detector: Detector) -> Examining:
 
     @asynccontextmanager
     async def opened(
-        places: list[ImageField] = PLACES, known: frozenset[str] = frozenset(), **settings: Any
+        image_fields: list[ImageField] = IMAGE_FIELDS, known: frozenset[str] = frozenset(), **settings: Any
     ) -> AsyncIterator[Examine]:
         given = Settings(**{"cache": "none"} | settings)
-        async with examine.Worker(given, demo_detector, places, known.__contains__) as worker:
+        async with examine.Worker(given, demo_detector, image_fields, known.__contains__) as worker:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:
-                data = {place.key: image for place in places}
+                data = {place.key: image for place in image_fields}
                 return await worker.examine(WorkItem(7, Item(b"key", {"data": data, **task}, file)))
 
             yield look

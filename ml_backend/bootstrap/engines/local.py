@@ -18,7 +18,7 @@ KEPT_EVERY = 1.0  # seconds
 
 
 class LocalEngine:
-    """Looks at what is pending in a journal.
+    """Looks at what is pending in a checkpoint.
 
     Args:
         settings: as for the service.
@@ -29,7 +29,7 @@ class LocalEngine:
         self._settings = settings
         self._detector = detector
 
-    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
+    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
         """Look at all pending items; their outcomes go to ``keep``. SIGTERM ends it as Ctrl-C does.
 
         Raises:
@@ -37,7 +37,7 @@ class LocalEngine:
             BootstrapError: it cannot go on; what was done is kept.
         """
         try:
-            asyncio.run(self._run(journal, places, keep))
+            asyncio.run(self._run(checkpoint, image_fields, keep))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         except BaseExceptionGroup as group:
@@ -46,17 +46,17 @@ class LocalEngine:
                 raise
             raise _first(reasons) from None
 
-    async def _run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
+    async def _run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
         this = asyncio.current_task()
         if this is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
         kept = _Kept(keep)
-        pending = journal.pending()
+        pending = checkpoint.pending()
 
         def known(digest: str) -> bool:
-            return digest in kept.digests or journal.has_image(digest)
+            return digest in kept.digests or checkpoint.has_image(digest)
 
-        async with Worker(self._settings, self._detector, places, known) as worker:
+        async with Worker(self._settings, self._detector, image_fields, known) as worker:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._settings.max_concurrent_images):
@@ -71,7 +71,7 @@ async def _work_on(pending: Iterator[WorkItem], worker: Worker, kept: "_Kept") -
 
 
 class _Kept:
-    """Outcomes on their way into the journal, and the digests of their pictures."""
+    """Outcomes on their way into the checkpoint, and the digests of their pictures."""
 
     def __init__(self, keep: Keep) -> None:
         self.digests: set[str] = set()

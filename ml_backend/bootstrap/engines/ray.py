@@ -1,6 +1,6 @@
-"""The engine of a Ray cluster: a Ray Data pipeline from the journal's pages through a pool of detectors and back.
+"""The engine of a Ray cluster: a Ray Data pipeline from the checkpoint's pages through a pool of detectors and back.
 
-journal (read on the driver's node) -> pages of items -> workers, each with a detector -> outcomes of a page -> driver
+checkpoint (read on the driver's node) -> pages of items -> workers, each with a detector -> outcomes of a page -> driver
 
 A page is one row, and each row a block of its own, so that Ray hands out whole pages. Which positions a page spans is decided once, before
 anything is recorded: a page that Ray reads again after a failure has the same place and the same items, but for those that are done.
@@ -61,7 +61,7 @@ STORE_BYTES = 200_000_000  # of a cluster of our own; a page has about 300 KB
 
 
 class RayEngine:
-    """Looks at what is pending in a journal, on the cluster of ``RAY_ADDRESS`` or on processors of this machine.
+    """Looks at what is pending in a checkpoint, on the cluster of ``RAY_ADDRESS`` or on processors of this machine.
 
     Args:
         settings: as for the service; those of the detector and of pictures count for each worker.
@@ -75,31 +75,31 @@ class RayEngine:
         self._workers = workers
         self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
 
-    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
+    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
         """Look at all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM ends it as Ctrl-C does.
 
         Raises:
             KeyboardInterrupt: somebody wants it to end; what was done is kept.
             BootstrapError: it cannot go on; what was done is kept.
         """
-        pages = Pages(journal.path, journal.counts().pending, self._workers)
+        pages = Pages(checkpoint.path, checkpoint.counts().pending, self._workers)
         if not pages.number:
             return
         with _ended_by_sigterm(), self._connected(), _ended_by_sigterm():  # Ray has a handler of its own
             _configure_data()
             try:
-                for row in self._outcomes(pages, places).iter_rows():
+                for row in self._outcomes(pages, image_fields).iter_rows():
                     keep(pickle.loads(row["outcomes"]))  # noqa: S301 - our own workers'
                     if row["problem"]:
                         raise BootstrapError(row["problem"])
             except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
                 reason = f"Ray cannot go on: {_last_line(error)}; what is done is kept: run the same command again"
                 raise BootstrapError(reason) from None
-        left = journal.counts().pending
+        left = checkpoint.counts().pending
         if left:
             raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to look at them")
 
-    def _outcomes(self, pages: "Pages", places: Sequence[ImageField]) -> Any:
+    def _outcomes(self, pages: "Pages", image_fields: Sequence[ImageField]) -> Any:
         # By reference, since Ray logs what a worker is made of.
         settings = ray.put(self._settings)
         reads = len(pages.reads)
@@ -114,7 +114,11 @@ class RayEngine:
             batch_size=None,
             compute=workers,
             num_cpus=self._processors,
-            fn_constructor_kwargs={"settings": settings, "fingerprint": self._fingerprint, "places": list(places)},
+            fn_constructor_kwargs={
+                "settings": settings,
+                "fingerprint": self._fingerprint,
+                "image_fields": list(image_fields),
+            },
         )
 
     @contextmanager
@@ -125,7 +129,7 @@ class RayEngine:
         address = os.environ.get("RAY_ADDRESS", "")
         if address.startswith("ray://"):
             raise BootstrapError(
-                f"RAY_ADDRESS={address}: the job must run on a node of the cluster, since Ray reads the journal there; "
+                f"RAY_ADDRESS={address}: the job must run on a node of the cluster, since Ray reads the checkpoint there; "
                 "start it on one, with RAY_ADDRESS=auto"
             )
         own = {
@@ -149,20 +153,20 @@ class RayEngine:
 
 
 class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
-    """The pending items of a journal, read a page at a time, on the driver's node, where the journal is."""
+    """The pending items of a checkpoint, read a page at a time, on the driver's node, where the checkpoint is."""
 
     supports_distributed_reads = False
 
-    def __init__(self, journal: Path, pending: int, workers: int) -> None:
+    def __init__(self, checkpoint: Path, pending: int, workers: int) -> None:
         super().__init__()
         size = max(1, min(MAX_ON_PAGE, pending // (workers * PAGES_EACH)))
         select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
-        with _opened(journal) as database:
+        with _opened(checkpoint) as database:
             starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
         self.number = len(starts)
         each = max(MIN_PAGES, -(-self.number // MAX_READS))
         starts.append(sys.maxsize)
-        self.reads = [partial(_read, journal, starts[i : i + each + 1]) for i in range(0, self.number, each)]
+        self.reads = [partial(_read, checkpoint, starts[i : i + each + 1]) for i in range(0, self.number, each)]
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Leave it open: pages are small, and nothing follows from their sum."""
@@ -173,23 +177,23 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
         return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)) for read in self.reads]
 
 
-def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
+def _read(checkpoint: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
     select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
     for bounds in pairwise(starts):
-        with _opened(journal) as database:  # for a page only, so that the journal's log does not grow meanwhile
+        with _opened(checkpoint) as database:  # for a page only, so that the checkpoint's log does not grow meanwhile
             rows = database.execute(select, bounds).fetchall()
         items = [WorkItem(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
         yield pa.table({"items": [pickle.dumps(items)]})
 
 
-def _opened(journal: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=60))
+def _opened(checkpoint: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{checkpoint.absolute().as_uri()}?mode=ro", uri=True, timeout=60))
 
 
 class Worker:
     """One detector in a process of its own, and the event loop in which it looks at pictures."""
 
-    def __init__(self, settings: Any, fingerprint: str, places: Sequence[ImageField]) -> None:
+    def __init__(self, settings: Any, fingerprint: str, image_fields: Sequence[ImageField]) -> None:
         from ml_backend.bootstrap.worker import Worker
 
         settings = ray.get(settings)
@@ -210,7 +214,7 @@ class Worker:
                 f"({detector.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
             )
             return
-        self._worker = self._wait_for(Worker(settings, detector, places, known=lambda _: False).__aenter__())
+        self._worker = self._wait_for(Worker(settings, detector, image_fields, known=lambda _: False).__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
         """Look at the items of a page; gives their outcomes, and why it cannot go on, or nothing."""

@@ -33,7 +33,7 @@ class Project:
     Args:
         studio: where the project is.
         number: the project's id.
-        journal: of the job; knows what the project has got.
+        checkpoint: of the job; knows what the project has got.
         rule: what happens to tasks that exist.
         own: whether the items of the job are the project's own tasks.
     """
@@ -47,19 +47,19 @@ class Project:
         return []
 
     def __init__(
-        self, studio: Studio, number: int, journal: Checkpoint, rule: ExistingTaskPolicy, *, own: bool
+        self, studio: Studio, number: int, checkpoint: Checkpoint, rule: ExistingTaskPolicy, *, own: bool
     ) -> None:
         self._studio = studio
         self._number = number
-        self._journal = journal
+        self._checkpoint = checkpoint
         self._rule = rule
         self._own = own
-        self._run = journal.run
+        self._run = checkpoint.run
 
     def write(self, predictions: Predictions) -> str:
         """Send what the project has not got."""
         alike = _any_alike(predictions)
-        sent = self._journal.sent(self._number)
+        sent = self._checkpoint.sent(self._number)
         if not self._own:
             self._find_again(sent)
         new = 0
@@ -92,7 +92,7 @@ class Project:
                 continue
             version = None if alike else self._rule.version
             rows = [(each.position, number, version) for each, number in zip(missing, numbers, strict=True)]
-            self._journal.record_sent(self._number, rows)
+            self._checkpoint.record_sent(self._number, rows)
             sent.update((position, (number, version)) for position, number, version in rows)
         raise self._given_up()
 
@@ -111,7 +111,7 @@ class Project:
             if run == self._run and position.isdecimal():
                 version = self._rule.version if self._rule.version in state.predictions.values() else None
                 rows.append((int(position), state.number, version))
-        self._journal.record_sent(self._number, rows)
+        self._checkpoint.record_sent(self._number, rows)
         sent.update((position, (number, version)) for position, number, version in rows)
 
     def _predict(self, wanted: Mapping[int, Predicted], *, alike: bool) -> int:
@@ -141,7 +141,7 @@ class Project:
                     self._studio.forget_prediction(stale)
             if not self._own:
                 rows = ((wanted[number].position, number, self._rule.version) for number in missing)
-                self._journal.record_sent(self._number, rows)
+                self._checkpoint.record_sent(self._number, rows)
             return len(new)
         raise self._given_up()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_backend.bootstrap.sinks.coco import Coco
 from ml_backend.bootstrap.sinks.csv_table import Table
 from ml_backend.bootstrap.sinks.preview import Preview
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.sink import Sink
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.errors import BootstrapError
@@ -17,9 +17,7 @@ from ml_backend.settings import Settings
 FORMS = "FILE.json, coco:FILE, yolo:DIR, csv:FILE or preview:DIR"
 
 
-def open_destination(
-    text: str, controls: Sequence[Control], settings: Settings, *, tasks_per_file: int = 0
-) -> Destination:
+def open_sink(text: str, controls: Sequence[Control], settings: Settings, *, tasks_per_file: int = 0) -> Sink:
     """Make a destination of what a user wrote.
 
     Args:

@@ -38,7 +38,7 @@ class OneOutput:
         return [self.output]
 
 
-class Destination(Protocol):
+class Sink(Protocol):
     """Something that predictions are written to."""
 
     for_annotators: ClassVar[bool]
@@ -102,6 +102,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BootstrapError(
-            f"{printable(str(path), 4096)} cannot be written: {error.strerror or error}; the journal has everything that was found: "
+            f"{printable(str(path), 4096)} cannot be written: {error.strerror or error}; the checkpoint has everything that was found: "
             "mend that and run the same command again"
         ) from None

@@ -29,7 +29,7 @@ class Folder:
     """All pictures below a folder. Hidden files and folders are passed over, as are links to folders, which can go in circles."""
 
     root: Path
-    places: Sequence[ImageField]
+    image_fields: Sequence[ImageField]
     prefix: str
     sort: bool = True
 
@@ -45,7 +45,7 @@ class Folder:
         for path in _files(self.root):
             if path.suffix.lower() in SUFFIXES:
                 any_found = True
-                yield from _items_of(path, self.root, self.places, self.prefix)
+                yield from _items_of(path, self.root, self.image_fields, self.prefix)
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
         if not any_found:
@@ -59,7 +59,7 @@ class Pattern:
 
     pattern: str
     root: Path
-    places: Sequence[ImageField]
+    image_fields: Sequence[ImageField]
     prefix: str
     sort: bool = True
 
@@ -75,7 +75,7 @@ class Pattern:
             path = Path(name)
             if path.suffix.lower() in SUFFIXES and path.is_file():
                 any_found = True
-                yield from _items_of(path.absolute(), self.root, self.places, self.prefix)
+                yield from _items_of(path.absolute(), self.root, self.image_fields, self.prefix)
         if not any_found:
             raise BootstrapError(f"no pictures match {printable(self.pattern, 200)}; looked for {_suffixes()}")
 
@@ -85,7 +85,7 @@ class StoragePrefix:
     """All pictures below a prefix of a cloud storage, listed through fsspec with this machine's own credentials, folder by folder."""
 
     uri: str
-    places: Sequence[ImageField]
+    image_fields: Sequence[ImageField]
     sort: bool = True
 
     @property
@@ -104,7 +104,7 @@ class StoragePrefix:
                     if Path(name).suffix.lower() in SUFFIXES:
                         any_found = True
                         path = f"{folder}/{name}"
-                        data = data_of_image(self.places, f"{scheme}://{path}")
+                        data = data_of_image(self.image_fields, f"{scheme}://{path}")
                         yield Item(os.fsencode(path.removeprefix(root).lstrip("/")), {"data": data})
         except BootstrapError:
             raise
@@ -135,12 +135,12 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _items_of(path: Path, root: Path, places: Sequence[ImageField], prefix: str) -> Iterator[Item]:
+def _items_of(path: Path, root: Path, image_fields: Sequence[ImageField], prefix: str) -> Iterator[Item]:
     """Yield the item of a file, or nothing where it has gone since it was listed."""
     with suppress(FileNotFoundError):
         status = path.stat()
         within = os.fsencode(path.relative_to(root))
-        data = data_of_image(places, prefix + quote(within))
+        data = data_of_image(image_fields, prefix + quote(within))
         yield Item(within, {"data": data}, path, stamp=f"{status.st_size} {status.st_mtime_ns}")
 
 

@@ -25,7 +25,7 @@ class InFile:
     """A source that is one file."""
 
     path: Path
-    places: Sequence[ImageField]
+    image_fields: Sequence[ImageField]
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class UrlList(InFile):
                 address = line.strip()
                 if address and not address.startswith("#"):
                     any_found = True
-                    yield Item(address.encode(), {"data": data_of_image(self.places, address)})
+                    yield Item(address.encode(), {"data": data_of_image(self.image_fields, address)})
         if not any_found:
             raise BootstrapError(f"no addresses in {self.name}")
 
@@ -69,7 +69,7 @@ class UrlTable(InFile):
             rows = csv.DictReader(file, strict=True)
             try:
                 header = list(rows.fieldnames or [])
-                for place in self.places:
+                for place in self.image_fields:
                     if place.is_list:
                         raise BootstrapError(
                             f"{self.name}: the label config wants a list of images under {place.key!r}, which a table cannot hold; use a .json file"
@@ -85,7 +85,7 @@ class UrlTable(InFile):
                             f"{self.name}, line {rows.line_num}: not as many columns as the header has"
                         )
                     any_found = True
-                    images = {place.key: row[place.key] for place in self.places}
+                    images = {place.key: row[place.key] for place in self.image_fields}
                     yield Item(key_of_data(images), {"data": row}, variant=key_of_data(row))
             except csv.Error as error:
                 raise BootstrapError(f"{self.name}, line {rows.reader.line_num}: {error}") from None
@@ -115,7 +115,7 @@ class Export(InFile):
                         raise BootstrapError(
                             f"{self.name}, task {number}: no object under 'data'; export as JSON (not JSON-MIN) from Label Studio"
                         )
-                    json.dumps(task)  # the journal does that too, but could not say where it is nested too deeply
+                    json.dumps(task)  # the checkpoint does that too, but could not say where it is nested too deeply
                     left = left_alone(task, include_annotated=self.include_annotated)
                     data = key_of_data(task["data"])
                     match task.get("id"):

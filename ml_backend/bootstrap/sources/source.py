@@ -12,7 +12,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for the journal and for people; equal names are one source."""
+        """What it is, for the checkpoint and for people; equal names are one source."""
 
     @property
     def sort(self) -> bool:
@@ -26,6 +26,6 @@ class Source(Protocol):
         """
 
 
-def data_of_image(places: Sequence[ImageField], image: str) -> dict[str, Any]:
+def data_of_image(image_fields: Sequence[ImageField], image: str) -> dict[str, Any]:
     """Return the data of a task with one image, at each place where the label config wants one."""
-    return {place.key: [image] if place.is_list else image for place in places}
+    return {place.key: [image] if place.is_list else image for place in image_fields}

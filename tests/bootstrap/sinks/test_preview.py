@@ -114,7 +114,7 @@ def test_no_pictures(job: JobOf, write: Callable[..., list[Path]]) -> None:
 
 
 def test_items_are_counted_once(job: JobOf, tmp_path: Path) -> None:
-    """Counting goes through the whole journal."""
+    """Counting goes through the whole checkpoint."""
     counted = 0
 
     class Counted(JobPredictions):
@@ -127,5 +127,5 @@ def test_items_are_counted_once(job: JobOf, tmp_path: Path) -> None:
             return super().__iter__()
 
     made = job(*files(tmp_path / "in", 10))
-    Preview(tmp_path / "out", Settings(cache="none")).write(Counted(made.journal, made.postprocessor, made.version))
+    Preview(tmp_path / "out", Settings(cache="none")).write(Counted(made.checkpoint, made.postprocessor, made.version))
     assert counted == 1

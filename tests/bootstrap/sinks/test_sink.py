@@ -7,8 +7,8 @@ from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.items import Predicted
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.sinks.registry import open_destination
-from ml_backend.bootstrap.sinks.sink import Destination, replaced, replaced_folder
+from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.sink import Sink, replaced, replaced_folder
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings
@@ -29,7 +29,7 @@ class BrokenOff:
 
     def __iter__(self) -> Iterator[Predicted]:
         yield from self._predictions
-        raise BootstrapError("the journal is gone")
+        raise BootstrapError("the checkpoint is gone")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -38,53 +38,51 @@ def names_in(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def open_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Destination]:
+def open_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Sink]:
     """Give a function that opens a destination in a folder of its own."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return lambda text: open_destination(text, CONTROLS, Settings(cache="none"))
+    return lambda text: open_sink(text, CONTROLS, Settings(cache="none"))
 
 
 @pytest.mark.parametrize("text", EVERY)
-def test_error_leaves_what_was_there(job: JobOf, open_here: Callable[[str], Destination], text: str) -> None:
+def test_error_leaves_what_was_there(job: JobOf, open_here: Callable[[str], Sink], text: str) -> None:
     """Nothing at first, then all of the run before; never a half, and no drafts."""
-    destination = open_here(text)
-    assert destination.output is not None
+    sink = open_here(text)
+    assert sink.output is not None
     broken = BrokenOff(job((item("a"), balloon())))
-    with pytest.raises(BootstrapError, match="the journal is gone"):
-        destination.write(broken)
+    with pytest.raises(BootstrapError, match="the checkpoint is gone"):
+        sink.write(broken)
     assert names_in(Path()) == []
-    destination.write(job((item("b"), balloon()), (item("c"), balloon())))
+    sink.write(job((item("b"), balloon()), (item("c"), balloon())))
     before = {name: Path(name).read_bytes() for name in names_in(Path()) if Path(name).is_file()}
-    with pytest.raises(BootstrapError, match="the journal is gone"):
-        destination.write(broken)
+    with pytest.raises(BootstrapError, match="the checkpoint is gone"):
+        sink.write(broken)
     assert {name: Path(name).read_bytes() for name in names_in(Path()) if Path(name).is_file()} == before
 
 
 @pytest.mark.parametrize("text", EVERY)
-def test_place_that_cannot_be_written(job: JobOf, open_here: Callable[[str], Destination], text: str) -> None:
+def test_place_that_cannot_be_written(job: JobOf, open_here: Callable[[str], Sink], text: str) -> None:
     """A file stands where the folder should be: it is said what to do."""
     Path("file").touch()
     kind, _, name = text.rpartition(":")
-    destination = open_here(f"{kind}:file/{name}" if kind else f"file/{name}")
+    sink = open_here(f"{kind}:file/{name}" if kind else f"file/{name}")
     with pytest.raises(BootstrapError, match=r"file/out.* cannot be written: .*run the same command again"):
-        destination.write(job((item("a"), balloon())))
+        sink.write(job((item("a"), balloon())))
 
 
 @pytest.mark.parametrize(("text", "wrong"), [("out.json", "folder"), ("csv:out", "folder"), ("yolo:out", "file")])
-def test_something_else_in_its_place(
-    job: JobOf, open_here: Callable[[str], Destination], text: str, wrong: str
-) -> None:
+def test_something_else_in_its_place(job: JobOf, open_here: Callable[[str], Sink], text: str, wrong: str) -> None:
     """A folder where a file goes, or the other way round: it stays."""
-    destination = open_here(text)
-    assert destination.output is not None
+    sink = open_here(text)
+    assert sink.output is not None
     if wrong == "folder":
-        (destination.output / "precious").mkdir(parents=True)
+        (sink.output / "precious").mkdir(parents=True)
     else:
-        destination.output.write_text("precious")
+        sink.output.write_text("precious")
     before = names_in(Path())
     with pytest.raises(BootstrapError, match="cannot be written"):
-        destination.write(job((item("a"), balloon())))
+        sink.write(job((item("a"), balloon())))
     assert names_in(Path()) == before
 
 
@@ -95,7 +93,7 @@ def test_full_disk(tmp_path: Path) -> None:
     path.write_text("before")
     (tmp_path / "out.json.part").symlink_to("/dev/full")
     with (
-        pytest.raises(BootstrapError, match="No space left on device; the journal has everything"),
+        pytest.raises(BootstrapError, match="No space left on device; the checkpoint has everything"),
         replaced(path) as file,
     ):
         file.write("x" * 100_000)

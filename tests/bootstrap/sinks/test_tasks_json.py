@@ -107,8 +107,8 @@ def test_no_tasks(job: JobOf, tmp_path: Path) -> None:
 )
 def test_chunks(job: JobOf, tmp_path: Path, number: int, chunk: int, sizes: list[int]) -> None:
     """Files of N tasks each, in the order of the job."""
-    destination = TasksJson(tmp_path / "tasks.json", chunk)
-    destination.write(job(*tasks(number)))
+    sink = TasksJson(tmp_path / "tasks.json", chunk)
+    sink.write(job(*tasks(number)))
     files = [read(path) for path in sorted(tmp_path.glob("tasks-*.json"))]
     assert [len(each) for each in files] == sizes
     assert [task["data"] for each in files for task in each] == [each.task["data"] for each, _ in tasks(number)]
@@ -116,11 +116,11 @@ def test_chunks(job: JobOf, tmp_path: Path, number: int, chunk: int, sizes: list
 
 def test_chunks_of_an_earlier_run_go(job: JobOf, tmp_path: Path) -> None:
     """It had more tasks: nobody imports what is not of this job any more."""
-    destination = TasksJson(tmp_path / "tasks.json", 2)
-    destination.write(job(*tasks(9)))
+    sink = TasksJson(tmp_path / "tasks.json", 2)
+    sink.write(job(*tasks(9)))
     (tmp_path / "tasks-2.json").touch()
     (tmp_path / "other-00009.json").touch()
-    destination.write(job(*tasks(3)))
+    sink.write(job(*tasks(3)))
     assert sorted(path.name for path in tmp_path.glob("*.json")) == [
         "other-00009.json",
         "tasks-00001.json",
@@ -138,7 +138,7 @@ def test_files_of_others_stay(job: JobOf, tmp_path: Path) -> None:
 
 def test_chunks_of_an_earlier_run_go_whatever_they_are_called(job: JobOf, tmp_path: Path) -> None:
     """Brackets mean something in patterns."""
-    destination = TasksJson(tmp_path / "tasks[1].json", 2)
-    destination.write(job(*tasks(9)))
-    destination.write(job(*tasks(3)))
+    sink = TasksJson(tmp_path / "tasks[1].json", 2)
+    sink.write(job(*tasks(9)))
+    sink.write(job(*tasks(3)))
     assert len(list(tmp_path.glob("*.json"))) == 2
