@@ -20,11 +20,11 @@ class Decision:
     """What is to be done with a task.
 
     Attributes:
-        left: why it gets no prediction, or nothing.
+        skip_reason: why it gets no prediction; empty if it gets one.
         stale: ids of predictions that go, once the new one is there.
     """
 
-    left: str = ""
+    skip_reason: str = ""
     stale: tuple[int, ...] = ()
 
 

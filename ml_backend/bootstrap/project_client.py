@@ -62,14 +62,14 @@ class Studio(StudioClient):
                 time.sleep(pause)  # it may still be at it
         raise BootstrapError(f"Label Studio at {self.url} does not answer when it is to create a project")
 
-    def show_version(self, project: int, rule: ExistingTaskPolicy) -> str:
+    def show_version(self, project: int, policy: ExistingTaskPolicy) -> str:
         """Let a project show the predictions of a version if it shows none, or stale ones that are replaced; gives what it shows."""
         found = self.project(project)
         shown = str(found.model_version or "")
-        if shown and not (rule.refresh_stale and is_ours(shown)):
+        if shown and not (policy.refresh_stale and is_ours(shown)):
             return shown
-        self.ask(f"project {project}", lambda: self.sdk.projects.update(project, model_version=rule.version))
-        return rule.version
+        self.ask(f"project {project}", lambda: self.sdk.projects.update(project, model_version=policy.version))
+        return policy.version
 
     def states(self, project: int, *, first: int = 0, last: int | None = None) -> Iterator[TaskState]:
         """Yield what a project says of its tasks, as :meth:`tasks` does."""
@@ -120,8 +120,8 @@ class Studio(StudioClient):
                 "does its label config differ from that of this job?"
             )
 
-    def forget_prediction(self, number: int) -> None:
-        """Delete a prediction; one that is not there any more is forgotten already."""
+    def delete_prediction(self, number: int) -> None:
+        """Delete a prediction, if it still exists."""
         try:
             self.ask(f"prediction {number}", lambda: self.sdk.predictions.delete(number))
         except GoneError:

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import override
 
-from ml_backend.bootstrap.checkpoint import Counts, Surveyed
+from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import ImageResult, Outcome
+from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.regions import label_of
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 EVERY = 1.0  # seconds between two reports
@@ -61,18 +61,19 @@ class Tally:
         for outcome in outcomes:
             self.items += 1
             self.failed += outcome.failure is not None
-            for key, looks in outcome.looks.items():
-                for look in looks:
+            for key, images in outcome.images.items():
+                for image in images:
                     self.images += 1
-                    self.computed += look.computed
-                    self._count_labels(key, look)
+                    self.computed += image.computed
+                    self._count_labels(key, image)
 
-    def _count_labels(self, key: str, look: ImageResult) -> None:
-        if look.detections is None:
+    def _count_labels(self, key: str, image: ImageResult) -> None:
+        if not image.detections:
             return
-        detections = Detections.from_bytes(look.detections)
-        found = {place: [detections] if place.key == key else [] for place in self._postprocessor.image_fields}
-        self.labels.update(filter(None, map(label_of, self._postprocessor.predict(None, found, "")["result"])))
+        detections = Detections.from_bytes(image.detections)
+        found = {field: [detections] if field.key == key else [] for field in self._postprocessor.image_fields}
+        for *_, decisions in self._postprocessor.explain(found):
+            self.labels.update(decision.label for decision in decisions if decision.kind == "kept")
 
     @property
     def seconds(self) -> float:

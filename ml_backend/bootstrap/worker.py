@@ -8,7 +8,7 @@ from typing import Self
 import structlog
 from yarl import URL
 
-from ml_backend.bootstrap.items import Failure, ImageResult, Outcome, WorkItem
+from ml_backend.bootstrap.items import Failure, ImageResult, Item, Outcome
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
 from ml_backend.images.fetch import Fetched
 from ml_backend.images.references import (
@@ -64,21 +64,21 @@ class Worker:
     ) -> None:
         await self._image_inference.__aexit__(kind, error, trace)
 
-    async def examine(self, pending: WorkItem) -> Outcome:
+    async def examine(self, item: Item) -> Outcome:
         """Look at all pictures of one item; an unforeseen error is logged with its trace, and is a failure of that item.
 
         Raises:
             BootstrapError: Label Studio refuses the token, so that everything else would fail as well.
         """
-        looks: dict[str, list[ImageResult]] = {}
-        task: object = pending.item.task
-        if pending.item.file is not None:
-            task = task_of_file(pending.position, pending.item.file, self._image_fields)
+        images: dict[str, list[ImageResult]] = {}
+        task: object = item.task
+        if item.file is not None:
+            task = task_of_file(item.position, item.file, self._image_fields)
         try:
             for place, values in images_of(task, self._image_fields).items():
-                looks[place.key] = []
+                images[place.key] = []
                 for value in values:
-                    looks[place.key].append(await self._look(value, task_id(task)))
+                    images[place.key].append(await self._look(value, task_id(task)))
         except BootstrapError:
             raise
         except TokenRefusedError as error:
@@ -86,12 +86,12 @@ class Worker:
                 f"{error}; what is done is kept: set LABEL_STUDIO_API_KEY to a token that is good, and run the same command again"
             ) from None
         except PrelabelError as error:
-            return Outcome(pending.position, looks, Failure(printable(str(error), 1000), error.code))
+            return Outcome(item.position, images, Failure(printable(str(error), 1000), error.code))
         except Exception as error:  # one picture that nobody foresaw must not end the job of all others
-            log.exception("picture failed unexpectedly", item=redact(pending.item.name))
+            log.exception("picture failed unexpectedly", item=redact(item.name))
             reason = f"an error inside Prelabel ({type(error).__name__}); its log has the details"
-            return Outcome(pending.position, looks, Failure(reason, PrelabelError.code))
-        return Outcome(pending.position, looks)
+            return Outcome(item.position, images, Failure(reason, PrelabelError.code))
+        return Outcome(item.position, images)
 
     async def _look(self, value: object, task: object) -> ImageResult:
         reference = readable(parse_reference(value), self._home, task)

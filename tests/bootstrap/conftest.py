@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> Iterator[Callable[..., JobPredictions]]:
             checkpoint.survey((item for item, _ in rows), sort=False)
             found = {item.key: pictures for item, pictures in rows}
             checkpoint.record(
-                [Outcome(each.position, looked_at(found[each.item.key] or {})) for each in checkpoint.pending()]
+                [Outcome(each.position, looked_at(found[each.key] or {})) for each in checkpoint.pending()]
             )
             postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3, class_list=None)
             return JobPredictions(checkpoint, postprocessor, "demo@01234567.abcdef")

@@ -12,8 +12,11 @@ import pytest
 from bootstrap_jobs import balloon, item, look, looked_at, nothing
 from samples import detections_of
 
-from ml_backend.bootstrap.checkpoint import BLOCK, Checkpoint, Counts, Surveyed, blocks
+from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.items import Failure, ImageResult, Item, Outcome
+from ml_backend.bootstrap.pending import BLOCK
+from ml_backend.bootstrap.survey import Surveyed, blocks
+from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 
 GONE = Failure("not there", "image_not_fetched")
@@ -31,17 +34,17 @@ def row(name: str, note: str) -> Item:
 
 def notes(checkpoint: Checkpoint) -> list[str]:
     """Return what the second column says of the rows that are done, in order."""
-    return [found.item.task["data"]["note"] for found in checkpoint.done()]
+    return [each.task["data"]["note"] for each, _ in checkpoint.done()]
 
 
 def pending(checkpoint: Checkpoint) -> list[str]:
     """Return the names of what is to be looked at, in order."""
-    return [each.item.key.decode() for each in checkpoint.pending()]
+    return [each.key.decode() for each in checkpoint.pending()]
 
 
 def done(checkpoint: Checkpoint) -> list[str]:
     """Return the names of what is done or left alone, in order."""
-    return [found.item.key.decode() for found in checkpoint.done()]
+    return [each.key.decode() for each, _ in checkpoint.done()]
 
 
 def record_all(checkpoint: Checkpoint) -> None:
@@ -70,7 +73,7 @@ def test_repeated_key_keeps_what_came_first(checkpoint: Checkpoint) -> None:
     """Also where the two are far apart in the source."""
     others = (item(f"{n}") for n in range(BLOCK))
     assert checkpoint.survey([item("a", id=1), *others, item("a", id=2)], sort=False) == Surveyed(1)
-    assert next(checkpoint.pending()).item.task["id"] == 1
+    assert next(checkpoint.pending()).task["id"] == 1
 
 
 def test_order_of_thousands(checkpoint: Checkpoint) -> None:
@@ -109,7 +112,7 @@ def test_what_the_source_has_no_more_is_left_out_if_that_is_wanted(checkpoint: C
     assert (done(checkpoint), pending(checkpoint)) == (["c"], ["e"])
     assert checkpoint.images() == 2
     assert survey(checkpoint, "a", "c", "e") == Surveyed()
-    assert [(each.position > 4, each.item.key) for each in checkpoint.pending()] == [(True, b"e"), (True, b"a")]
+    assert [(each.position > 4, each.key) for each in checkpoint.pending()] == [(True, b"e"), (True, b"a")]
 
 
 def test_items_of_one_key_are_numbered(checkpoint: Checkpoint) -> None:
@@ -133,7 +136,7 @@ def test_items_that_older_versions_named_are_known(checkpoint: Checkpoint) -> No
     record_all(checkpoint)
     for _ in range(2):
         assert checkpoint.survey(reversed(rows), sort=False) == Surveyed()
-        assert [(found.position, found.item.key) for found in checkpoint.done()] == [(1, b"a-2"), (2, b"b"), (3, b"a")]
+        assert [(each.position, each.key) for each, _ in checkpoint.done()] == [(1, b"a-2"), (2, b"b"), (3, b"a")]
         assert notes(checkpoint) == ["1", "1", "2"]
         assert pending(checkpoint) == ["c"]
     checkpoint.survey([row("a", "new"), *rows[1:]], sort=False)
@@ -190,21 +193,21 @@ def test_changed_stamp_is_looked_at_again(checkpoint: Checkpoint, failure: Failu
 
 def test_left_alone_and_task_are_renewed(checkpoint: Checkpoint) -> None:
     """Somebody annotated the one task meanwhile, and removed an annotation of the other."""
-    checkpoint.survey([item("a"), item("b", left="it has annotations")], sort=False)
+    checkpoint.survey([item("a"), item("b", skip_reason="it has annotations")], sort=False)
     assert pending(checkpoint) == ["a"]
-    checkpoint.survey([item("a", left="it has annotations", meta=1), item("b", meta=2)], sort=False)
+    checkpoint.survey([item("a", skip_reason="it has annotations", meta=1), item("b", meta=2)], sort=False)
     (found,) = checkpoint.pending()
-    assert found.item == item("b", meta=2)
-    assert [each.item for each in checkpoint.done()] == [item("a", left="it has annotations", meta=1)]
+    assert found == item("b", meta=2)
+    assert [each for each, _ in checkpoint.done()] == [item("a", skip_reason="it has annotations", meta=1)]
 
 
 def test_what_is_done_stays_predicted_where_it_is_to_be_left_alone_now(checkpoint: Checkpoint) -> None:
     """A project whose tasks have got their predictions: the output is the same as before."""
     survey(checkpoint, "a")
     record_all(checkpoint)
-    checkpoint.survey([item("a", left="it has this prediction already")], sort=False)
-    (found,) = checkpoint.done()
-    assert found.item.left == ""
+    checkpoint.survey([item("a", skip_reason="it has this prediction already")], sort=False)
+    ((found, _),) = checkpoint.done()
+    assert found.skip_reason == ""
     assert checkpoint.counts() == Counts(pending=0, done=1, failed=0, left=0)
 
 
@@ -212,7 +215,7 @@ def test_what_failed_and_is_to_be_left_alone_now_has_not_failed(checkpoint: Chec
     """Somebody annotated it by hand because it had no prediction."""
     survey(checkpoint, "a")
     checkpoint.record([Outcome(1, {}, GONE)])
-    checkpoint.survey([item("a", left="it has annotations")], sort=False)
+    checkpoint.survey([item("a", skip_reason="it has annotations")], sort=False)
     assert done(checkpoint) == ["a"]
     assert checkpoint.counts() == Counts(pending=0, done=0, failed=0, left=1)
     assert not list(checkpoint.failures())
@@ -241,7 +244,7 @@ def test_pending_goes_on_while_results_are_recorded(checkpoint: Checkpoint) -> N
     survey(checkpoint, *names)
     seen = []
     for each in checkpoint.pending():
-        seen.append(each.item.key.decode())
+        seen.append(each.key.decode())
         checkpoint.record([Outcome(each.position, looked_at(nothing()))])
     assert seen == names
     assert checkpoint.counts().done == len(names)
@@ -253,13 +256,13 @@ def test_item_comes_back_as_it_was(checkpoint: Checkpoint, tmp_path: Path) -> No
     given = Item(b"\xff \n", {"data": {"image": "\ud800", "n": 0.1, "none": None}}, file, stamp="1 2")
     checkpoint.survey([given], sort=True)
     (back,) = checkpoint.pending()
-    assert (back.item.key, back.item.task, back.item.file) == (given.key, given.task, file)
+    assert (back.key, back.task, back.file) == (given.key, given.task, file)
 
 
 def test_record_is_all_or_nothing(checkpoint: Checkpoint) -> None:
     """A portion with something in it that cannot be kept leaves the checkpoint as it was."""
     survey(checkpoint, "a", "b")
-    good, bad = Outcome(1, looked_at(balloon())), Outcome(2, {"image": [ImageResult("no digest", b"")]})
+    good, bad = Outcome(1, looked_at(balloon())), Outcome(2, {"image": [ImageResult("no digest", b"x")]})
     with pytest.raises(ValueError, match="hex"):
         checkpoint.record([good, bad])
     assert checkpoint.counts() == Counts(pending=2, done=0, failed=0, left=0)
@@ -270,21 +273,23 @@ def test_record_is_all_or_nothing(checkpoint: Checkpoint) -> None:
 
 def test_done_has_everything_in_order(checkpoint: Checkpoint) -> None:
     """Detections of each picture, the appearance of the first, and what was left alone in its place."""
-    checkpoint.survey([item("a"), item("b", left="it has annotations"), item("c"), item("d")], sort=False)
+    checkpoint.survey([item("a"), item("b", skip_reason="it has annotations"), item("c"), item("d")], sort=False)
     kite = detections_of(("Kite", 0.5, (0, 0, 1, 1)))
     (seen,) = balloon()["image"]
     checkpoint.record([Outcome(3, {"left": [look(kite, 2**64 - 1), look(seen, 5)], "right": [], "top": [look(kite)]})])
     checkpoint.record([Outcome(1, {"image": [look(seen, 7)]})])
-    first, alone, third = checkpoint.done()
-    assert [each.position for each in (first, alone, third)] == [1, 2, 3]
-    assert (alone.item.left, alone.detections) == ("it has annotations", {})
-    assert {key: [each.class_names for each in of_key] for key, of_key in third.detections.items()} == {
+    (first, of_first), (skipped, of_skipped), (third, of_third) = checkpoint.done()
+    assert [each.position for each in (first, skipped, third)] == [1, 2, 3]
+    assert (skipped.skip_reason, of_skipped) == ("it has annotations", {})
+    assert {
+        key: [Detections.from_bytes(each.detections).class_names for each in of_key] for key, of_key in of_third.items()
+    } == {
         "left": [("Kite",), ("Balloon",)],
         "right": [],
         "top": [("Kite",)],
     }
-    assert third.perceptual_hash == 2**64 - 1
-    assert first.perceptual_hash == 5  # one picture looks like itself, whoever saw it first
+    assert of_third["left"][0].perceptual_hash == 2**64 - 1
+    assert of_first["image"][0].perceptual_hash == 5  # one picture looks like itself, whoever saw it first
     assert checkpoint.images() == 2
 
 
@@ -296,7 +301,7 @@ def test_known_picture_is_named_only(checkpoint: Checkpoint) -> None:
     checkpoint.record([Outcome(1, {"image": [full]})])
     assert checkpoint.has_image(full.digest)
     checkpoint.record([Outcome(2, {"image": [ImageResult(full.digest)]})])
-    assert [(found.perceptual_hash, len(found.detections["image"][0])) for found in checkpoint.done()] == [(9, 1)] * 2
+    assert [images["image"] for _, images in checkpoint.done()] == [[ImageResult(full.digest, full.detections, 9)]] * 2
 
 
 def test_failed_item_keeps_the_pictures_it_had(checkpoint: Checkpoint) -> None:
@@ -314,9 +319,9 @@ def test_failed_items_are_tried_again(checkpoint: Checkpoint) -> None:
     survey(checkpoint, "a", "b", "c")
     checkpoint.record([Outcome(1, looked_at(balloon())), Outcome(2, {}, GONE), Outcome(3, {}, GONE)])
     assert checkpoint.counts() == Counts(pending=0, done=1, failed=2, left=0)
-    assert checkpoint.try_again() == 2
+    assert checkpoint.retry_failures() == 2
     assert pending(checkpoint) == ["b", "c"]
-    assert checkpoint.try_again() == 0
+    assert checkpoint.retry_failures() == 0
     assert not list(checkpoint.failures())
 
 
@@ -337,11 +342,11 @@ def test_keep_only_keeps_exactly_n_spread_evenly(tmp_path: Path, total: int) -> 
 
 def test_keep_only_counts_what_is_pending(checkpoint: Checkpoint) -> None:
     """What is left alone for another reason stays so, and what is done is done."""
-    checkpoint.survey([item(f"{n}", left="it has annotations" * (n % 2)) for n in range(20)], sort=False)
+    checkpoint.survey([item(f"{n}", skip_reason="it has annotations" * (n % 2)) for n in range(20)], sort=False)
     checkpoint.record([Outcome(1, looked_at(balloon()))])
     checkpoint.sample_pending(3)
     assert len(pending(checkpoint)) == 3
-    assert [found.item.left for found in checkpoint.done()].count("it has annotations") == 10
+    assert [each.skip_reason for each, _ in checkpoint.done()].count("it has annotations") == 10
     with Checkpoint(checkpoint.path.with_name("empty")) as empty:
         empty.sample_pending(5)
         assert empty.counts().total == 0
@@ -355,20 +360,20 @@ def test_claims(checkpoint: Checkpoint) -> None:
         BootstrapError, match=r"another job: its detector was demo@1, now it is demo@2; name another --"
     ):
         checkpoint.claim({"new": "1", "detector": "demo@2"})
-    assert checkpoint.fact("new") is None
+    assert checkpoint.recall("new") is None
 
 
 def test_facts_and_the_run_outlive_the_process(tmp_path: Path) -> None:
     """Closed and opened again; each checkpoint names a run of its own."""
     with Checkpoint(tmp_path / "checkpoint") as checkpoint:
-        run = checkpoint.run
-        assert checkpoint.run == run
+        run = checkpoint.job_id
+        assert checkpoint.job_id == run
         checkpoint.remember("project", "7")
         checkpoint.remember("project", "8")
-        assert checkpoint.fact("other") is None
+        assert checkpoint.recall("other") is None
     with Checkpoint(tmp_path / "checkpoint") as checkpoint, Checkpoint(tmp_path / "other") as other:
-        assert (checkpoint.run, checkpoint.fact("project")) == (run, "8")
-        assert other.run != run
+        assert (checkpoint.job_id, checkpoint.recall("project")) == (run, "8")
+        assert other.job_id != run
 
 
 def test_sent(checkpoint: Checkpoint) -> None:
@@ -404,6 +409,9 @@ from pathlib import Path
 from bootstrap_jobs import item, look, detections_of
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.pending import BLOCK
+from ml_backend.bootstrap.survey import Surveyed, blocks
+from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Checkpoint(Path(sys.argv[1])) as checkpoint:
@@ -441,7 +449,7 @@ def test_full_disk(tmp_path: Path, end: str) -> None:
     with Checkpoint(path) as checkpoint:
         assert checkpoint.counts() == Counts(pending=2000 - int(number), done=int(number), failed=0, left=0)
         assert int(number) > 5
-        assert all(len(found.detections["image"][0]) == 100 for found in checkpoint.done())
+        assert all(len(Detections.from_bytes(images["image"][0].detections)) == 100 for _, images in checkpoint.done())
         checkpoint.record([Outcome(int(number) + 1, looked_at(balloon()))])
 
 
@@ -514,4 +522,4 @@ def test_tasks_are_kept_as_json(checkpoint: Checkpoint) -> None:
     """Numbers stay the numbers they were."""
     task = json.loads('{"id": 12345678901234567890, "data": {"image": "a", "n": 0.1, "e": 1e22}}')
     checkpoint.survey([Item(b"a", task)], sort=False)
-    assert next(checkpoint.pending()).item.task == task
+    assert next(checkpoint.pending()).task == task

@@ -36,7 +36,7 @@ def test_no_failures_no_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
     checkpoint.survey([item("a")], sort=False)
     checkpoint.record([Outcome(1, {}, Failure("gone", "x"))])
     assert (write_failures(checkpoint, path), path.exists()) == (1, True)
-    checkpoint.try_again()
+    checkpoint.retry_failures()
     checkpoint.record([Outcome(1, looked_at(nothing()))])
     assert (write_failures(checkpoint, path), path.exists()) == (0, False)
 

@@ -11,7 +11,7 @@ import pytest
 from bootstrap_jobs import IMAGE_FIELDS, PREFIX
 
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.sources.lists import left_alone
+from ml_backend.bootstrap.sources.lists import skip_reason_of
 from ml_backend.bootstrap.sources.registry import open_source
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
@@ -336,7 +336,7 @@ def test_export(file: Callable[..., Path]) -> None:
     """Tasks as they are, keyed by their numbers, so that changed data is found out."""
     one, other = items_of(file("export.json", [TASK, TASK | {"id": 12, "data": {"image": "b"}}]))
     assert one.task == TASK
-    assert (one.key, one.left) == (b"%020d" % 7, "")
+    assert (one.key, one.skip_reason) == (b"%020d" % 7, "")
     assert one.key < other.key
     (changed,) = items_of(file("export.json", [TASK | {"data": {"image": "c"}}]))
     assert (changed.key == one.key, changed.stamp == one.stamp) == (True, False)
@@ -376,15 +376,15 @@ def test_tasks_with_text_ids_are_known_by_them(file: Callable[..., Path]) -> Non
 )
 def test_annotated_tasks_are_left_alone(task: dict[str, Any], left: bool, why: str) -> None:
     """What people have drawn is not asked about again, unless they want that."""
-    assert bool(left_alone(task, include_annotated=False)) == left
-    assert not left_alone(task, include_annotated=True)
+    assert bool(skip_reason_of(task, include_annotated=False)) == left
+    assert not skip_reason_of(task, include_annotated=True)
 
 
 def test_annotated_tasks_of_an_export(file: Callable[..., Path]) -> None:
     """They stand in their places."""
     path = file("export.json", [TASK, ANNOTATED])
-    assert [item.left for item in items_of(path)] == ["", "it has annotations"]
-    assert [item.left for item in items_of(path, include_annotated=True)] == ["", ""]
+    assert [item.skip_reason for item in items_of(path)] == ["", "it has annotations"]
+    assert [item.skip_reason for item in items_of(path, include_annotated=True)] == ["", ""]
 
 
 DEEP = 3_000

@@ -13,7 +13,7 @@ from picture_server import Answer, PictureServer, picture_server
 from samples import balloon_file, balloon_scene, empty_file
 
 from ml_backend.bootstrap import worker as examine
-from ml_backend.bootstrap.items import Item, Outcome, WorkItem
+from ml_backend.bootstrap.items import Item, Outcome
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.images.perceptual_hash import perceptual_hash
@@ -56,7 +56,7 @@ def examining(demo_detector: Detector) -> Examining:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:
                 data = {place.key: image for place in image_fields}
-                return await worker.examine(WorkItem(7, Item(b"key", {"data": data, **task}, file)))
+                return await worker.examine(Item(b"key", {"data": data, **task}, file, position=7))
 
             yield look
 
@@ -66,10 +66,10 @@ def examining(demo_detector: Detector) -> Examining:
 def found(outcome: Outcome) -> dict[str, list[list[str]]]:
     """Return the names of what was surely found, by picture."""
     names: dict[str, list[list[str]]] = {}
-    for key, looks in outcome.looks.items():
+    for key, looks in outcome.images.items():
         names[key] = []
         for look in looks:
-            assert look.detections is not None
+            assert look.detections
             seen = Detections.from_bytes(look.detections)
             surely = zip(seen.class_names, seen.scores, strict=True)
             names[key].append([name for name, score in surely if score > 0.5])
@@ -84,7 +84,7 @@ async def test_picture_is_looked_at(examining: Examining, pictures: PictureServe
     async with examining(cache="memory") as look:
         outcomes = [await look(url), await look(inline), await look("x", file=tmp_path / "a.png")]
     assert [outcome.failure for outcome in outcomes] == [None] * 3
-    looks = [outcome.looks["image"][0] for outcome in outcomes]
+    looks = [outcome.images["image"][0] for outcome in outcomes]
     assert [found(outcome) for outcome in outcomes] == [{"image": [["Balloon"]]}] * 3
     assert {(each.digest, each.detections, each.perceptual_hash) for each in looks} == {
         (looks[0].digest, looks[0].detections, perceptual_hash(balloon_scene()))
@@ -96,10 +96,10 @@ async def test_known_picture_is_not_looked_at(examining: Examining, pictures: Pi
     """It is fetched, since only its bytes tell."""
     url = pictures.add("/a.png", balloon_file())
     async with examining() as look:
-        (first,) = (await look(url)).looks["image"]
+        (first,) = (await look(url)).images["image"]
     async with examining(known=frozenset([first.digest])) as look:
-        (again,) = (await look(url)).looks["image"]
-    assert (again.digest, again.detections, again.computed) == (first.digest, None, False)
+        (again,) = (await look(url)).images["image"]
+    assert (again.digest, again.detections, again.computed) == (first.digest, b"", False)
     assert len(pictures.requests) == 2
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
+from ml_backend.bootstrap.items import Item, Keep, Outcome
 from ml_backend.bootstrap.worker import Worker
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.detector import Detector
@@ -65,7 +65,7 @@ class LocalEngine:
                 kept.flush()
 
 
-async def _work_on(pending: Iterator[WorkItem], worker: Worker, kept: "_Kept") -> None:
+async def _work_on(pending: Iterator[Item], worker: Worker, kept: "_Kept") -> None:
     for item in pending:  # all workers draw from one iterator
         kept.add(await worker.examine(item))
 
@@ -81,7 +81,7 @@ class _Kept:
 
     def add(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        self.digests.update(look.digest for looks in outcome.looks.values() for look in looks)
+        self.digests.update(image.digest for images in outcome.images.values() for image in images)
         if len(self._outcomes) >= KEPT_AT_ONCE or time.monotonic() - self._flushed > KEPT_EVERY:
             self.flush()
 

@@ -13,20 +13,19 @@ import os
 import pickle
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
-from array import array
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_backend.bootstrap.checkpoint import PENDING, Checkpoint, item_of_row
-from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.items import Item, Keep, Outcome
+from ml_backend.bootstrap.pending import PendingItems
 from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
 from ml_backend.label_studio.controls import ImageField
 from ml_backend.logs import configure_logging
@@ -160,9 +159,8 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
     def __init__(self, checkpoint: Path, pending: int, workers: int) -> None:
         super().__init__()
         size = max(1, min(MAX_ON_PAGE, pending // (workers * PAGES_EACH)))
-        select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
-        with _opened(checkpoint) as database:
-            starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
+        with PendingItems.of_file(checkpoint) as items:
+            starts = items.page_starts(size)
         self.number = len(starts)
         each = max(MIN_PAGES, -(-self.number // MAX_READS))
         starts.append(sys.maxsize)
@@ -178,16 +176,12 @@ class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
 
 
 def _read(checkpoint: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
-    select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
-    for bounds in pairwise(starts):
-        with _opened(checkpoint) as database:  # for a page only, so that the checkpoint's log does not grow meanwhile
-            rows = database.execute(select, bounds).fetchall()
-        items = [WorkItem(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
-        yield pa.table({"items": [pickle.dumps(items)]})
-
-
-def _opened(checkpoint: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{checkpoint.absolute().as_uri()}?mode=ro", uri=True, timeout=60))
+    for first, end in pairwise(starts):
+        with PendingItems.of_file(
+            checkpoint
+        ) as items:  # for one page only, so that SQLite's log does not grow meanwhile
+            page = items.between(first, end)
+        yield pa.table({"items": [pickle.dumps(page)]})
 
 
 class Worker:
@@ -222,10 +216,10 @@ class Worker:
         problem = self._problem or self._wait_for(self._examine(pickle.loads(page["items"][0]), outcomes))  # noqa: S301 - the driver's
         return {"outcomes": [pickle.dumps(outcomes)], "problem": [problem]}
 
-    async def _examine(self, items: Sequence[WorkItem], outcomes: list[Outcome]) -> str:
+    async def _examine(self, items: Sequence[Item], outcomes: list[Outcome]) -> str:
         """Look at the items of a page; gives why it cannot go on, or nothing."""
 
-        async def look(item: WorkItem) -> None:
+        async def look(item: Item) -> None:
             async with self._in_flight:
                 outcomes.append(await self._worker.examine(item))
 

@@ -7,33 +7,41 @@ its percentages are of, has to have all files, and holds all annotations in memo
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from typing_extensions import override
 
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced
-from ml_backend.label_studio.controls import Control
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced
 
 
-class Coco(OneOutput):
+class Coco(Sink):
     """One file of images, categories and annotations with scores.
 
     Category numbers start at 1, since many tools keep 0 for the background; Label Studio's start at 0.
     """
 
-    def __init__(self, path: Path, controls: Sequence[Control]) -> None:
-        super().__init__(path)
-        self._labels = label_names(controls)
+    form = "coco:FILE"
+    output: Path
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all pictures; those that were left alone are not in it."""
+    def __init__(self, output: Path, labels: list[str]) -> None:
+        self.output = output
+        self._labels = labels
+
+    @override
+    @classmethod
+    def open(cls, name: str, options: SinkOptions) -> Self:
+        return cls(Path(name).absolute(), label_names(options.controls))
+
+    @override
+    def write(self, context: WriteContext) -> Writing:
         numbers = {label: number for number, label in enumerate(self._labels, 1)}
         images = boxes = 0
-        # Annotations come after all images in the file, so they wait in another.
-        with replaced(self.output) as file, tempfile.TemporaryFile("w+", dir=self.output.parent) as waiting:
+        # The file has all images before the first annotation, so annotations are collected in another file.
+        with replaced(self.output) as file, tempfile.TemporaryFile("w+", dir=self.output.parent) as annotations:
             file.write('{"images":[')
-            for predicted in predictions:
+            while predicted := (yield):
                 for image in predicted.images:
                     images += 1
                     _append(
@@ -54,11 +62,11 @@ class Coco(OneOutput):
                             "iscrowd": 0,
                             "score": box.score,
                         }
-                        _append(waiting, boxes, annotation)
+                        _append(annotations, boxes, annotation)
             categories = [{"id": number, "name": label} for label, number in numbers.items()]
             file.write(f'\n],"categories":{json.dumps(categories)},"annotations":[')
-            waiting.seek(0)
-            shutil.copyfileobj(waiting, file)
+            annotations.seek(0)
+            shutil.copyfileobj(annotations, file)
             file.write("\n]}\n")
         return f"{boxes} boxes on {images} pictures in {self.output}"
 

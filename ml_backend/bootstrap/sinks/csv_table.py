@@ -1,24 +1,39 @@
 """A CSV table with a row for each box."""
 
 import csv
+from pathlib import Path
+from typing import Self
+
+from typing_extensions import override
 
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced
 from ml_backend.redaction import printable
 
 HEADER = ("image", "label", "score", "left", "top", "width", "height", "image_width", "image_height")
 
 
-class Table(OneOutput):
+class CsvTable(Sink):
     """Boxes in pixels of the displayed picture; a picture without any has a row with the image alone."""
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all pictures; those that were left alone are not in it."""
+    form = "csv:FILE"
+    output: Path
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+
+    @override
+    @classmethod
+    def open(cls, name: str, options: SinkOptions) -> Self:
+        return cls(Path(name).absolute())
+
+    @override
+    def write(self, context: WriteContext) -> Writing:
         boxes = 0
         with replaced(self.output, newline="") as file:
             rows = csv.writer(file)
             rows.writerow(HEADER)
-            for predicted in predictions:
+            while predicted := (yield):
                 for image in predicted.images:
                     name = printable(image.name, len(image.name))
                     found = list(boxes_of(image))

@@ -6,35 +6,46 @@ of one name in two folders share one, and has to have all files. The tests compa
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from typing_extensions import override
 
 from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced_folder
-from ml_backend.label_studio.controls import Control
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced_folder
 from ml_backend.redaction import printable
 
 MAX_NAME_LENGTH = 200  # of a file, in bytes; file systems take 255
 
 
-class Yolo(OneOutput):
+class Yolo(Sink):
     """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``."""
 
-    def __init__(self, path: Path, controls: Sequence[Control]) -> None:
-        super().__init__(path)
-        self._labels = label_names(controls)
+    form = "yolo:DIR"
+    copies_images = True
+    contents = ("labels", "images", "classes.txt", "notes.json", "data.yaml")
+    output: Path
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all pictures; those that were left alone are not in it. A picture without boxes has an empty file."""
+    def __init__(self, output: Path, labels: list[str]) -> None:
+        self.output = output
+        self._labels = labels
+
+    @override
+    @classmethod
+    def open(cls, name: str, options: SinkOptions) -> Self:
+        return cls(Path(name).absolute(), label_names(options.controls))
+
+    @override
+    def write(self, context: WriteContext) -> Writing:
         numbers = {label: number for number, label in enumerate(self._labels)}
         images = boxes = 0
         with replaced_folder(self.output) as folder:
             (folder / "labels").mkdir()
             (folder / "images").mkdir()
             names = _Names(folder)
-            for predicted in predictions:
+            while predicted := (yield):
                 for image in predicted.images:
                     lines = [
                         f"{numbers[box.label]} {(box.left + box.width / 2) / image.width:.6f} "

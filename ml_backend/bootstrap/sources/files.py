@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 import fsspec
@@ -28,24 +29,25 @@ SUFFIXES = frozenset(
 class Folder:
     """All pictures below a folder. Hidden files and folders are passed over, as are links to folders, which can go in circles."""
 
-    root: Path
+    path: Path
     image_fields: Sequence[ImageField]
     prefix: str
     sort: bool = True
+    project: ClassVar[None] = None
 
     @property
     def name(self) -> str:
         """The folder."""
-        return printable(str(self.root), 4096)
+        return printable(str(self.path), 4096)
 
     def items(self) -> Iterator[Item]:
         """Yield a task for each picture file, named by its path within the folder."""
         others: Counter[str] = Counter()
         any_found = False
-        for path in _files(self.root):
+        for path in _files(self.path):
             if path.suffix.lower() in SUFFIXES:
                 any_found = True
-                yield from _items_of(path, self.root, self.image_fields, self.prefix)
+                yield from _items_of(path, self.path, self.image_fields, self.prefix)
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
         if not any_found:
@@ -62,6 +64,8 @@ class Pattern:
     image_fields: Sequence[ImageField]
     prefix: str
     sort: bool = True
+    path: ClassVar[None] = None
+    project: ClassVar[None] = None
 
     @property
     def name(self) -> str:
@@ -87,6 +91,8 @@ class StoragePrefix:
     uri: str
     image_fields: Sequence[ImageField]
     sort: bool = True
+    path: ClassVar[None] = None
+    project: ClassVar[None] = None
 
     @property
     def name(self) -> str:

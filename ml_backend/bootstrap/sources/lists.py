@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import ijson
 
@@ -26,16 +26,13 @@ class InFile:
 
     path: Path
     image_fields: Sequence[ImageField]
+    sort: ClassVar[bool] = False
+    project: ClassVar[None] = None
 
     @property
     def name(self) -> str:
         """The file."""
         return printable(str(self.path), 4096)
-
-    @property
-    def sort(self) -> bool:
-        """The file has an order."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Export(InFile):
                             f"{self.name}, task {number}: no object under 'data'; export as JSON (not JSON-MIN) from Label Studio"
                         )
                     json.dumps(task)  # the checkpoint does that too, but could not say where it is nested too deeply
-                    left = left_alone(task, include_annotated=self.include_annotated)
+                    skip_reason = skip_reason_of(task, include_annotated=self.include_annotated)
                     data = key_of_data(task["data"])
                     match task.get("id"):
                         case int(number):
@@ -125,7 +122,7 @@ class Export(InFile):
                             key, variant = key_of_data({"id": text}), data
                         case _:
                             key, variant = data, b""
-                    yield Item(key, task, left=left, stamp=data.hex(), variant=variant)
+                    yield Item(key, task, skip_reason=skip_reason, stamp=data.hex(), variant=variant)
         except ijson.JSONError as error:
             cause = printable(" ".join(str(error).split()), 200)
             raise BootstrapError(f"{self.name} is not JSON as it should be: {cause}") from None
@@ -137,7 +134,7 @@ class Export(InFile):
             raise BootstrapError(f"no tasks in {self.name}; expected a list of tasks, as Label Studio exports it")
 
 
-def left_alone(task: dict[str, Any], *, include_annotated: bool) -> str:
+def skip_reason_of(task: dict[str, Any], *, include_annotated: bool) -> str:
     """Return why a task is not to be predicted, or nothing. What people have drawn is never asked about again."""
     annotations = task.get("total_annotations") or task.get("annotations") or task.get("drafts")
     return ANNOTATED if annotations and not include_annotated else ""

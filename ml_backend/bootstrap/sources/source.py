@@ -1,6 +1,7 @@
-"""What a source is."""
+"""The interface of sources."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ml_backend.bootstrap.items import Item
@@ -12,20 +13,28 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for the checkpoint and for people; equal names are one source."""
+        """Identifies the source, in the checkpoint and for people."""
 
     @property
     def sort(self) -> bool:
-        """Whether its items come in no order of their own."""
+        """Whether the job sorts the items, because the source has no order of its own."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder or file of this machine that it reads, which outputs must not replace; None elsewhere."""
+
+    @property
+    def project(self) -> int | None:
+        """The id of the Label Studio project whose tasks it reads, or None."""
 
     def items(self) -> Iterator[Item]:
-        """Yield the items, each time anew.
+        """Read the source and yield its items.
 
         Raises:
-            BootstrapError: it cannot be read, or holds no pictures.
+            BootstrapError: the source cannot be read, or has no items.
         """
 
 
 def data_of_image(image_fields: Sequence[ImageField], image: str) -> dict[str, Any]:
-    """Return the data of a task with one image, at each place where the label config wants one."""
+    """Return the data of a task with one image, under each key that the label config reads images from."""
     return {place.key: [image] if place.is_list else image for place in image_fields}

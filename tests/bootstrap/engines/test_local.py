@@ -19,6 +19,7 @@ from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.engines import local
 from ml_backend.bootstrap.engines.local import KEPT_AT_ONCE, LocalEngine
 from ml_backend.bootstrap.items import Item, Outcome
+from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings
@@ -66,11 +67,11 @@ def fill(checkpoint: Checkpoint, folder: Path, number: int, different: int) -> N
 def runs(portions: list[list[Outcome]]) -> int:
     """Return how often the detector ran."""
     return sum(
-        look.computed
+        image.computed
         for outcomes in portions
         for outcome in outcomes
-        for looks in outcome.looks.values()
-        for look in looks
+        for images in outcome.images.values()
+        for image in images
     )
 
 
@@ -82,7 +83,12 @@ def test_everything_is_looked_at(
     fill(checkpoint, tmp_path / "in", 2 * KEPT_AT_ONCE + 10, 3)
     assert [len(portion) for portion in run()] == [KEPT_AT_ONCE, KEPT_AT_ONCE, 10]
     assert checkpoint.counts() == Counts(pending=0, done=2 * KEPT_AT_ONCE + 10, failed=0, left=0)
-    assert [found.detections["image"][0].width for found in checkpoint.done()][:4] == [320, 321, 322, 320]
+    assert [Detections.from_bytes(images["image"][0].detections).width for _, images in checkpoint.done()][:4] == [
+        320,
+        321,
+        322,
+        320,
+    ]
     assert run() == []
 
 
@@ -231,5 +237,5 @@ def test_picture_over_http(run: Run, checkpoint: Checkpoint, pictures: PictureSe
     url = pictures.add("/a.png", balloon_file())
     checkpoint.survey([Item(b"a", {"data": {"image": url}})], sort=False)
     run()
-    (found,) = checkpoint.done()
-    assert found.detections["image"][0].width == 320
+    ((_, images),) = checkpoint.done()
+    assert Detections.from_bytes(images["image"][0].detections).width == 320

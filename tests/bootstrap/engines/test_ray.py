@@ -26,7 +26,7 @@ from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, empty_file
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.items import Failure, Outcome, WorkItem
+from ml_backend.bootstrap.items import Failure, Outcome
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.controls import ImageField
@@ -255,7 +255,7 @@ def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("ray.get", lambda reference: reference)
     settings = Settings(model="demo", tfhub_cache_dir=models_dir, cache="none")
     worker = Worker(settings, "0" * 64, IMAGE_FIELDS)
-    page = pickle.dumps([WorkItem(1, item("a.jpg"))])
+    page = pickle.dumps([item("a.jpg")])
     assert "another detector than here" in worker({"items": [page]})["problem"][0]
 
 
@@ -277,7 +277,7 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
         (tmp_path / name).write_bytes(data)
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
     worker = Worker(Settings(cache="none"), demo_detector.fingerprint, IMAGE_FIELDS)
-    answer = worker({"items": [pickle.dumps([WorkItem(number, each) for number, each in enumerate(items)])]})
+    answer = worker({"items": [pickle.dumps([replace(each, position=number) for number, each in enumerate(items)])]})
     worker._wait_for(worker._worker.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
     assert answer["problem"] == [""]

@@ -4,9 +4,10 @@ import pytest
 from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.sinks.coco import Coco
-from ml_backend.bootstrap.sinks.csv_table import Table
+from ml_backend.bootstrap.sinks.csv_table import CsvTable
 from ml_backend.bootstrap.sinks.preview import Preview
 from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.errors import BootstrapError
@@ -24,21 +25,21 @@ CONTROLS = parse_label_config(BALLOON_CONFIG)[0]
         ("coco:coco.json", Coco, "coco.json"),
         ("coco:annotations", Coco, "annotations"),
         ("yolo:d", Yolo, "d"),
-        ("csv:d/a.csv", Table, "d/a.csv"),
+        ("csv:d/a.csv", CsvTable, "d/a.csv"),
         ("preview:d:e", Preview, "d:e"),
     ],
 )
 def test_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind: type, output: str) -> None:
     """What stands before the colon is the format, without one it is tasks."""
     monkeypatch.chdir(tmp_path)
-    sink = open_sink(text, CONTROLS, Settings())
+    sink = open_sink(text, SinkOptions(Settings(), controls=CONTROLS))
     assert type(sink) is kind
     assert sink.output == tmp_path / output
 
 
 def test_outputs_in_chunks(tmp_path: Path) -> None:
     """The checkpoint is called as without chunks; an older output is known by each of its files, whichever are gone."""
-    sink = open_sink(str(tmp_path / "tasks.json"), CONTROLS, Settings(), tasks_per_file=5)
+    sink = open_sink(str(tmp_path / "tasks.json"), SinkOptions(Settings(), controls=CONTROLS, tasks_per_file=5))
     assert sink.output == tmp_path / "tasks.json"
     assert sink.outputs == [tmp_path / "tasks-00001.json"]
     names = ["tasks-00002.json", "tasks-00004.json", "tasks-100000.json"]
@@ -67,5 +68,5 @@ def test_outputs_in_chunks(tmp_path: Path) -> None:
 def test_bad_texts(text: str) -> None:
     """All that there is is listed."""
     with pytest.raises(BootstrapError, match=r"is not a destination: expected FILE\.json, coco:FILE") as refusal:
-        open_sink(text, CONTROLS, Settings())
+        open_sink(text, SinkOptions(Settings(), controls=CONTROLS))
     assert str(refusal.value).encode()

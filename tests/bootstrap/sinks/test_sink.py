@@ -2,13 +2,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bootstrap_jobs import balloon, item
+from bootstrap_jobs import balloon, item, write
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.items import Predicted
+from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.registry import open_sink
-from ml_backend.bootstrap.sinks.sink import Sink, replaced, replaced_folder
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, replaced, replaced_folder
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings
@@ -22,13 +22,10 @@ class BrokenOff:
     """Predictions that end with an error."""
 
     def __init__(self, predictions: JobPredictions) -> None:
-        self._predictions = predictions
+        self.predictions = predictions
 
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __iter__(self) -> Iterator[Predicted]:
-        yield from self._predictions
+    def __iter__(self) -> Iterator[PredictedItem]:
+        yield from self.predictions
         raise BootstrapError("the checkpoint is gone")
 
 
@@ -42,7 +39,7 @@ def open_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     """Give a function that opens a destination in a folder of its own."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return lambda text: open_sink(text, CONTROLS, Settings(cache="none"))
+    return lambda text: open_sink(text, SinkOptions(Settings(cache="none"), controls=CONTROLS))
 
 
 @pytest.mark.parametrize("text", EVERY)
@@ -52,12 +49,12 @@ def test_error_leaves_what_was_there(job: JobOf, open_here: Callable[[str], Sink
     assert sink.output is not None
     broken = BrokenOff(job((item("a"), balloon())))
     with pytest.raises(BootstrapError, match="the checkpoint is gone"):
-        sink.write(broken)
+        write(sink, broken.predictions, broken)
     assert names_in(Path()) == []
-    sink.write(job((item("b"), balloon()), (item("c"), balloon())))
+    write(sink, job((item("b"), balloon()), (item("c"), balloon())))
     before = {name: Path(name).read_bytes() for name in names_in(Path()) if Path(name).is_file()}
     with pytest.raises(BootstrapError, match="the checkpoint is gone"):
-        sink.write(broken)
+        write(sink, broken.predictions, broken)
     assert {name: Path(name).read_bytes() for name in names_in(Path()) if Path(name).is_file()} == before
 
 
@@ -68,7 +65,7 @@ def test_place_that_cannot_be_written(job: JobOf, open_here: Callable[[str], Sin
     kind, _, name = text.rpartition(":")
     sink = open_here(f"{kind}:file/{name}" if kind else f"file/{name}")
     with pytest.raises(BootstrapError, match=r"file/out.* cannot be written: .*run the same command again"):
-        sink.write(job((item("a"), balloon())))
+        write(sink, job((item("a"), balloon())))
 
 
 @pytest.mark.parametrize(("text", "wrong"), [("out.json", "folder"), ("csv:out", "folder"), ("yolo:out", "file")])
@@ -82,7 +79,7 @@ def test_something_else_in_its_place(job: JobOf, open_here: Callable[[str], Sink
         sink.output.write_text("precious")
     before = names_in(Path())
     with pytest.raises(BootstrapError, match="cannot be written"):
-        sink.write(job((item("a"), balloon())))
+        write(sink, job((item("a"), balloon())))
     assert names_in(Path()) == before
 
 
@@ -93,7 +90,7 @@ def test_full_disk(tmp_path: Path) -> None:
     path.write_text("before")
     (tmp_path / "out.json.part").symlink_to("/dev/full")
     with (
-        pytest.raises(BootstrapError, match="No space left on device; the checkpoint has everything"),
+        pytest.raises(BootstrapError, match="No space left on device; the checkpoint has all results"),
         replaced(path) as file,
     ):
         file.write("x" * 100_000)
