@@ -23,8 +23,8 @@ from ml_backend.bootstrap.sinks.registry import open_sink
 from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.bootstrap.sources.project import ProjectTasks
-from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_source
-from ml_backend.bootstrap.sources.source import Source
+from ml_backend.bootstrap.sources.registry import open_source
+from ml_backend.bootstrap.sources.source import LOCAL_FILES, Source, SourceOptions
 from ml_backend.cache.keys import input_shaping
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.images.perceptual_hash import HASH_VERSION
@@ -97,7 +97,7 @@ class Run:
             self._source_under = lambda policy: ProjectTasks(studio, number, policy, own)
         else:
             self._source = source = open_source(
-                request.source, self._image_fields, request.image_prefix, include_annotated=request.include_annotated
+                request.source, SourceOptions(self._image_fields, request.image_prefix, request.include_annotated)
             )
             self._source_under = lambda _: source
         name = "prelabel-bootstrap" if self._project is None else f"prelabel-project-{self._project}"

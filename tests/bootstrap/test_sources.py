@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from bootstrap_jobs import IMAGE_FIELDS, PREFIX
+from bootstrap_jobs import IMAGE_FIELDS
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.sources.lists import skip_reason_of
 from ml_backend.bootstrap.sources.registry import open_source
-from ml_backend.bootstrap.sources.source import Source
+from ml_backend.bootstrap.sources.source import Source, SourceOptions
 from ml_backend.errors import BootstrapError
 from ml_backend.images.references import CloudReference, HttpReference, StorageReference
 from ml_backend.label_studio.connections import LabelStudio, readable
@@ -24,7 +24,7 @@ ADDRESS = "http://host/a.jpg"
 
 def opened(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS, **options: Any) -> Source:
     """Open a source."""
-    return open_source(str(source), image_fields, PREFIX, **options)
+    return open_source(str(source), SourceOptions(image_fields, **options))
 
 
 def items_of(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS, **options: Any) -> list[Item]:
@@ -188,9 +188,8 @@ def test_folder_of_thousands(tmp_path: Path) -> None:
 
 def test_prefix_and_list_of_images(folder: Callable[..., Path]) -> None:
     """What stands in front is the user's choice; a config that wants a list gets a list of one, under each key."""
-    (item,) = open_source(
-        str(folder("a b.jpg")), [ImageField("one", is_list=False), ImageField("many", is_list=True)], "s3://bucket/"
-    ).items()
+    options = SourceOptions([ImageField("one", is_list=False), ImageField("many", is_list=True)], "s3://bucket/")
+    (item,) = open_source(str(folder("a b.jpg")), options).items()
     assert item.task == {"data": {"one": "s3://bucket/a%20b.jpg", "many": ["s3://bucket/a%20b.jpg"]}}
 
 
@@ -226,8 +225,8 @@ def test_pattern(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, p
 def test_pattern_that_nothing_matches(folder: Callable[..., Path]) -> None:
     """Not even where files do, which are no pictures."""
     root = folder("a.txt")
-    assert "no pictures match" in complaint(root / "*")
-    assert "no pictures match" in complaint(root / "*.jpg")
+    assert "no images match" in complaint(root / "*")
+    assert "no images match" in complaint(root / "*.jpg")
 
 
 def test_single_picture(folder: Callable[..., Path]) -> None:
@@ -476,7 +475,7 @@ def test_list_is_read_a_line_at_a_time(file: Callable[..., Path]) -> None:
         ("list.txt", b"# nothing\n", "no addresses in"),
         ("list.txt", "h\xe4".encode("latin-1"), "not UTF-8 text"),
         ("list.txt", "h".encode("utf-16"), "not UTF-8 text"),
-        ("pictures.zip", b"", "a file of no known kind: expected .txt"),
+        ("pictures.zip", b"", "a file of no known kind: expected a folder"),
         ("pictures", b"", "a file of no known kind"),
     ],
 )

@@ -4,19 +4,18 @@ import codecs
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, Self, TextIO
 
 import ijson
 
 from ml_backend.bootstrap.existing_tasks import ANNOTATED
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.sources.source import data_of_image
+from ml_backend.bootstrap.sources.source import SourceOptions
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls import ImageField
 from ml_backend.redaction import printable
 
 
@@ -24,10 +23,18 @@ from ml_backend.redaction import printable
 class InFile:
     """A source that is one file."""
 
-    path: Path
-    image_fields: Sequence[ImageField]
+    form: ClassVar[str]
+    suffix: ClassVar[str]
     sort: ClassVar[bool] = False
     project: ClassVar[None] = None
+    path: Path
+    options: SourceOptions
+
+    @classmethod
+    def open(cls, text: str, options: SourceOptions) -> Self | None:
+        """Return the source of a file with the suffix of this kind."""
+        path = Path(text)
+        return cls(path.absolute(), options) if path.suffix.lower() == cls.suffix and path.is_file() else None
 
     @property
     def name(self) -> str:
@@ -37,7 +44,10 @@ class InFile:
 
 @dataclass(frozen=True)
 class UrlList(InFile):
-    """A text file with an address in each line; empty lines and those that start with # are passed over."""
+    """A text file with an address in each line; empty lines and lines that start with # are ignored."""
+
+    form = ".txt (an address in each line)"
+    suffix = ".txt"
 
     def items(self) -> Iterator[Item]:
         """Yield a task for each line."""
@@ -47,7 +57,7 @@ class UrlList(InFile):
                 address = line.strip()
                 if address and not address.startswith("#"):
                     any_found = True
-                    yield Item(address.encode(), {"data": data_of_image(self.image_fields, address)})
+                    yield Item(address.encode(), {"data": self.options.data(address)})
         if not any_found:
             raise BootstrapError(f"no addresses in {self.name}")
 
@@ -56,8 +66,11 @@ class UrlList(InFile):
 class UrlTable(InFile):
     """A CSV file with a header; each row is a task, each column a key of its data, as Label Studio reads it.
 
-    The images of a row are its key, so that a row whose other columns have been edited is still the same task.
+    The images of a row are its key, so that a row whose other columns were edited is still the same task.
     """
+
+    form = ".csv (a column for each key of the label config)"
+    suffix = ".csv"
 
     def items(self) -> Iterator[Item]:
         """Yield a task for each row."""
@@ -66,15 +79,15 @@ class UrlTable(InFile):
             rows = csv.DictReader(file, strict=True)
             try:
                 header = list(rows.fieldnames or [])
-                for place in self.image_fields:
-                    if place.is_list:
+                for field in self.options.image_fields:
+                    if field.is_list:
                         raise BootstrapError(
-                            f"{self.name}: the label config wants a list of images under {place.key!r}, which a table cannot hold; use a .json file"
+                            f"{self.name}: the label config wants a list of images under {field.key!r}, which a table cannot hold; use a .json file"
                         )
-                    if place.key not in header:
+                    if field.key not in header:
                         shown = printable(", ".join(header), 200) or "nothing"
                         raise BootstrapError(
-                            f"{self.name} has no column {place.key!r}, where the label config says the image is (it has {shown})"
+                            f"{self.name} has no column {field.key!r}, where the label config says the image is (it has {shown})"
                         )
                 for row in rows:
                     if None in row or None in row.values():
@@ -82,7 +95,7 @@ class UrlTable(InFile):
                             f"{self.name}, line {rows.line_num}: not as many columns as the header has"
                         )
                     any_found = True
-                    images = {place.key: row[place.key] for place in self.image_fields}
+                    images = {field.key: row[field.key] for field in self.options.image_fields}
                     yield Item(key_of_data(images), {"data": row}, variant=key_of_data(row))
             except csv.Error as error:
                 raise BootstrapError(f"{self.name}, line {rows.reader.line_num}: {error}") from None
@@ -94,7 +107,8 @@ class UrlTable(InFile):
 class Export(InFile):
     """A JSON export of Label Studio, or any list of tasks in its import format, read one task at a time."""
 
-    include_annotated: bool = False
+    form = "or .json (an export of Label Studio)"
+    suffix = ".json"
 
     def items(self) -> Iterator[Item]:
         """Yield the tasks as they are, the annotated ones to be left alone."""
@@ -113,7 +127,7 @@ class Export(InFile):
                             f"{self.name}, task {number}: no object under 'data'; export as JSON (not JSON-MIN) from Label Studio"
                         )
                     json.dumps(task)  # the checkpoint does that too, but could not say where it is nested too deeply
-                    skip_reason = skip_reason_of(task, include_annotated=self.include_annotated)
+                    skip_reason = skip_reason_of(task, include_annotated=self.options.include_annotated)
                     data = key_of_data(task["data"])
                     match task.get("id"):
                         case int(number):

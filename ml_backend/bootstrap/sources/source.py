@@ -1,11 +1,34 @@
 """The interface of sources."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.label_studio.controls import ImageField
+
+LOCAL_FILES = "/data/local-files/?d="
+"""The beginning of addresses of files that Label Studio serves from its own disk."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """The options of a command that sources can use.
+
+    Attributes:
+        image_fields: the fields of a task's data that hold its images, by the label config.
+        prefix: the text in front of a file's path in its folder, in the task.
+        include_annotated: whether annotated tasks of an export get predictions too.
+    """
+
+    image_fields: Sequence[ImageField]
+    prefix: str = LOCAL_FILES
+    include_annotated: bool = False
+
+    def data(self, image: str) -> dict[str, Any]:
+        """Return the data of a task with one image, under each key that the label config reads images from."""
+        return {field.key: [image] if field.is_list else image for field in self.image_fields}
 
 
 class Source(Protocol):
@@ -35,6 +58,15 @@ class Source(Protocol):
         """
 
 
-def data_of_image(image_fields: Sequence[ImageField], image: str) -> dict[str, Any]:
-    """Return the data of a task with one image, under each key that the label config reads images from."""
-    return {place.key: [image] if place.is_list else image for place in image_fields}
+class NamedSource(Source, Protocol):
+    """A source that users name by a text.
+
+    Attributes:
+        form: how users name it, such as ``a folder``.
+    """
+
+    form: ClassVar[str]
+
+    @classmethod
+    def open(cls, text: str, options: SourceOptions) -> Self | None:
+        """Return the source of this text, or None if the text names no source of this kind."""
