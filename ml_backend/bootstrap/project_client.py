@@ -1,11 +1,13 @@
 """What bulk jobs change in Label Studio, and see of its tasks."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception_type
+
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy, is_ours
+from ml_backend.bootstrap.retries import pauses
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.client import PAUSES, GoneError, StudioClient, UncertainError
 
@@ -42,25 +44,29 @@ class Studio(StudioClient):
             label_config: of the project.
             marker: stands in the description, by which the project is known again.
         """
-        for pause in PAUSES:
+
+        def find_or_create() -> int:
             for found in self.ask("the list of projects", lambda: list(self.sdk.projects.list(title=title))):
                 if marker in (found.description or ""):
                     return int(found.id)
-            try:
-                created = self.change(
-                    "creating a project",
-                    lambda: self.sdk.projects.create(
-                        title=title,
-                        label_config=label_config,
-                        description=f"Pre-annotated by prelabel bootstrap, {marker}",
-                        sampling="Uncertainty sampling",
-                        request_options=_ONCE,
-                    ),
-                )
-                return int(created.id)
-            except UncertainError:
-                time.sleep(pause)  # it may still be at it
-        raise BootstrapError(f"Label Studio at {self.url} does not answer when it is to create a project")
+            created = self.change(
+                "creating a project",
+                lambda: self.sdk.projects.create(
+                    title=title,
+                    label_config=label_config,
+                    description=f"Pre-annotated by prelabel bootstrap, {marker}",
+                    sampling="Uncertainty sampling",
+                    request_options=_ONCE,
+                ),
+            )
+            return int(created.id)
+
+        try:
+            return Retrying(retry=retry_if_exception_type(UncertainError), **pauses(*PAUSES))(find_or_create)
+        except UncertainError as error:
+            raise BootstrapError(
+                f"Label Studio at {self.url} does not answer a request for a new project: {error}"
+            ) from None
 
     def show_version(self, project: int, policy: ExistingTaskPolicy) -> str:
         """Let a project show the predictions of a version if it shows none, or stale ones that are replaced; gives what it shows."""

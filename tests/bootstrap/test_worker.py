@@ -52,7 +52,7 @@ def examining(demo_detector: Detector) -> Examining:
         image_fields: list[ImageField] = IMAGE_FIELDS, known: frozenset[str] = frozenset(), **settings: Any
     ) -> AsyncIterator[Examine]:
         given = Settings(**{"cache": "none"} | settings)
-        async with examine.Worker(given, demo_detector, image_fields, known.__contains__) as worker:
+        async with examine.open_worker(given, demo_detector, image_fields, known.__contains__) as worker:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:
                 data = {place.key: image for place in image_fields}
@@ -236,7 +236,7 @@ async def test_file_that_is_too_large_is_not_waited_for(
     examining: Examining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not shrink."""
-    monkeypatch.setattr(examine, "PAUSES", (AssertionError,))
+    monkeypatch.setattr(examine, "PAUSES", (3600,))
     (tmp_path / "a.png").write_bytes(b"x" * 2_000)
     async with examining(image_max_bytes=1_000) as look:
         failure = (await look("x", file=tmp_path / "a.png")).failure
@@ -264,7 +264,7 @@ async def test_token_that_is_refused_ends_the_job(examining: Examining, label_st
     label_studio.add(UPLOAD, Answer(status=401))
     label_studio.add("/api/token/refresh/", Answer(status=401))
     async with examining(label_studio_url=label_studio.url, label_studio_api_key=key) as look:
-        with pytest.raises(BootstrapError, match="set LABEL_STUDIO_API_KEY to a token that is good, and run the same"):
+        with pytest.raises(BootstrapError, match="set LABEL_STUDIO_API_KEY to a valid token, and run the same"):
             await look(UPLOAD)
     assert len(label_studio.requests) == 1
 

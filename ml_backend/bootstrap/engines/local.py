@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.items import Item, Keep, Outcome
-from ml_backend.bootstrap.worker import Worker
+from ml_backend.bootstrap.worker import Worker, open_worker
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.controls import ImageField
@@ -56,7 +56,7 @@ class LocalEngine:
         def known(digest: str) -> bool:
             return digest in kept.digests or checkpoint.has_image(digest)
 
-        async with Worker(self._settings, self._detector, image_fields, known) as worker:
+        async with open_worker(self._settings, self._detector, image_fields, known) as worker:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._settings.max_concurrent_images):

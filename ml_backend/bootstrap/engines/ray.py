@@ -188,7 +188,7 @@ class Worker:
     """One detector in a process of its own, and the event loop in which it looks at pictures."""
 
     def __init__(self, settings: Any, fingerprint: str, image_fields: Sequence[ImageField]) -> None:
-        from ml_backend.bootstrap.worker import Worker
+        from ml_backend.bootstrap.worker import open_worker
 
         settings = ray.get(settings)
         configure_logging("error")
@@ -208,7 +208,8 @@ class Worker:
                 f"({detector.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
             )
             return
-        self._worker = self._wait_for(Worker(settings, detector, image_fields, known=lambda _: False).__aenter__())
+        self._opened = open_worker(settings, detector, image_fields, known=lambda _: False)
+        self._worker = self._wait_for(self._opened.__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
         """Look at the items of a page; gives their outcomes, and why it cannot go on, or nothing."""

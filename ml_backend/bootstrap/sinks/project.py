@@ -5,16 +5,17 @@ Nothing is sent twice. An import without an answer is found again by the ``meta`
 
 import pickle
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, Any, Self
+from typing import IO, Any, NoReturn, Self
 
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from typing_extensions import override
 
 from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.bootstrap.project_client import Studio
+from ml_backend.bootstrap.retries import pauses
 from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, explained
 from ml_backend.bootstrap.survey import blocks
 from ml_backend.errors import BootstrapError
@@ -127,19 +128,17 @@ class _Sender:
 
     def _import(self, block: list[PredictedItem]) -> int:
         """Import tasks, with their predictions unless those have to be posted; returns the number of predictions."""
-        for pause in PAUSES:
-            missing = [each for each in block if each.item.position not in self._sent]
-            if not missing:
-                return 0 if self._alike else len(block)
-            try:
-                numbers = self._studio.import_tasks(self._number, [self._new_task(each) for each in missing])
-            except UncertainError:
-                time.sleep(pause)  # Label Studio may still be working on it
-                self._find_imported()
-                continue
-            version = None if self._alike else self._policy.version
-            self._record([(each.item.position, number, version) for each, number in zip(missing, numbers, strict=True)])
-        raise self._given_up()
+        for attempt in self._attempts():
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    self._find_imported()
+                missing = [each for each in block if each.item.position not in self._sent]
+                if missing:
+                    numbers = self._studio.import_tasks(self._number, [self._new_task(each) for each in missing])
+                    version = None if self._alike else self._policy.version
+                    positions = [each.item.position for each in missing]
+                    self._record([(*row, version) for row in zip(positions, numbers, strict=True)])
+        return 0 if self._alike else len(block)
 
     def _new_task(self, each: PredictedItem) -> dict[str, Any]:
         before = each.item.task.get("meta")
@@ -169,29 +168,25 @@ class _Sender:
         The states of the tasks are read now, because people go on annotating after the survey.
         """
         new: set[int] = set()
-        for pause in PAUSES:
-            if not wanted:
-                return 0
-            states = self._studio.states(self._number, first=min(wanted), last=max(wanted))
-            decisions = {
-                state.number: self._policy.decide(state.annotations, state.predictions)
-                for state in states
-                if state.number in wanted
-            }
-            missing = [number for number, decision in decisions.items() if not decision.skip_reason]
-            new.update(missing)
-            try:
+        if not wanted:
+            return 0
+        for attempt in self._attempts():
+            with attempt:
+                states = self._studio.states(self._number, first=min(wanted), last=max(wanted))
+                decisions = {
+                    state.number: self._policy.decide(state.annotations, state.predictions)
+                    for state in states
+                    if state.number in wanted
+                }
+                missing = [number for number, decision in decisions.items() if not decision.skip_reason]
+                new.update(missing)
                 self._post({number: wanted[number] for number in missing})
-            except UncertainError:
-                time.sleep(pause)
-                continue
-            for decision in decisions.values():
-                for stale in decision.stale:
-                    self._studio.delete_prediction(stale)
-            if not self._own:
-                self._record([(wanted[number].item.position, number, self._policy.version) for number in missing])
-            return len(new)
-        raise self._given_up()
+        for decision in decisions.values():
+            for stale in decision.stale:
+                self._studio.delete_prediction(stale)
+        if not self._own:
+            self._record([(wanted[number].item.position, number, self._policy.version) for number in missing])
+        return len(new)
 
     def _post(self, missing: Mapping[int, PredictedItem]) -> None:
         if not self._alike:
@@ -206,8 +201,13 @@ class _Sender:
         with ThreadPoolExecutor(CONCURRENT_POSTS) as threads:
             list(threads.map(post, missing.items()))
 
-    def _given_up(self) -> BootstrapError:
-        return BootstrapError(
-            f"Label Studio at {self._studio.url} breaks off requests to project {self._number}, {len(PAUSES)} times in a row; "
+    def _attempts(self) -> Retrying:
+        """Try again while requests get no answer: Label Studio may still be working on them, or be restarting."""
+        uncertain = retry_if_exception_type(UncertainError)
+        return Retrying(retry=uncertain, retry_error_callback=self._give_up, **pauses(*PAUSES))
+
+    def _give_up(self, state: RetryCallState) -> NoReturn:
+        raise BootstrapError(
+            f"Label Studio at {self._studio.url} breaks off requests to project {self._number}, {state.attempt_number} times in a row; "
             "its log says why; what is done is kept: run the same command again"
         )

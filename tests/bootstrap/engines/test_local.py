@@ -154,7 +154,7 @@ def test_unforeseen_error_is_a_failure_of_its_item(
     assert failure.reason == "an error inside Prelabel (KeyError); its log has the details"
     (line,) = capsys.readouterr().err.splitlines()
     event = json.loads(line)
-    assert (event["event"], event["item"]) == ("picture failed unexpectedly", "0002.png")
+    assert (event["event"], event["item"]) == ("image failed unexpectedly", "0002.png")
     assert event["exception"][0]["exc_type"] == "KeyError"
 
 

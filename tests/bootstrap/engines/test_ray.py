@@ -278,7 +278,7 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
     worker = Worker(Settings(cache="none"), demo_detector.fingerprint, IMAGE_FIELDS)
     answer = worker({"items": [pickle.dumps([replace(each, position=number) for number, each in enumerate(items)])]})
-    worker._wait_for(worker._worker.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
+    worker._wait_for(worker._opened.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
     assert answer["problem"] == [""]
     assert [outcome.failure and outcome.failure.code for outcome in outcomes] == ["internal", None]
