@@ -1,27 +1,27 @@
-"""Decides what happens to a task that exists already. People's work is never touched, and nothing that is not Prelabel's own."""
+"""The policy for tasks that exist already: it never changes annotations, nor predictions of other models."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 ANNOTATED = "it has annotations"
-"""Why a task is left alone whose work is done by people, also where it has been looked at before."""
+"""The reason to skip an annotated task, even if its images have results."""
 
-_OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as ml_backend.pipeline.prediction.model_version writes it
+_OURS = re.compile(r".+@[0-9a-f]{8}\.[0-9a-f]{6}")  # as model_version() writes it
 
 
 def is_ours(version: str) -> bool:
-    """Tell whether a model version is one of Prelabel's."""
+    """Return whether a model version is one of Prelabel's."""
     return _OURS.fullmatch(version) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done with a task.
+    """The decision about one task.
 
     Attributes:
         skip_reason: why it gets no prediction; empty if it gets one.
-        stale: ids of predictions that go, once the new one is there.
+        stale: ids of predictions to delete, once the new one is stored.
     """
 
     skip_reason: str = ""
@@ -30,11 +30,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class ExistingTaskPolicy:
-    """The user's choice.
+    """The options of a user for existing tasks.
 
     Attributes:
-        version: of the predictions of this job.
-        include_annotated: predict annotated tasks as well.
+        version: model version of this job's predictions.
+        include_annotated: predict annotated tasks too.
         refresh_stale: replace Prelabel's predictions of other versions.
     """
 
@@ -46,8 +46,8 @@ class ExistingTaskPolicy:
         """Decide about a task.
 
         Args:
-            annotations: how many it has.
-            predictions: model version of each that it has, by id.
+            annotations: the number of its annotations.
+            predictions: the model version of each of its predictions, by id.
         """
         if annotations and not self.include_annotated:
             return Decision(ANNOTATED)
@@ -61,9 +61,9 @@ class ExistingTaskPolicy:
         return Decision(stale=stale)
 
     def __str__(self) -> str:
-        annotated = "get a prediction too" if self.include_annotated else "are left alone"
-        stale = "are replaced" if self.refresh_stale else "stay, and their tasks are left alone"
+        annotated = "get a prediction too" if self.include_annotated else "are skipped"
+        stale = "are replaced" if self.refresh_stale else "stay, and their tasks are skipped"
         return (
-            f"annotations are never touched; tasks that have some {annotated}; predictions of other versions of Prelabel {stale}, where there are no annotations; "
-            f"predictions of others stay; the new ones are {self.version}"
+            f"annotations never change; annotated tasks {annotated}; predictions of other versions of Prelabel {stale}, if there are no annotations; "
+            f"predictions of other models stay; the new ones are {self.version}"
         )

@@ -1,4 +1,4 @@
-"""The list of what could not be predicted, for people to mend and to try again."""
+"""The CSV file of the items that failed."""
 
 import csv
 from pathlib import Path
@@ -9,7 +9,7 @@ from ml_backend.redaction import printable
 
 
 def write_failures(checkpoint: Checkpoint, path: Path) -> int:
-    """Write ``image, reason, code`` of each failed item; gives how many. Where there are none, there is no file."""
+    """Write ``image, reason, code`` of each failed item and return their number; without failures, the file is deleted."""
     if not checkpoint.counts().failed:
         path.unlink(missing_ok=True)
         return 0

@@ -1,4 +1,4 @@
-"""What bulk jobs change in Label Studio, and see of its tasks."""
+"""The requests of bulk jobs to Label Studio."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from ml_backend.bootstrap.retries import pauses
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.client import PAUSES, GoneError, StudioClient, UncertainError
 
-_ONCE = {"max_retries": 0}  # the SDK sends again what may have been done already
+_ONCE = {"max_retries": 0}  # the SDK would repeat requests that may have been carried out
 
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What a project says of one task.
+    """One task of a project.
 
     Attributes:
-        number: the task's id.
+        number: its id.
         task: id, data, and annotations where there are any.
-        annotations: how many, skipped ones too.
-        predictions: model version of each, by id.
-        meta: whatever came with it at import.
+        annotations: the number of its annotations, skipped ones and drafts included.
+        predictions: the model version of each prediction, by id.
+        meta: of its import.
     """
 
     number: int
@@ -34,15 +34,15 @@ class TaskState:
 
 
 class Studio(StudioClient):
-    """What bulk jobs ask of Label Studio."""
+    """Label Studio, for bulk jobs."""
 
     def create_project(self, title: str, label_config: str, marker: str) -> int:
-        """Create a project that orders its tasks by uncertainty, or find the one that an earlier run has created; gives its id.
+        """Create a project that orders its tasks by uncertainty, or find the one of an earlier run; returns its id.
 
         Args:
-            title: what people see.
-            label_config: of the project.
-            marker: stands in the description, by which the project is known again.
+            title: of the project.
+            label_config: of the project, XML.
+            marker: a text in the description, by which the project is found again.
         """
 
         def find_or_create() -> int:
@@ -69,7 +69,7 @@ class Studio(StudioClient):
             ) from None
 
     def show_version(self, project: int, policy: ExistingTaskPolicy) -> str:
-        """Let a project show the predictions of a version if it shows none, or stale ones that are replaced; gives what it shows."""
+        """Let a project show the predictions of this job, if it shows none or stale ones; returns the version that it shows."""
         found = self.project(project)
         shown = str(found.model_version or "")
         if shown and not (policy.refresh_stale and is_ours(shown)):
@@ -78,11 +78,11 @@ class Studio(StudioClient):
         return policy.version
 
     def states(self, project: int, *, first: int = 0, last: int | None = None) -> Iterator[TaskState]:
-        """Yield what a project says of its tasks, as :meth:`tasks` does."""
+        """Yield the tasks of a project, as :meth:`tasks` does."""
         return map(_state, self.tasks(project, first=first, last=last))
 
     def import_tasks(self, project: int, tasks: list[dict[str, Any]]) -> list[int]:
-        """Import tasks; gives their ids.
+        """Import tasks and return their ids.
 
         Raises:
             UncertainError: no answer came.
@@ -115,14 +115,14 @@ class Studio(StudioClient):
 
         Raises:
             UncertainError: no answer came.
-            BootstrapError: Label Studio found some of them wrong.
+            BootstrapError: Label Studio refused some of them.
         """
         if not rows:
             return
         taken = self.add_predictions(project, rows)
         if taken != len(rows):
             raise BootstrapError(
-                f"Label Studio at {self.url} took {taken} of {len(rows)} predictions for project {project} and passed over the rest; "
+                f"Label Studio at {self.url} took {taken} of {len(rows)} predictions for project {project} and ignored the rest; "
                 "does its label config differ from that of this job?"
             )
 
@@ -137,7 +137,7 @@ class Studio(StudioClient):
 def _state(task: dict[str, Any]) -> TaskState:
     kept = {"id": task["id"], "data": task["data"]}
     kept |= {name: task[name] for name in ("meta", "annotations", "predictions") if task.get(name)}
-    # Skipped tasks and drafts are people's work too.
+    # Skipped tasks and drafts are work of people too.
     counted = sum(int(task.get(name) or 0) for name in ("total_annotations", "cancelled_annotations"))
     annotations = max(counted, len(task.get("annotations") or [])) + len(task.get("drafts") or [])
     predictions = {int(each["id"]): str(each.get("model_version") or "") for each in task.get("predictions") or []}

@@ -1,6 +1,6 @@
-"""One run of ``prelabel bootstrap``, from what a user asked for to an exit status.
+"""One run of ``prelabel bootstrap``, from the request to the exit status.
 
-What brings TensorFlow along is imported once the request has been looked at, so that a wrong one is refused at once.
+Modules that import TensorFlow are imported after the request has been checked, so that a wrong request fails at once.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ INTERRUPTED, OUTPUT_CLOSED = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shel
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for; the options of ``prelabel bootstrap`` say what each means.
+    """The request of a user; ``prelabel bootstrap --help`` describes the options.
 
     Attributes:
-        source: a text, or the id of a Label Studio project.
-        to: sinks as texts.
+        source: the text of a source, or the id of a Label Studio project.
+        to: the texts of sinks.
         label_config: XML.
     """
 
@@ -71,16 +71,16 @@ class Run:
     """One run.
 
     Args:
-        request: what to do.
+        request: of the user.
         settings: as for the service.
 
     Raises:
-        PrelabelError: something is wrong with the request.
+        PrelabelError: the request is wrong.
     """
 
     def __init__(self, request: Request, settings: Settings) -> None:
         self._request = request
-        # What is known already would make an estimate too good.
+        # Results from the cache would make the estimate too good.
         self._settings = settings.model_copy(update={"cache": "none"}) if request.dry_run else settings
         controls, _ = parse_label_config(request.label_config)
         self._image_fields = list(dict.fromkeys(control.image_field for control in controls))
@@ -89,29 +89,29 @@ class Run:
         self._remote = [sink for sink in self._sinks if sink.remote]
         self._project = next((sink.project for sink in self._remote), None)
         self._source: Source | None = None
-        self._source_under: Callable[[ExistingTaskPolicy], Source]
+        self._source_for: Callable[[ExistingTaskPolicy], Source]
         if isinstance(request.source, int):
             self._project = number = request.source
             own = number in [sink.project for sink in self._remote]
             studio = Studio(settings)
-            self._source_under = lambda policy: ProjectTasks(studio, number, policy, own)
+            self._source_for = lambda policy: ProjectTasks(studio, number, policy, own)
         else:
             self._source = source = open_source(
                 request.source, SourceOptions(self._image_fields, request.image_prefix, request.include_annotated)
             )
-            self._source_under = lambda _: source
+            self._source_for = lambda _: source
         name = "prelabel-bootstrap" if self._project is None else f"prelabel-project-{self._project}"
         self._path = request.checkpoint or checkpoint_beside(self._sinks, name)
 
     def do(self, load: Callable[[], Detector], report_to: Callable[[Postprocessor], Reporter]) -> int:
-        """Do it; gives the exit status.
+        """Run the job and return the exit status.
 
         Args:
-            load: loads the detector; called when everything else that can be wrong has been looked at.
-            report_to: makes what is told how it goes.
+            load: loads the detector; called after everything else has been checked.
+            report_to: makes the reporter.
 
         Raises:
-            PrelabelError: it could not begin, or not go on; what was done is kept.
+            PrelabelError: the run could not begin or go on; recorded outcomes are kept.
         """
         request = self._request
         with self._open_checkpoint() as checkpoint:
@@ -149,17 +149,17 @@ class Run:
         )
         version = model_version(detector, self._settings, postprocessor.digest)
         policy = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
-        source = self._source_under(policy)
+        source = self._source_for(policy)
         checkpoint.claim(self._identity(source, detector))
         reporter = report_to(postprocessor)
         for sentence in postprocessor.warnings:
             reporter.note(sentence)
         if self._remote:
-            reporter.note(f"the rule for tasks that exist: {policy}")
+            reporter.note(f"the policy for existing tasks: {policy}")
         return Job(source, checkpoint, postprocessor, policy, reporter, self._settings.holdout_fraction)
 
     def _overrides(self, fingerprint: str) -> LabelOverrides:
-        """Return what is in force in the project that predictions come from or go to, as the service would use it."""
+        """Return the overrides in force for the project of the source or of the sinks, as the service would use them."""
         if self._project is None:
             return NO_OVERRIDES
         with closing(CurrentRevisions(self._settings, fingerprint)) as revisions:

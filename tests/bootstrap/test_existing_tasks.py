@@ -63,9 +63,9 @@ def test_versions_that_only_look_like_ours(version: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ["never touched", "some are left alone", "stay, and their tasks are left alone", f"ones are {NOW}"]),
-        (INCLUDE, ["never touched", "some get a prediction too"]),
-        (REFRESH, ["other versions of Prelabel are replaced", "predictions of others stay"]),
+        ({}, ["never change", "annotated tasks are skipped", "stay, and their tasks are skipped", f"ones are {NOW}"]),
+        (INCLUDE, ["never change", "annotated tasks get a prediction too"]),
+        (REFRESH, ["other versions of Prelabel are replaced", "predictions of other models stay"]),
     ],
 )
 def test_rule_says_what_it_does(options: dict[str, bool], words: list[str]) -> None:

@@ -392,13 +392,13 @@ DEEP = 3_000
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "not JSON as it should be"),
-        ("hello", "not JSON as it should be"),
-        ('[{"data": {"image": "a"}}', "not JSON as it should be"),
-        ('[{"data": {"image": "a"}}] x', "not JSON as it should be"),
-        ('[{"data": {"image": NaN}}]', "not JSON as it should be"),
-        ('[{"data": {"image": 1e999}}]', "not JSON as it should be"),
-        (b'[{"data": {"image": "\xff"}}]', "not JSON as it should be"),
+        ("", "is not a JSON list"),
+        ("hello", "is not a JSON list"),
+        ('[{"data": {"image": "a"}}', "is not valid JSON"),
+        ('[{"data": {"image": "a"}}] x', "is not valid JSON"),
+        ('[{"data": {"image": NaN}}]', "is not valid JSON"),
+        ('[{"data": {"image": 1e999}}]', "is not valid JSON"),
+        (b'[{"data": {"image": "\xff"}}]', "is not valid JSON"),
         ('{"data": {"image": "a"}}', "expected a list of tasks"),
         ("[]", "no tasks in"),
         ("null", "expected a list of tasks"),
@@ -456,7 +456,7 @@ def test_export_is_read_a_task_at_a_time(file: Callable[..., Path]) -> None:
     tasks = ",".join(json.dumps(TASK | {"id": n, "data": {"image": "x" * 1_000}}) for n in range(1_000))
     items = opened(file("export.json", f"[{tasks}, broken")).items()
     assert len(list(islice(items, 100))) == 100
-    with pytest.raises(BootstrapError, match="not JSON"):
+    with pytest.raises(BootstrapError, match="is not valid JSON"):
         list(items)
 
 

@@ -1,4 +1,4 @@
-"""The engine of one machine: one detector, as many pictures at once as the settings allow."""
+"""The engine of one machine: one detector, and as many images at once as the settings allow."""
 
 import asyncio
 import signal
@@ -13,16 +13,16 @@ from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.controls import ImageField
 from ml_backend.settings import Settings
 
-KEPT_AT_ONCE = 64
-KEPT_EVERY = 1.0  # seconds
+KEPT_AT_ONCE = 64  # outcomes that are recorded together
+KEPT_EVERY = 1.0  # seconds, at most, until outcomes are recorded
 
 
 class LocalEngine:
-    """Looks at what is pending in a checkpoint.
+    """Examines the pending items of a checkpoint on this machine.
 
     Args:
         settings: as for the service.
-        detector: what finds.
+        detector: runs on the images.
     """
 
     def __init__(self, settings: Settings, detector: Detector) -> None:
@@ -30,11 +30,11 @@ class LocalEngine:
         self._detector = detector
 
     def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
-        """Look at all pending items; their outcomes go to ``keep``. SIGTERM ends it as Ctrl-C does.
+        """Examine all pending items; their outcomes go to ``keep``. SIGTERM interrupts the run as Ctrl-C does.
 
         Raises:
-            KeyboardInterrupt: somebody wants it to end; what was done is kept.
-            BootstrapError: it cannot go on; what was done is kept.
+            KeyboardInterrupt: the run was interrupted; recorded outcomes are kept.
+            BootstrapError: the run cannot go on; recorded outcomes are kept.
         """
         try:
             asyncio.run(self._run(checkpoint, image_fields, keep))
@@ -66,12 +66,12 @@ class LocalEngine:
 
 
 async def _work_on(pending: Iterator[Item], worker: Worker, kept: "_Kept") -> None:
-    for item in pending:  # all workers draw from one iterator
+    for item in pending:  # shared by all tasks of the group
         kept.add(await worker.examine(item))
 
 
 class _Kept:
-    """Outcomes on their way into the checkpoint, and the digests of their pictures."""
+    """Outcomes that are not recorded yet, and the digests of their images."""
 
     def __init__(self, keep: Keep) -> None:
         self.digests: set[str] = set()

@@ -1,7 +1,7 @@
 """COCO's JSON format, as Label Studio exports it, but in the displayed frame.
 
-Label Studio's converter (label-studio-sdk 2.1) is not used: it takes the size of a picture from its file without the EXIF orientation that
-its percentages are of, has to have all files, and holds all annotations in memory. The tests compare the boxes with its own.
+Label Studio's converter (label-studio-sdk 2.1) is not used: it needs all files, ignores EXIF orientation when it reads the size of an
+image, and holds all annotations in memory. The tests compare its boxes with these.
 """
 
 import json
@@ -17,7 +17,7 @@ from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Wri
 
 
 class Coco(Sink):
-    """One file of images, categories and annotations with scores.
+    """One file of images, categories and annotations with scores, without skipped items.
 
     Category numbers start at 1, since many tools keep 0 for the background; Label Studio's start at 0.
     """
@@ -68,7 +68,7 @@ class Coco(Sink):
             annotations.seek(0)
             shutil.copyfileobj(annotations, file)
             file.write("\n]}\n")
-        return f"{boxes} boxes on {images} pictures in {self.output}"
+        return f"{boxes} boxes on {images} images in {self.output}"
 
 
 def _append(file: Any, number: int, row: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ HEADER = ("image", "label", "score", "left", "top", "width", "height", "image_wi
 
 
 class CsvTable(Sink):
-    """Boxes in pixels of the displayed picture; a picture without any has a row with the image alone."""
+    """Boxes in pixels of the displayed image, without skipped items; an image without boxes has a row without a label."""
 
     form = "csv:FILE"
     output: Path

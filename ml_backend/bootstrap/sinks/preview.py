@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with their boxes drawn, for people to look at before they start a long run, or after one."""
+"""Contact sheets: images with their boxes drawn, for people to look at before or after a long run."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from ml_backend.label_studio.connections import LabelStudios, readable
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.settings import Settings
 
-MAX_IMAGES = 240  # pictures
+MAX_IMAGES = 240
 ON_A_SHEET = 24
 COLUMNS = 6
 TILE = (320, 240)
 
 
 class Preview(Sink):
-    """Sheets of 24 pictures each, for at most 240 pictures spread evenly over the job; several fetched at once, and drawn anew."""
+    """Sheets of 24 images each, for at most 240 images spread evenly over the job; images are fetched again."""
 
     form = "preview:DIR"
     copies_images = True
@@ -71,10 +71,10 @@ def _is_chosen(number: int, total: int) -> bool:
 
 
 def draw_sheet(chosen: Sequence[PredictedItem], path: Path, settings: Settings) -> None:
-    """Draw one contact sheet of the first picture of each item; one that cannot be fetched again is left blank."""
-    pictures = asyncio.run(_drawn(chosen, settings))
+    """Draw one contact sheet of the first image of each item; images that cannot be fetched again stay blank."""
+    images = asyncio.run(_drawn(chosen, settings))
     captions = [f"{predicted.item.name}  {_score(predicted)}" for predicted in chosen]
-    contact_sheet(pictures, TILE, COLUMNS, captions).save(path, quality=88)
+    contact_sheet(images, TILE, COLUMNS, captions).save(path, quality=88)
 
 
 def _score(predicted: PredictedItem) -> str:

@@ -14,10 +14,10 @@ from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Wri
 
 
 class TasksJson(Sink):
-    """A list of tasks with predictions. Items that were left alone stand in it as they came.
+    """A list of tasks with predictions. Skipped items are in it unchanged.
 
     Args:
-        path: of the file; in chunks, ``tasks.json`` is ``tasks-00001.json`` and so on.
+        output: the file; with ``tasks_per_file``, ``tasks.json`` becomes ``tasks-00001.json`` and so on.
         tasks_per_file: most tasks in a file, or 0 for one file.
     """
 
@@ -91,7 +91,7 @@ def _write_file(
 
 
 def task_of(predicted: PredictedItem) -> dict[str, Any]:
-    """Return a task as Label Studio imports it. Of the predictions that it had, those of Prelabel give way to the new one."""
+    """Return a task as Label Studio imports it; the new prediction replaces older ones of Prelabel."""
     task = predicted.item.task
     if predicted.prediction is None:
         return task

@@ -1,7 +1,7 @@
-"""YOLO's layout: a text file for each picture, a line for each box, and beside it links to the pictures of this machine.
+"""YOLO's layout: a text file for each image with a line for each box, and links to the images of this machine.
 
-Label Studio's converter (label-studio-sdk 2.1) is not used: it names label files by the last part of the path alone, so that two pictures
-of one name in two folders share one, and has to have all files. The tests compare the boxes with its own.
+Label Studio's converter (label-studio-sdk 2.1) is not used: it needs all files, and it names label files by the last part of the path,
+so that two images of the same name in two folders share one. The tests compare its boxes with these.
 """
 
 import json
@@ -21,7 +21,10 @@ MAX_NAME_LENGTH = 200  # of a file, in bytes; file systems take 255
 
 
 class Yolo(Sink):
-    """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``."""
+    """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``, without skipped items.
+
+    An image without boxes has an empty file.
+    """
 
     form = "yolo:DIR"
     copies_images = True
@@ -64,26 +67,26 @@ class Yolo(Sink):
                     images += 1
                     boxes += len(lines)
             self._write_classes(folder)
-        return f"{boxes} boxes on {images} pictures in {self.output}"
+        return f"{boxes} boxes on {images} images in {self.output}"
 
     def _write_classes(self, folder: Path) -> None:
         (folder / "classes.txt").write_text("".join(f"{label}\n" for label in self._labels), encoding="utf-8")
         categories = [{"id": number, "name": label} for number, label in enumerate(self._labels)]
         (folder / "notes.json").write_text(json.dumps({"categories": categories}, indent=2), encoding="utf-8")
-        # JSON strings are YAML too.
+        # A JSON string is valid YAML.
         names = "".join(f"  {number}: {json.dumps(label)}\n" for number, label in enumerate(self._labels))
         (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
 
 
 class _Names:
-    """Gives each picture a name of its own below ``labels/`` and ``images/``, whatever its source calls it."""
+    """Gives each image a unique name below ``labels/`` and ``images/``."""
 
     def __init__(self, folder: Path) -> None:
         self._labels = folder / "labels"
-        self._numbers: Counter[PurePosixPath] = Counter()  # of names that have been given more than once
+        self._numbers: Counter[PurePosixPath] = Counter()  # the suffixes used so far, by wanted name
 
     def name_for(self, image: PredictedImage) -> PurePosixPath:
-        """Return its path in its folder, or the last part of its address, with a number where that is taken."""
+        """Return the image's path in its folder, or the last part of its address, with a number if that name is taken."""
         wanted = self._beside_files(_shortened(_name_of(image)))
         name = wanted
         while self._is_taken(name):  # a.jpg and a.png, or two addresses that end alike
@@ -95,7 +98,7 @@ class _Names:
         return (self._labels / name.with_suffix(".txt")).exists()
 
     def _beside_files(self, name: PurePosixPath) -> PurePosixPath:
-        """Return a name none of whose folders is a file: a picture ``d.jpg`` and a folder ``d.txt`` want one name too."""
+        """Return a name whose folders are no files: an image ``d.jpg`` and a folder ``d.txt`` want the same name."""
         folder = PurePosixPath()
         for part in name.parent.parts:
             folder /= part
@@ -118,7 +121,7 @@ def _name_of(image: PredictedImage) -> PurePosixPath:
 
 
 def _shortened(name: PurePosixPath) -> PurePosixPath:
-    """Return a name no part of which is too long for a file system, with room for a number."""
+    """Return a name whose parts fit a file system, with room for a number."""
     suffix = name.suffix[:10]
     folders = [_first_bytes(part) for part in name.parent.parts]
     return PurePosixPath(*folders, _first_bytes(name.stem) + suffix)

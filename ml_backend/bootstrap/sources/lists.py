@@ -1,4 +1,4 @@
-"""Pictures that a file names: a list of addresses, a table, an export."""
+"""Images that a file names: a list of addresses, a table, an export."""
 
 import codecs
 import csv
@@ -50,7 +50,7 @@ class UrlList(InFile):
     suffix = ".txt"
 
     def items(self) -> Iterator[Item]:
-        """Yield a task for each line."""
+        """Yield an item for each line."""
         any_found = False
         with _opened(self.path) as file:
             for line in file:
@@ -73,7 +73,7 @@ class UrlTable(InFile):
     suffix = ".csv"
 
     def items(self) -> Iterator[Item]:
-        """Yield a task for each row."""
+        """Yield an item for each row."""
         any_found = False
         with _opened(self.path) as file:
             rows = csv.DictReader(file, strict=True)
@@ -111,13 +111,13 @@ class Export(InFile):
     suffix = ".json"
 
     def items(self) -> Iterator[Item]:
-        """Yield the tasks as they are, the annotated ones to be left alone."""
+        """Yield an item for each task; annotated tasks are skipped."""
         any_found = False
         try:
             with self.path.open("rb") as file:
                 if not file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
                     raise BootstrapError(
-                        f"{self.name} is not JSON as it should be: expected a list of tasks, as Label Studio exports it"
+                        f"{self.name} is not a JSON list: expected a list of tasks, as Label Studio exports it"
                     )
                 file.seek(0)
                 for number, task in enumerate(ijson.items(file, "item", use_float=True), 1):
@@ -126,7 +126,9 @@ class Export(InFile):
                         raise BootstrapError(
                             f"{self.name}, task {number}: no object under 'data'; export as JSON (not JSON-MIN) from Label Studio"
                         )
-                    json.dumps(task)  # the checkpoint does that too, but could not say where it is nested too deeply
+                    json.dumps(
+                        task
+                    )  # the checkpoint encodes it too, but could not name the task that is nested too deeply
                     skip_reason = skip_reason_of(task, include_annotated=self.options.include_annotated)
                     data = key_of_data(task["data"])
                     match task.get("id"):
@@ -139,7 +141,7 @@ class Export(InFile):
                     yield Item(key, task, skip_reason=skip_reason, stamp=data.hex(), variant=variant)
         except ijson.JSONError as error:
             cause = printable(" ".join(str(error).split()), 200)
-            raise BootstrapError(f"{self.name} is not JSON as it should be: {cause}") from None
+            raise BootstrapError(f"{self.name} is not valid JSON: {cause}") from None
         except RecursionError:
             raise BootstrapError(f"{self.name} is nested too deeply to be an export") from None
         except OSError as error:
@@ -149,13 +151,13 @@ class Export(InFile):
 
 
 def skip_reason_of(task: dict[str, Any], *, include_annotated: bool) -> str:
-    """Return why a task is not to be predicted, or nothing. What people have drawn is never asked about again."""
+    """Return why a task is skipped, or an empty text: annotated tasks get no prediction, unless the user wants them."""
     annotations = task.get("total_annotations") or task.get("annotations") or task.get("drafts")
     return ANNOTATED if annotations and not include_annotated else ""
 
 
 def key_of_data(data: dict[str, Any]) -> bytes:
-    """Return what tells a task's data from all others, 32 bytes."""
+    """Return the digest of a task's data, 32 bytes."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).digest()
 
 

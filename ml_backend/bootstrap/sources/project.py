@@ -13,10 +13,10 @@ from ml_backend.errors import BootstrapError
 
 @dataclass(frozen=True)
 class ProjectTasks:
-    """All tasks of a project, a page at a time; those that are to get no prediction are left alone.
+    """All tasks of a project, read a page at a time; the policy skips some of them.
 
     Attributes:
-        own: whether the predictions go back to the project, so that those that it has matter.
+        own: whether the predictions go back to the project, so that its present predictions matter.
     """
 
     studio: Studio
@@ -28,7 +28,7 @@ class ProjectTasks:
 
     @property
     def name(self) -> str:
-        """The project and where it is."""
+        """The project and the address of Label Studio."""
         return f"project {self.project} of {self.studio.url}"
 
     def items(self) -> Iterator[Item]:
