@@ -7,36 +7,25 @@ image, and holds all annotations in memory. The tests compare its boxes with the
 import json
 import shutil
 import tempfile
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from typing_extensions import override
 
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
-from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced
 
 
-class Coco(Sink):
+class Coco(FileSink):
     """One file of images, categories and annotations with scores, without skipped items.
 
     Category numbers start at 1, since many tools keep 0 for the background; Label Studio's start at 0.
     """
 
     form = "coco:FILE"
-    output: Path
-
-    def __init__(self, output: Path, labels: list[str]) -> None:
-        self.output = output
-        self._labels = labels
-
-    @override
-    @classmethod
-    def open(cls, name: str, options: SinkOptions) -> Self:
-        return cls(Path(name).absolute(), label_names(options.controls))
 
     @override
     def write(self, context: WriteContext) -> Writing:
-        numbers = {label: number for number, label in enumerate(self._labels, 1)}
+        numbers = {label: number for number, label in enumerate(label_names(self._options.controls), 1)}
         images = boxes = 0
         # The file has all images before the first annotation, so annotations are collected in another file.
         with replaced(self.output) as file, tempfile.TemporaryFile("w+", dir=self.output.parent) as annotations:

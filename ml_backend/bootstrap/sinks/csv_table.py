@@ -1,31 +1,20 @@
 """A CSV table with a row for each box."""
 
 import csv
-from pathlib import Path
-from typing import Self
 
 from typing_extensions import override
 
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of
-from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced
 from ml_backend.redaction import printable
 
 HEADER = ("image", "label", "score", "left", "top", "width", "height", "image_width", "image_height")
 
 
-class CsvTable(Sink):
+class CsvTable(FileSink):
     """Boxes in pixels of the displayed image, without skipped items; an image without boxes has a row without a label."""
 
     form = "csv:FILE"
-    output: Path
-
-    def __init__(self, output: Path) -> None:
-        self.output = output
-
-    @override
-    @classmethod
-    def open(cls, name: str, options: SinkOptions) -> Self:
-        return cls(Path(name).absolute())
 
     @override
     def write(self, context: WriteContext) -> Writing:

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from PIL import Image
 from typing_extensions import override
 
 from ml_backend.bootstrap.items import PredictedItem
-from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced_folder
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced_folder
 from ml_backend.errors import PrelabelError
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.drawing import contact_sheet, draw_regions
@@ -26,22 +25,12 @@ COLUMNS = 6
 TILE = (320, 240)
 
 
-class Preview(Sink):
+class Preview(FileSink):
     """Sheets of 24 images each, for at most 240 images spread evenly over the job; images are fetched again."""
 
     form = "preview:DIR"
     copies_images = True
     contents = ("sheet-*.jpg",)
-    output: Path
-
-    def __init__(self, output: Path, settings: Settings) -> None:
-        self.output = output
-        self._settings = settings
-
-    @override
-    @classmethod
-    def open(cls, name: str, options: SinkOptions) -> Self:
-        return cls(Path(name).absolute(), options.settings)
 
     @override
     def write(self, context: WriteContext) -> Writing:
@@ -63,7 +52,7 @@ class Preview(Sink):
         return f"{drawn} images drawn on contact sheets in {self.output}"
 
     def _draw(self, sheet: Sequence[PredictedItem], drawn: int, folder: Path) -> None:
-        draw_sheet(sheet, folder / f"sheet-{-(-drawn // ON_A_SHEET):02d}.jpg", self._settings)
+        draw_sheet(sheet, folder / f"sheet-{-(-drawn // ON_A_SHEET):02d}.jpg", self._options.settings)
 
 
 def _is_chosen(number: int, total: int) -> bool:

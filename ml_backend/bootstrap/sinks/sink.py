@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar, Self
 
+from typing_extensions import override
+
 from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import PredictedItem
@@ -105,6 +107,26 @@ class Sink(ABC):
         Raises:
             BootstrapError: they cannot be written; the outputs of an earlier run are still there.
         """
+
+
+class FileSink(Sink):
+    """A sink that writes one file or folder.
+
+    Args:
+        output: the file or folder.
+        options: of the command.
+    """
+
+    output: Path
+
+    def __init__(self, output: Path, options: SinkOptions) -> None:
+        self.output = output
+        self._options = options
+
+    @override
+    @classmethod
+    def open(cls, name: str, options: SinkOptions) -> Self | None:
+        return cls(Path(name).absolute(), options)
 
 
 def write_all(

@@ -10,53 +10,46 @@ from typing_extensions import override
 
 from ml_backend.bootstrap.existing_tasks import is_ours
 from ml_backend.bootstrap.items import PredictedItem
-from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced
+from ml_backend.bootstrap.sinks.sink import FileSink, SinkOptions, WriteContext, Writing, replaced
 
 
-class TasksJson(Sink):
+class TasksJson(FileSink):
     """A list of tasks with predictions. Skipped items are in it unchanged.
 
-    Args:
-        output: the file; with ``tasks_per_file``, ``tasks.json`` becomes ``tasks-00001.json`` and so on.
-        tasks_per_file: most tasks in a file, or 0 for one file.
+    With ``tasks_per_file``, ``tasks.json`` becomes ``tasks-00001.json`` and so on.
     """
 
     form = "FILE.json"
     for_annotators = True
-    output: Path
-
-    def __init__(self, output: Path, tasks_per_file: int = 0) -> None:
-        self.output = output
-        self._tasks_per_file = tasks_per_file
 
     @override
     @classmethod
     def open(cls, name: str, options: SinkOptions) -> Self | None:
-        return cls(Path(name).absolute(), options.tasks_per_file) if name.lower().endswith(".json") else None
+        return super().open(name, options) if name.lower().endswith(".json") else None
 
     @property
     @override
     def outputs(self) -> list[Path]:
-        return (self._numbered_files() or [self._numbered(1)]) if self._tasks_per_file else [self.output]
+        return (self._numbered_files() or [self._numbered(1)]) if self._options.tasks_per_file else [self.output]
 
     @property
     @override
     def superseded(self) -> list[Path]:
-        if not self._tasks_per_file:
+        if not self._options.tasks_per_file:
             return self._numbered_files()
         return [self.output] if self.output.exists() else []
 
     @override
     def write(self, context: WriteContext) -> Writing:
-        if not self._tasks_per_file:
+        if not self._options.tasks_per_file:
             total = yield from _write_file(self.output, (yield))
             return f"{total} tasks in {self.output}"
         files = total = 0
         while predicted := (yield):
             files += 1
-            number = yield from _write_file(self._numbered(files), predicted, self._tasks_per_file)
+            number = yield from _write_file(self._numbered(files), predicted, self._options.tasks_per_file)
             total += number
-            if number < self._tasks_per_file:
+            if number < self._options.tasks_per_file:
                 break
         for later in self._numbered_files()[files:]:  # of an earlier run with more tasks
             later.unlink()

@@ -7,20 +7,19 @@ so that two images of the same name in two folders share one. The tests compare 
 import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from typing_extensions import override
 
 from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
-from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, replaced_folder
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced_folder
 from ml_backend.redaction import printable
 
 MAX_NAME_LENGTH = 200  # of a file, in bytes; file systems take 255
 
 
-class Yolo(Sink):
+class Yolo(FileSink):
     """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``, without skipped items.
 
     An image without boxes has an empty file.
@@ -29,20 +28,10 @@ class Yolo(Sink):
     form = "yolo:DIR"
     copies_images = True
     contents = ("labels", "images", "classes.txt", "notes.json", "data.yaml")
-    output: Path
-
-    def __init__(self, output: Path, labels: list[str]) -> None:
-        self.output = output
-        self._labels = labels
-
-    @override
-    @classmethod
-    def open(cls, name: str, options: SinkOptions) -> Self:
-        return cls(Path(name).absolute(), label_names(options.controls))
 
     @override
     def write(self, context: WriteContext) -> Writing:
-        numbers = {label: number for number, label in enumerate(self._labels)}
+        numbers = {label: number for number, label in enumerate(label_names(self._options.controls))}
         images = boxes = 0
         with replaced_folder(self.output) as folder:
             (folder / "labels").mkdir()
@@ -66,16 +55,8 @@ class Yolo(Sink):
                         link.symlink_to(image.file)
                     images += 1
                     boxes += len(lines)
-            self._write_classes(folder)
+            _write_classes(folder, list(numbers))
         return f"{boxes} boxes on {images} images in {self.output}"
-
-    def _write_classes(self, folder: Path) -> None:
-        (folder / "classes.txt").write_text("".join(f"{label}\n" for label in self._labels), encoding="utf-8")
-        categories = [{"id": number, "name": label} for number, label in enumerate(self._labels)]
-        (folder / "notes.json").write_text(json.dumps({"categories": categories}, indent=2), encoding="utf-8")
-        # A JSON string is valid YAML.
-        names = "".join(f"  {number}: {json.dumps(label)}\n" for number, label in enumerate(self._labels))
-        (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
 
 
 class _Names:
@@ -105,6 +86,15 @@ class _Names:
             while (self._labels / folder).is_file():
                 folder = folder.with_name(folder.name + "_")
         return folder / name.name
+
+
+def _write_classes(folder: Path, labels: list[str]) -> None:
+    (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    categories = [{"id": number, "name": label} for number, label in enumerate(labels)]
+    (folder / "notes.json").write_text(json.dumps({"categories": categories}, indent=2), encoding="utf-8")
+    # A JSON string is valid YAML.
+    names = "".join(f"  {number}: {json.dumps(label)}\n" for number, label in enumerate(labels))
+    (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
 
 
 def _name_of(image: PredictedImage) -> PurePosixPath:

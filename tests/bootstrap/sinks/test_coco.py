@@ -13,15 +13,16 @@ from samples import BALLOON_CONFIG, ORIENTATION
 
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.coco import Coco
-from ml_backend.bootstrap.sinks.pixel_boxes import label_names
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 
 
 def write(predictions: JobPredictions, path: Path, config: str = BALLOON_CONFIG) -> dict[str, Any]:
     """Write predictions and return what is in the file."""
-    write_sink(Coco(path, label_names(parse_label_config(config)[0])), predictions)
+    write_sink(Coco(path, SinkOptions(Settings(cache="none"), controls=parse_label_config(config)[0])), predictions)
     content: dict[str, Any] = json.loads(path.read_text())
     return content
 

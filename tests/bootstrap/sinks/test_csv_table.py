@@ -7,13 +7,15 @@ from bootstrap_jobs import PAIR_CONFIG, balloon, item, item_of_file, nothing, wr
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.csv_table import HEADER, CsvTable
+from ml_backend.bootstrap.sinks.sink import SinkOptions
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 
 
 def rows_of(predictions: JobPredictions, path: Path) -> list[list[str]]:
     """Write predictions and return the rows below the header."""
-    write(CsvTable(path), predictions)
+    write(CsvTable(path, SinkOptions(Settings(cache="none"))), predictions)
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == HEADER

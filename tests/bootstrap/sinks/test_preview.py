@@ -11,6 +11,7 @@ from samples import balloon_file
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.preview import COLUMNS, MAX_IMAGES, ON_A_SHEET, TILE, Preview
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
@@ -22,7 +23,7 @@ def write(tmp_path: Path) -> Callable[[JobPredictions], list[Path]]:
     """Give a function that draws sheets."""
 
     def written(predictions: JobPredictions) -> list[Path]:
-        sentence = write_sink(Preview(tmp_path / "out", Settings(cache="none")), predictions)
+        sentence = write_sink(Preview(tmp_path / "out", SinkOptions(Settings(cache="none"))), predictions)
         assert str(tmp_path / "out") in sentence
         return sorted((tmp_path / "out").iterdir())
 

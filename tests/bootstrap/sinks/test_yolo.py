@@ -24,16 +24,17 @@ from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.sinks.pixel_boxes import label_names
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 
 
 def write(predictions: JobPredictions, folder: Path, config: str = BALLOON_CONFIG) -> Path:
     """Write predictions."""
-    write_sink(Yolo(folder, label_names(parse_label_config(config)[0])), predictions)
+    write_sink(Yolo(folder, SinkOptions(Settings(cache="none"), controls=parse_label_config(config)[0])), predictions)
     return folder
 
 
