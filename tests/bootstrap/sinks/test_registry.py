@@ -2,14 +2,16 @@ from pathlib import Path
 
 import pytest
 from samples import BALLOON_CONFIG
+from typer.main import get_command
 
 from ml_backend.bootstrap.sinks.coco import Coco
 from ml_backend.bootstrap.sinks.csv_table import CsvTable
 from ml_backend.bootstrap.sinks.preview import Preview
-from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.registry import SINKS, open_sink
 from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
+from ml_backend.cli.common import app
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings
@@ -37,6 +39,12 @@ def test_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind:
     assert sink.output == tmp_path / output
 
 
+def test_help_names_every_form() -> None:
+    """A new sink needs a line in the registry, and its form in the help."""
+    options = {param.name: getattr(param, "help", "") for param in get_command(app).commands["bootstrap"].params}  # type: ignore[attr-defined]
+    assert not [kind.form for kind in SINKS.values() if kind.form not in options["to"]]
+
+
 def test_outputs_in_chunks(tmp_path: Path) -> None:
     """The checkpoint is called as without chunks; an older output is known by each of its files, whichever are gone."""
     sink = open_sink(str(tmp_path / "tasks.json"), SinkOptions(Settings(), controls=CONTROLS, tasks_per_file=5))
@@ -60,6 +68,8 @@ def test_outputs_in_chunks(tmp_path: Path) -> None:
         "voc:a",
         "COCO:a",
         "csv",
+        "project:",
+        "project:old",
         "tasks.json:",
         "http://h/a.json",
         "\udcff",

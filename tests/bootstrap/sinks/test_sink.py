@@ -5,16 +5,18 @@ import pytest
 from bootstrap_jobs import balloon, item, write
 from samples import BALLOON_CONFIG
 
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.registry import open_sink
-from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, replaced, replaced_folder
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, replaced, replaced_folder, write_all
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 CONTROLS = parse_label_config(BALLOON_CONFIG)[0]
+OPTIONS = SinkOptions(Settings(cache="none"), controls=CONTROLS)
 EVERY = ["out.json", "coco:out.json", "yolo:out", "csv:out.csv", "preview:out"]
 
 
@@ -39,7 +41,7 @@ def open_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     """Give a function that opens a destination in a folder of its own."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return lambda text: open_sink(text, SinkOptions(Settings(cache="none"), controls=CONTROLS))
+    return lambda text: open_sink(text, OPTIONS)
 
 
 @pytest.mark.parametrize("text", EVERY)
@@ -56,6 +58,45 @@ def test_error_leaves_what_was_there(job: JobOf, open_here: Callable[[str], Sink
     with pytest.raises(BootstrapError, match="the checkpoint is gone"):
         write(sink, broken.predictions, broken)
     assert {name: Path(name).read_bytes() for name in names_in(Path()) if Path(name).is_file()} == before
+
+
+def test_all_sinks_take_the_same_predictions(job: JobOf, tmp_path: Path) -> None:
+    """Each item is predicted once, however many sinks there are, and each file is what a pass of its own would give."""
+    of = job(*((item(f"{n}"), balloon(width=100 + n)) for n in range(30)))
+    passes = 0
+
+    class Counted:
+        def __iter__(self) -> Iterator[PredictedItem]:
+            nonlocal passes
+            passes += 1
+            return iter(of)
+
+    def opened(folder: str) -> list[Sink]:
+        names = {"": "tasks.json", "coco:": "coco.json", "yolo:": "yolo", "csv:": "boxes.csv"}
+        return [open_sink(f"{prefix}{tmp_path / folder / name}", OPTIONS) for prefix, name in names.items()]
+
+    context = WriteContext(len(of), of.checkpoint, ExistingTaskPolicy(of.version))
+    sentences = [sentence for _, sentence in write_all(opened("together"), Counted(), context)]
+    assert (passes, len(sentences)) == (1, 4)
+    for sink in opened("alone"):
+        write(sink, of)
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    assert names_in(together) == names_in(alone)
+    for path in together.rglob("*"):
+        assert path.is_dir() or path.read_bytes() == (alone / path.relative_to(together)).read_bytes()
+
+
+def test_sink_that_fails_leaves_the_others_as_they_were(job: JobOf, tmp_path: Path) -> None:
+    """None of them is complete yet: no file is replaced, and no draft stays."""
+    (tmp_path / "tasks.json").write_text("before")
+    (tmp_path / "file").touch()
+    of = job((item("a"), balloon()))
+    sinks = [open_sink(str(tmp_path / name), OPTIONS) for name in ("tasks.json", "file/tasks.json")]
+    before = names_in(tmp_path)
+    with pytest.raises(BootstrapError, match="cannot be written"):
+        list(write_all(sinks, of, WriteContext(len(of), of.checkpoint, ExistingTaskPolicy(of.version))))
+    assert names_in(tmp_path) == before
+    assert (tmp_path / "tasks.json").read_text() == "before"
 
 
 @pytest.mark.parametrize("text", EVERY)
