@@ -95,7 +95,7 @@ def run(*arguments: str, folder: Path, **settings: str) -> tuple[int, list[dict[
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """Return what the files in a folder hold, links included, by name; without the journal, whose pages may lie in another order."""
+    """Return what the files in a folder hold, links included, by name; without the checkpoint, whose pages may lie in another order."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

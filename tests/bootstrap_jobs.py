@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,32 +12,43 @@ import numpy as np
 from label_studio_sdk.converter import Converter
 from samples import detections_of
 
-from ml_backend.bootstrap.items import ImageResult, Item
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
+from ml_backend.bootstrap.items import ImageResult, Item, PredictedItem
 from ml_backend.bootstrap.job import JobPredictions
+from ml_backend.bootstrap.sinks.sink import Sink, WriteContext, write_all
 from ml_backend.detections import Detections
 from ml_backend.label_studio.controls.control import ImageField
 
-PLACES = [ImageField("image", is_list=False)]
+IMAGE_FIELDS = [ImageField("image", is_list=False)]
 PREFIX = "/data/local-files/?d="
 
-CompletedItem = Mapping[str, Sequence[Detections]]
-Row = tuple[Item, CompletedItem | None]
+Found = Mapping[str, Sequence[Detections]]
+Row = tuple[Item, Found | None]
 
 
 class NoInputs:
-    """A source of nothing, for jobs whose journal is filled already."""
+    """A source of nothing, for jobs whose checkpoint is filled already."""
 
     name = "nothing"
     sort = False
+    path = None
+    project = None
 
     def items(self) -> Iterator[Item]:
         """Yield nothing."""
         return iter(())
 
 
-def item(name: str, *, left: str = "", stamp: str = "", **more: Any) -> Item:
+def item(name: str, *, skip_reason: str = "", stamp: str = "", **more: Any) -> Item:
     """Return an item of a list of addresses; its name is its key."""
-    return Item(name.encode(), {"data": {"image": f"http://host/{name}"}, **more}, left=left, stamp=stamp)
+    return Item(name.encode(), {"data": {"image": f"http://host/{name}"}, **more}, skip_reason=skip_reason, stamp=stamp)
+
+
+def write(sink: Sink, of: JobPredictions, predictions: Iterable[PredictedItem] | None = None) -> str:
+    """Write the predictions of a job to one sink, or other predictions in their place; gives the sink's sentence."""
+    context = WriteContext(len(of), of.checkpoint, ExistingTaskPolicy(of.version))
+    ((_, sentence),) = write_all([sink], of if predictions is None else predictions, context)
+    return sentence
 
 
 def item_of_file(path: Path, root: Path) -> Item:
@@ -52,7 +63,7 @@ def look(detections: Detections, perceptual_hash: int = 0) -> ImageResult:
     return ImageResult(hashlib.sha256(data).hexdigest(), data, perceptual_hash)
 
 
-def looked_at(found: CompletedItem) -> dict[str, list[ImageResult]]:
+def looked_at(found: Found) -> dict[str, list[ImageResult]]:
     """Return looks at the pictures of one item, none of which looks like those of another size."""
     return {key: [look(each, each.width << 20) for each in detections] for key, detections in found.items()}
 

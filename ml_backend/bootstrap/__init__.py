@@ -1,4 +1,4 @@
-"""The bulk job: a source of pictures becomes tasks with predictions, at one go, resumable, without a server.
+"""The bulk job: predicts all images of a source without a server, and can be resumed.
 
-source -> journal -> examined pictures -> near-duplicates -> predictions -> destinations
+source -> checkpoint -> engine -> checkpoint -> predictions -> sinks
 """

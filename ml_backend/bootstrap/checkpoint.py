@@ -1,34 +1,32 @@
-"""What a bulk job has done so far, in one SQLite file: the order of its items, and what was found in each picture.
+"""The checkpoint of a bulk job, one SQLite file: the order of its items, and the results of their images.
 
-Everything that is written out follows from the journal alone, in the order of the journal. That is why a job that was killed at any
-point gives the same output as one that was not: whatever was not recorded is done again, and nothing else is.
+All outputs follow from the checkpoint alone, in its order. So a job that was killed at any point writes the same outputs as an
+undisturbed one: work that was not recorded is repeated, and no other work.
 """
 
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from ml_backend.bootstrap.existing_tasks import ANNOTATED
-from ml_backend.bootstrap.items import CompletedItem, Failure, Item, Outcome, WorkItem
-from ml_backend.detections import Detections
+from ml_backend.bootstrap.items import Failure, ImageResult, ImageResults, Item, Outcome
+from ml_backend.bootstrap.pending import BLOCK, PENDING, PendingItems, item_of_row
+from ml_backend.bootstrap.survey import Surveyed, survey
 from ml_backend.errors import BootstrapError
 from ml_backend.redaction import printable
+from ml_backend.sqlite import ForeignDatabaseError, connect, transaction
 
 FORMAT = "1"  # raise when the tables change
-APPLICATION = 0x50724C62  # in SQLite's file header: ours (PrLb)
-T = TypeVar("T")
-BLOCK = 500  # items that are read at once
+APPLICATION = 0x50724C62  # in SQLite's file header (PrLb)
 
+# Names of tables and columns are those of the first version: looks are results, remains is skip_reason, pictures are images.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 DROP TABLE IF EXISTS found;
@@ -44,12 +42,18 @@ CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, appearance BLOB NO
 CREATE TABLE IF NOT EXISTS sent (
     project INTEGER, position INTEGER, task INTEGER, version TEXT, PRIMARY KEY (project, position)) WITHOUT ROWID;
 """
-PENDING = "looks IS NULL AND reason IS NULL AND remains = ''"
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many items there are, by what became of them."""
+    """The number of items by state.
+
+    Attributes:
+        pending: their images have no result yet.
+        done: their images have results.
+        failed: their last attempt ended with an error.
+        left: skipped; they get no prediction.
+    """
 
     pending: int
     done: int
@@ -58,27 +62,16 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of all items."""
         return self.pending + self.done + self.failed + self.left
 
 
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """How a source differs from what the journal has.
-
-    Attributes:
-        repeated: items that named one that the survey had already.
-        missing: items that are kept although the source does not name them any more.
-        left_out: items that were taken out because the source does not name them any more.
-    """
-
-    repeated: int = 0
-    missing: int = 0
-    left_out: int = 0
-
-
 class Checkpoint:
-    """A job's journal; entered as a context manager, by one process at a time."""
+    """The checkpoint of a job; entered as a context manager, by one process at a time.
+
+    Raises:
+        BootstrapError: from each method, if the file cannot be read or written, or is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,27 +82,22 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise BootstrapError(f"another run works on {self._name}; wait for it, or name another --journal") from None
+            raise BootstrapError(
+                f"another run works on {self._name}; wait for it, or name another --checkpoint"
+            ) from None
         except OSError as error:
-            raise BootstrapError(f"the journal {self._name} cannot be made: {error.strerror or error}") from None
+            raise BootstrapError(f"the checkpoint {self._name} cannot be made: {error.strerror or error}") from None
         with ExitStack() as opened:
             opened.callback(self._lock.release)
-            with self._explained():
-                self._db = opened.enter_context(closing(sqlite3.connect(self.path, isolation_level=None)))
-                self._prepare()
+            try:
+                with self._explained():
+                    self._db = opened.enter_context(closing(connect(self.path, APPLICATION)))
+                    self._db.executescript(_TABLES)
+            except ForeignDatabaseError:
+                raise BootstrapError(f"{self._name} is another program's database; name another --checkpoint") from None
             self.claim({"format": FORMAT})
             self._opened = opened.pop_all()
         return self
-
-    def _prepare(self) -> None:
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (tables,) = self._db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
-        if tables and application != APPLICATION:
-            raise BootstrapError(f"{self._name} is another program's database; name another --journal")
-        self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")  # a power cut costs the latest records, never the file
-        self._db.executescript(_TABLES)
 
     @property
     def _name(self) -> str:
@@ -121,40 +109,40 @@ class Checkpoint:
         self._opened.close()
 
     def claim(self, identity: Mapping[str, str]) -> None:
-        """Make the journal that of one job.
+        """Make the checkpoint that of one job.
 
         Args:
-            identity: what the job is, by name; what differs must not be mixed.
+            identity: the properties of the job that must not change, by name.
 
         Raises:
-            BootstrapError: it is another job's; the message says in what they differ.
+            BootstrapError: it is the checkpoint of another job; the message says how they differ.
         """
         with self._transaction():
             for name, value in identity.items():
-                before = self.fact(name)
+                before = self.recall(name)
                 if before is not None and before != value:
                     raise BootstrapError(
-                        f"{self._name} is the journal of another job: its {name} was {before}, now it is {value}; "
-                        "name another --journal (or another output, beside which the journal lies)"
+                        f"{self._name} is the checkpoint of another job: its {name} was {before}, now it is {value}; "
+                        "name another --checkpoint (or another output, since the checkpoint lies beside it)"
                     )
                 self._remember(name, value)
 
     @property
-    def run(self) -> str:
-        """What names this job among all others."""
-        name = self.fact("run")
+    def job_id(self) -> str:
+        """A random id of this job."""
+        name = self.recall("run")
         if name is None:
             name = uuid.uuid4().hex
             self.remember("run", name)
         return name
 
-    def fact(self, name: str) -> str | None:
-        """Return what was remembered under a name, or None."""
+    def recall(self, name: str) -> str | None:
+        """Return the text that was stored under a name, or None."""
         rows = self._read("SELECT value FROM facts WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
     def remember(self, name: str, value: str) -> None:
-        """Keep a fact about the job, at once and for good."""
+        """Store a text under a name."""
         with self._explained():
             self._remember(name, value)
 
@@ -164,78 +152,31 @@ class Checkpoint:
     def survey(self, items: Iterable[Item], *, sort: bool, leave_out_missing: bool = False) -> Surveyed:
         """Take in the items of a source.
 
-        New items come after those that are known; of known ones, task and reason to be left alone are renewed, and whatever has another
-        stamp is to be looked at again. A survey that is broken off changes nothing. What is sorted is sorted on disk.
+        New items come after the known ones. Known items get their current task and skip reason, and those with another stamp become
+        pending again. A survey that is interrupted changes nothing. Sorting is done on disk.
 
         Args:
             items: of the source.
-            sort: by key, where the source gives them in no order of its own.
-            leave_out_missing: take out the items that the source does not name any more, whatever was found in them.
+            sort: sort new items by key, because the source has no order of its own.
+            leave_out_missing: remove the items that the source does not name any more, with their results.
         """
-        repeated = 0
         with self._explained():
-            self._db.execute("DELETE FROM found")
-        for block in blocks(items, BLOCK):
-            with self._transaction():
-                rows = [
-                    (each.key, each.variant, json.dumps(each.task), _path(each), each.left, each.stamp)
-                    for each in block
-                ]
-                insert = (
-                    "INSERT OR IGNORE INTO found (key, variant, task, file, remains, stamp) VALUES (?, ?, ?, ?, ?, ?)"
-                )
-                repeated += len(rows) - self._db.executemany(insert, rows).rowcount
-        with self._transaction():
-            self._name_found()
-            self._db.execute(
-                "INSERT INTO items (key, task, file, remains, stamp) SELECT key, task, file, remains, stamp FROM found WHERE true "  # noqa: S608 - one of two words
-                f"ORDER BY {'key' if sort else 'number'} "
-                "ON CONFLICT (key) DO UPDATE SET task = excluded.task, file = excluded.file, remains = excluded.remains, "
-                "stamp = excluded.stamp, "
-                "looks = iif(stamp = excluded.stamp AND excluded.remains <> ?, looks, NULL), "
-                "reason = iif(stamp = excluded.stamp AND excluded.remains = '', reason, NULL), "
-                "code = iif(stamp = excluded.stamp AND excluded.remains = '', code, NULL)",
-                (ANNOTATED,),
-            )
-            # What never gave anything and is not there any more cannot be mended either.
-            missing = "FROM items WHERE key NOT IN (SELECT key FROM found)"
-            self._db.execute(f"DELETE {missing} AND looks IS NULL")
-            left_out = self._db.execute(f"DELETE {missing}").rowcount if leave_out_missing else 0
-            ((kept,),) = self._db.execute(f"SELECT COUNT(*) {missing}")
-            self._db.execute("DELETE FROM found")
-        return Surveyed(repeated, kept, left_out)
-
-    def _name_found(self) -> None:
-        """Number items that share a key, from the second one on. Items that older versions named by the variant get the key of now."""
-        self._db.execute(
-            "UPDATE found SET key = CAST(found.key || '-' || place AS BLOB) FROM ("
-            "SELECT number AS other, ROW_NUMBER() OVER (PARTITION BY key ORDER BY number) AS place FROM found WHERE variant <> x'') "
-            "WHERE number = other AND place > 1"
-        )
-        self._db.execute(
-            "UPDATE OR IGNORE items SET key = named.key FROM ("
-            "SELECT variant, key, MIN(number) FROM found WHERE variant <> x'' GROUP BY variant) AS named "
-            "WHERE items.key = named.variant AND items.key NOT IN (SELECT key FROM found)"
-        )
+            return survey(self._db, items, sort=sort, leave_out_missing=leave_out_missing)
 
     def counts(self) -> Counts:
-        """Return how many items there are, by what became of them."""
+        """Return the number of items by state."""
         ((done, failed, left, pending),) = self._read(
             "SELECT TOTAL(looks IS NOT NULL), TOTAL(reason IS NOT NULL), TOTAL(remains <> '' AND looks IS NULL AND reason IS NULL), "  # noqa: S608 - PENDING is a constant of ours
             f"TOTAL({PENDING}) FROM items"
         )
         return Counts(int(pending), int(done), int(failed), int(left))
 
-    def pending(self) -> Iterator[WorkItem]:
-        """Yield the items that have not been looked at, in order; may be used while results are recorded."""
-        select = (
-            f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position > ? ORDER BY position LIMIT ?"  # noqa: S608 - PENDING is a constant of ours
-        )
-        for position, key, task, file in self._pages(select):
-            yield WorkItem(position, item_of_row(key, task, file, ""))
+    def pending(self) -> Iterator[Item]:
+        """Yield the items without a result, in order; outcomes can be recorded meanwhile."""
+        return iter(PendingItems(self._read))
 
     def sample_pending(self, number: int) -> None:
-        """Leave alone all pending items but ``number`` of them, spread evenly."""
+        """Skip all pending items but ``number`` of them, spread evenly."""
         pending = self.counts().pending
         with self._transaction():
             self._db.execute(
@@ -245,33 +186,34 @@ class Checkpoint:
                 {"number": min(number, pending), "pending": pending},
             )
 
-    def try_again(self) -> int:
-        """Make all failed items pending; gives how many."""
+    def retry_failures(self) -> int:
+        """Make all failed items pending, and return their number."""
         with self._transaction():
             return self._db.execute("UPDATE items SET reason = NULL, code = NULL WHERE reason IS NOT NULL").rowcount
 
     def has_image(self, digest: str) -> bool:
-        """Tell whether a picture of these bytes has been looked at."""
+        """Return whether the checkpoint has the result of an image with this digest (64 hex digits)."""
         return bool(self._read("SELECT 1 FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)))
 
-    def record(self, results: Sequence[Outcome]) -> None:
-        """Keep what became of items: all of it, or where that fails, nothing."""
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Store outcomes, all or none of them."""
         with self._transaction():
-            for result in results:
-                for look in (look for looks in result.looks.values() for look in looks if look.detections is not None):
-                    row = (bytes.fromhex(look.digest), look.perceptual_hash.to_bytes(8, "big"), look.detections)
+            for outcome in outcomes:
+                for image in (image for images in outcome.images.values() for image in images if image.detections):
+                    row = (bytes.fromhex(image.digest), image.perceptual_hash.to_bytes(8, "big"), image.detections)
                     self._db.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", row)
-                looks = {key: [look.digest for look in looks] for key, looks in result.looks.items()}
-                reason, code = (result.failure.reason, result.failure.code) if result.failure else (None, None)
+                digests = {key: [image.digest for image in images] for key, images in outcome.images.items()}
+                failure = outcome.failure
+                reason, code = (failure.reason, failure.code) if failure else (None, None)
                 self._db.execute(
                     "UPDATE items SET looks = ?, reason = ?, code = ? WHERE position = ?",
-                    (None if result.failure else json.dumps(looks), reason, code, result.position),
+                    (None if failure else json.dumps(digests), reason, code, outcome.position),
                 )
 
-    def done(self) -> Iterator[CompletedItem]:
-        """Yield the items that are done or left alone, in order, with what was found; and as left alone, the tasks that failed.
+    def done(self) -> Iterator[tuple[Item, ImageResults]]:
+        """Yield the items for the outputs, in order, with the results of their images: those that are done, and skipped ones.
 
-        A picture that failed is no task yet, but a task of an export whose picture failed may hold people's work.
+        An export's task that failed counts as skipped, since it may hold people's work. Other items that failed are left out.
         """
         select = (
             "SELECT position, key, task, file, iif(reason IS NULL, remains, 'it failed'), looks FROM items "
@@ -280,23 +222,16 @@ class Checkpoint:
         )
         for position, key, task, file, skip_reason, looks in self._pages(select):
             digests: dict[str, list[str]] = json.loads(looks or "{}")
-            images = {name: [self._image(digest) for digest in of_key] for name, of_key in digests.items()}
-            yield CompletedItem(
-                position,
-                item_of_row(key, task, file, skip_reason if looks is None else ""),
-                {name: [detections for _, detections in of_key] for name, of_key in images.items()},
-                next((perceptual_hash for of_key in images.values() for perceptual_hash, _ in of_key), 0),
-                tuple(digest for of_key in digests.values() for digest in of_key),
-            )
+            images = {key: [self._image(digest) for digest in of_key] for key, of_key in digests.items()}
+            yield item_of_row(position, key, task, file, skip_reason if looks is None else ""), images
 
-    def _image(self, digest: str) -> tuple[int, Detections]:
-        ((perceptual_hash, detections),) = self._read(
-            "SELECT appearance, detections FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)
-        )
-        return int.from_bytes(perceptual_hash, "big"), Detections.from_bytes(detections)
+    def _image(self, digest: str) -> ImageResult:
+        select = "SELECT detections, appearance FROM pictures WHERE digest = ?"
+        ((detections, perceptual_hash),) = self._read(select, (bytes.fromhex(digest),))
+        return ImageResult(digest, detections, int.from_bytes(perceptual_hash, "big"))
 
     def images(self) -> int:
-        """Return how many different pictures have been looked at."""
+        """Return the number of different images that have a result."""
         return int(self._read("SELECT COUNT(*) FROM pictures")[0][0])
 
     def failures(self) -> Iterator[tuple[Item, Failure]]:
@@ -305,12 +240,11 @@ class Checkpoint:
             "SELECT position, key, task, file, reason, code FROM items WHERE reason IS NOT NULL AND position > ? "
             "ORDER BY position LIMIT ?"
         )
-        for _, key, task, file, reason, code in self._pages(select):
-            yield item_of_row(key, task, file, ""), Failure(reason, code)
+        for position, key, task, file, reason, code in self._pages(select):
+            yield item_of_row(position, key, task, file), Failure(reason, code)
 
     def _pages(self, select: str) -> Iterator[tuple[Any, ...]]:
-        # A page at a time, so that nothing is held open while others write, and nothing is read that is not wanted.
-        last = 0
+        last = 0  # a page at a time, so that no read stays open while others write
         while page := self._read(select, (last, BLOCK)):
             yield from page
             last = page[-1][0]
@@ -320,26 +254,19 @@ class Checkpoint:
             return self._db.execute(select, values).fetchall()
 
     def sent(self, project: int) -> dict[int, tuple[int, str | None]]:
-        """Return what a Label Studio project has of this job: by position, the task's id and the version of its prediction."""
+        """Return the tasks of this job in a Label Studio project: id and version of the prediction, by position."""
         rows = self._read("SELECT position, task, version FROM sent WHERE project = ?", (project,))
         return {position: (task, version) for position, task, version in rows}
 
     def record_sent(self, project: int, rows: Iterable[tuple[int, int, str | None]]) -> None:
-        """Keep what a Label Studio project has got: position, the task's id, and the version of its prediction if it has one."""
+        """Record tasks of a Label Studio project: position, the task's id, and the version of its prediction if it has one."""
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", ((project, *row) for row in rows))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled it back already
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._explained(), transaction(self._db):
+            yield
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -348,25 +275,9 @@ class Checkpoint:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
                 raise BootstrapError(
-                    f"the journal {self._name} is damaged or no journal: {error}; delete it to begin anew (a project would get its tasks once more), or name another --journal"
+                    f"the checkpoint {self._name} is damaged or no checkpoint: {error}; delete it to begin anew (a project would get its tasks once more), or name another --checkpoint"
                 ) from None
             raise BootstrapError(
-                f"the journal {self._name} cannot be written or read: {error}; what it holds is kept: "
-                "make room or mend the disk, and run the same command again"
+                f"the checkpoint {self._name} cannot be written or read: {error}; what it holds is kept: "
+                "make room or repair the disk, and run the same command again"
             ) from None
-
-
-def item_of_row(key: bytes, task: str, file: bytes | None, left: str) -> Item:
-    """Return the item of a row of the journal."""
-    return Item(key, json.loads(task), None if file is None else Path(os.fsdecode(file)), left)
-
-
-def _path(item: Item) -> bytes | None:
-    return None if item.file is None else os.fsencode(item.file)
-
-
-def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of ``size`` items, the last of what is left."""
-    rest = iter(items)
-    while block := list(islice(rest, size)):
-        yield block

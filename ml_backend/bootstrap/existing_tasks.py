@@ -1,4 +1,4 @@
-"""Decides what happens to a task that exists already. People's work is never touched, and nothing that is not Prelabel's own."""
+"""The policy for tasks that exist already: it never changes annotations, nor predictions of other models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 from ml_backend.pipeline.model_version import is_ours
 
 ANNOTATED = "it has annotations"
-"""Why a task is left alone whose work is done by people, also where it has been looked at before."""
+"""The reason to skip an annotated task, even if its images have results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done with a task.
+    """The decision about one task.
 
     Attributes:
-        left: why it gets no prediction, or nothing.
-        stale: ids of predictions that go, once the new one is there.
+        skip_reason: why it gets no prediction; empty if it gets one.
+        stale: ids of predictions to delete, once the new one is stored.
     """
 
-    left: str = ""
+    skip_reason: str = ""
     stale: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingTaskPolicy:
-    """The user's choice.
+    """The options of a user for existing tasks.
 
     Attributes:
-        version: of the predictions of this job.
-        include_annotated: predict annotated tasks as well.
+        version: model version of this job's predictions.
+        include_annotated: predict annotated tasks too.
         refresh_stale: replace Prelabel's predictions of other versions.
     """
 
@@ -40,8 +40,8 @@ class ExistingTaskPolicy:
         """Decide about a task.
 
         Args:
-            annotations: how many it has.
-            predictions: model version of each that it has, by id.
+            annotations: the number of its annotations.
+            predictions: the model version of each of its predictions, by id.
         """
         if annotations and not self.include_annotated:
             return Decision(ANNOTATED)
@@ -55,9 +55,9 @@ class ExistingTaskPolicy:
         return Decision(stale=stale)
 
     def __str__(self) -> str:
-        annotated = "get a prediction too" if self.include_annotated else "are left alone"
-        stale = "are replaced" if self.refresh_stale else "stay, and their tasks are left alone"
+        annotated = "get a prediction too" if self.include_annotated else "are skipped"
+        stale = "are replaced" if self.refresh_stale else "stay, and their tasks are skipped"
         return (
-            f"annotations are never touched; tasks that have some {annotated}; predictions of other versions of Prelabel {stale}, where there are no annotations; "
-            f"predictions of others stay; the new ones are {self.version}"
+            f"annotations never change; annotated tasks {annotated}; predictions of other versions of Prelabel {stale}, if there are no annotations; "
+            f"predictions of other models stay; the new ones are {self.version}"
         )

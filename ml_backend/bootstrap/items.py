@@ -1,40 +1,54 @@
-"""What flows through a bulk job: the items of a source, and what was found in their pictures."""
+"""The types of a bulk job.
+
+On its way from a source to a sink, one image is described by five of them:
+
+====================  =============================================================  =======================
+``Item``              the task that names the image                                  source -> worker
+``ImageReference``    where the image is (:mod:`ml_backend.images.references`)       worker
+``Fetched``           the bytes of its file (:mod:`ml_backend.images.fetch`)         worker
+``ImageResult``       its digest, hash and detections                                worker -> checkpoint
+``PredictedImage``    its size and its regions in the project's labels               postprocessing -> sink
+====================  =============================================================  =======================
+
+An item can have several images: :class:`Outcome` holds the results of all of them, :class:`PredictedItem` the prediction of the task.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from ml_backend.detections import Detections
 from ml_backend.label_studio.regions import Prediction, Region
 from ml_backend.redaction import printable
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One task-to-be.
+    """A task of the source, which gets a prediction.
 
     Attributes:
-        key: what names it in its source for good.
-        task: the task as it is written out: its ``data``, and whatever else the source has of it.
-        file: the picture on this machine, where the task's data names it as Label Studio will.
-        left: why it is left alone, or nothing.
-        stamp: changes when its pictures may have changed.
-        variant: tells items of one key apart, which the journal numbers in the order of the source; two of one key and variant are one.
-            Journals of older versions have it as the key.
+        key: identifies the item in its source, in every run.
+        task: the task as it is written: its ``data``, and all other fields that the source has.
+        file: the image on this machine, where the task's data holds the address that Label Studio will use.
+        skip_reason: why the item gets no prediction; empty if it gets one.
+        stamp: changes when the images may have changed.
+        variant: distinguishes items with the same key; the checkpoint numbers them in the order of the source. Items with the same key
+            and variant are one. Checkpoints of older versions have it as the key.
+        position: place in the order of the job, from 1; 0 before the checkpoint has assigned one.
     """
 
     key: bytes
     task: dict[str, Any]
     file: Path | None = None
-    left: str = ""
+    skip_reason: str = ""
     stamp: str = ""
     variant: bytes = b""
+    position: int = field(default=0, compare=False)
 
     @property
     def name(self) -> str:
-        """What a person knows it by: its path in the folder, its number in Label Studio, or what its task says."""
+        """A name for people: the path in the folder, the number in Label Studio, or the values of the task's data."""
         if self.file is not None:
             return printable(os.fsdecode(self.key), 1000)
         if "id" in self.task:
@@ -43,33 +57,29 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkItem:
-    """An item whose pictures have not been looked at yet, and its place in the order of the job."""
-
-    position: int
-    item: Item
-
-
-@dataclass(frozen=True, slots=True)
 class ImageResult:
-    """One picture, looked at.
+    """The result of the model for one image.
 
     Attributes:
         digest: SHA-256 of the file's bytes, 64 hex digits.
-        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); None where the journal has them.
-        perceptual_hash: perceptual hash, 64 bits.
-        computed: whether the detector ran for it.
+        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if the checkpoint has them already.
+        perceptual_hash: of the image, 64 bits.
+        computed: whether the detector ran for this result.
     """
 
     digest: str
-    detections: bytes | None = None
+    detections: bytes = b""
     perceptual_hash: int = 0
     computed: bool = False
 
 
+ImageResults = Mapping[str, Sequence[ImageResult]]
+"""The results of an item's images, by the key of the task's data."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is nothing to say about an item: a sentence for a person, and the error's short code."""
+    """The error of an item that failed: a sentence for people, and a short code."""
 
     reason: str
     code: str
@@ -77,52 +87,33 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item.
+    """The results of one item.
 
     Attributes:
-        position: its place in the order of the job.
-        looks: its pictures by the key of the task's data; of a failed item, those before the failure.
-        failure: why it failed, or None.
+        position: of the item in the order of the job.
+        images: the results of its images; of an item that failed, those before the failure.
+        failure: the error of an item that failed.
     """
 
     position: int
-    looks: Mapping[str, list[ImageResult]] = field(default_factory=dict)
+    images: ImageResults = field(default_factory=dict)
     failure: Failure | None = None
 
 
 Keep = Callable[[Sequence[Outcome]], None]
-"""Takes a portion of outcomes into the journal."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedItem:
-    """An item that is done, as the journal gives it back.
-
-    Attributes:
-        position: its place in the order of the job.
-        item: what it is.
-        detections: of each picture by the key of the task's data; nothing where the item was left alone.
-        perceptual_hash: perceptual hash of its first picture.
-        digests: of the bytes of its pictures, in hex.
-    """
-
-    position: int
-    item: Item
-    detections: Mapping[str, list[Detections]]
-    perceptual_hash: int
-    digests: tuple[str, ...] = ()
+"""Records some outcomes in the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedImage:
-    """One picture of an item, ready to be written.
+    """One image of a predicted item.
 
     Attributes:
-        value: what the task's data says that it is.
-        file: where it is on this machine, if it is.
+        value: the image in the task's data.
+        file: the image on this machine, if it is there.
         name: its path in the folder that it comes from, or ``value``.
         width, height: as it is displayed, in pixels.
-        regions: on it, in the project's labels.
+        regions: on the image, in the project's labels.
     """
 
     value: str
@@ -134,19 +125,26 @@ class PredictedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
-    """An item, ready to be written.
+class PredictedItem:
+    """An item with its prediction, ready to be written by sinks.
 
     Attributes:
-        position: its place in the order of the job.
-        item: what it is.
-        prediction: in the project's labels; None where the item was left alone.
-        images: that it has; none where it was left alone.
-        cluster: a number that near-duplicates share, from 1; 0 where it was left alone.
+        item: the task that was predicted.
+        prediction: in the project's labels; None for a skipped item.
+        images: of the item; none for a skipped item.
+        cluster: a number that near-duplicates share, from 1; 0 for a skipped item.
+        in_holdout: whether annotators get the prediction without its boxes.
     """
 
-    position: int
     item: Item
     prediction: Prediction | None = None
     images: Sequence[PredictedImage] = ()
     cluster: int = 0
+    in_holdout: bool = False
+
+    def without_boxes(self) -> Self:
+        """Return the same prediction without its boxes."""
+        if self.prediction is None:
+            return self
+        images = [replace(image, regions=[]) for image in self.images]
+        return replace(self, prediction={**self.prediction, "result": []}, images=images)

@@ -1,4 +1,4 @@
-"""The way of a bulk job, from top to bottom: survey, examine, write."""
+"""A bulk job from top to bottom: survey the source, examine its images, write the predictions."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -8,12 +8,16 @@ from typing import Protocol
 
 import numpy as np
 
-from ml_backend.bootstrap.checkpoint import BLOCK, Checkpoint, Counts, Surveyed, blocks
-from ml_backend.bootstrap.items import CompletedItem, Keep, Outcome, Predicted, PredictedImage
+from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
+from ml_backend.bootstrap.items import ImageResults, Item, Keep, Outcome, PredictedImage, PredictedItem
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
-from ml_backend.bootstrap.outputs import recorded, remove_superseded
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.outputs import mark_being_written, mark_written, remove_superseded
+from ml_backend.bootstrap.pending import BLOCK
+from ml_backend.bootstrap.sinks.sink import Sink, WriteContext, write_all
 from ml_backend.bootstrap.sources.source import Source
+from ml_backend.bootstrap.survey import Surveyed, blocks
+from ml_backend.detections import Detections
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.regions import Region
 from ml_backend.pipeline.holdout import in_holdout
@@ -21,40 +25,40 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
 class Engine(Protocol):
-    """What looks at pictures: on this machine, or on many."""
+    """Examines images: on this machine, or on a cluster."""
 
-    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
-        """Look at all pending items of a journal; their outcomes go to ``keep``, in any order.
+    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+        """Examine all pending items of a checkpoint; their outcomes go to ``keep``, in any order.
 
         Raises:
-            KeyboardInterrupt: somebody wants it to end; what was done is kept.
-            BootstrapError: it cannot go on; what was done is kept.
+            KeyboardInterrupt: the run was interrupted; recorded outcomes are kept.
+            BootstrapError: the run cannot go on; recorded outcomes are kept.
         """
 
 
 class Reporter(Protocol):
-    """Is told how a job goes."""
+    """Receives the progress of a job."""
 
     def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
-        """The source has been gone through."""
+        """Report the size of the source, after the survey."""
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:
-        """Items have been looked at, and that is in the journal."""
+        """Report outcomes that have just been recorded."""
 
     def examining(self, pending: int) -> AbstractContextManager[object]:
-        """Return what is entered while items are looked at."""
+        """Return a context that is entered while items are examined."""
 
     def wrote(self, sentence: str) -> None:
-        """A destination has everything."""
+        """Report a sink that is complete."""
 
     def note(self, sentence: str) -> None:
-        """Something that people should know."""
+        """Report something that people should know."""
 
     def estimated(self, pending: int, sheet: Path) -> None:
-        """A dry run is over, of so many items that there are to be looked at; what it found is drawn on a contact sheet."""
+        """Report the end of a dry run: the number of items in the whole job, and the contact sheet."""
 
     def ended(self, counts: Counts, advice: str) -> None:
-        """The run is over; there may be something to do about it."""
+        """Report the end of the run, and what people can do next."""
 
 
 @dataclass(frozen=True)
@@ -62,96 +66,117 @@ class Job:
     """One run of ``prelabel bootstrap``.
 
     Attributes:
-        source: where pictures come from.
-        journal: what has been done, entered and claimed.
-        postprocessor: what the label config says.
-        version: the model version that predictions carry.
-        reporter: is told how it goes.
-        holdout_fraction: share of pictures whose boxes annotators do not get, 0 to 1.
+        source: of the items.
+        checkpoint: of the job, entered and claimed.
+        postprocessor: of the label config.
+        policy: for tasks that exist, with the model version of the predictions.
+        reporter: receives the progress.
+        holdout_fraction: share of images whose boxes annotators do not get, 0 to 1.
     """
 
     source: Source
-    journal: Checkpoint
+    checkpoint: Checkpoint
     postprocessor: Postprocessor
-    version: str
+    policy: ExistingTaskPolicy
     reporter: Reporter
     holdout_fraction: float = 0
 
     def survey(self, *, leave_out_missing: bool = False) -> None:
-        """Take in the source: all of it the first time, and what is new or has changed later.
+        """Take in the items of the source: all of them the first time, new and changed ones later.
 
         Args:
-            leave_out_missing: take out the items that the source does not name any more.
+            leave_out_missing: remove the items that the source does not name any more.
         """
-        surveyed = self.journal.survey(self.source.items(), sort=self.source.sort, leave_out_missing=leave_out_missing)
-        self.reporter.surveyed(self.journal.counts(), surveyed)
+        surveyed = self.checkpoint.survey(
+            self.source.items(), sort=self.source.sort, leave_out_missing=leave_out_missing
+        )
+        self.reporter.surveyed(self.checkpoint.counts(), surveyed)
 
     def examine(self, engine: Engine) -> None:
-        """Look at everything that has not been looked at."""
+        """Examine all pending items."""
 
         def keep(outcomes: Sequence[Outcome]) -> None:
             if outcomes:
-                self.journal.record(outcomes)
+                self.checkpoint.record(outcomes)
                 self.reporter.examined(outcomes)
 
-        with self.reporter.examining(self.journal.counts().pending):
-            engine.run(self.journal, self.postprocessor.image_fields, keep)
+        with self.reporter.examining(self.checkpoint.counts().pending):
+            engine.run(self.checkpoint, self.postprocessor.image_fields, keep)
 
-    def write(self, destinations: Sequence[Destination]) -> None:
-        """Write everything that is known, to one destination after the other."""
-        for destination in destinations:
-            fraction = self.holdout_fraction if destination.for_annotators else 0
-            predictions = JobPredictions(self.journal, self.postprocessor, self.version, fraction)
-            with recorded(self.journal, destination):
-                self.reporter.wrote(destination.write(predictions))
-        remove_superseded(self.journal, destinations)
+    @property
+    def predictions(self) -> "JobPredictions":
+        """The predictions of all items."""
+        return JobPredictions(self.checkpoint, self.postprocessor, self.policy.version, self.holdout_fraction)
+
+    def write(self, sinks: Sequence[Sink]) -> None:
+        """Write all predictions to all sinks, in one pass; remote sinks come last."""
+        ordered = sorted(sinks, key=lambda sink: sink.remote)
+        predictions = self.predictions
+        context = WriteContext(len(predictions), self.checkpoint, self.policy, self.source.project)
+        before = {sink: sink.outputs for sink in sinks}
+        for outputs in before.values():
+            mark_being_written(self.checkpoint, outputs)
+        for sink, sentence in write_all(ordered, predictions, context):
+            mark_written(self.checkpoint, {*before[sink], *sink.outputs})
+            self.reporter.wrote(sentence)
+        remove_superseded(self.checkpoint, sinks)
 
 
 @dataclass(frozen=True)
 class JobPredictions:
-    """All items of a journal, predicted, each time that they are gone through."""
+    """The predictions of all items of a checkpoint.
 
-    journal: Checkpoint
+    Attributes:
+        checkpoint: of the job.
+        postprocessor: of the label config.
+        version: the model version that predictions carry.
+        holdout_fraction: share of images whose boxes annotators do not get, 0 to 1.
+    """
+
+    checkpoint: Checkpoint
     postprocessor: Postprocessor
     version: str
     holdout_fraction: float = 0
 
     def __len__(self) -> int:
-        """Return how many have pictures."""
-        return self.journal.counts().done
+        """Return the number of items with images."""
+        return self.checkpoint.counts().done
 
-    def __iter__(self) -> Iterator[Predicted]:
-        """Yield them in order."""
+    def __iter__(self) -> Iterator[PredictedItem]:
+        """Predict the items and yield them in order."""
         near_duplicates = NearDuplicates()
-        for block in blocks(self.journal.done(), BLOCK):
-            predicted = [found for found in block if not found.item.left]
-            hashes = np.array([found.perceptual_hash for found in predicted], np.uint64)
-            clusters = iter(near_duplicates.number_all(hashes))
-            for found in block:
-                if found.item.left:
-                    yield Predicted(found.position, found.item)
-                else:
-                    yield self._predicted(found, next(clusters))
+        for block in blocks(self.checkpoint.done(), BLOCK):
+            hashes = [_first_hash(images) for item, images in block if not item.skip_reason]
+            clusters = iter(near_duplicates.number_all(np.array(hashes, np.uint64)))
+            for item, images in block:
+                yield PredictedItem(item) if item.skip_reason else self._predict(item, images, next(clusters))
 
-    def _predicted(self, found: CompletedItem, cluster: int) -> Predicted:
-        detections = {place: found.detections[place.key] for place in self.postprocessor.image_fields}
-        # Named by the key, since tasks have no numbers before Label Studio gives them some.
-        prediction = self.postprocessor.predict(found.item.key, detections, self.version)
-        if any(in_holdout(digest, self.holdout_fraction) for digest in found.digests):
-            prediction["result"] = []
+    def _predict(self, item: Item, results: ImageResults, cluster: int) -> PredictedItem:
+        detections = {
+            field: [Detections.from_bytes(result.detections) for result in results[field.key]]
+            for field in self.postprocessor.image_fields
+        }
+        # Region ids are made of the item's key, since a new task has no id before Label Studio gives it one.
+        prediction = self.postprocessor.predict(item.key, detections, self.version)
         images = []
-        for place, of_place in detections.items():
-            values = found.item.task["data"][place.key]
-            for number, (value, seen) in enumerate(zip(values if place.is_list else [values], of_place, strict=True)):
-                regions = [region for region in prediction["result"] if self._is_on(region, place, number)]
-                name = found.item.name if found.item.file is not None else str(value)
+        for field, of_field in detections.items():
+            values = item.task["data"][field.key]
+            for number, (value, found) in enumerate(zip(values if field.is_list else [values], of_field, strict=True)):
+                regions = [region for region in prediction["result"] if self._is_on(region, field, number)]
+                name = item.name if item.file is not None else str(value)
                 if name.startswith("data:"):
-                    name = f"inline-{found.position}-{number}"
-                images.append(PredictedImage(str(value), found.item.file, name, seen.width, seen.height, regions))
-        return Predicted(found.position, found.item, prediction, images, cluster)
+                    name = f"inline-{item.position}-{number}"
+                images.append(PredictedImage(str(value), item.file, name, found.width, found.height, regions))
+        digests = (result.digest for of_key in results.values() for result in of_key)
+        held_out = any(in_holdout(digest, self.holdout_fraction) for digest in digests)
+        return PredictedItem(item, prediction, images, cluster, held_out)
 
-    def _is_on(self, region: Region, place: ImageField, number: int) -> bool:
+    def _is_on(self, region: Region, field: ImageField, number: int) -> bool:
         return region.get("item_index", 0) == number and any(
-            control.image_field == place and control.to_name == region["to_name"]
+            control.image_field == field and control.to_name == region["to_name"]
             for control, _ in self.postprocessor.controls
         )
+
+
+def _first_hash(results: ImageResults) -> int:
+    return next((result.perceptual_hash for of_key in results.values() for result in of_key), 0)

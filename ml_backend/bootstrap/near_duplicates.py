@@ -1,59 +1,59 @@
-"""Groups pictures that look alike, so that nobody is shown ten equal frames in a row."""
+"""Clusters of images that look alike, so that annotators do not get ten equal frames in a row."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_BITS = 8
-"""Of 64, in which the perceptual hashes of near-duplicates differ at most.
+"""The most bits, of 64, in which the perceptual hashes of near-duplicates differ.
 
-Measured on 80 photographs: saved again at JPEG quality 20 and half the size, 0 to 4; brighter by a fifth, 0 to 8; shifted by 3 %, up to 10
-(half of them up to 4); two different photographs, at least 16.
+Measured on 80 photographs: 0 to 4 after saving at JPEG quality 20 and half the size; 0 to 8 if brighter by a fifth; up to 10 if shifted
+by 3 % (half of them up to 4); at least 16 between two different photographs.
 """
 
-_AT_ONCE = 4_000_000  # comparisons; of 8 bytes each
+MAX_COMPARISONS = 4_000_000  # at once; of 8 bytes each
 
 
 class NearDuplicates:
-    """Gives each picture the number of the first picture that it looks like. Takes 8 bytes a group, whatever else it sees.
+    """Numbers the clusters of near-duplicates, in 8 bytes of memory for each cluster.
 
-    Groups do not grow by chains: a picture belongs to one only if it looks like its first, so a slow pan over a landscape becomes several.
+    Clusters do not grow by chains: an image belongs to one only if it looks like its first image, so a slow pan becomes several clusters.
     """
 
     def __init__(self) -> None:
         self._first: NDArray[np.uint64] = np.empty(1024, np.uint64)
-        self._groups = 0
+        self._clusters = 0
 
     def __len__(self) -> int:
-        return self._groups
+        return self._clusters
 
     def number_all(self, hashes: NDArray[np.uint64]) -> list[int]:
-        """Return the group of each picture, from 1. The same pictures in the same order get the same numbers, in whatever portions.
+        """Return the number of the cluster of each image, from 1. It does not depend on how images are split into calls.
 
         Args:
             hashes: uint64 [N], perceptual hashes, in the order of the job.
         """
-        numbers = self._among(self._first[: self._groups], hashes)
-        before = self._groups
+        numbers = self._among(self._first[: self._clusters], hashes)
+        before = self._clusters
         for place in np.flatnonzero(numbers == 0):
-            # Those that no earlier portion has may belong to each other.
-            (number,) = self._among(self._first[before : self._groups], hashes[place : place + 1])
+            # Images without an earlier cluster may belong to each other.
+            (number,) = self._among(self._first[before : self._clusters], hashes[place : place + 1])
             numbers[place] = number + before if number else self._found(hashes[place])
         return [int(number) for number in numbers]
 
     def _found(self, perceptual_hash: np.uint64) -> int:
-        if self._groups == len(self._first):
+        if self._clusters == len(self._first):
             self._first = np.concatenate([self._first, np.empty_like(self._first)])
-        self._first[self._groups] = perceptual_hash
-        self._groups += 1
-        return self._groups
+        self._first[self._clusters] = perceptual_hash
+        self._clusters += 1
+        return self._clusters
 
     @staticmethod
     def _among(first: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return, for each, the place from 1 of the first one that it looks like, or 0."""
+        """Return, for each hash, the number from 1 of the first one that it looks like, or 0."""
         numbers = np.zeros(len(hashes), np.int64)
         if not len(first):
             return numbers
-        step = max(1, _AT_ONCE // len(first))
+        step = max(1, MAX_COMPARISONS // len(first))
         for begin in range(0, len(hashes), step):
             part = hashes[begin : begin + step]
             alike = np.bitwise_count(part[:, None] ^ first[None, :]) <= MAX_BITS

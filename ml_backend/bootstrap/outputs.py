@@ -1,100 +1,91 @@
-"""Sees that a job writes over nothing but what it has made itself and nobody has changed since."""
+"""Protects files: a job replaces only outputs that it has written itself and that nobody has changed since."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.sinks.preview import Preview
-from ml_backend.bootstrap.sinks.sink import Destination
-from ml_backend.bootstrap.sinks.tasks_json import TasksJson
-from ml_backend.bootstrap.sinks.yolo import Yolo
-from ml_backend.bootstrap.sources.files import Folder
-from ml_backend.bootstrap.sources.lists import InFile
+from ml_backend.bootstrap.sinks.sink import Sink
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.errors import BootstrapError
 
 WRITING = "being written"
 
 
-def check_outputs(
-    journal: Checkpoint, destinations: Sequence[Destination], source: Source | None, *, overwrite: bool
-) -> None:
-    """Look at everything that would be written over.
+def check_outputs(checkpoint: Checkpoint, sinks: Sequence[Sink], source: Source | None, *, overwrite: bool) -> None:
+    """Check everything that the sinks would replace.
 
     Args:
-        journal: of the job, which knows what it has written.
-        destinations: what is to be written.
-        source: the source.
-        overwrite: whether files that are not the job's may go.
+        checkpoint: of the job, with the state of its outputs.
+        sinks: of the job.
+        source: of the job; None if it is not a local one.
+        overwrite: whether files that the job has not made can be replaced.
 
     Raises:
-        BootstrapError: something is not to be written over.
+        BootstrapError: something must not be replaced.
     """
-    root = source.root if isinstance(source, Folder) else source.path if isinstance(source, InFile) else None
+    root = source.path if source is not None else None
     seen: set[Path] = set()
-    for destination in destinations:
-        output = destination.output
+    for sink in sinks:
+        output = sink.output
         if output is None:
             continue
         if output in seen:
             raise BootstrapError(f"{output} is named twice as a destination")
         seen.add(output)
-        for path in (root, journal.path.absolute()):
+        for path in (root, checkpoint.path.absolute()):
             if path is not None and path.is_relative_to(output):
                 raise BootstrapError(f"{output} is, or holds, {path}; name another destination")
-        if isinstance(destination, Yolo | Preview) and root is not None and output.is_relative_to(root):
+        if sink.copies_images and root is not None and output.is_relative_to(root):
             raise BootstrapError(
-                f"{output} is in the source, which would grow by its pictures; name a folder elsewhere"
+                f"{output} is in the source, which would grow by its images; name a folder outside the source"
             )
-        made = _made_by(journal, destination.outputs)
-        for path in filter(Path.exists, destination.outputs):
-            _check(journal, path, replaceable=overwrite or path in made)
+        made = _made_by(checkpoint, sink.outputs)
+        for path in filter(Path.exists, sink.outputs):
+            if path.is_dir() and _holds_others(path, sink.contents):
+                raise BootstrapError(
+                    f"{path} is a folder with other things in it, and is not replaced, not even with --overwrite"
+                )
+            if not (overwrite or path in made):
+                raise BootstrapError(_refusal(checkpoint, path))
 
 
-def _check(journal: Checkpoint, path: Path, *, replaceable: bool) -> None:
-    if path.is_dir() and _holds_others(path):
-        raise BootstrapError(
-            f"{path} is a folder with other things in it, and is not replaced, not even with --overwrite"
-        )
-    if replaceable:
-        return
-    if journal.fact(_name(path)) is None:
-        raise BootstrapError(f"{path} exists already, and this job has not made it; --overwrite replaces it")
-    raise BootstrapError(f"{path} has been changed since this job wrote it; --overwrite writes it anew")
+def _refusal(checkpoint: Checkpoint, path: Path) -> str:
+    if checkpoint.recall(_name(path)) is None:
+        return f"{path} exists already, and this job has not made it; --overwrite replaces it"
+    return f"{path} has been changed since this job wrote it; --overwrite writes it anew"
 
 
-@contextmanager
-def recorded(journal: Checkpoint, destination: Destination) -> Iterator[None]:
-    """Remember what is written meanwhile, so that it is known again. After a kill, what is half done is the job's own as well."""
-    before = destination.outputs
-    for path in before:
-        journal.remember(_name(path), WRITING)
-    yield
-    for path in {*before, *destination.outputs}:
-        journal.remember(_name(path), _state_of(path))
+def mark_being_written(checkpoint: Checkpoint, paths: Iterable[Path]) -> None:
+    """Record outputs before they are written: after a kill, half-written outputs are the job's own too."""
+    for path in paths:
+        checkpoint.remember(_name(path), WRITING)
 
 
-def remove_superseded(journal: Checkpoint, destinations: Sequence[Destination]) -> None:
-    """Remove what the job has written with another ``--tasks-per-file``, unless somebody has changed it since."""
-    written = {path for destination in destinations for path in destination.outputs}
-    for destination in destinations:
-        superseded = destination.superseded if isinstance(destination, TasksJson) else []
-        for path in _made_by(journal, superseded) - written:
+def mark_written(checkpoint: Checkpoint, paths: Iterable[Path]) -> None:
+    """Record the state of outputs that are complete, so that later changes are noticed."""
+    for path in paths:
+        checkpoint.remember(_name(path), _state_of(path))
+
+
+def remove_superseded(checkpoint: Checkpoint, sinks: Sequence[Sink]) -> None:
+    """Delete the outputs that the job has written with other options, unless somebody has changed them since."""
+    written = {path for sink in sinks for path in sink.outputs}
+    for sink in sinks:
+        for path in _made_by(checkpoint, sink.superseded) - written:
             path.unlink()
-            journal.remember(_name(path), _state_of(path))
+            mark_written(checkpoint, [path])
 
 
-def _made_by(journal: Checkpoint, paths: Sequence[Path]) -> set[Path]:
-    """Return those files of a destination that the job has made and nobody has changed since.
+def _made_by(checkpoint: Checkpoint, paths: Sequence[Path]) -> set[Path]:
+    """Return those outputs of a sink that the job has made and nobody has changed since.
 
-    Where a run was killed while it wrote, all of them are the job's: it does not begin where there are others.
+    If a run was killed while it wrote, all of them are the job's: it does not begin to write where there are other files.
     """
-    facts = {path: journal.fact(_name(path)) for path in paths}
-    if WRITING in facts.values():
+    states = {path: checkpoint.recall(_name(path)) for path in paths}
+    if WRITING in states.values():
         return set(paths)
-    return {path for path, fact in facts.items() if fact == _state_of(path)}
+    return {path for path, state in states.items() if state == _state_of(path)}
 
 
 def _name(path: Path) -> str:
@@ -102,7 +93,7 @@ def _name(path: Path) -> str:
 
 
 def _state_of(path: Path) -> str:
-    """Return what tells whether a file, or anything in a folder, has been changed or is gone."""
+    """Return a text that changes when a file, or any file in a folder, is changed or deleted."""
     files = [path] if path.is_file() else (each for each in path.rglob("*") if not each.is_dir())
     number = size = latest = 0
     for each in files:
@@ -111,14 +102,14 @@ def _state_of(path: Path) -> str:
     return f"{number} {size} {latest}"
 
 
-def _holds_others(folder: Path) -> bool:
-    ours = {"labels", "images", "classes.txt", "notes.json", "data.yaml"}
-    return any(each.name not in ours and not fnmatch(each.name, "sheet-*.jpg") for each in folder.iterdir())
+def _holds_others(folder: Path, contents: Sequence[str]) -> bool:
+    return any(not any(fnmatch(each.name, pattern) for pattern in contents) for each in folder.iterdir())
 
 
-def journal_beside(destinations: Sequence[Destination], name: str) -> Path:
-    """Return where a job's journal lies: beside the first output, or in the working folder where there is none."""
-    first = next(
-        (destination.output for destination in destinations if destination.output is not None), Path.cwd() / name
-    )
+def checkpoint_beside(sinks: Sequence[Sink], name: str) -> Path:
+    """Return the path of a job's checkpoint: beside the first output, or in the working folder if there is none.
+
+    The suffix is still ``.journal``, the earlier name of checkpoints, so that jobs of older versions go on.
+    """
+    first = next((sink.output for sink in sinks if sink.output is not None), Path.cwd() / name)
     return first.with_name(f"{first.name}.journal")

@@ -1,4 +1,4 @@
-"""How a bulk job goes, in figures, and told in three ways: a line that changes, JSON lines, or in the end only."""
+"""Reporters of a bulk job: a progress bar, JSON lines, or silence."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import override
 
-from ml_backend.bootstrap.checkpoint import Counts, Surveyed
+from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import ImageResult, Outcome
+from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.regions import label_of
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 EVERY = 1.0  # seconds between two reports
@@ -27,18 +27,18 @@ RATE_OVER = 60.0  # seconds
 
 
 class OutputClosedError(BootstrapError):
-    """Nobody reads standard output any more, as after ``| head -1``; what was done is kept."""
+    """The reader of standard output has gone, as after ``| head -1``; recorded outcomes are kept."""
 
 
 class Tally:
-    """What was done in this run.
+    """The figures of this run.
 
     Attributes:
-        items: looked at, whatever became of them.
-        failed: of those, how many failed.
-        images: looked at; an item can have several.
-        computed: for how many the detector ran; all others were known, here or in the cache.
-        labels: boxes by label, on pictures that were not known here.
+        items: examined, failed ones included.
+        failed: items that failed.
+        images: examined; an item can have several.
+        computed: images for which the detector ran; the results of all others were in the checkpoint or the cache.
+        labels: the number of boxes by label, on images that were new to the checkpoint.
     """
 
     def __init__(self, postprocessor: Postprocessor) -> None:
@@ -48,12 +48,12 @@ class Tally:
         self.labels: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Take the time from now on."""
+        """Start the clock."""
         self._started = time.monotonic()
         self._ended: float | None = None
 
     def stop(self) -> None:
-        """Take the time no longer."""
+        """Stop the clock."""
         self._ended = time.monotonic()
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
@@ -61,18 +61,19 @@ class Tally:
         for outcome in outcomes:
             self.items += 1
             self.failed += outcome.failure is not None
-            for key, looks in outcome.looks.items():
-                for look in looks:
+            for key, images in outcome.images.items():
+                for image in images:
                     self.images += 1
-                    self.computed += look.computed
-                    self._count_labels(key, look)
+                    self.computed += image.computed
+                    self._count_labels(key, image)
 
-    def _count_labels(self, key: str, look: ImageResult) -> None:
-        if look.detections is None:
+    def _count_labels(self, key: str, image: ImageResult) -> None:
+        if not image.detections:
             return
-        detections = Detections.from_bytes(look.detections)
-        found = {place: [detections] if place.key == key else [] for place in self._postprocessor.image_fields}
-        self.labels.update(filter(None, map(label_of, self._postprocessor.predict(None, found, "")["result"])))
+        detections = Detections.from_bytes(image.detections)
+        found = {field: [detections] if field.key == key else [] for field in self._postprocessor.image_fields}
+        for *_, decisions in self._postprocessor.explain(found):
+            self.labels.update(decision.label for decision in decisions if decision.kind == "kept")
 
     @property
     def seconds(self) -> float:
@@ -84,8 +85,8 @@ class Tally:
         """Items a second, above 0."""
         return max(self.items, 0.1) / max(self.seconds, 1e-3)
 
-    def facts(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
+    def figures(self) -> dict[str, Any]:
+        """Return the figures, for JSON."""
         return {
             "items": self.items,
             "failed": self.failed,
@@ -98,10 +99,10 @@ class Tally:
 
 
 class Quiet:
-    """Tells nothing, and is what the other two are made of.
+    """Silent reporter; base class of the others.
 
     Args:
-        tally: what is counted.
+        tally: counts the outcomes.
     """
 
     def __init__(self, tally: Tally) -> None:
@@ -109,11 +110,11 @@ class Quiet:
         self.pending = 0
 
     def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
-        """Take in how much there is in the source."""
+        """Ignore the size of the source."""
 
     @contextmanager
     def examining(self, pending: int) -> Iterator[None]:
-        """Take the time while items are looked at."""
+        """Measure the time while items are examined."""
         self.pending = pending
         self.tally.start()
         try:
@@ -122,20 +123,20 @@ class Quiet:
             self.tally.stop()
 
     def examined(self, outcomes: Sequence[Outcome]) -> None:
-        """Take in what was done."""
+        """Count outcomes."""
         self.tally.add(outcomes)
 
     def wrote(self, sentence: str) -> None:
-        """Take in what was written."""
+        """Ignore a sink that is complete."""
 
     def note(self, sentence: str) -> None:
-        """Take in what is no error."""
+        """Ignore a note."""
 
     def estimated(self, pending: int, sheet: Path) -> None:
-        """Take in that a dry run is over."""
+        """Ignore the estimate."""
 
     def ended(self, counts: Counts, advice: str) -> None:
-        """Take in that the run is over."""
+        """Ignore the end of the run."""
 
 
 class Lines(Quiet):
@@ -155,7 +156,7 @@ class Lines(Quiet):
         if time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
             pending = self.pending - self.tally.items
-            _tell("progress", **self.tally.facts(), pending=pending, eta=round(pending / self.tally.rate))
+            _tell("progress", **self.tally.figures(), pending=pending, eta=round(pending / self.tally.rate))
 
     @override
     def wrote(self, sentence: str) -> None:
@@ -169,7 +170,7 @@ class Lines(Quiet):
     def estimated(self, pending: int, sheet: Path) -> None:
         _tell(
             "estimated",
-            **self.tally.facts(),
+            **self.tally.figures(),
             pending=pending,
             eta=round(pending / self.tally.rate),
             sheet=str(sheet),
@@ -177,27 +178,27 @@ class Lines(Quiet):
 
     @override
     def ended(self, counts: Counts, advice: str) -> None:
-        _tell("ended", **self.tally.facts(), total=asdict(counts), advice=advice)
+        _tell("ended", **self.tally.figures(), total=asdict(counts), advice=advice)
 
 
-def _tell(event: str, **facts: Any) -> None:
+def _tell(event: str, **figures: Any) -> None:
     """Print one line.
 
     Raises:
-        OutputClosedError: its reader has gone.
-        BootstrapError: it cannot be written for another reason.
+        OutputClosedError: the reader has gone.
+        BootstrapError: the line cannot be written for another reason.
     """
     try:
-        print(json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - for scripts that read standard output
+        print(json.dumps({"event": event, **figures}), flush=True)  # noqa: T201 - for scripts that read standard output
     except OSError as error:
-        # What is still to be told goes nowhere, or Python would complain of it at its end.
+        # Later output goes nowhere, or Python would report an error at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         kind = OutputClosedError if isinstance(error, BrokenPipeError) else BootstrapError
         raise kind(f"standard output cannot be written: {error.strerror}; what is done is kept") from None
 
 
 class Watched(Quiet):
-    """Tells people: a bar while pictures are looked at, sentences for the rest."""
+    """Reporter for people: a progress bar while items are examined, sentences for the rest."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         super().__init__(tally)
@@ -217,10 +218,10 @@ class Watched(Quiet):
         numbers = {
             "done before": counts.done,
             "failed before": counts.failed,
-            "left alone": counts.left,
-            "named more than once, which count once": surveyed.repeated,
-            "not in the source any more, which stay in the outputs (--leave-out-missing takes them out)": surveyed.missing,
-            "not in the source any more, which are left out": surveyed.left_out,
+            "skipped": counts.left,
+            "named more than once (counted once)": surveyed.repeated,
+            "missing from the source, still in the outputs (--leave-out-missing removes them)": surveyed.missing,
+            "missing from the source, removed from the outputs": surveyed.left_out,
         }
         parts = [f"{counts.total - surveyed.missing:,} in the source"]
         self.note(", ".join(parts + [f"{number:,} {what}" for what, number in numbers.items() if number]))
@@ -259,7 +260,7 @@ class Watched(Quiet):
         self.note(f"found: {self._labels(20)}")
         seconds = pending / self.tally.rate
         self.note(
-            f"{self.tally.items} looked at in {self.tally.seconds:.1f} s; all {pending:,} would take about {_duration(seconds)}"
+            f"{self.tally.items} examined in {self.tally.seconds:.1f} s; all {pending:,} would take about {_duration(seconds)}"
         )
         self.note(f"drawn on {sheet}")
 
@@ -268,11 +269,11 @@ class Watched(Quiet):
         tally = self.tally
         if tally.items:
             self.note(
-                f"{tally.items:,} looked at in {_duration(tally.seconds)} ({tally.rate:.1f} a second), "
+                f"{tally.items:,} examined in {_duration(tally.seconds)} ({tally.rate:.1f} a second), "
                 f"the detector ran {tally.computed:,} times; found: {self._labels(20)}"
             )
         if counts.pending:
-            self.note(f"{counts.pending:,} are still to be looked at")
+            self.note(f"{counts.pending:,} are still pending")
         if advice:
             self.note(advice)
 

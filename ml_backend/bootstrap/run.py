@@ -1,6 +1,6 @@
-"""One run of ``prelabel bootstrap``, from what a user asked for to an exit status.
+"""One run of ``prelabel bootstrap``, from the request to the exit status.
 
-What brings TensorFlow along is imported once the request has been looked at, so that a wrong one is refused at once.
+Modules that import TensorFlow are imported after the request has been checked, so that a wrong request fails at once.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ from typing import TYPE_CHECKING, Literal
 from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.failures import write_failures
-from ml_backend.bootstrap.job import Engine, Job, JobPredictions, Reporter
-from ml_backend.bootstrap.outputs import check_outputs, journal_beside
+from ml_backend.bootstrap.job import Engine, Job, Reporter
+from ml_backend.bootstrap.outputs import check_outputs, checkpoint_beside
 from ml_backend.bootstrap.project_client import Studio
 from ml_backend.bootstrap.sinks.preview import MAX_IMAGES, draw_sheet
-from ml_backend.bootstrap.sinks.project import Project
-from ml_backend.bootstrap.sinks.registry import open_destination
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.bootstrap.sources.project import ProjectTasks
-from ml_backend.bootstrap.sources.registry import LOCAL_FILES, open_source
-from ml_backend.bootstrap.sources.source import Source
-from ml_backend.errors import BootstrapError
+from ml_backend.bootstrap.sources.registry import open_source
+from ml_backend.bootstrap.sources.source import LOCAL_FILES, Source, SourceOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.images.perceptual_hash import HASH_VERSION
-from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
@@ -42,16 +39,15 @@ if TYPE_CHECKING:
 
 DONE, FAILURES = 0, 1
 INTERRUPTED, OUTPUT_CLOSED = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have it
-PROJECT = "project:"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for; the options of ``prelabel bootstrap`` say what each means.
+    """The request of a user; ``prelabel bootstrap --help`` describes the options.
 
     Attributes:
-        source: a text, or the id of a Label Studio project.
-        to: destinations as texts.
+        source: the text of a source, or the id of a Label Studio project.
+        to: the texts of sinks.
         label_config: XML.
     """
 
@@ -69,84 +65,81 @@ class Request:
     engine: Literal["local", "ray"] = "local"
     workers: int = 2
     overwrite: bool = False
-    journal: Path | None = None
+    checkpoint: Path | None = None
 
 
 class Run:
     """One run.
 
     Args:
-        request: what to do.
+        request: of the user.
         settings: as for the service.
 
     Raises:
-        PrelabelError: something is wrong with the request.
+        PrelabelError: the request is wrong.
     """
 
     def __init__(self, request: Request, settings: Settings) -> None:
         self._request = request
-        # What is known already would make an estimate too good.
+        # Results from the cache would make the estimate too good.
         self._settings = settings.model_copy(update={"cache": "none"}) if request.dry_run else settings
-        self._controls: tuple[Control, ...]
-        self._controls, _ = parse_label_config(request.label_config)
-        self._places = list(dict.fromkeys(control.image_field for control in self._controls))
-        self._files = [
-            open_destination(text, self._controls, settings, tasks_per_file=request.tasks_per_file)
-            for text in request.to
-            if not text.startswith(PROJECT)
-        ]
-        self._projects = [_project(text) for text in request.to if text.startswith(PROJECT)]
-        self._studio = Studio.of(settings) if self._projects or isinstance(request.source, int) else None
-        for number in self._projects:
-            if self._studio is not None and number is not None:
-                self._studio.label_config(number)  # that it is there is better known now than after hours
-        if isinstance(request.source, str):
-            self._inputs: Source | None = open_source(
-                request.source, self._places, request.image_prefix, include_annotated=request.include_annotated
-            )
+        controls, _ = parse_label_config(request.label_config)
+        self._image_fields = list(dict.fromkeys(control.image_field for control in controls))
+        options = SinkOptions(settings, request.label_config, controls, request.tasks_per_file, request.title)
+        self._sinks = [open_sink(text, options) for text in request.to]
+        self._remote = [sink for sink in self._sinks if sink.remote]
+        self._project = next((sink.project for sink in self._remote), None)
+        self._source: Source | None = None
+        self._source_for: Callable[[ExistingTaskPolicy], Source]
+        if isinstance(request.source, int):
+            self._project = number = request.source
+            own = number in [sink.project for sink in self._remote]
+            studio = Studio.of(settings)
+            self._source_for = lambda policy: ProjectTasks(studio, number, policy, own)
         else:
-            self._inputs = None
-        number = request.source if isinstance(request.source, int) else next(iter(self._projects), None)
-        self._project_number = number
-        name = "prelabel-bootstrap" if number is None else f"prelabel-project-{number}"
-        self._path = request.journal or journal_beside(self._files, name)
+            self._source = source = open_source(
+                request.source, SourceOptions(self._image_fields, request.image_prefix, request.include_annotated)
+            )
+            self._source_for = lambda _: source
+        name = "prelabel-bootstrap" if self._project is None else f"prelabel-project-{self._project}"
+        self._path = request.checkpoint or checkpoint_beside(self._sinks, name)
 
     def do(self, load: Callable[[], Detector], report_to: Callable[[Postprocessor], Reporter]) -> int:
-        """Do it; gives the exit status.
+        """Run the job and return the exit status.
 
         Args:
-            load: loads the detector; called when everything else that can be wrong has been looked at.
-            report_to: makes what is told how it goes.
+            load: loads the detector; called after everything else has been checked.
+            report_to: makes the reporter.
 
         Raises:
-            PrelabelError: it could not begin, or not go on; what was done is kept.
+            PrelabelError: the run could not begin or go on; recorded outcomes are kept.
         """
         request = self._request
-        with self._journal() as journal:
+        with self._open_checkpoint() as checkpoint:
             if not request.dry_run:
-                check_outputs(journal, self._files, self._inputs, overwrite=request.overwrite)
+                check_outputs(checkpoint, self._sinks, self._source, overwrite=request.overwrite)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             detector = load()
-            job, rule = self._job(journal, detector, report_to)
+            job = self._job(checkpoint, detector, report_to)
             try:
                 job.survey(leave_out_missing=request.leave_out_missing)
-                pending = journal.counts().pending
+                pending = checkpoint.counts().pending
                 if request.dry_run:
-                    journal.sample_pending(request.dry_run)
+                    checkpoint.sample_pending(request.dry_run)
                 elif request.retry_failures:
-                    journal.try_again()
+                    checkpoint.retry_failures()
                 job.examine(self._engine(detector))
                 if request.dry_run:
                     return self._end_dry_run(job, pending)
-                job.write([*self._files, *(self._open_project(number, journal, rule) for number in self._projects)])
+                job.write(self._sinks)
             except KeyboardInterrupt:
-                job.reporter.ended(journal.counts(), f"interrupted; the same command goes on from here ({self._path})")
+                job.reporter.ended(
+                    checkpoint.counts(), f"interrupted; the same command goes on from here ({self._path})"
+                )
                 return INTERRUPTED
             return self._end(job)
 
-    def _job(
-        self, journal: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]
-    ) -> tuple[Job, ExistingTaskPolicy]:
+    def _job(self, checkpoint: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]) -> Job:
         from ml_backend.pipeline.model_version import model_version
 
         request = self._request
@@ -156,44 +149,38 @@ class Run:
             request.label_config, score_threshold=threshold, class_list=detector.class_list, overrides=overrides
         )
         version = model_version(detector, self._settings, postprocessor.digest)
-        rule = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
-        source = self._inputs or self._project_tasks(rule)
-        journal.claim(self._identity(source, detector))
+        policy = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
+        source = self._source_for(policy)
+        checkpoint.claim(self._identity(source, detector))
         reporter = report_to(postprocessor)
         for sentence in postprocessor.warnings:
             reporter.note(sentence)
-        if self._projects:
-            reporter.note(f"the rule for tasks that exist: {rule}")
-        return Job(source, journal, postprocessor, version, reporter, self._settings.holdout_fraction), rule
+        if self._remote:
+            reporter.note(f"the policy for existing tasks: {policy}")
+        return Job(source, checkpoint, postprocessor, policy, reporter, self._settings.holdout_fraction)
 
     def _overrides(self, fingerprint: str) -> LabelOverrides:
-        """Return what is in force in the project that predictions come from or go to, as the service would use it."""
-        if self._project_number is None:
+        """Return the overrides in force for the project of the source or of the sinks, as the service would use them."""
+        if self._project is None:
             return NO_OVERRIDES
         with closing(Database(self._settings.database_address)) as database:
             revisions = CurrentRevisions(database, fingerprint)
             revisions.refresh()
-            return revisions.overrides(str(self._project_number))
+            return revisions.overrides(str(self._project))
 
     @contextmanager
-    def _journal(self) -> Iterator[Checkpoint]:
+    def _open_checkpoint(self) -> Iterator[Checkpoint]:
         if self._request.dry_run:
-            with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "journal") as journal:
-                yield journal
+            with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint") as checkpoint:
+                yield checkpoint
         else:
-            with Checkpoint(self._path) as journal:
-                yield journal
-
-    def _project_tasks(self, rule: ExistingTaskPolicy) -> Source:
-        assert self._studio is not None  # noqa: S101 - made wherever the source is a project
-        assert isinstance(self._request.source, int)  # noqa: S101 - as the text of all others has been read
-        own = self._request.source in self._projects
-        return ProjectTasks(self._studio, self._request.source, rule, own)
+            with Checkpoint(self._path) as checkpoint:
+                yield checkpoint
 
     def _identity(self, source: Source, detector: Detector) -> dict[str, str]:
         return {
             "source": source.name,
-            "image keys": ", ".join(place.key + "[]" * place.is_list for place in self._places),
+            "image keys": ", ".join(field.key + "[]" * field.is_list for field in self._image_fields),
             "detector": f"{detector.name}@{detector.fingerprint}",
             "input": input_shaping(self._settings.model_input_max_side),
             "appearance": HASH_VERSION,
@@ -208,22 +195,13 @@ class Run:
 
         return LocalEngine(self._settings, detector)
 
-    def _open_project(self, number: int | None, journal: Checkpoint, rule: ExistingTaskPolicy) -> Destination:
-        assert self._studio is not None  # noqa: S101 - made wherever a destination is a project
-        if number is None:
-            known = journal.fact("project")
-            title, config = self._request.title, self._request.label_config
-            number = int(known) if known else self._studio.create_project(title, config, journal.run)
-            journal.remember("project", str(number))
-        return Project(self._studio, number, journal, rule, own=number == self._request.source)
-
     def _end_dry_run(self, job: Job, pending: int) -> int:
-        predictions = [each for each in JobPredictions(job.journal, job.postprocessor, job.version) if each.images]
+        predictions = [each for each in job.predictions if each.images]
         sheet = self._beside(DRY_RUN)
         if predictions:
             draw_sheet(predictions[:MAX_IMAGES], sheet, self._settings)
         job.reporter.estimated(pending, sheet)
-        for item, failure in job.journal.failures():
+        for item, failure in job.checkpoint.failures():
             job.reporter.note(f"{item.name}: {failure.reason}")
         return DONE
 
@@ -232,17 +210,7 @@ class Run:
 
     def _end(self, job: Job) -> int:
         path = self._beside(".failures.csv")
-        failed = write_failures(job.journal, path)
+        failed = write_failures(job.checkpoint, path)
         advice = f"{failed} failed, as {path} says; --retry-failures tries them again" if failed else ""
-        job.reporter.ended(job.journal.counts(), advice)
+        job.reporter.ended(job.checkpoint.counts(), advice)
         return FAILURES if failed else DONE
-
-
-def _project(text: str) -> int | None:
-    """Return the id in ``project:ID``, or None for ``project:new``."""
-    number = text.removeprefix(PROJECT)
-    if number == "new":
-        return None
-    if not number.isdecimal():
-        raise BootstrapError(f"{text!r} is not a destination: expected {PROJECT}ID or {PROJECT}new")
-    return int(number)

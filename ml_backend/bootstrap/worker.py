@@ -1,14 +1,15 @@
-"""Looks at the pictures of one item after another, whichever engine asks."""
+"""Examines the images of one item after another, for both engines."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception, retry_if_exception_type
 from yarl import URL
 
-from ml_backend.bootstrap.items import Failure, ImageResult, Outcome, WorkItem
+from ml_backend.bootstrap.items import Failure, ImageResult, Item, Outcome
+from ml_backend.bootstrap.retries import pauses
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
 from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import (
@@ -20,109 +21,102 @@ from ml_backend.images.references import (
     readable,
 )
 from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.connections import LabelStudios
+from ml_backend.label_studio.connections import LabelStudio, LabelStudios
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id, task_of_file
 from ml_backend.metrics import Metrics
-from ml_backend.pipeline.image_inference import ImageInference
+from ml_backend.pipeline.image_inference import FetchedDetections, ImageInference
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 PAUSES = (1, 4)
-"""Seconds before a picture that could not be fetched is asked for again."""
+"""Seconds between attempts to fetch an image."""
 
 PAUSES_AT_HOME = (1, 2, 4, 8, 15, 30, 30, 30)
-"""The same while Label Studio, which has the picture, does not answer: two minutes, in which it can start again (it takes 10 to 60 s)."""
+"""The same while Label Studio, which has the image, does not answer: two minutes, in which it can restart (it takes 10 to 60 s)."""
+
+
+class Inference(Protocol):
+    """The methods of :class:`~ml_backend.pipeline.image_inference.ImageInference` that a bulk job uses."""
+
+    async def fetch(self, reference: ImageReference, home: LabelStudio | None, task_id: object) -> Fetched:
+        """Return the bytes of an image."""
+
+    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> FetchedDetections:
+        """Return the detections and the perceptual hash of an image."""
 
 
 class Worker:
-    """Fetches the pictures of items and finds what is in them; entered as an async context manager, used from one event loop.
+    """Fetches the images of items and runs the detector on them; used from one event loop.
 
     Args:
-        settings: as for the service; the cache is the same.
-        detector: what finds.
-        places: where a task's data has its images, as the label config says.
-        known: tells whether the pictures of a digest need not be looked at again.
+        inference: fetches and examines images.
+        home: the configured Label Studio.
+        image_fields: the fields of a task's data that hold its images, by the label config.
+        known: tells whether the checkpoint has the result of a digest already.
     """
 
     def __init__(
-        self, settings: Settings, detector: Detector, places: Sequence[ImageField], known: Callable[[str], bool]
+        self,
+        inference: Inference,
+        home: LabelStudio | None,
+        image_fields: Sequence[ImageField],
+        known: Callable[[str], bool],
     ) -> None:
-        self.metrics = Metrics()
-        self._image_inference = ImageInference(settings, detector, self.metrics)
-        self._home = LabelStudios.from_settings(settings).configured
-        self._places = places
+        self._inference = inference
+        self._home = home
+        self._image_fields = image_fields
         self._known = known
 
-    async def __aenter__(self) -> Self:
-        await self._image_inference.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._image_inference.__aexit__(kind, error, trace)
-
-    async def examine(self, pending: WorkItem) -> Outcome:
-        """Look at all pictures of one item; an unforeseen error is logged with its trace, and is a failure of that item.
+    async def examine(self, item: Item) -> Outcome:
+        """Examine all images of an item. Unexpected errors are logged with a traceback, and fail the item.
 
         Raises:
-            BootstrapError: Label Studio refuses the token, so that everything else would fail as well.
+            BootstrapError: Label Studio refuses the token or does not answer, so that all other items would fail too.
         """
-        looks: dict[str, list[ImageResult]] = {}
-        task: object = pending.item.task
-        if pending.item.file is not None:
-            task = task_of_file(pending.position, pending.item.file, self._places)
+        images: dict[str, list[ImageResult]] = {}
+        task: object = item.task
+        if item.file is not None:
+            task = task_of_file(item.position, item.file, self._image_fields)
         try:
-            for place, values in images_of(task, self._places).items():
-                looks[place.key] = []
+            for field, values in images_of(task, self._image_fields).items():
+                images[field.key] = []
                 for value in values:
-                    looks[place.key].append(await self._look(value, task_id(task)))
+                    images[field.key].append(await self._examine_image(value, task_id(task)))
         except BootstrapError:
             raise
         except TokenRefusedError as error:
             raise BootstrapError(
-                f"{error}; what is done is kept: set LABEL_STUDIO_API_KEY to a token that is good, and run the same command again"
+                f"{error}; what is done is kept: set LABEL_STUDIO_API_KEY to a valid token, and run the same command again"
             ) from None
         except PrelabelError as error:
-            return Outcome(pending.position, looks, Failure(printable(str(error), 1000), error.code))
-        except Exception as error:  # one picture that nobody foresaw must not end the job of all others
-            log.exception("picture failed unexpectedly", item=redact(pending.item.name))
+            return Outcome(item.position, images, Failure(printable(str(error), 1000), error.code))
+        except Exception as error:  # one image must not end the job of all others
+            log.exception("image failed unexpectedly", item=redact(item.name))
             reason = f"an error inside Prelabel ({type(error).__name__}); its log has the details"
-            return Outcome(pending.position, looks, Failure(reason, PrelabelError.code))
-        return Outcome(pending.position, looks)
+            return Outcome(item.position, images, Failure(reason, PrelabelError.code))
+        return Outcome(item.position, images)
 
-    async def _look(self, value: object, task: object) -> ImageResult:
+    async def _examine_image(self, value: object, task: object) -> ImageResult:
         reference = readable(parse_reference(value), self._home, task)
-        fetched = await self._fetch(reference, task)
+        fetch = self._fetch_from_home if self._is_at_home(reference) else self._inference.fetch
+        retrying = AsyncRetrying(retry=retry_if_exception(_can_pass), **pauses(*PAUSES))
+        fetched: Fetched = await retrying(fetch, reference, self._home, task)
         digest = fetched.version.digest
         if self._known(digest):
             return ImageResult(digest)
-        examined = await self._image_inference.detect_fetched(reference, fetched)
+        examined = await self._inference.detect_fetched(reference, fetched)
         return ImageResult(digest, examined.detections.to_bytes(), examined.perceptual_hash, examined.computed)
 
-    async def _fetch(self, reference: ImageReference, task: object) -> Fetched:
-        for pause in PAUSES:
-            try:
-                return await self._fetch_when_home_is_up(reference, task)
-            except ImageFetchError as error:
-                if not error.retryable:
-                    raise
-                await asyncio.sleep(pause)
-        return await self._fetch_when_home_is_up(reference, task)
-
-    async def _fetch_when_home_is_up(self, reference: ImageReference, task: object) -> Fetched:
-        for pause in PAUSES_AT_HOME:
-            try:
-                return await self._image_inference.fetch(reference, self._home, task)
-            except ImageUnreachableError as error:
-                if not self._is_at_home(reference):
-                    raise
-                gone = error
-                await asyncio.sleep(pause)
-        raise BootstrapError(f"Label Studio does not answer: {gone}; what is done is kept: run the same command again")
+    async def _fetch_from_home(self, reference: ImageReference, home: LabelStudio | None, task: object) -> Fetched:
+        retrying = AsyncRetrying(retry=retry_if_exception_type(ImageUnreachableError), **pauses(*PAUSES_AT_HOME))
+        try:
+            return await retrying(self._inference.fetch, reference, home, task)
+        except ImageUnreachableError as error:
+            reason = f"Label Studio does not answer: {error}; what is done is kept: run the same command again"
+            raise BootstrapError(reason) from None
 
     def _is_at_home(self, reference: ImageReference) -> bool:
         match reference:
@@ -131,3 +125,16 @@ class Worker:
             case HttpReference(url):
                 return self._home is not None and self._home.is_home(URL(url))
         return False
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings, detector: Detector, image_fields: Sequence[ImageField], known: Callable[[str], bool]
+) -> AsyncIterator[Worker]:
+    """Open a worker with the cache and the Label Studio of the settings."""
+    async with ImageInference(settings, detector, Metrics()) as inference:
+        yield Worker(inference, LabelStudios.from_settings(settings).configured, image_fields, known)
+
+
+def _can_pass(error: BaseException) -> bool:
+    return isinstance(error, ImageFetchError) and error.retryable

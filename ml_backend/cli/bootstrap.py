@@ -1,4 +1,4 @@
-"""``prelabel bootstrap``: a whole source of pictures, at one go."""
+"""``prelabel bootstrap``: predicts a whole source of images."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         ),
     ] = None,
     project: Annotated[
-        int | None, typer.Option(metavar="ID", help="The source is this project of Label Studio.")
+        int | None, typer.Option(metavar="ID", help="Take the tasks of this Label Studio project as the source.")
     ] = None,
     to: Annotated[
         list[str] | None,
         typer.Option(
             metavar="DESTINATION",
-            help="Where predictions go, may be given several times: FILE.json (tasks to import), coco:FILE, yolo:DIR, csv:FILE, preview:DIR, "
-            "project:ID, project:new. [default: back to the --project]",
+            help="Where predictions go; can be repeated: FILE.json (tasks to import), coco:FILE, yolo:DIR, csv:FILE, preview:DIR, "
+            "project:ID or project:new. [default: back to the --project]",
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Label config (XML). [default: that of the project, else every Open Images class]"),
+        typer.Option(help="Label config (XML). [default: that of the project, else all Open Images classes]"),
     ] = None,
     model: Model = None,
     threshold: Annotated[
@@ -49,51 +49,60 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     image_prefix: Annotated[
         str,
         typer.Option(
-            help="What tasks have in front of a file's path in its folder: where Label Studio finds the folder."
+            help="Text in front of a file's path in its folder, in the tasks: where Label Studio finds the folder."
         ),
     ] = "/data/local-files/?d=",
-    tasks_per_file: Annotated[int, typer.Option(min=0, help="Most tasks in a file of tasks; 0 for one file.")] = 0,
+    tasks_per_file: Annotated[
+        int, typer.Option(min=0, help="Maximum number of tasks in a file; 0 writes one file.")
+    ] = 0,
     chunk: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
     dry_run: Annotated[
         int,
         typer.Option(
-            min=0, metavar="N", help="Look at N pictures across the source, draw them, and estimate the rest."
+            min=0,
+            metavar="N",
+            help="Predict N images spread over the source, draw them, and estimate the time for all.",
         ),
     ] = 0,
     retry_failures: Annotated[
-        bool, typer.Option("--retry-failures", help="Try those again, too, that failed before.")
+        bool, typer.Option("--retry-failures", help="Try items again that failed in an earlier run.")
     ] = False,
     leave_out_missing: Annotated[
         bool,
         typer.Option(
             "--leave-out-missing",
-            help="Leave out of the outputs what the source had before and has no more. A project keeps the tasks that it has got.",
+            help="Remove items from the outputs that the source does not have any more. A project keeps its tasks.",
         ),
     ] = False,
     include_annotated: Annotated[
         bool,
-        typer.Option("--include-annotated", help="Predict tasks that have annotations too; those stay as they are."),
+        typer.Option("--include-annotated", help="Predict annotated tasks too; their annotations do not change."),
     ] = False,
     refresh_stale: Annotated[
         bool,
-        typer.Option("--refresh-stale", help="In a project, replace Prelabel's predictions of another model_version."),
+        typer.Option("--refresh-stale", help="In a project, replace predictions of other versions of Prelabel."),
     ] = False,
-    title: Annotated[str, typer.Option(help="Title of a project:new.")] = "Prelabel",
+    title: Annotated[str, typer.Option(help="Title of the project for project:new.")] = "Prelabel",
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="local: this machine. ray: a Ray cluster (extra prelabel[ray]).")
     ] = "local",
-    workers: Annotated[int, typer.Option(min=1, help="Detectors in the cluster (--engine ray).")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that this job has not made.")] = False,
-    journal: Annotated[
-        Path | None, typer.Option(help="The file that knows what is done. [default: beside the first output]")
+    workers: Annotated[int, typer.Option(min=1, help="Number of detectors in the cluster (--engine ray).")] = 2,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files that this job has not written.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File that records the progress of the job. [default: beside the first output]")
     ] = None,
+    journal: Annotated[Path | None, typer.Option(hidden=True)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
-    json_lines: Annotated[bool, typer.Option("--json-lines", help="Print a JSON object a line, for scripts.")] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Print JSON objects, one in a line, for scripts.")
+    ] = False,
 ) -> None:
-    """Predict a whole source of pictures, without a server.
+    """Predict all images of a source, without a server.
 
-    The same command again goes on where it was stopped, by whatever. Ends with status 1 if pictures failed, 2 if it could not go on,
-    130 if it was interrupted, and 141 if nobody reads its --json-lines any more.
+    If the command is stopped or killed, the same command goes on from there. The exit status is 1 if images failed, 2 if the command could
+    not go on, 130 if it was interrupted, and 141 if the reader of its --json-lines has gone.
     """
     from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Tally, Watched
     from ml_backend.bootstrap.run import INTERRUPTED, OUTPUT_CLOSED, Request, Run
@@ -107,7 +116,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         if place is None or (source is not None and project is not None):
             raise BootstrapError("name a SOURCE or a --project, one of the two")
         if not to and project is None and not dry_run:
-            raise BootstrapError("say where the predictions go: --to tasks.json, or another destination (--help)")
+            raise BootstrapError("name a destination for the predictions: --to tasks.json, or another one (--help)")
         settings = load_settings(model=model, model_score_threshold=threshold)
         configure_logging("error" if quiet or json_lines else "warning")
         request = Request(
@@ -125,7 +134,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             engine=engine,
             workers=workers,
             overwrite=overwrite,
-            journal=journal,
+            checkpoint=renamed("--journal", journal, "--checkpoint", checkpoint),
         )
         try:
             status = Run(request, settings).do(lambda: load_detector(settings), reporter)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
 from ml_backend.errors import PrelabelError
+from ml_backend.images.references import IMAGE_SUFFIXES
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import task_of_file
@@ -27,7 +28,6 @@ from ml_backend.vocabularies.open_images import open_images_classes
 if TYPE_CHECKING:
     from ml_backend.inference.detector import Detector
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
 SHOWN_CLASSES = 8
 
 
@@ -61,7 +61,7 @@ def labels(
         missed = None
         if images is not None:
             detector = load_detector(settings)
-            files = sorted(path for path in images.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+            files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
             if not files:
                 raise PrelabelError(f"there are no pictures in {images}")
             missed = asyncio.run(_census(settings, detector, files, label_config))

@@ -20,7 +20,13 @@ _EXPECTED = (
 
 HOST_MAX_LENGTH = 253  # characters of a name, RFC 1035, 2.3.4
 
-CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
+CLOUD_SCHEMES = {"s3": "s3", "gs": "gs", "azure-blob": ""}
+"""Schemes of cloud storages, each with the extra of Prelabel that reads it with this machine's keys; empty if only Label Studio can."""
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
+)
+"""Suffixes of the formats that can be decoded. They select files in folders; decoding looks at the content alone."""
 
 
 @dataclass(frozen=True, slots=True)

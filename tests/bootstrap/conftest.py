@@ -1,4 +1,4 @@
-"""Journals, and whole jobs whose detections are given rather than computed."""
+"""Checkpoints, and whole jobs whose detections are given rather than computed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,26 +15,26 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Checkpoint]:
-    """Give an empty journal."""
-    with Checkpoint(tmp_path / "journal") as journal:
-        yield journal
+def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
+    """Give an empty checkpoint."""
+    with Checkpoint(tmp_path / "checkpoint") as checkpoint:
+        yield checkpoint
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Callable[..., JobPredictions]]:
     """Give a function that makes a job, all done, of items with what was found in their pictures; None is to be left alone."""
-    with ExitStack() as open_journals:
+    with ExitStack() as open_checkpoints:
 
         def made(*rows: Row, config: str = BALLOON_CONFIG) -> JobPredictions:
             number = len(list(tmp_path.glob("job-*.lock")))
-            journal = open_journals.enter_context(Checkpoint(tmp_path / f"job-{number}"))
-            journal.survey((item for item, _ in rows), sort=False)
+            checkpoint = open_checkpoints.enter_context(Checkpoint(tmp_path / f"job-{number}"))
+            checkpoint.survey((item for item, _ in rows), sort=False)
             found = {item.key: pictures for item, pictures in rows}
-            journal.record(
-                [Outcome(each.position, looked_at(found[each.item.key] or {})) for each in journal.pending()]
+            checkpoint.record(
+                [Outcome(each.position, looked_at(found[each.key] or {})) for each in checkpoint.pending()]
             )
             postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3, class_list=None)
-            return JobPredictions(journal, postprocessor, "demo@01234567.abcdef")
+            return JobPredictions(checkpoint, postprocessor, "demo@01234567.abcdef")
 
         yield made

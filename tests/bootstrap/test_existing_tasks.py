@@ -27,7 +27,7 @@ GETS_ONE = Decision()
         (0, [BEFORE], REFRESH, Decision(stale=(1,)), "replaced"),
         (0, [BEFORE, OTHER_MODEL], REFRESH, Decision(stale=(1, 2)), "all of them"),
         (0, [BEFORE, NOW], {}, HAS_IT, "the old one stays as long as nobody asks"),
-        (0, [BEFORE, NOW], REFRESH, Decision(HAS_IT.left, (1,)), "the old one goes, the new one is there"),
+        (0, [BEFORE, NOW], REFRESH, Decision(HAS_IT.skip_reason, (1,)), "the old one goes, the new one is there"),
         (1, [BEFORE], REFRESH | INCLUDE, GETS_ONE, "an annotation may stand on the old one, which stays"),
         (1, [BEFORE, NOW], REFRESH | INCLUDE, HAS_IT, "the same"),
         (0, ["yolo-v8", ""], {}, GETS_ONE, "others' predictions are no reason"),
@@ -63,9 +63,9 @@ def test_versions_that_only_look_like_ours(version: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ["never touched", "some are left alone", "stay, and their tasks are left alone", f"ones are {NOW}"]),
-        (INCLUDE, ["never touched", "some get a prediction too"]),
-        (REFRESH, ["other versions of Prelabel are replaced", "predictions of others stay"]),
+        ({}, ["never change", "annotated tasks are skipped", "stay, and their tasks are skipped", f"ones are {NOW}"]),
+        (INCLUDE, ["never change", "annotated tasks get a prediction too"]),
+        (REFRESH, ["other versions of Prelabel are replaced", "predictions of other models stay"]),
     ],
 )
 def test_rule_says_what_it_does(options: dict[str, bool], words: list[str]) -> None:

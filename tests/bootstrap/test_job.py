@@ -12,17 +12,19 @@ import pytest
 from bootstrap_jobs import LIST_CONFIG, NoInputs, albums, balloon, item, nothing
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.checkpoint import Counts, Surveyed
+from ml_backend.bootstrap.checkpoint import Counts
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Job, JobPredictions
 from ml_backend.bootstrap.sinks.coco import Coco
-from ml_backend.bootstrap.sinks.csv_table import Table
+from ml_backend.bootstrap.sinks.csv_table import CsvTable
 from ml_backend.bootstrap.sinks.preview import Preview
 from ml_backend.bootstrap.sinks.project import Project
-from ml_backend.bootstrap.sinks.registry import open_destination
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
+from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.settings import Settings
@@ -66,11 +68,11 @@ def write(of: JobPredictions, fraction: float, folder: Path) -> list[str]:
     """Write a job to tasks.json, coco.json and boxes.csv of a folder; gives what it said."""
     told = Told()
     folder.mkdir(exist_ok=True)
-    destinations: list[Destination] = [
-        open_destination(f"{kind}{folder / name}", CONTROLS, Settings(cache="none"))
+    sinks: list[Sink] = [
+        open_sink(f"{kind}{folder / name}", SinkOptions(Settings(cache="none"), controls=CONTROLS))
         for kind, name in (("", "tasks.json"), ("coco:", "coco.json"), ("csv:", "boxes.csv"))
     ]
-    Job(NoInputs(), of.journal, of.postprocessor, of.version, told, fraction).write(destinations)
+    Job(NoInputs(), of.checkpoint, of.postprocessor, ExistingTaskPolicy(of.version), told, fraction).write(sinks)
     return told.sentences
 
 
@@ -99,8 +101,8 @@ def test_audited_pictures_are_those_of_the_service(job: JobOf, tmp_path: Path) -
     rows = [(item(f"{number:03d}"), balloon(0.9, 100 + number)) for number in range(60)]
     write(job(*rows), 0.5, tmp_path / "once")
     write(job(*reversed(rows)), 0.5, tmp_path / "again")
-    digests = [found.digests for found in job(*rows).journal.done()]
-    expected = [0 if in_holdout(digest, 0.5) else 1 for (digest,) in digests]
+    digests = [images["image"][0].digest for _, images in job(*rows).checkpoint.done()]
+    expected = [0 if in_holdout(digest, 0.5) else 1 for digest in digests]
     assert [len(each["result"]) for each in predictions_in(tmp_path / "once")] == expected
     assert [len(each["result"]) for each in predictions_in(tmp_path / "again")] == expected[::-1]
     assert 10 < sum(expected) < 50
@@ -109,23 +111,29 @@ def test_audited_pictures_are_those_of_the_service(job: JobOf, tmp_path: Path) -
 def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> None:
     """Whoever annotates the task sees all its pictures at once."""
     whole = job(*albums(), config=LIST_CONFIG)
-    shares = sorted(int(digest[:8], 16) / 2**32 for found in whole.journal.done() for digest in found.digests)
+    shares = sorted(
+        int(image.digest[:8], 16) / 2**32 for _, images in whole.checkpoint.done() for image in images["pages"]
+    )
     first = replace(whole, holdout_fraction=shares[0] + 1e-9)
     assert [len(each.prediction["result"]) for each in whole if each.prediction] == [2, 0]
-    assert [len(each.prediction["result"]) for each in first if each.prediction] == [0, 0]
-    assert [len(picture.regions) for each in first for picture in each.images] == [0, 0, 0]
+    assert [len(each.prediction["result"]) for each in first if each.prediction] == [2, 0]
+    assert [each.in_holdout for each in first] == [True, False]
+    (reduced, _) = (each.without_boxes() for each in first)
+    assert reduced.prediction is not None
+    assert reduced.prediction["result"] == []
+    assert [len(image.regions) for image in reduced.images] == [0, 0, 0]
 
 
 def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
     """It has no prediction of ours to begin with."""
-    (left,) = replace(job((item("a", left="annotated"), None)), holdout_fraction=1.0)
-    assert (left.prediction, left.images) == (None, ())
+    (left,) = replace(job((item("a", skip_reason="annotated"), None)), holdout_fraction=1.0)
+    assert (left.prediction, left.images, left.without_boxes()) == (None, (), left)
 
 
 @pytest.mark.parametrize(
-    ("destination", "for_annotators"),
-    [(TasksJson, True), (Project, True), (Coco, False), (Yolo, False), (Table, False), (Preview, False)],
+    ("sink", "for_annotators"),
+    [(TasksJson, True), (Project, True), (Coco, False), (Yolo, False), (CsvTable, False), (Preview, False)],
 )
-def test_destinations_say_whom_they_are_for(destination: type[Destination], for_annotators: bool) -> None:
+def test_sinks_say_whom_they_are_for(sink: type[Sink], for_annotators: bool) -> None:
     """Boxes are withheld only from people who draw."""
-    assert destination.for_annotators is for_annotators
+    assert sink.for_annotators is for_annotators

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 from bootstrap_jobs import NoInputs, item, nothing
+from bootstrap_jobs import write as write_sink
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.items import Predicted
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
+from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.bootstrap.job import Job, JobPredictions
-from ml_backend.bootstrap.outputs import check_outputs, recorded
+from ml_backend.bootstrap.outputs import check_outputs, mark_being_written
 from ml_backend.bootstrap.reporters import Quiet, Tally
-from ml_backend.bootstrap.sinks.registry import open_destination
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.registry import open_sink
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings
@@ -27,10 +29,7 @@ class Killed:
     def __init__(self, predictions: JobPredictions) -> None:
         self._predictions = predictions
 
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __iter__(self) -> Iterator[Predicted]:
+    def __iter__(self) -> Iterator[PredictedItem]:
         """Yield all but the last."""
         *most, _ = self._predictions
         yield from most
@@ -43,16 +42,19 @@ def of(job: JobOf) -> JobPredictions:
     return job(*((item(f"{number}"), nothing()) for number in range(5)))
 
 
-def opened(folder: Path, *texts: str, tasks_per_file: int = 0) -> list[Destination]:
-    """Open destinations in a folder."""
+def opened(folder: Path, *texts: str, tasks_per_file: int = 0) -> list[Sink]:
+    """Open sinks in a folder."""
     paths = [text.replace(":", f":{folder}/") if ":" in text else f"{folder}/{text}" for text in texts]
-    return [open_destination(path, CONTROLS, Settings(cache="none"), tasks_per_file=tasks_per_file) for path in paths]
+    options = SinkOptions(Settings(cache="none"), controls=CONTROLS, tasks_per_file=tasks_per_file)
+    return [open_sink(path, options) for path in paths]
 
 
-def write(of: JobPredictions, destinations: Sequence[Destination]) -> None:
+def write(of: JobPredictions, sinks: Sequence[Sink]) -> None:
     """Write a job, as its command does."""
-    check_outputs(of.journal, destinations, None, overwrite=False)
-    Job(NoInputs(), of.journal, of.postprocessor, of.version, Quiet(Tally(of.postprocessor))).write(destinations)
+    check_outputs(of.checkpoint, sinks, None, overwrite=False)
+    Job(
+        NoInputs(), of.checkpoint, of.postprocessor, ExistingTaskPolicy(of.version), Quiet(Tally(of.postprocessor))
+    ).write(sinks)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -80,7 +82,7 @@ def test_nothing_is_there_twice(of: JobPredictions, tmp_path: Path, chunks: list
 
 
 def test_what_is_not_the_jobs_stays(of: JobPredictions, tmp_path: Path) -> None:
-    """Files of others, what somebody has changed, and what other destinations have made."""
+    """Files of others, what somebody has changed, and what other sinks have made."""
     write(of, opened(tmp_path, "tasks.json", "csv:tasks-00004.json", tasks_per_file=2))
     (tmp_path / "tasks-00002.json").write_text("corrected")
     (tmp_path / "tasks-00007.json").write_text("another's")
@@ -91,10 +93,11 @@ def test_what_is_not_the_jobs_stays(of: JobPredictions, tmp_path: Path) -> None:
 
 def test_killed_among_several_files(of: JobPredictions, tmp_path: Path) -> None:
     """The same command goes on, and so does one that wants a single file."""
-    (destination,) = opened(tmp_path, "tasks.json", tasks_per_file=2)
+    (sink,) = opened(tmp_path, "tasks.json", tasks_per_file=2)
     for chunk in (2, 0):
-        with pytest.raises(KeyboardInterrupt), recorded(of.journal, destination):
-            destination.write(Killed(of))
+        mark_being_written(of.checkpoint, sink.outputs)
+        with pytest.raises(KeyboardInterrupt):
+            write_sink(sink, of, Killed(of))
         assert names_in(tmp_path) == CHUNKS[:2]
         write(of, opened(tmp_path, "tasks.json", tasks_per_file=chunk))
         assert names_in(tmp_path) == (CHUNKS if chunk else ["tasks.json"])

@@ -9,9 +9,10 @@ from rich.console import Console
 from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.bootstrap import reporters as progress
-from ml_backend.bootstrap.checkpoint import Counts, Surveyed
+from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import Failure, ImageResult, Outcome
 from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
+from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 GONE = Outcome(9, {}, Failure("gone", "image_not_fetched"))
@@ -56,7 +57,7 @@ def test_tally(config: str, labels: dict[str, int]) -> None:
     tally = tally_of(config)
     tally.add(OUTCOMES[:2])
     tally.add(OUTCOMES[2:])
-    facts = tally.facts()
+    facts = tally.figures()
     seconds, rate = facts.pop("seconds"), facts.pop("per_second")
     assert (seconds >= 0, rate > 0) == (True, True)
     assert facts == {"items": 4, "failed": 1, "pictures": 3, "known": 2, "labels": labels}
@@ -70,7 +71,7 @@ def test_tally_of_nothing() -> None:
     tally.stop()
     before = tally.seconds
     assert tally.seconds == before
-    assert json.dumps(tally.facts())
+    assert json.dumps(tally.figures())
 
 
 def test_pages_are_counted_under_their_own_key() -> None:
@@ -150,16 +151,16 @@ def test_what_people_read(terminal: bool) -> None:
     whole_run(reporter)
     text = written.getvalue()
     for words in (
-        "1,001 in the source, 1,000 done before, 3 left alone, 2 named more than once, which count once, ",
-        ", 7 not in the source any more, which stay in the outputs (--leave-out-missing takes them out)\n",
+        "1,001 in the source, 1,000 done before, 3 skipped, 2 named more than once (counted once), ",
+        ", 7 missing from the source, still in the outputs (--leave-out-missing removes them)\n",
         "a [label] that nobody knows\n",
         "9 tasks in tasks.json\n",
         "Kite 3, Balloon 1\n",
-        "4 looked at in ",
+        "4 examined in ",
         "all 1,009 would take about ",
         "drawn on sheet.jpg\n",
         "the detector ran 1 times",
-        "2 are still to be looked at\n",
+        "2 are still pending\n",
         "1 failed, as failures.csv says\n",
     ):
         assert words in text
@@ -180,7 +181,7 @@ def test_left_out() -> None:
     """What was taken out is in no other figure."""
     reporter, written = watched()
     reporter.surveyed(Counts(pending=0, done=3, failed=0, left=0), Surveyed(left_out=2))
-    assert written.getvalue() == "3 in the source, 3 done before, 2 not in the source any more, which are left out\n"
+    assert written.getvalue() == "3 in the source, 3 done before, 2 missing from the source, removed from the outputs\n"
 
 
 def test_nothing_found() -> None:

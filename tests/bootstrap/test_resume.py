@@ -114,7 +114,7 @@ def test_reader_that_goes_away(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_output_that_cannot_be_written(tmp_path: Path) -> None:
-    """A sentence says why, and the journal stays."""
+    """A sentence says why, and the checkpoint stays."""
     draw_pictures(tmp_path / "pictures", 1)
     folder = make_folder(tmp_path / "folder")
     with Path("/dev/full").open("w") as full:
@@ -132,7 +132,7 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_disk_full(pictures_folder: Path, tmp_path: Path) -> None:
-    """No room for the journal: it stops with the reason; with room again, the same command goes on from what was kept."""
+    """No room for the checkpoint: it stops with the reason; with room again, the same command goes on from what was kept."""
     folder = make_folder(tmp_path / "folder")
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); from ml_backend.cli import app; app()"
     failed = subprocess.run(

@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from bootstrap_jobs import PLACES, PREFIX
+from bootstrap_jobs import IMAGE_FIELDS
 
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.sources.lists import left_alone
+from ml_backend.bootstrap.sources.lists import skip_reason_of
 from ml_backend.bootstrap.sources.registry import open_source
-from ml_backend.bootstrap.sources.source import Source
+from ml_backend.bootstrap.sources.source import Source, SourceOptions
 from ml_backend.errors import BootstrapError
 from ml_backend.images.references import CloudReference, HttpReference, StorageReference, readable
 from ml_backend.label_studio.connections import LabelStudio
@@ -22,14 +22,14 @@ from ml_backend.label_studio.controls.control import ImageField
 ADDRESS = "http://host/a.jpg"
 
 
-def opened(source: Path | str, places: list[ImageField] = PLACES, **options: Any) -> Source:
+def opened(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS, **options: Any) -> Source:
     """Open a source."""
-    return open_source(str(source), places, PREFIX, **options)
+    return open_source(str(source), SourceOptions(image_fields, **options))
 
 
-def items_of(source: Path | str, places: list[ImageField] = PLACES, **options: Any) -> list[Item]:
+def items_of(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS, **options: Any) -> list[Item]:
     """Return everything in a source, in the order of the job."""
-    inputs = opened(source, places, **options)
+    inputs = opened(source, image_fields, **options)
     found = list(inputs.items())
     return sorted(found, key=lambda item: item.key) if inputs.sort else found
 
@@ -39,10 +39,10 @@ def names_of(source: Path | str) -> list[str]:
     return [os.fsdecode(item.key) for item in items_of(source)]
 
 
-def complaint(source: Path | str, places: list[ImageField] = PLACES) -> str:
+def complaint(source: Path | str, image_fields: list[ImageField] = IMAGE_FIELDS) -> str:
     """Return what is said of a source that is not as it should be: one line that can be printed."""
     with pytest.raises(BootstrapError) as refusal:
-        items_of(source, places)
+        items_of(source, image_fields)
     text = str(refusal.value)
     assert text.encode().decode().isprintable(), text
     return text
@@ -188,9 +188,8 @@ def test_folder_of_thousands(tmp_path: Path) -> None:
 
 def test_prefix_and_list_of_images(folder: Callable[..., Path]) -> None:
     """What stands in front is the user's choice; a config that wants a list gets a list of one, under each key."""
-    (item,) = open_source(
-        str(folder("a b.jpg")), [ImageField("one", is_list=False), ImageField("many", is_list=True)], "s3://bucket/"
-    ).items()
+    options = SourceOptions([ImageField("one", is_list=False), ImageField("many", is_list=True)], "s3://bucket/")
+    (item,) = open_source(str(folder("a b.jpg")), options).items()
     assert item.task == {"data": {"one": "s3://bucket/a%20b.jpg", "many": ["s3://bucket/a%20b.jpg"]}}
 
 
@@ -226,8 +225,8 @@ def test_pattern(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, p
 def test_pattern_that_nothing_matches(folder: Callable[..., Path]) -> None:
     """Not even where files do, which are no pictures."""
     root = folder("a.txt")
-    assert "no pictures match" in complaint(root / "*")
-    assert "no pictures match" in complaint(root / "*.jpg")
+    assert "no images match" in complaint(root / "*")
+    assert "no images match" in complaint(root / "*.jpg")
 
 
 def test_single_picture(folder: Callable[..., Path]) -> None:
@@ -261,7 +260,7 @@ def test_list(file: Callable[..., Path], content: str, expected: list[str], why:
 
 
 def test_repeated_address_has_one_key(file: Callable[..., Path]) -> None:
-    """The journal counts it once, and says so."""
+    """The checkpoint counts it once, and says so."""
     items = items_of(file("list.TXT", f"{ADDRESS}\n{ADDRESS} \n"))
     assert len(items) == 2
     assert len({item.key for item in items}) == 1
@@ -288,10 +287,10 @@ def test_table(file: Callable[..., Path], content: str, data: list[dict[str, str
 
 def test_row_is_known_by_its_images(file: Callable[..., Path]) -> None:
     """An edited row is the same item, so that its old task goes from the outputs; two rows with one image are two."""
-    places = [*PLACES, ImageField("back", is_list=False)]
+    image_fields = [*IMAGE_FIELDS, ImageField("back", is_list=False)]
     keys = {
         content: [
-            (item.key, item.variant) for item in items_of(file("table.csv", f"image,back,n\n{content}\n"), places)
+            (item.key, item.variant) for item in items_of(file("table.csv", f"image,back,n\n{content}\n"), image_fields)
         ]
         for content in ("a,b,1", "a,b,2", "b,a,1", "a,c,1")
     }
@@ -336,7 +335,7 @@ def test_export(file: Callable[..., Path]) -> None:
     """Tasks as they are, keyed by their numbers, so that changed data is found out."""
     one, other = items_of(file("export.json", [TASK, TASK | {"id": 12, "data": {"image": "b"}}]))
     assert one.task == TASK
-    assert (one.key, one.left) == (b"%020d" % 7, "")
+    assert (one.key, one.skip_reason) == (b"%020d" % 7, "")
     assert one.key < other.key
     (changed,) = items_of(file("export.json", [TASK | {"data": {"image": "c"}}]))
     assert (changed.key == one.key, changed.stamp == one.stamp) == (True, False)
@@ -376,15 +375,15 @@ def test_tasks_with_text_ids_are_known_by_them(file: Callable[..., Path]) -> Non
 )
 def test_annotated_tasks_are_left_alone(task: dict[str, Any], left: bool, why: str) -> None:
     """What people have drawn is not asked about again, unless they want that."""
-    assert bool(left_alone(task, include_annotated=False)) == left
-    assert not left_alone(task, include_annotated=True)
+    assert bool(skip_reason_of(task, include_annotated=False)) == left
+    assert not skip_reason_of(task, include_annotated=True)
 
 
 def test_annotated_tasks_of_an_export(file: Callable[..., Path]) -> None:
     """They stand in their places."""
     path = file("export.json", [TASK, ANNOTATED])
-    assert [item.left for item in items_of(path)] == ["", "it has annotations"]
-    assert [item.left for item in items_of(path, include_annotated=True)] == ["", ""]
+    assert [item.skip_reason for item in items_of(path)] == ["", "it has annotations"]
+    assert [item.skip_reason for item in items_of(path, include_annotated=True)] == ["", ""]
 
 
 DEEP = 3_000
@@ -393,13 +392,13 @@ DEEP = 3_000
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "not JSON as it should be"),
-        ("hello", "not JSON as it should be"),
-        ('[{"data": {"image": "a"}}', "not JSON as it should be"),
-        ('[{"data": {"image": "a"}}] x', "not JSON as it should be"),
-        ('[{"data": {"image": NaN}}]', "not JSON as it should be"),
-        ('[{"data": {"image": 1e999}}]', "not JSON as it should be"),
-        (b'[{"data": {"image": "\xff"}}]', "not JSON as it should be"),
+        ("", "is not a JSON list"),
+        ("hello", "is not a JSON list"),
+        ('[{"data": {"image": "a"}}', "is not valid JSON"),
+        ('[{"data": {"image": "a"}}] x', "is not valid JSON"),
+        ('[{"data": {"image": NaN}}]', "is not valid JSON"),
+        ('[{"data": {"image": 1e999}}]', "is not valid JSON"),
+        (b'[{"data": {"image": "\xff"}}]', "is not valid JSON"),
         ('{"data": {"image": "a"}}', "expected a list of tasks"),
         ("[]", "no tasks in"),
         ("null", "expected a list of tasks"),
@@ -457,7 +456,7 @@ def test_export_is_read_a_task_at_a_time(file: Callable[..., Path]) -> None:
     tasks = ",".join(json.dumps(TASK | {"id": n, "data": {"image": "x" * 1_000}}) for n in range(1_000))
     items = opened(file("export.json", f"[{tasks}, broken")).items()
     assert len(list(islice(items, 100))) == 100
-    with pytest.raises(BootstrapError, match="not JSON"):
+    with pytest.raises(BootstrapError, match="is not valid JSON"):
         list(items)
 
 
@@ -476,7 +475,7 @@ def test_list_is_read_a_line_at_a_time(file: Callable[..., Path]) -> None:
         ("list.txt", b"# nothing\n", "no addresses in"),
         ("list.txt", "h\xe4".encode("latin-1"), "not UTF-8 text"),
         ("list.txt", "h".encode("utf-16"), "not UTF-8 text"),
-        ("pictures.zip", b"", "a file of no known kind: expected .txt"),
+        ("pictures.zip", b"", "a file of no known kind: expected a folder"),
         ("pictures", b"", "a file of no known kind"),
     ],
 )

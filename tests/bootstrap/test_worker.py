@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bootstrap_jobs import PLACES
+from bootstrap_jobs import IMAGE_FIELDS
 from picture_server import Answer, PictureServer, picture_server
 from samples import balloon_file, balloon_scene, empty_file
 
 from ml_backend.bootstrap import worker as examine
-from ml_backend.bootstrap.items import Item, Outcome, WorkItem
+from ml_backend.bootstrap.items import Item, Outcome
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.images.perceptual_hash import perceptual_hash
@@ -49,14 +49,14 @@ def examining(demo_detector: Detector) -> Examining:
 
     @asynccontextmanager
     async def opened(
-        places: list[ImageField] = PLACES, known: frozenset[str] = frozenset(), **settings: Any
+        image_fields: list[ImageField] = IMAGE_FIELDS, known: frozenset[str] = frozenset(), **settings: Any
     ) -> AsyncIterator[Examine]:
         given = Settings(**{"cache": "none"} | settings)
-        async with examine.Worker(given, demo_detector, places, known.__contains__) as worker:
+        async with examine.open_worker(given, demo_detector, image_fields, known.__contains__) as worker:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:
-                data = {place.key: image for place in places}
-                return await worker.examine(WorkItem(7, Item(b"key", {"data": data, **task}, file)))
+                data = {place.key: image for place in image_fields}
+                return await worker.examine(Item(b"key", {"data": data, **task}, file, position=7))
 
             yield look
 
@@ -66,10 +66,10 @@ def examining(demo_detector: Detector) -> Examining:
 def found(outcome: Outcome) -> dict[str, list[list[str]]]:
     """Return the names of what was surely found, by picture."""
     names: dict[str, list[list[str]]] = {}
-    for key, looks in outcome.looks.items():
+    for key, looks in outcome.images.items():
         names[key] = []
         for look in looks:
-            assert look.detections is not None
+            assert look.detections
             seen = Detections.from_bytes(look.detections)
             surely = zip(seen.class_names, seen.scores, strict=True)
             names[key].append([name for name, score in surely if score > 0.5])
@@ -84,7 +84,7 @@ async def test_picture_is_looked_at(examining: Examining, pictures: PictureServe
     async with examining(cache="memory") as look:
         outcomes = [await look(url), await look(inline), await look("x", file=tmp_path / "a.png")]
     assert [outcome.failure for outcome in outcomes] == [None] * 3
-    looks = [outcome.looks["image"][0] for outcome in outcomes]
+    looks = [outcome.images["image"][0] for outcome in outcomes]
     assert [found(outcome) for outcome in outcomes] == [{"image": [["Balloon"]]}] * 3
     assert {(each.digest, each.detections, each.perceptual_hash) for each in looks} == {
         (looks[0].digest, looks[0].detections, perceptual_hash(balloon_scene()))
@@ -96,10 +96,10 @@ async def test_known_picture_is_not_looked_at(examining: Examining, pictures: Pi
     """It is fetched, since only its bytes tell."""
     url = pictures.add("/a.png", balloon_file())
     async with examining() as look:
-        (first,) = (await look(url)).looks["image"]
+        (first,) = (await look(url)).images["image"]
     async with examining(known=frozenset([first.digest])) as look:
-        (again,) = (await look(url)).looks["image"]
-    assert (again.digest, again.detections, again.computed) == (first.digest, None, False)
+        (again,) = (await look(url)).images["image"]
+    assert (again.digest, again.detections, again.computed) == (first.digest, b"", False)
     assert len(pictures.requests) == 2
 
 
@@ -236,7 +236,7 @@ async def test_file_that_is_too_large_is_not_waited_for(
     examining: Examining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not shrink."""
-    monkeypatch.setattr(examine, "PAUSES", (AssertionError,))
+    monkeypatch.setattr(examine, "PAUSES", (3600,))
     (tmp_path / "a.png").write_bytes(b"x" * 2_000)
     async with examining(image_max_bytes=1_000) as look:
         failure = (await look("x", file=tmp_path / "a.png")).failure
@@ -264,7 +264,7 @@ async def test_token_that_is_refused_ends_the_job(examining: Examining, label_st
     label_studio.add(UPLOAD, Answer(status=401))
     label_studio.add("/api/token/refresh/", Answer(status=401))
     async with examining(label_studio_url=label_studio.url, label_studio_api_key=key) as look:
-        with pytest.raises(BootstrapError, match="set LABEL_STUDIO_API_KEY to a token that is good, and run the same"):
+        with pytest.raises(BootstrapError, match="set LABEL_STUDIO_API_KEY to a valid token, and run the same"):
             await look(UPLOAD)
     assert len(label_studio.requests) == 1
 

@@ -1,4 +1,4 @@
-"""The engine of one machine: one detector, as many pictures at once as the settings allow."""
+"""The engine of one machine: one detector, and as many images at once as the settings allow."""
 
 import asyncio
 import signal
@@ -6,38 +6,38 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
-from ml_backend.bootstrap.worker import Worker
+from ml_backend.bootstrap.items import Item, Keep, Outcome
+from ml_backend.bootstrap.worker import Worker, open_worker
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.settings import Settings
 
-KEPT_AT_ONCE = 64
-KEPT_EVERY = 1.0  # seconds
+KEPT_AT_ONCE = 64  # outcomes that are recorded together
+KEPT_EVERY = 1.0  # seconds, at most, until outcomes are recorded
 
 
 class LocalEngine:
-    """Looks at what is pending in a journal.
+    """Examines the pending items of a checkpoint on this machine.
 
     Args:
         settings: as for the service.
-        detector: what finds.
+        detector: runs on the images.
     """
 
     def __init__(self, settings: Settings, detector: Detector) -> None:
         self._settings = settings
         self._detector = detector
 
-    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
-        """Look at all pending items; their outcomes go to ``keep``. SIGTERM ends it as Ctrl-C does.
+    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+        """Examine all pending items; their outcomes go to ``keep``. SIGTERM interrupts the run as Ctrl-C does.
 
         Raises:
-            KeyboardInterrupt: somebody wants it to end; what was done is kept.
-            BootstrapError: it cannot go on; what was done is kept.
+            KeyboardInterrupt: the run was interrupted; recorded outcomes are kept.
+            BootstrapError: the run cannot go on; recorded outcomes are kept.
         """
         try:
-            asyncio.run(self._run(journal, places, keep))
+            asyncio.run(self._run(checkpoint, image_fields, keep))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         except BaseExceptionGroup as group:
@@ -46,17 +46,17 @@ class LocalEngine:
                 raise
             raise _first(reasons) from None
 
-    async def _run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
+    async def _run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
         this = asyncio.current_task()
         if this is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
         kept = _Kept(keep)
-        pending = journal.pending()
+        pending = checkpoint.pending()
 
         def known(digest: str) -> bool:
-            return digest in kept.digests or journal.has_image(digest)
+            return digest in kept.digests or checkpoint.has_image(digest)
 
-        async with Worker(self._settings, self._detector, places, known) as worker:
+        async with open_worker(self._settings, self._detector, image_fields, known) as worker:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._settings.max_concurrent_images):
@@ -65,13 +65,13 @@ class LocalEngine:
                 kept.flush()
 
 
-async def _work_on(pending: Iterator[WorkItem], worker: Worker, kept: "_Kept") -> None:
-    for item in pending:  # all workers draw from one iterator
+async def _work_on(pending: Iterator[Item], worker: Worker, kept: "_Kept") -> None:
+    for item in pending:  # shared by all tasks of the group
         kept.add(await worker.examine(item))
 
 
 class _Kept:
-    """Outcomes on their way into the journal, and the digests of their pictures."""
+    """Outcomes that are not recorded yet, and the digests of their images."""
 
     def __init__(self, keep: Keep) -> None:
         self.digests: set[str] = set()
@@ -81,7 +81,7 @@ class _Kept:
 
     def add(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        self.digests.update(look.digest for looks in outcome.looks.values() for look in looks)
+        self.digests.update(image.digest for images in outcome.images.values() for image in images)
         if len(self._outcomes) >= KEPT_AT_ONCE or time.monotonic() - self._flushed > KEPT_EVERY:
             self.flush()
 

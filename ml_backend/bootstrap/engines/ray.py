@@ -1,9 +1,9 @@
-"""The engine of a Ray cluster: a Ray Data pipeline from the journal's pages through a pool of detectors and back.
+"""The engine of a Ray cluster: a Ray Data pipeline from the pages of the checkpoint through a pool of detectors and back.
 
-journal (read on the driver's node) -> pages of items -> workers, each with a detector -> outcomes of a page -> driver
+checkpoint (read on the driver's node) -> pages of items -> workers, each with a detector -> outcomes of a page -> driver
 
-A page is one row, and each row a block of its own, so that Ray hands out whole pages. Which positions a page spans is decided once, before
-anything is recorded: a page that Ray reads again after a failure has the same place and the same items, but for those that are done.
+A page is one row, and each row is a block, so Ray distributes whole pages. The positions of a page are fixed before the first outcome
+is recorded: if Ray reads a page again after a failure, it has the same number and the same items, without those that are done.
 """
 
 import asyncio
@@ -13,20 +13,19 @@ import os
 import pickle
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
-from array import array
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_backend.bootstrap.checkpoint import PENDING, Checkpoint, item_of_row
-from ml_backend.bootstrap.items import Keep, Outcome, WorkItem
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.items import Item, Keep, Outcome
+from ml_backend.bootstrap.pending import PendingItems
 from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.logs import configure_logging
@@ -45,28 +44,30 @@ except ImportError:
         "--engine ray needs Ray, which is not installed: pip install 'prelabel[ray]' (or leave out --engine)"
     ) from None
 
-if TYPE_CHECKING:  # it brings TensorFlow: seconds and 500 MB for each process that only reads pages
+if TYPE_CHECKING:  # it imports TensorFlow: seconds and 500 MB in each process that only reads pages
     from ml_backend.inference.detector import Detector
 
 T = TypeVar("T")
 
 MAX_ON_PAGE = 64  # items
-PAGES_EACH = 8  # that each worker gets at least, so that all end at about the same time
+PAGES_EACH = 8  # pages for each worker, at least, so that all workers end at about the same time
 MAX_READS = 500  # tasks that read pages; Ray holds all of them in memory
 MIN_PAGES = 16  # in such a task
-THREADS = 2  # of a worker, where the settings do not say: one decodes while the other is in the detector
-AT_ONCE = 2  # pages in a worker, so that a slow picture holds up nobody but itself
-STALLED_SECONDS = 3600  # without any page done; Ray waits for ever for nodes, and for a page whose worker dies over it
-STORE_BYTES = 200_000_000  # of a cluster of our own; a page has about 300 KB
+THREADS = 2  # of a worker, by default: one decodes while the other runs the detector
+AT_ONCE = 2  # pages in a worker, so that one slow image does not hold up the others
+STALLED_SECONDS = (
+    3600  # without a completed page; Ray itself waits for ever for nodes and for pages that kill their worker
+)
+STORE_BYTES = 200_000_000  # object store of a cluster that Prelabel starts; a page has about 300 KB
 
 
 class RayEngine:
-    """Looks at what is pending in a journal, on the cluster of ``RAY_ADDRESS`` or on processors of this machine.
+    """Examines the pending items of a checkpoint on the cluster of ``RAY_ADDRESS``, or on processors of this machine.
 
     Args:
-        settings: as for the service; those of the detector and of pictures count for each worker.
+        settings: as for the service; those of the detector and of images apply to each worker.
         fingerprint: of the detector, which must be the same on all nodes.
-        workers: how many detectors.
+        workers: the number of detectors.
     """
 
     def __init__(self, settings: Settings, fingerprint: str, workers: int) -> None:
@@ -75,32 +76,32 @@ class RayEngine:
         self._workers = workers
         self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
 
-    def run(self, journal: Checkpoint, places: Sequence[ImageField], keep: Keep) -> None:
-        """Look at all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM ends it as Ctrl-C does.
+    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+        """Examine all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM interrupts the run as Ctrl-C does.
 
         Raises:
-            KeyboardInterrupt: somebody wants it to end; what was done is kept.
-            BootstrapError: it cannot go on; what was done is kept.
+            KeyboardInterrupt: the run was interrupted; recorded outcomes are kept.
+            BootstrapError: the run cannot go on; recorded outcomes are kept.
         """
-        pages = Pages(journal.path, journal.counts().pending, self._workers)
+        pages = Pages(checkpoint.path, checkpoint.counts().pending, self._workers)
         if not pages.number:
             return
         with _ended_by_sigterm(), self._connected(), _ended_by_sigterm():  # Ray has a handler of its own
             _configure_data()
             try:
-                for row in self._outcomes(pages, places).iter_rows():
+                for row in self._outcomes(pages, image_fields).iter_rows():
                     keep(pickle.loads(row["outcomes"]))  # noqa: S301 - our own workers'
                     if row["problem"]:
                         raise BootstrapError(row["problem"])
             except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
                 reason = f"Ray cannot go on: {_last_line(error)}; what is done is kept: run the same command again"
                 raise BootstrapError(reason) from None
-        left = journal.counts().pending
+        left = checkpoint.counts().pending
         if left:
-            raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to look at them")
+            raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to examine them")
 
-    def _outcomes(self, pages: "Pages", places: Sequence[ImageField]) -> Any:
-        # By reference, since Ray logs what a worker is made of.
+    def _outcomes(self, pages: "Pages", image_fields: Sequence[ImageField]) -> Any:
+        # By reference, since Ray logs the arguments of a worker.
         settings = ray.put(self._settings)
         reads = len(pages.reads)
         read = ray.data.read_datasource(pages, num_cpus=0, concurrency=min(2, reads), override_num_blocks=reads)
@@ -114,18 +115,24 @@ class RayEngine:
             batch_size=None,
             compute=workers,
             num_cpus=self._processors,
-            fn_constructor_kwargs={"settings": settings, "fingerprint": self._fingerprint, "places": list(places)},
+            fn_constructor_kwargs={
+                "settings": settings,
+                "fingerprint": self._fingerprint,
+                "image_fields": list(image_fields),
+            },
         )
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do by itself, and warns of
+        os.environ.setdefault(
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+        )  # the future default of Ray, which warns about it
         address = os.environ.get("RAY_ADDRESS", "")
         if address.startswith("ray://"):
             raise BootstrapError(
-                f"RAY_ADDRESS={address}: the job must run on a node of the cluster, since Ray reads the journal there; "
+                f"RAY_ADDRESS={address}: the job must run on a node of the cluster, since Ray reads the checkpoint there; "
                 "start it on one, with RAY_ADDRESS=auto"
             )
         own = {
@@ -137,7 +144,7 @@ class RayEngine:
         from ml_backend.inference.runtimes.tensorflow import stderr_closed
 
         try:
-            with stderr_closed():  # Ray's C++ side tells there that it will be quiet
+            with stderr_closed():  # Ray's C++ code announces there that it will be quiet
                 ray.init(**({} if address else own), log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError, …
             where = f"RAY_ADDRESS={address} cannot be used" if address else "Ray cannot be started"
@@ -149,48 +156,43 @@ class RayEngine:
 
 
 class Pages(Datasource):  # type: ignore[misc]  # Ray has no types
-    """The pending items of a journal, read a page at a time, on the driver's node, where the journal is."""
+    """The pending items of a checkpoint, read a page at a time, on the driver's node, where the checkpoint is."""
 
     supports_distributed_reads = False
 
-    def __init__(self, journal: Path, pending: int, workers: int) -> None:
+    def __init__(self, checkpoint: Path, pending: int, workers: int) -> None:
         super().__init__()
         size = max(1, min(MAX_ON_PAGE, pending // (workers * PAGES_EACH)))
-        select = f"SELECT position FROM items WHERE {PENDING} ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
-        with _opened(journal) as database:
-            starts = array("q", (position for (position,) in islice(database.execute(select), 0, None, size)))
+        with PendingItems.of_file(checkpoint) as items:
+            starts = items.page_starts(size)
         self.number = len(starts)
         each = max(MIN_PAGES, -(-self.number // MAX_READS))
         starts.append(sys.maxsize)
-        self.reads = [partial(_read, journal, starts[i : i + each + 1]) for i in range(0, self.number, each)]
+        self.reads = [partial(_read, checkpoint, starts[i : i + each + 1]) for i in range(0, self.number, each)]
 
     def estimate_inmemory_data_size(self) -> int | None:
-        """Leave it open: pages are small, and nothing follows from their sum."""
+        """Return None: pages are small, and Ray needs no estimate."""
         return None
 
     def get_read_tasks(self, *_: object, **__: object) -> list[ReadTask]:
-        """Return what reads all pages, in order."""
+        """Return the tasks that read all pages, in order."""
         return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)) for read in self.reads]
 
 
-def _read(journal: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
-    select = f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608 - PENDING is a constant of ours
-    for bounds in pairwise(starts):
-        with _opened(journal) as database:  # for a page only, so that the journal's log does not grow meanwhile
-            rows = database.execute(select, bounds).fetchall()
-        items = [WorkItem(position, item_of_row(key, task, file, "")) for position, key, task, file in rows]
-        yield pa.table({"items": [pickle.dumps(items)]})
-
-
-def _opened(journal: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=60))
+def _read(checkpoint: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
+    for first, end in pairwise(starts):
+        with PendingItems.of_file(
+            checkpoint
+        ) as items:  # for one page only, so that SQLite's log does not grow meanwhile
+            page = items.between(first, end)
+        yield pa.table({"items": [pickle.dumps(page)]})
 
 
 class Worker:
-    """One detector in a process of its own, and the event loop in which it looks at pictures."""
+    """A detector in a process of its own, with the event loop in which images are fetched."""
 
-    def __init__(self, settings: Any, fingerprint: str, places: Sequence[ImageField]) -> None:
-        from ml_backend.bootstrap.worker import Worker
+    def __init__(self, settings: Any, fingerprint: str, image_fields: Sequence[ImageField]) -> None:
+        from ml_backend.bootstrap.worker import open_worker
 
         settings = ray.get(settings)
         configure_logging("error")
@@ -198,7 +200,7 @@ class Worker:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._in_flight = asyncio.Semaphore(settings.max_concurrent_images)
         self._problem = ""
-        # Told with a page, since whatever is raised here reaches people as a stack trace of Ray's.
+        # Returned with a page, since Ray shows an exception from here as a stack trace.
         try:
             detector = _load(settings)
         except PrelabelError as error:
@@ -210,18 +212,19 @@ class Worker:
                 f"({detector.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
             )
             return
-        self._worker = self._wait_for(Worker(settings, detector, places, known=lambda _: False).__aenter__())
+        self._opened = open_worker(settings, detector, image_fields, known=lambda _: False)
+        self._worker = self._wait_for(self._opened.__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
-        """Look at the items of a page; gives their outcomes, and why it cannot go on, or nothing."""
+        """Examine the items of a page; returns their outcomes, and the reason if the job cannot go on."""
         outcomes: list[Outcome] = []
         problem = self._problem or self._wait_for(self._examine(pickle.loads(page["items"][0]), outcomes))  # noqa: S301 - the driver's
         return {"outcomes": [pickle.dumps(outcomes)], "problem": [problem]}
 
-    async def _examine(self, items: Sequence[WorkItem], outcomes: list[Outcome]) -> str:
-        """Look at the items of a page; gives why it cannot go on, or nothing."""
+    async def _examine(self, items: Sequence[Item], outcomes: list[Outcome]) -> str:
+        """Examine the items of a page; returns the reason if the job cannot go on, or an empty text."""
 
-        async def look(item: WorkItem) -> None:
+        async def examine(item: Item) -> None:
             async with self._in_flight:
                 outcomes.append(await self._worker.examine(item))
 
@@ -229,7 +232,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as group:
                 for item in items:
-                    group.create_task(look(item))
+                    group.create_task(examine(item))
         except* BootstrapError as errors:
             problem = str(errors.exceptions[0])
         return problem
@@ -247,12 +250,12 @@ def _load(settings: Settings) -> "Detector":
     try:
         return load()
     except DetectorLoadError:
-        time.sleep(5)  # another worker of this node may be unpacking the very same
+        time.sleep(5)  # another worker of this node may be unpacking the same files
         return load()
 
 
 def _for_workers(settings: Settings) -> Settings:
-    """Return settings that mean the same in another folder, on other nodes, and hold no secret that is not needed there."""
+    """Return settings with absolute paths, for other nodes, without the secrets that workers do not need."""
     from ml_backend.inference import demo_model
 
     is_path = "://" not in settings.model and settings.model != demo_model.HANDLE
@@ -287,7 +290,7 @@ def _configure_data() -> None:
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = STALLED_SECONDS
     context.target_max_block_size = 1  # byte: each row is a block
-    # What Ray has to say stands in its own log files; some of it would go to our standard output.
+    # Ray has log files of its own; otherwise some of its messages would go to our standard output.
     vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False  # as its debugger does
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):

@@ -1,39 +1,36 @@
 """COCO's JSON format, as Label Studio exports it, but in the displayed frame.
 
-Label Studio's converter (label-studio-sdk 2.1) is not used: it takes the size of a picture from its file without the EXIF orientation that
-its percentages are of, has to have all files, and holds all annotations in memory. The tests compare the boxes with its own.
+Label Studio's converter (label-studio-sdk 2.1) is not used: it needs all files, ignores EXIF orientation when it reads the size of an
+image, and holds all annotations in memory. The tests compare its boxes with these.
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced
-from ml_backend.label_studio.controls.control import Control
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced
 
 
-class Coco(OneOutput):
-    """One file of images, categories and annotations with scores.
+class Coco(FileSink):
+    """One file of images, categories and annotations with scores, without skipped items.
 
     Category numbers start at 1, since many tools keep 0 for the background; Label Studio's start at 0.
     """
 
-    def __init__(self, path: Path, controls: Sequence[Control]) -> None:
-        super().__init__(path)
-        self._labels = label_names(controls)
+    form = "coco:FILE"
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all pictures; those that were left alone are not in it."""
-        numbers = {label: number for number, label in enumerate(self._labels, 1)}
+    @override
+    def write(self, context: WriteContext) -> Writing:
+        numbers = {label: number for number, label in enumerate(label_names(self._options.controls), 1)}
         images = boxes = 0
-        # Annotations come after all images in the file, so they wait in another.
-        with replaced(self.output) as file, tempfile.TemporaryFile("w+", dir=self.output.parent) as waiting:
+        # The file has all images before the first annotation, so annotations are collected in another file.
+        with replaced(self.output) as file, tempfile.TemporaryFile("w+", dir=self.output.parent) as annotations:
             file.write('{"images":[')
-            for predicted in predictions:
+            while predicted := (yield):
                 for image in predicted.images:
                     images += 1
                     _append(
@@ -54,13 +51,13 @@ class Coco(OneOutput):
                             "iscrowd": 0,
                             "score": box.score,
                         }
-                        _append(waiting, boxes, annotation)
+                        _append(annotations, boxes, annotation)
             categories = [{"id": number, "name": label} for label, number in numbers.items()]
             file.write(f'\n],"categories":{json.dumps(categories)},"annotations":[')
-            waiting.seek(0)
-            shutil.copyfileobj(waiting, file)
+            annotations.seek(0)
+            shutil.copyfileobj(annotations, file)
             file.write("\n]}\n")
-        return f"{boxes} boxes on {images} pictures in {self.output}"
+        return f"{boxes} boxes on {images} images in {self.output}"
 
 
 def _append(file: Any, number: int, row: dict[str, Any]) -> None:

@@ -2,23 +2,27 @@
 
 import csv
 
+from typing_extensions import override
+
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced
 from ml_backend.redaction import printable
 
 HEADER = ("image", "label", "score", "left", "top", "width", "height", "image_width", "image_height")
 
 
-class Table(OneOutput):
-    """Boxes in pixels of the displayed picture; a picture without any has a row with the image alone."""
+class CsvTable(FileSink):
+    """Boxes in pixels of the displayed image, without skipped items; an image without boxes has a row without a label."""
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all pictures; those that were left alone are not in it."""
+    form = "csv:FILE"
+
+    @override
+    def write(self, context: WriteContext) -> Writing:
         boxes = 0
         with replaced(self.output, newline="") as file:
             rows = csv.writer(file)
             rows.writerow(HEADER)
-            for predicted in predictions:
+            while predicted := (yield):
                 for image in predicted.images:
                     name = printable(image.name, len(image.name))
                     found = list(boxes_of(image))

@@ -1,4 +1,4 @@
-"""From regions to the boxes of other formats. Pixels are those of the displayed picture, EXIF orientation applied."""
+"""Boxes in pixels, for other formats: those of the displayed image, EXIF orientation applied."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -20,11 +20,11 @@ class PixelBox(NamedTuple):
 
 
 def boxes_of(image: PredictedImage) -> Iterator[PixelBox]:
-    """Yield the labelled boxes on a picture."""
+    """Yield the labelled boxes on an image."""
     x, y = image.width / 100, image.height / 100
     for region in image.regions:
         value, label = region["value"], label_of(region)
-        if label:  # the rectangle of a pair has none; its other half has
+        if label:  # the rectangle of a pair has no label, its other half has
             yield PixelBox(
                 label, region["score"], value["x"] * x, value["y"] * y, value["width"] * x, value["height"] * y
             )

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with their boxes drawn, for people to look at before they start a long run, or after one."""
+"""Contact sheets: images with their boxes drawn, for people to look at before or after a long run."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from typing_extensions import override
 
-from ml_backend.bootstrap.checkpoint import blocks
-from ml_backend.bootstrap.items import Predicted
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced_folder
+from ml_backend.bootstrap.items import PredictedItem
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced_folder
 from ml_backend.errors import PrelabelError
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.drawing import contact_sheet, draw_regions
@@ -19,54 +19,61 @@ from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.settings import Settings
 
-MAX_IMAGES = 240  # pictures
+MAX_IMAGES = 240
 ON_A_SHEET = 24
 COLUMNS = 6
 TILE = (320, 240)
 
 
-class Preview(OneOutput):
-    """Sheets of 24 pictures each, for at most 240 pictures spread evenly over the job; several fetched at once, and drawn anew."""
+class Preview(FileSink):
+    """Sheets of 24 images each, for at most 240 images spread evenly over the job; images are fetched again."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
-        super().__init__(path)
-        self._settings = settings
+    form = "preview:DIR"
+    copies_images = True
+    contents = ("sheet-*.jpg",)
 
-    def write(self, predictions: Predictions) -> str:
-        """Draw the sheets."""
-        total = max(1, len(predictions))
-        chosen = (each for place, each in enumerate(filter(_has_images, predictions)) if _is_chosen(place, total))
-        drawn = 0
+    @override
+    def write(self, context: WriteContext) -> Writing:
+        seen = drawn = 0
+        sheet: list[PredictedItem] = []
         with replaced_folder(self.output) as folder:
-            for number, sheet in enumerate(blocks(chosen, ON_A_SHEET), 1):
-                draw_sheet(sheet, folder / f"sheet-{number:02d}.jpg", self._settings)
-                drawn += len(sheet)
-        return f"{drawn} pictures drawn on contact sheets in {self.output}"
+            while predicted := (yield):
+                if not predicted.images:
+                    continue
+                if _is_chosen(seen, max(1, context.total)):
+                    drawn += 1
+                    sheet.append(predicted)
+                seen += 1
+                if len(sheet) == ON_A_SHEET:
+                    self._draw(sheet, drawn, folder)
+                    sheet = []
+            if sheet:
+                self._draw(sheet, drawn, folder)
+        return f"{drawn} images drawn on contact sheets in {self.output}"
+
+    def _draw(self, sheet: Sequence[PredictedItem], drawn: int, folder: Path) -> None:
+        draw_sheet(sheet, folder / f"sheet-{-(-drawn // ON_A_SHEET):02d}.jpg", self._options.settings)
 
 
-def _has_images(predicted: Predicted) -> bool:
-    return bool(predicted.images)
+def _is_chosen(number: int, total: int) -> bool:
+    return number * MAX_IMAGES // total != (number - 1) * MAX_IMAGES // total
 
 
-def _is_chosen(place: int, total: int) -> bool:
-    return place * MAX_IMAGES // total != (place - 1) * MAX_IMAGES // total
-
-
-def draw_sheet(chosen: Sequence[Predicted], path: Path, settings: Settings) -> None:
-    """Draw one contact sheet of the first picture of each item; one that cannot be fetched again is left blank."""
-    pictures = asyncio.run(_drawn(chosen, settings))
+def draw_sheet(chosen: Sequence[PredictedItem], path: Path, settings: Settings) -> None:
+    """Draw one contact sheet of the first image of each item; images that cannot be fetched again stay blank."""
+    images = asyncio.run(_drawn(chosen, settings))
     captions = [f"{predicted.item.name}  {_score(predicted)}" for predicted in chosen]
-    contact_sheet(pictures, TILE, COLUMNS, captions).save(path, quality=88)
+    contact_sheet(images, TILE, COLUMNS, captions).save(path, quality=88)
 
 
-def _score(predicted: Predicted) -> str:
+def _score(predicted: PredictedItem) -> str:
     return "" if predicted.prediction is None else f"{predicted.prediction['score']:.2f}"
 
 
-async def _drawn(chosen: Sequence[Predicted], settings: Settings) -> list[Image.Image | None]:
+async def _drawn(chosen: Sequence[PredictedItem], settings: Settings) -> list[Image.Image | None]:
     home = LabelStudios.from_settings(settings).configured
 
-    async def one(fetcher: ImageFetcher, decoders: DecoderPool, predicted: Predicted) -> Image.Image | None:
+    async def one(fetcher: ImageFetcher, decoders: DecoderPool, predicted: PredictedItem) -> Image.Image | None:
         image = predicted.images[0]
         number = task_id(predicted.item.task)
         try:

@@ -1,48 +1,40 @@
-"""Tells what a destination is by its text."""
-
-from collections.abc import Sequence
-from pathlib import Path
+"""The sinks by the prefix of their text. A new sink is a module in this folder and a line here."""
 
 from ml_backend.bootstrap.sinks.coco import Coco
-from ml_backend.bootstrap.sinks.csv_table import Table
+from ml_backend.bootstrap.sinks.csv_table import CsvTable
 from ml_backend.bootstrap.sinks.preview import Preview
-from ml_backend.bootstrap.sinks.sink import Destination
+from ml_backend.bootstrap.sinks.project import Project
+from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls.control import Control
 from ml_backend.redaction import printable
-from ml_backend.settings import Settings
 
-FORMS = "FILE.json, coco:FILE, yolo:DIR, csv:FILE or preview:DIR"
+SINKS: dict[str, type[Sink]] = {
+    "": TasksJson,
+    "coco:": Coco,
+    "yolo:": Yolo,
+    "csv:": CsvTable,
+    "preview:": Preview,
+    "project:": Project,
+}
 
 
-def open_destination(
-    text: str, controls: Sequence[Control], settings: Settings, *, tasks_per_file: int = 0
-) -> Destination:
-    """Make a destination of what a user wrote.
+def open_sink(text: str, options: SinkOptions) -> Sink:
+    """Return the sink that a user names.
 
     Args:
-        text: one of :data:`FORMS`.
-        controls: of the label config.
-        settings: for the pictures of a preview.
-        tasks_per_file: most tasks in a file of tasks, or 0 for one file.
+        text: a prefix of :data:`SINKS` and a name.
+        options: of the command.
 
     Raises:
-        BootstrapError: it is none of those.
+        PrelabelError: there is no such sink, or it cannot be opened.
     """
-    kind, colon, name = text.partition(":")
-    path = Path(name).absolute()
-    if colon and name:
-        match kind:
-            case "coco":
-                return Coco(path, controls)
-            case "yolo":
-                return Yolo(path, controls)
-            case "csv":
-                return Table(path)
-            case "preview":
-                return Preview(path, settings)
-    if not colon and text.lower().endswith(".json"):
-        return TasksJson(Path(text).absolute(), tasks_per_file)
-    raise BootstrapError(f"{printable(text, 200)!r} is not a destination: expected {FORMS}")
+    head, colon, tail = text.partition(":")
+    kind = SINKS.get(head + colon if colon else "")
+    name = tail if colon else text
+    sink = kind.open(name, options) if kind and name else None
+    if sink is None:
+        forms = ", ".join(each.form for each in SINKS.values())
+        raise BootstrapError(f"{printable(text, 200)!r} is not a destination: expected {forms}")
+    return sink

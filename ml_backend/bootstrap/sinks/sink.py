@@ -1,70 +1,167 @@
-"""What a destination is, and how its files come into being: beside their place, and into it when they are whole."""
+"""The base class of sinks, and the one pass that feeds all sinks of a job."""
 
 import errno
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, ClassVar, Protocol
+from typing import IO, ClassVar, Self
 
-from ml_backend.bootstrap.items import Predicted
+from typing_extensions import override
+
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
+from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.errors import BootstrapError
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.redaction import printable
+from ml_backend.settings import Settings
+
+Writing = Generator[None, PredictedItem | None, str]
+"""A sink at work: takes the items in order and then None, and returns a sentence about the result, without its full stop."""
 
 
-class Predictions(Protocol):
-    """All items of a job in order, made anew each time that they are gone through; their length is how many have pictures."""
+@dataclass(frozen=True)
+class SinkOptions:
+    """The options of a command that sinks can use.
 
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Predicted]: ...
-
-
-class OneOutput:
-    """What makes one file or folder.
-
-    Args:
-        output: which.
+    Attributes:
+        settings: as for the service.
+        label_config: of the project, XML.
+        controls: of the label config.
+        tasks_per_file: most tasks in a file of tasks, or 0 for one file.
+        title: of a new project.
     """
 
+    settings: Settings
+    label_config: str = ""
+    controls: Sequence[Control] = ()
+    tasks_per_file: int = 0
+    title: str = "Prelabel"
+
+
+@dataclass(frozen=True)
+class WriteContext:
+    """The job whose predictions are written.
+
+    Attributes:
+        total: the number of items with images.
+        checkpoint: of the job.
+        policy: for tasks that exist.
+        source_project: the project whose tasks are the items, if they are a project's.
+    """
+
+    total: int
+    checkpoint: Checkpoint
+    policy: ExistingTaskPolicy
+    source_project: int | None = None
+
+
+class Sink(ABC):
+    """A file, folder or project that predictions are written to.
+
+    Attributes:
+        form: how users name it, such as ``coco:FILE``.
+        for_annotators: whether people correct the predictions there, so that those of the holdout have no boxes
+            (``PRELABEL_HOLDOUT_FRACTION``).
+        copies_images: whether its folder has images, which a source around it would take in.
+        contents: patterns of the names in its folder; a folder with other names is not replaced.
+        remote: whether it sends to Label Studio. Such sinks are written last, under the policy for existing tasks.
+        project: id of the project that it sends to, if the project exists.
+        output: its file or folder; None if it has none.
+    """
+
+    form: ClassVar[str]
     for_annotators: ClassVar[bool] = False
+    copies_images: ClassVar[bool] = False
+    contents: ClassVar[tuple[str, ...]] = ()
+    remote: ClassVar[bool] = False
+    project: int | None = None
+    output: Path | None = None
 
-    def __init__(self, output: Path) -> None:
-        self.output = output
-
-    @property
-    def outputs(self) -> list[Path]:
-        """The one."""
-        return [self.output]
-
-
-class Destination(Protocol):
-    """Something that predictions are written to."""
-
-    for_annotators: ClassVar[bool]
-    """Whether people correct what is written there, so that boxes may be withheld from them (``PRELABEL_HOLDOUT_FRACTION``)."""
-
-    @property
-    def output(self) -> Path | None:
-        """The file or folder that it makes, or None where it makes none."""
-
-    @property
-    def outputs(self) -> list[Path]:
-        """That, or the several files that it makes."""
-
-    def write(self, predictions: Predictions) -> str:
-        """Write everything; gives what was done, as a sentence without its full stop.
+    @classmethod
+    @abstractmethod
+    def open(cls, name: str, options: SinkOptions) -> Self | None:
+        """Return the sink of this name (the text behind the prefix), or None if the name is not a valid one.
 
         Raises:
-            BootstrapError: it cannot be written; what was there before is still there.
+            PrelabelError: the options or the project do not allow it.
         """
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Its files and folders, those of an earlier run included."""
+        return [] if self.output is None else [self.output]
+
+    @property
+    def superseded(self) -> list[Path]:
+        """Existing files of the same sink with other options, which must not stay beside its outputs."""
+        return []
+
+    @abstractmethod
+    def write(self, context: WriteContext) -> Writing:
+        """Write the items that are sent in.
+
+        Raises:
+            BootstrapError: they cannot be written; the outputs of an earlier run are still there.
+        """
+
+
+class FileSink(Sink):
+    """A sink that writes one file or folder.
+
+    Args:
+        output: the file or folder.
+        options: of the command.
+    """
+
+    output: Path
+
+    def __init__(self, output: Path, options: SinkOptions) -> None:
+        self.output = output
+        self._options = options
+
+    @override
+    @classmethod
+    def open(cls, name: str, options: SinkOptions) -> Self | None:
+        return cls(Path(name).absolute(), options)
+
+
+def write_all(
+    sinks: Iterable[Sink], predictions: Iterable[PredictedItem], context: WriteContext
+) -> Iterator[tuple[Sink, str]]:
+    """Write predictions to all sinks in one pass; yields each sink when it is complete, and its sentence.
+
+    Raises:
+        BootstrapError: a sink cannot be written. Sinks that are not complete are as before.
+    """
+    with ExitStack() as stack:
+        writings = {sink: stack.enter_context(closing(sink.write(context))) for sink in sinks}
+        for writing in writings.values():
+            next(writing)
+        for predicted in predictions:
+            for_annotators = predicted.without_boxes() if predicted.in_holdout else predicted
+            for sink, writing in writings.items():
+                writing.send(for_annotators if sink.for_annotators else predicted)
+        for sink, writing in writings.items():
+            yield sink, _finish(writing)
+
+
+def _finish(writing: Writing) -> str:
+    try:
+        writing.send(None)
+    except StopIteration as end:
+        return str(end.value)
+    raise AssertionError("a sink did not end after the last item")
 
 
 @contextmanager
 def replaced(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
-    """Give a file to write text into, which takes the place of ``path`` at the end, or goes if there was an error."""
+    """Open a text file that replaces ``path`` at the end of the ``with`` block, or is deleted after an error."""
     draft = path.with_name(path.name + ".part")
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with draft.open("w", encoding="utf-8", newline=newline) as file:
@@ -76,14 +173,14 @@ def replaced(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder, which takes the place of ``path`` at the end, or goes if there was an error."""
+    """Make an empty folder that replaces ``path`` at the end of the ``with`` block, or is deleted after an error."""
     draft = path.with_name(path.name + ".part")
-    with _explained(path):
+    with explained(path):
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
             yield draft
-            # Aside first, so that a kill in between leaves one of the two.
+            # Two renames, so that a kill in between leaves one of the two folders.
             before = path.with_name(path.name + ".before")
             shutil.rmtree(before, ignore_errors=True)
             if path.exists():
@@ -97,11 +194,12 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into a :class:`BootstrapError` that names the path and the way out."""
     try:
         yield
     except OSError as error:
         raise BootstrapError(
-            f"{printable(str(path), 4096)} cannot be written: {error.strerror or error}; the journal has everything that was found: "
-            "mend that and run the same command again"
+            f"{printable(str(path), 4096)} cannot be written: {error.strerror or error}; the checkpoint has all results: "
+            "repair that and run the same command again"
         ) from None

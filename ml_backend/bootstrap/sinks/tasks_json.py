@@ -2,84 +2,89 @@
 
 import json
 import re
-from collections.abc import Iterable
-from itertools import chain, islice
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
-from ml_backend.bootstrap.items import Predicted
-from ml_backend.bootstrap.sinks.sink import Predictions, replaced
+from typing_extensions import override
+
+from ml_backend.bootstrap.items import PredictedItem
+from ml_backend.bootstrap.sinks.sink import FileSink, SinkOptions, WriteContext, Writing, replaced
 from ml_backend.pipeline.model_version import is_ours
 
 
-class TasksJson:
-    """A list of tasks with predictions. Items that were left alone stand in it as they came.
+class TasksJson(FileSink):
+    """A list of tasks with predictions. Skipped items are in it unchanged.
 
-    Args:
-        path: of the file; in chunks, ``tasks.json`` is ``tasks-00001.json`` and so on.
-        tasks_per_file: most tasks in a file, or 0 for one file.
+    With ``tasks_per_file``, ``tasks.json`` becomes ``tasks-00001.json`` and so on.
     """
 
-    for_annotators: ClassVar[bool] = True
+    form = "FILE.json"
+    for_annotators = True
 
-    def __init__(self, path: Path, tasks_per_file: int = 0) -> None:
-        self._path = path
-        self._tasks_per_file = tasks_per_file
-
-    @property
-    def output(self) -> Path:
-        """The file, or what the names of the files are made of."""
-        return self._path
+    @override
+    @classmethod
+    def open(cls, name: str, options: SinkOptions) -> Self | None:
+        return super().open(name, options) if name.lower().endswith(".json") else None
 
     @property
+    @override
     def outputs(self) -> list[Path]:
-        """The file, or those numbered files that there are."""
-        return (self._chunks() or [self._numbered(1)]) if self._tasks_per_file else [self._path]
+        return (self._numbered_files() or [self._numbered(1)]) if self._options.tasks_per_file else [self.output]
 
     @property
+    @override
     def superseded(self) -> list[Path]:
-        """The files that there are of another ``--tasks-per-file``: nobody should import both."""
-        if not self._tasks_per_file:
-            return self._chunks()
-        return [self._path] if self._path.exists() else []
+        if not self._options.tasks_per_file:
+            return self._numbered_files()
+        return [self.output] if self.output.exists() else []
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all tasks."""
-        if not self._tasks_per_file:
-            return f"{_write(self._path, predictions)} tasks in {self._path}"
-        tasks = iter(predictions)
-        number = total = 0
-        for first in tasks:
-            number += 1
-            total += _write(self._numbered(number), chain([first], islice(tasks, self._tasks_per_file - 1)))
-        for later in self._chunks()[number:]:  # of an earlier run with more tasks
+    @override
+    def write(self, context: WriteContext) -> Writing:
+        if not self._options.tasks_per_file:
+            total = yield from _write_file(self.output, (yield))
+            return f"{total} tasks in {self.output}"
+        files = total = 0
+        while predicted := (yield):
+            files += 1
+            number = yield from _write_file(self._numbered(files), predicted, self._options.tasks_per_file)
+            total += number
+            if number < self._options.tasks_per_file:
+                break
+        for later in self._numbered_files()[files:]:  # of an earlier run with more tasks
             later.unlink()
-        return f"{total} tasks in {number} files, {self._numbered(1)} and on"
+        return f"{total} tasks in {files} files, {self._numbered(1)} and on"
 
     def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
+        return self.output.with_name(f"{self.output.stem}-{number:05d}{self.output.suffix}")
 
-    def _chunks(self) -> list[Path]:
-        """Return the numbered files that there are, in order."""
-        name = re.compile(rf"{re.escape(self._path.stem)}-(\d{{5,}}){re.escape(self._path.suffix)}")
-        folder = self._path.parent
+    def _numbered_files(self) -> list[Path]:
+        """Return the numbered files that exist, in order."""
+        name = re.compile(rf"{re.escape(self.output.stem)}-(\d{{5,}}){re.escape(self.output.suffix)}")
+        folder = self.output.parent
         names = (name.fullmatch(each.name) for each in (folder.iterdir() if folder.is_dir() else ()))
         return [self._numbered(number) for number in sorted(int(found[1]) for found in names if found)]
 
 
-def _write(path: Path, tasks: Iterable[Predicted]) -> int:
+def _write_file(
+    path: Path, predicted: PredictedItem | None, most: int | None = None
+) -> Generator[None, PredictedItem | None, int]:
+    """Write the given item and those that are sent in, ``most`` at most; returns their number."""
+    number = 0
     with replaced(path) as file:
-        number = 0
-        for task in tasks:
+        while predicted:
             file.write(",\n" if number else "[\n")
-            file.write(json.dumps(task_of(task), separators=(",", ":")))
+            file.write(json.dumps(task_of(predicted), separators=(",", ":")))
             number += 1
+            if number == most:
+                break
+            predicted = yield
         file.write("\n]\n" if number else "[]\n")
     return number
 
 
-def task_of(predicted: Predicted) -> dict[str, Any]:
-    """Return a task as Label Studio imports it. Of the predictions that it had, those of Prelabel give way to the new one."""
+def task_of(predicted: PredictedItem) -> dict[str, Any]:
+    """Return a task as Label Studio imports it; the new prediction replaces older ones of Prelabel."""
     task = predicted.item.task
     if predicted.prediction is None:
         return task

@@ -1,40 +1,43 @@
-"""YOLO's layout: a text file for each picture, a line for each box, and beside it links to the pictures of this machine.
+"""YOLO's layout: a text file for each image with a line for each box, and links to the images of this machine.
 
-Label Studio's converter (label-studio-sdk 2.1) is not used: it names label files by the last part of the path alone, so that two pictures
-of one name in two folders share one, and has to have all files. The tests compare the boxes with its own.
+Label Studio's converter (label-studio-sdk 2.1) is not used: it needs all files, and it names label files by the last part of the path,
+so that two images of the same name in two folders share one. The tests compare its boxes with these.
 """
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from typing_extensions import override
+
 from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.bootstrap.sinks.pixel_boxes import boxes_of, label_names
-from ml_backend.bootstrap.sinks.sink import OneOutput, Predictions, replaced_folder
-from ml_backend.label_studio.controls.control import Control
+from ml_backend.bootstrap.sinks.sink import FileSink, WriteContext, Writing, replaced_folder
 from ml_backend.redaction import printable
 
 MAX_NAME_LENGTH = 200  # of a file, in bytes; file systems take 255
 
 
-class Yolo(OneOutput):
-    """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``."""
+class Yolo(FileSink):
+    """A folder with ``classes.txt``, ``notes.json``, ``data.yaml``, ``labels/`` and ``images/``, without skipped items.
 
-    def __init__(self, path: Path, controls: Sequence[Control]) -> None:
-        super().__init__(path)
-        self._labels = label_names(controls)
+    An image without boxes has an empty file.
+    """
 
-    def write(self, predictions: Predictions) -> str:
-        """Write all pictures; those that were left alone are not in it. A picture without boxes has an empty file."""
-        numbers = {label: number for number, label in enumerate(self._labels)}
+    form = "yolo:DIR"
+    copies_images = True
+    contents = ("labels", "images", "classes.txt", "notes.json", "data.yaml")
+
+    @override
+    def write(self, context: WriteContext) -> Writing:
+        numbers = {label: number for number, label in enumerate(label_names(self._options.controls))}
         images = boxes = 0
         with replaced_folder(self.output) as folder:
             (folder / "labels").mkdir()
             (folder / "images").mkdir()
             names = _Names(folder)
-            for predicted in predictions:
+            while predicted := (yield):
                 for image in predicted.images:
                     lines = [
                         f"{numbers[box.label]} {(box.left + box.width / 2) / image.width:.6f} "
@@ -52,27 +55,19 @@ class Yolo(OneOutput):
                         link.symlink_to(image.file)
                     images += 1
                     boxes += len(lines)
-            self._write_classes(folder)
-        return f"{boxes} boxes on {images} pictures in {self.output}"
-
-    def _write_classes(self, folder: Path) -> None:
-        (folder / "classes.txt").write_text("".join(f"{label}\n" for label in self._labels), encoding="utf-8")
-        categories = [{"id": number, "name": label} for number, label in enumerate(self._labels)]
-        (folder / "notes.json").write_text(json.dumps({"categories": categories}, indent=2), encoding="utf-8")
-        # JSON strings are YAML too.
-        names = "".join(f"  {number}: {json.dumps(label)}\n" for number, label in enumerate(self._labels))
-        (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
+            _write_classes(folder, list(numbers))
+        return f"{boxes} boxes on {images} images in {self.output}"
 
 
 class _Names:
-    """Gives each picture a name of its own below ``labels/`` and ``images/``, whatever its source calls it."""
+    """Gives each image a unique name below ``labels/`` and ``images/``."""
 
     def __init__(self, folder: Path) -> None:
         self._labels = folder / "labels"
-        self._numbers: Counter[PurePosixPath] = Counter()  # of names that have been given more than once
+        self._numbers: Counter[PurePosixPath] = Counter()  # the suffixes used so far, by wanted name
 
     def name_for(self, image: PredictedImage) -> PurePosixPath:
-        """Return its path in its folder, or the last part of its address, with a number where that is taken."""
+        """Return the image's path in its folder, or the last part of its address, with a number if that name is taken."""
         wanted = self._beside_files(_shortened(_name_of(image)))
         name = wanted
         while self._is_taken(name):  # a.jpg and a.png, or two addresses that end alike
@@ -84,13 +79,22 @@ class _Names:
         return (self._labels / name.with_suffix(".txt")).exists()
 
     def _beside_files(self, name: PurePosixPath) -> PurePosixPath:
-        """Return a name none of whose folders is a file: a picture ``d.jpg`` and a folder ``d.txt`` want one name too."""
+        """Return a name whose folders are no files: an image ``d.jpg`` and a folder ``d.txt`` want the same name."""
         folder = PurePosixPath()
         for part in name.parent.parts:
             folder /= part
             while (self._labels / folder).is_file():
                 folder = folder.with_name(folder.name + "_")
         return folder / name.name
+
+
+def _write_classes(folder: Path, labels: list[str]) -> None:
+    (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    categories = [{"id": number, "name": label} for number, label in enumerate(labels)]
+    (folder / "notes.json").write_text(json.dumps({"categories": categories}, indent=2), encoding="utf-8")
+    # A JSON string is valid YAML.
+    names = "".join(f"  {number}: {json.dumps(label)}\n" for number, label in enumerate(labels))
+    (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
 
 
 def _name_of(image: PredictedImage) -> PurePosixPath:
@@ -107,7 +111,7 @@ def _name_of(image: PredictedImage) -> PurePosixPath:
 
 
 def _shortened(name: PurePosixPath) -> PurePosixPath:
-    """Return a name no part of which is too long for a file system, with room for a number."""
+    """Return a name whose parts fit a file system, with room for a number."""
     suffix = name.suffix[:10]
     folders = [_first_bytes(part) for part in name.parent.parts]
     return PurePosixPath(*folders, _first_bytes(name.stem) + suffix)

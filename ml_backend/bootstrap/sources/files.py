@@ -1,67 +1,83 @@
-"""Pictures in folders, of this machine and of cloud storages."""
+"""Images in folders of this machine."""
 
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import ClassVar, Self
 from urllib.parse import quote
 
-import fsspec
-
 from ml_backend.bootstrap.items import Item
-from ml_backend.bootstrap.sources.source import data_of_image
+from ml_backend.bootstrap.sources.source import SourceOptions
 from ml_backend.errors import BootstrapError
-from ml_backend.http.network_errors import storage_cause
-from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.images.references import IMAGE_SUFFIXES
 from ml_backend.redaction import printable
 
-DRY_RUN = ".dry-run.jpg"  # how the contact sheets of dry runs end, which are no part of a source
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
-)  # of the formats that are decoded; the content decides later
+DRY_RUN = ".dry-run.jpg"  # end of the names of contact sheets of dry runs, which are no part of a source
 
 
 @dataclass(frozen=True)
 class Folder:
-    """All pictures below a folder. Hidden files and folders are passed over, as are links to folders, which can go in circles."""
+    """All images below a folder, without hidden files and folders, and without links to folders, which can go in circles."""
 
-    root: Path
-    places: Sequence[ImageField]
-    prefix: str
-    sort: bool = True
+    form: ClassVar[str] = "a folder"
+    sort: ClassVar[bool] = True
+    project: ClassVar[None] = None
+    path: Path
+    options: SourceOptions
+
+    @classmethod
+    def open(cls, text: str, options: SourceOptions) -> Self | None:
+        """Return the source of a folder."""
+        return cls(Path(text).absolute(), options) if "://" not in text and Path(text).is_dir() else None
 
     @property
     def name(self) -> str:
         """The folder."""
-        return printable(str(self.root), 4096)
+        return printable(str(self.path), 4096)
 
     def items(self) -> Iterator[Item]:
-        """Yield a task for each picture file, named by its path within the folder."""
+        """Yield an item for each image file; its key is the path within the folder."""
         others: Counter[str] = Counter()
         any_found = False
-        for path in _files(self.root):
-            if path.suffix.lower() in SUFFIXES:
+        for path in _files(self.path):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 any_found = True
-                yield from _items_of(path, self.root, self.places, self.prefix)
+                yield from _items_of(path, self.path, self.options)
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
         if not any_found:
             seen = ", ".join(f"{number} {suffix}" for suffix, number in others.most_common(5)) or "it is empty"
-            raise BootstrapError(f"no pictures below {self.name} ({printable(seen, 200)}); looked for {_suffixes()}")
+            raise BootstrapError(f"no images below {self.name} ({printable(seen, 200)}); looked for {suffixes()}")
 
 
 @dataclass(frozen=True)
 class Pattern:
     """The files that a pattern such as ``pictures/**/left-*.jpg`` names, by their paths within ``root``."""
 
+    form: ClassVar[str] = "a pattern"
+    sort: ClassVar[bool] = True
+    path: ClassVar[None] = None
+    project: ClassVar[None] = None
     pattern: str
     root: Path
-    places: Sequence[ImageField]
-    prefix: str
-    sort: bool = True
+    options: SourceOptions
+
+    @classmethod
+    def open(cls, text: str, options: SourceOptions) -> Self | None:
+        """Return the source of a pattern, or of a single image."""
+        path = Path(text)
+        if "://" in text:
+            return None
+        if path.is_file():
+            is_image = path.suffix.lower() in IMAGE_SUFFIXES
+            return cls(glob.escape(text), path.parent.absolute(), options) if is_image else None
+        root = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts[:-1]))
+        return cls(text, root.absolute(), options) if glob.has_magic(text) else None
 
     @property
     def name(self) -> str:
@@ -69,49 +85,15 @@ class Pattern:
         return printable(os.path.abspath(self.pattern), 4096)  # noqa: PTH100 - Path would normalize more than dots
 
     def items(self) -> Iterator[Item]:
-        """Yield a task for each picture file."""
+        """Yield an item for each image file."""
         any_found = False
         for name in glob.iglob(self.pattern, recursive=True):  # noqa: PTH207 - Path.glob knows no absolute patterns
             path = Path(name)
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                 any_found = True
-                yield from _items_of(path.absolute(), self.root, self.places, self.prefix)
+                yield from _items_of(path.absolute(), self.root, self.options)
         if not any_found:
-            raise BootstrapError(f"no pictures match {printable(self.pattern, 200)}; looked for {_suffixes()}")
-
-
-@dataclass(frozen=True)
-class StoragePrefix:
-    """All pictures below a prefix of a cloud storage, listed through fsspec with this machine's own credentials, folder by folder."""
-
-    uri: str
-    places: Sequence[ImageField]
-    sort: bool = True
-
-    @property
-    def name(self) -> str:
-        """The prefix."""
-        return printable(self.uri.rstrip("/"), 4096)
-
-    def items(self) -> Iterator[Item]:
-        """Yield a task for each object whose name ends as a picture's does; its image is the object's URI."""
-        scheme = self.uri.partition("://")[0]
-        any_found = False
-        try:
-            storage, root = fsspec.url_to_fs(self.uri)
-            for folder, _, files in storage.walk(root, on_error="raise"):
-                for name in files:
-                    if Path(name).suffix.lower() in SUFFIXES:
-                        any_found = True
-                        path = f"{folder}/{name}"
-                        data = data_of_image(self.places, f"{scheme}://{path}")
-                        yield Item(os.fsencode(path.removeprefix(root).lstrip("/")), {"data": data})
-        except BootstrapError:
-            raise
-        except Exception as error:  # each storage's client has errors of its own
-            raise BootstrapError(f"{self.name} cannot be listed: {storage_cause(error)}") from None
-        if not any_found:
-            raise BootstrapError(f"no pictures below {self.name}; looked for {_suffixes()}")
+            raise BootstrapError(f"no images match {printable(self.pattern, 200)}; looked for {suffixes()}")
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -135,14 +117,19 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _items_of(path: Path, root: Path, places: Sequence[ImageField], prefix: str) -> Iterator[Item]:
-    """Yield the item of a file, or nothing where it has gone since it was listed."""
+def _items_of(path: Path, root: Path, options: SourceOptions) -> Iterator[Item]:
+    """Yield the item of a file, or nothing if the file is gone since it was listed."""
     with suppress(FileNotFoundError):
         status = path.stat()
         within = os.fsencode(path.relative_to(root))
-        data = data_of_image(places, prefix + quote(within))
-        yield Item(within, {"data": data}, path, stamp=f"{status.st_size} {status.st_mtime_ns}")
+        yield Item(
+            within,
+            {"data": options.data(options.prefix + quote(within))},
+            path,
+            stamp=f"{status.st_size} {status.st_mtime_ns}",
+        )
 
 
-def _suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))
+def suffixes() -> str:
+    """Return the suffixes of images, for messages."""
+    return ", ".join(sorted(IMAGE_SUFFIXES))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import Item
@@ -12,32 +13,36 @@ from ml_backend.errors import BootstrapError
 
 @dataclass(frozen=True)
 class ProjectTasks:
-    """All tasks of a project, a page at a time; those that are to get no prediction are left alone.
+    """All tasks of a project, read a page at a time; the policy skips some of them.
 
     Attributes:
-        own: whether the predictions go back to the project, so that those that it has matter.
+        own: whether the predictions go back to the project, so that its present predictions matter.
     """
 
     studio: Studio
-    number: int
-    rule: ExistingTaskPolicy
+    project: int
+    policy: ExistingTaskPolicy
     own: bool
-    sort: bool = False
+    sort: ClassVar[bool] = False
+    path: ClassVar[None] = None
 
     @property
     def name(self) -> str:
-        """The project and where it is."""
-        return f"project {self.number} of {self.studio.url}"
+        """The project and the address of Label Studio."""
+        return f"project {self.project} of {self.studio.url}"
 
     def items(self) -> Iterator[Item]:
         """Yield an item for each task."""
         any_found = False
-        for state in self.studio.states(self.number):
+        for state in self.studio.states(self.project):
             any_found = True
-            decision = self.rule.decide(state.annotations, state.predictions if self.own else {})
-            left = "" if decision.stale else decision.left
+            decision = self.policy.decide(state.annotations, state.predictions if self.own else {})
+            skip_reason = "" if decision.stale else decision.skip_reason
             yield Item(
-                f"{state.number:020d}".encode(), state.task, left=left, stamp=key_of_data(state.task["data"]).hex()
+                f"{state.number:020d}".encode(),
+                state.task,
+                skip_reason=skip_reason,
+                stamp=key_of_data(state.task["data"]).hex(),
             )
         if not any_found:
             raise BootstrapError(f"{self.name} has no tasks")

@@ -1,67 +1,35 @@
-"""Tells what a source is by its text."""
+"""The sources that users name by a text. A new source is a module in this folder and a line here."""
 
-import glob
-from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
-from ml_backend.bootstrap.sources.files import SUFFIXES, Folder, Pattern, StoragePrefix
+from ml_backend.bootstrap.sources.files import Folder, Pattern
 from ml_backend.bootstrap.sources.lists import Export, UrlList, UrlTable
-from ml_backend.bootstrap.sources.source import Source
+from ml_backend.bootstrap.sources.source import NamedSource, Source, SourceOptions
+from ml_backend.bootstrap.sources.storage import StoragePrefix
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.redaction import printable, redact
 
-STORAGES = ("s3://", "gs://")
-LOCAL_FILES = "/data/local-files/?d="
-"""The start of addresses of files that Label Studio serves from its own disk."""
+SOURCES: tuple[type[NamedSource], ...] = (Folder, Pattern, StoragePrefix, UrlList, UrlTable, Export)
 
 
-def open_source(text: str, places: Sequence[ImageField], prefix: str, *, include_annotated: bool = False) -> Source:
-    """Tell what a source is by its text.
-
-    Args:
-        text: a folder, a pattern, a cloud prefix, or a ``.txt``, ``.csv`` or ``.json`` file.
-        places: where the task's data is to have its image, as the label config says.
-        prefix: what stands in a task in front of a file's path in its folder.
-        include_annotated: whether tasks of an export that have annotations are predicted too.
+def open_source(text: str, options: SourceOptions) -> Source:
+    """Return the source that a user names: the first of :data:`SOURCES` that knows the text.
 
     Raises:
-        BootstrapError: there is no such thing.
+        BootstrapError: there is no such source.
     """
-    if "://" in text:
-        if text.startswith(STORAGES):
-            return StoragePrefix(text, places)
-        raise BootstrapError(
-            f"{printable(redact(text), 200)} is not a source: expected a folder, a pattern, s3://…, gs://…, or a .txt, .csv or .json file; "
-            "one address goes into a .txt file"
-        )
     if not text:
         raise BootstrapError(
             "the source is an empty text; expected a folder, a pattern or a file (is a variable unset?)"
         )
-    path = Path(text)
-    if path.is_dir():
-        return Folder(path.absolute(), places, prefix)
-    if not path.is_file():
-        if glob.has_magic(text):
-            root = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts[:-1]))
-            return Pattern(text, root.absolute(), places, prefix)
+    for kind in SOURCES:
+        source = kind.open(text, options)
+        if source is not None:
+            return source
+    forms = ", ".join(kind.form for kind in SOURCES)
+    if "://" in text:
+        shown = printable(redact(text), 200)
+        raise BootstrapError(f"{shown} is not a source: expected {forms}; one address goes into a .txt file")
+    if not Path(text).is_file():
         raise BootstrapError(f"{printable(text, 200)} is not there: no such file or folder")
-    return _open_file(path, places, prefix, include_annotated=include_annotated)
-
-
-def _open_file(path: Path, places: Sequence[ImageField], prefix: str, *, include_annotated: bool) -> Source:
-    match path.suffix.lower():
-        case ".txt":
-            return UrlList(path.absolute(), places)
-        case ".csv":
-            return UrlTable(path.absolute(), places)
-        case ".json":
-            return Export(path.absolute(), places, include_annotated)
-        case suffix if suffix in SUFFIXES:
-            return Pattern(glob.escape(str(path)), path.parent.absolute(), places, prefix)
-    raise BootstrapError(
-        f"{printable(str(path), 200)} is a file of no known kind: expected .txt (an address in each line), .csv (a column for each key of "
-        "the label config), .json (an export of Label Studio), or a picture"
-    )
+    raise BootstrapError(f"{printable(text, 200)} is a file of no known kind: expected {forms}")

@@ -1,10 +1,34 @@
-"""What a source is."""
+"""The interface of sources."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.label_studio.controls.control import ImageField
+
+LOCAL_FILES = "/data/local-files/?d="
+"""The beginning of addresses of files that Label Studio serves from its own disk."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """The options of a command that sources can use.
+
+    Attributes:
+        image_fields: the fields of a task's data that hold its images, by the label config.
+        prefix: the text in front of a file's path in its folder, in the task.
+        include_annotated: whether annotated tasks of an export get predictions too.
+    """
+
+    image_fields: Sequence[ImageField]
+    prefix: str = LOCAL_FILES
+    include_annotated: bool = False
+
+    def data(self, image: str) -> dict[str, Any]:
+        """Return the data of a task with one image, under each key that the label config reads images from."""
+        return {field.key: [image] if field.is_list else image for field in self.image_fields}
 
 
 class Source(Protocol):
@@ -12,20 +36,37 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for the journal and for people; equal names are one source."""
+        """Identifies the source, in the checkpoint and for people."""
 
     @property
     def sort(self) -> bool:
-        """Whether its items come in no order of their own."""
+        """Whether the job sorts the items, because the source has no order of its own."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder or file of this machine that it reads, which outputs must not replace; None elsewhere."""
+
+    @property
+    def project(self) -> int | None:
+        """The id of the Label Studio project whose tasks it reads, or None."""
 
     def items(self) -> Iterator[Item]:
-        """Yield the items, each time anew.
+        """Read the source and yield its items.
 
         Raises:
-            BootstrapError: it cannot be read, or holds no pictures.
+            BootstrapError: the source cannot be read, or has no items.
         """
 
 
-def data_of_image(places: Sequence[ImageField], image: str) -> dict[str, Any]:
-    """Return the data of a task with one image, at each place where the label config wants one."""
-    return {place.key: [image] if place.is_list else image for place in places}
+class NamedSource(Source, Protocol):
+    """A source that users name by a text.
+
+    Attributes:
+        form: how users name it, such as ``a folder``.
+    """
+
+    form: ClassVar[str]
+
+    @classmethod
+    def open(cls, text: str, options: SourceOptions) -> Self | None:
+        """Return the source of this text, or None if the text names no source of this kind."""

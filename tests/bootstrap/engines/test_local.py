@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bootstrap_jobs import PLACES, item_of_file
+from bootstrap_jobs import IMAGE_FIELDS, item_of_file
 from picture_server import Answer, PictureServer
 from PIL import Image
 from samples import balloon_file, balloon_scene, encoded
@@ -19,6 +19,7 @@ from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.engines import local
 from ml_backend.bootstrap.engines.local import KEPT_AT_ONCE, LocalEngine
 from ml_backend.bootstrap.items import Item, Outcome
+from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings
@@ -36,100 +37,105 @@ def _pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(demo_detector: Detector, journal: Checkpoint) -> Run:
-    """Give a function that looks at everything in the journal, and gives the portions in which outcomes were kept."""
+def run(demo_detector: Detector, checkpoint: Checkpoint) -> Run:
+    """Give a function that looks at everything in the checkpoint, and gives the portions in which outcomes were kept."""
 
     def looked(also: Callable[[Sequence[Outcome]], None] = lambda _: None, **settings: Any) -> list[list[Outcome]]:
         portions: list[list[Outcome]] = []
 
         def keep(outcomes: Sequence[Outcome]) -> None:
             if outcomes:
-                journal.record(outcomes)
+                checkpoint.record(outcomes)
                 portions.append(list(outcomes))
                 also(outcomes)
 
-        LocalEngine(Settings(**{"cache": "none"} | settings), demo_detector).run(journal, PLACES, keep)
+        LocalEngine(Settings(**{"cache": "none"} | settings), demo_detector).run(checkpoint, IMAGE_FIELDS, keep)
         return portions
 
     return looked
 
 
-def fill(journal: Checkpoint, folder: Path, number: int, different: int) -> None:
-    """Let a journal have so many files of balloons, of which some are copies."""
+def fill(checkpoint: Checkpoint, folder: Path, number: int, different: int) -> None:
+    """Let a checkpoint have so many files of balloons, of which some are copies."""
     folder.mkdir(exist_ok=True)
     for n in range(number):
         width = 320 + n % different
         (folder / f"{n:04d}.png").write_bytes(encoded(Image.fromarray(balloon_scene(width)), compress_level=1))
-    journal.survey((item_of_file(path, folder) for path in folder.iterdir()), sort=True)
+    checkpoint.survey((item_of_file(path, folder) for path in folder.iterdir()), sort=True)
 
 
 def runs(portions: list[list[Outcome]]) -> int:
     """Return how often the detector ran."""
     return sum(
-        look.computed
+        image.computed
         for outcomes in portions
         for outcome in outcomes
-        for looks in outcome.looks.values()
-        for look in looks
+        for images in outcome.images.values()
+        for image in images
     )
 
 
 def test_everything_is_looked_at(
-    run: Run, journal: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And kept in portions, the last of what is left."""
     monkeypatch.setattr(local, "KEPT_EVERY", 3600)
-    fill(journal, tmp_path / "in", 2 * KEPT_AT_ONCE + 10, 3)
+    fill(checkpoint, tmp_path / "in", 2 * KEPT_AT_ONCE + 10, 3)
     assert [len(portion) for portion in run()] == [KEPT_AT_ONCE, KEPT_AT_ONCE, 10]
-    assert journal.counts() == Counts(pending=0, done=2 * KEPT_AT_ONCE + 10, failed=0, left=0)
-    assert [found.detections["image"][0].width for found in journal.done()][:4] == [320, 321, 322, 320]
+    assert checkpoint.counts() == Counts(pending=0, done=2 * KEPT_AT_ONCE + 10, failed=0, left=0)
+    assert [Detections.from_bytes(images["image"][0].detections).width for _, images in checkpoint.done()][:4] == [
+        320,
+        321,
+        322,
+        320,
+    ]
     assert run() == []
 
 
-def test_same_bytes_under_many_names_are_one_picture(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
+def test_same_bytes_under_many_names_are_one_picture(run: Run, checkpoint: Checkpoint, tmp_path: Path) -> None:
     """The detector runs once for each content, whether they come at the same time, in one portion, or later."""
-    fill(journal, tmp_path / "in", KEPT_AT_ONCE + 20, 2)
+    fill(checkpoint, tmp_path / "in", KEPT_AT_ONCE + 20, 2)
     assert runs(run()) == 2
-    assert journal.images() == 2
-    fill(journal, tmp_path / "in", 2 * KEPT_AT_ONCE, 2)
+    assert checkpoint.images() == 2
+    fill(checkpoint, tmp_path / "in", 2 * KEPT_AT_ONCE, 2)
     assert runs(run()) == 0
 
 
 def test_what_the_cache_knows_is_not_computed(
-    run: Run, demo_detector: Detector, journal: Checkpoint, tmp_path: Path
+    run: Run, demo_detector: Detector, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """It is the service's own."""
-    fill(journal, tmp_path / "in", 10, 5)
+    fill(checkpoint, tmp_path / "in", 10, 5)
     assert runs(run(cache="sqlite", cache_file=tmp_path / "cache")) == 5
     with Checkpoint(tmp_path / "other") as other:
         fill(other, tmp_path / "in", 10, 5)
         found: list[Outcome] = []
         settings = Settings(cache="sqlite", cache_file=tmp_path / "cache")
-        LocalEngine(settings, demo_detector).run(other, PLACES, found.extend)
+        LocalEngine(settings, demo_detector).run(other, IMAGE_FIELDS, found.extend)
     assert runs([found]) == 0
 
 
 def test_outcomes_are_kept_in_time(
-    run: Run, journal: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slow pictures do not wait for a full portion: little is lost if the machine goes down."""
     monkeypatch.setattr(local, "KEPT_EVERY", 0)
-    fill(journal, tmp_path / "in", 5, 5)
+    fill(checkpoint, tmp_path / "in", 5, 5)
     assert [len(portion) for portion in run()] == [1] * 5
 
 
-def test_failures_end_nothing(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
+def test_failures_end_nothing(run: Run, checkpoint: Checkpoint, tmp_path: Path) -> None:
     """Each is of its own item."""
-    fill(journal, tmp_path / "in", 6, 6)
+    fill(checkpoint, tmp_path / "in", 6, 6)
     (tmp_path / "in" / "0002.png").write_bytes(b"no picture")
     (tmp_path / "in" / "0003.png").unlink()
     run()
-    assert journal.counts() == Counts(pending=0, done=4, failed=2, left=0)
-    assert [item.name for item, _ in journal.failures()] == ["0002.png", "0003.png"]
+    assert checkpoint.counts() == Counts(pending=0, done=4, failed=2, left=0)
+    assert [item.name for item, _ in checkpoint.failures()] == ["0002.png", "0003.png"]
 
 
 def test_unforeseen_error_is_a_failure_of_its_item(
-    demo_detector: Detector, journal: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    demo_detector: Detector, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The job goes on, and the log has the trace."""
     configure_logging("error")
@@ -139,44 +145,44 @@ def test_unforeseen_error_is_a_failure_of_its_item(
             raise KeyError("boxes")
         return demo_detector.function(pixels)
 
-    fill(journal, tmp_path / "in", 4, 4)
+    fill(checkpoint, tmp_path / "in", 4, 4)
     stumbling = replace(demo_detector, function=stumble)
-    LocalEngine(Settings(cache="none"), stumbling).run(journal, PLACES, journal.record)
-    assert journal.counts() == Counts(pending=0, done=3, failed=1, left=0)
-    ((item, failure),) = journal.failures()
+    LocalEngine(Settings(cache="none"), stumbling).run(checkpoint, IMAGE_FIELDS, checkpoint.record)
+    assert checkpoint.counts() == Counts(pending=0, done=3, failed=1, left=0)
+    ((item, failure),) = checkpoint.failures()
     assert (item.name, failure.code) == ("0002.png", "internal")
     assert failure.reason == "an error inside Prelabel (KeyError); its log has the details"
     (line,) = capsys.readouterr().err.splitlines()
     event = json.loads(line)
-    assert (event["event"], event["item"]) == ("picture failed unexpectedly", "0002.png")
+    assert (event["event"], event["item"]) == ("image failed unexpectedly", "0002.png")
     assert event["exception"][0]["exc_type"] == "KeyError"
 
 
-def test_few_places(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
+def test_few_places(run: Run, checkpoint: Checkpoint, tmp_path: Path) -> None:
     """One picture at a time gives the same."""
-    fill(journal, tmp_path / "in", 5, 3)
+    fill(checkpoint, tmp_path / "in", 5, 3)
     assert runs(run(max_concurrent_images=1)) == 3
-    assert journal.counts().done == 5
+    assert checkpoint.counts().done == 5
 
 
 def test_refused_token_ends_it_and_what_was_done_is_kept(
-    run: Run, journal: Checkpoint, tmp_path: Path, pictures: PictureServer
+    run: Run, checkpoint: Checkpoint, tmp_path: Path, pictures: PictureServer
 ) -> None:
     """One sentence, though many pictures are refused at the same time."""
-    fill(journal, tmp_path / "in", 5, 5)
+    fill(checkpoint, tmp_path / "in", 5, 5)
     run()
     for n in range(40):
         pictures.add(f"/data/upload/1/{n}.png", Answer(status=401, delay=0.3))
     refused = (Item(b"x%d" % n, {"data": {"image": f"/data/upload/1/{n}.png"}}) for n in range(40))
-    journal.survey(refused, sort=False)
+    checkpoint.survey(refused, sort=False)
     with pytest.raises(BootstrapError, match="LABEL_STUDIO_API_KEY"):
         run(label_studio_url=pictures.url, label_studio_api_key="a" * 40)
-    assert journal.counts() == Counts(pending=40, done=5, failed=0, left=0)
+    assert checkpoint.counts() == Counts(pending=40, done=5, failed=0, left=0)
 
 
-def test_end_of_the_disk_ends_it(run: Run, journal: Checkpoint, tmp_path: Path) -> None:
+def test_end_of_the_disk_ends_it(run: Run, checkpoint: Checkpoint, tmp_path: Path) -> None:
     """The first portion is there, the second could not be kept."""
-    fill(journal, tmp_path / "in", 3 * KEPT_AT_ONCE, 2)
+    fill(checkpoint, tmp_path / "in", 3 * KEPT_AT_ONCE, 2)
     portions = 0
 
     def full(outcomes: Sequence[Outcome]) -> None:
@@ -187,15 +193,15 @@ def test_end_of_the_disk_ends_it(run: Run, journal: Checkpoint, tmp_path: Path) 
 
     with pytest.raises(BootstrapError, match="no room"):
         run(full)
-    assert 0 < journal.counts().done < 3 * KEPT_AT_ONCE
+    assert 0 < checkpoint.counts().done < 3 * KEPT_AT_ONCE
 
 
 @pytest.mark.parametrize("cause", ["a full disk", "an interrupt"])
 def test_nothing_is_kept_that_refers_to_what_was_not(
-    demo_detector: Detector, journal: Checkpoint, tmp_path: Path, cause: str
+    demo_detector: Detector, checkpoint: Checkpoint, tmp_path: Path, cause: str
 ) -> None:
     """After a portion that could not be kept: all that is done can be written."""
-    fill(journal, tmp_path / "in", 4 * KEPT_AT_ONCE, 1)
+    fill(checkpoint, tmp_path / "in", 4 * KEPT_AT_ONCE, 1)
     portions = 0
 
     def keep(outcomes: Sequence[Outcome]) -> None:
@@ -203,33 +209,33 @@ def test_nothing_is_kept_that_refers_to_what_was_not(
         portions += 1
         if portions == 1 and outcomes:
             raise BootstrapError("no room") if cause == "a full disk" else KeyboardInterrupt
-        journal.record(outcomes)
+        checkpoint.record(outcomes)
 
     with pytest.raises((BootstrapError, KeyboardInterrupt)):
-        LocalEngine(Settings(cache="none"), demo_detector).run(journal, PLACES, keep)
-    assert len(list(journal.done())) == journal.counts().done
+        LocalEngine(Settings(cache="none"), demo_detector).run(checkpoint, IMAGE_FIELDS, keep)
+    assert len(list(checkpoint.done())) == checkpoint.counts().done
 
 
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt(
-    run: Run, journal: Checkpoint, tmp_path: Path, interrupt: signal.Signals, request: pytest.FixtureRequest
+    run: Run, checkpoint: Checkpoint, tmp_path: Path, interrupt: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
     """Ctrl-C and what supervisors send end it alike: what was done is kept, and the rest can go on."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
-    fill(journal, tmp_path / "in", 6 * KEPT_AT_ONCE, 2)
+    fill(checkpoint, tmp_path / "in", 6 * KEPT_AT_ONCE, 2)
     with pytest.raises(KeyboardInterrupt):
         run(lambda _: os.kill(os.getpid(), interrupt), max_concurrent_images=2)
-    done = journal.counts().done
+    done = checkpoint.counts().done
     assert 0 < done < 6 * KEPT_AT_ONCE  # a slow machine keeps a portion after a second
     run()
-    assert journal.counts() == Counts(pending=0, done=6 * KEPT_AT_ONCE, failed=0, left=0)
+    assert checkpoint.counts() == Counts(pending=0, done=6 * KEPT_AT_ONCE, failed=0, left=0)
 
 
-def test_picture_over_http(run: Run, journal: Checkpoint, pictures: PictureServer) -> None:
+def test_picture_over_http(run: Run, checkpoint: Checkpoint, pictures: PictureServer) -> None:
     """As any other."""
     url = pictures.add("/a.png", balloon_file())
-    journal.survey([Item(b"a", {"data": {"image": url}})], sort=False)
+    checkpoint.survey([Item(b"a", {"data": {"image": url}})], sort=False)
     run()
-    (found,) = journal.done()
-    assert found.detections["image"][0].width == 320
+    ((_, images),) = checkpoint.done()
+    assert Detections.from_bytes(images["image"][0].detections).width == 320

@@ -26,7 +26,7 @@ from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, empty_file
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.items import Failure, Outcome, WorkItem
+from ml_backend.bootstrap.items import Failure, Outcome
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.controls.control import ImageField
@@ -39,7 +39,7 @@ pytest.importorskip("ray", reason="needs the extra prelabel[ray]")
 
 KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "3"))
 EVERYTHING = ("--config", "config.xml", "--to", "tasks.json", "--to", "coco:coco.json")
-PLACES = [ImageField("image", is_list=False)]
+IMAGE_FIELDS = [ImageField("image", is_list=False)]
 RAY = ("--engine", "ray", "--workers")
 
 slow = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * KILLS)]
@@ -209,10 +209,10 @@ def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module("ml_backend.bootstrap.engines.ray")
 
 
-def surveyed(journal: Checkpoint, number: int) -> Checkpoint:
-    """Fill a journal with items that are all pending."""
-    journal.survey((item(f"{n:05}.jpg") for n in range(number)), sort=False)
-    return journal
+def surveyed(checkpoint: Checkpoint, number: int) -> Checkpoint:
+    """Fill a checkpoint with items that are all pending."""
+    checkpoint.survey((item(f"{n:05}.jpg") for n in range(number)), sort=False)
+    return checkpoint
 
 
 def positions_of(read: Any) -> list[list[int]]:
@@ -222,29 +222,29 @@ def positions_of(read: Any) -> list[list[int]]:
 
 
 class TestPages:
-    """How the journal is read."""
+    """How the checkpoint is read."""
 
-    def test_each_item_stands_on_one_page(self, journal: Checkpoint) -> None:
+    def test_each_item_stands_on_one_page(self, checkpoint: Checkpoint) -> None:
         """In order, with no more than 64 on a page, and several pages for each worker."""
         from ml_backend.bootstrap.engines.ray import Pages
 
-        surveyed(journal, 5000)
-        pages = Pages(journal.path, 5000, 4)
+        surveyed(checkpoint, 5000)
+        pages = Pages(checkpoint.path, 5000, 4)
         read = [page for task in pages.reads for page in positions_of(task)]
-        assert [position for page in read for position in page] == [each.position for each in journal.pending()]
+        assert [position for page in read for position in page] == [each.position for each in checkpoint.pending()]
         assert {len(page) for page in read[:-1]} == {64}
         assert pages.number == len(read)
-        assert Pages(journal.path, 5000, 100).number >= 800
+        assert Pages(checkpoint.path, 5000, 100).number >= 800
 
-    def test_page_that_is_read_again_keeps_its_place(self, journal: Checkpoint) -> None:
+    def test_page_that_is_read_again_keeps_its_place(self, checkpoint: Checkpoint) -> None:
         """What was recorded meanwhile is left out, and the rest stands where it stood: Ray knows a page by its number."""
         from ml_backend.bootstrap.engines.ray import Pages
 
-        surveyed(journal, 100)
-        (task,) = Pages(journal.path, 100, 1).reads
+        surveyed(checkpoint, 100)
+        (task,) = Pages(checkpoint.path, 100, 1).reads
         before = positions_of(task)
         done = {position for page in before[:3] for position in page[1:]} | set(before[5])
-        journal.record([Outcome(position, {}, Failure("broken", "broken")) for position in sorted(done)])
+        checkpoint.record([Outcome(position, {}, Failure("broken", "broken")) for position in sorted(done)])
         assert positions_of(task) == [[position for position in page if position not in done] for page in before]
 
 
@@ -254,8 +254,8 @@ def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("ray.get", lambda reference: reference)
     settings = Settings(model="demo", tfhub_cache_dir=models_dir, cache="none")
-    worker = Worker(settings, "0" * 64, PLACES)
-    page = pickle.dumps([WorkItem(1, item("a.jpg"))])
+    worker = Worker(settings, "0" * 64, IMAGE_FIELDS)
+    page = pickle.dumps([item("a.jpg")])
     assert "another detector than here" in worker({"items": [page]})["problem"][0]
 
 
@@ -276,19 +276,19 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
     for name, data in (("good.png", balloon_file()), ("bad.png", empty_file())):
         (tmp_path / name).write_bytes(data)
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
-    worker = Worker(Settings(cache="none"), demo_detector.fingerprint, PLACES)
-    answer = worker({"items": [pickle.dumps([WorkItem(number, each) for number, each in enumerate(items)])]})
-    worker._wait_for(worker._worker.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
+    worker = Worker(Settings(cache="none"), demo_detector.fingerprint, IMAGE_FIELDS)
+    answer = worker({"items": [pickle.dumps([replace(each, position=number) for number, each in enumerate(items)])]})
+    worker._wait_for(worker._opened.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
     assert answer["problem"] == [""]
     assert [outcome.failure and outcome.failure.code for outcome in outcomes] == ["internal", None]
 
 
-def test_no_client_of_a_cluster(journal: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's client would read the journal on another machine; the message says from where to start."""
+def test_no_client_of_a_cluster(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's client would read the checkpoint on another machine; the message says from where to start."""
     from ml_backend.bootstrap.engines.ray import RayEngine
 
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
-    surveyed(journal, 3)
+    surveyed(checkpoint, 3)
     with pytest.raises(BootstrapError, match="on a node of the cluster"):
-        RayEngine(Settings(model="demo"), "0" * 64, 2).run(journal, PLACES, keep=lambda _: None)
+        RayEngine(Settings(model="demo"), "0" * 64, 2).run(checkpoint, IMAGE_FIELDS, keep=lambda _: None)

@@ -6,20 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, albums, balloon, converted, item, item_of_file, nothing, scattered
+from bootstrap_jobs import write as write_sink
 from PIL import Image
 from pycocotools.coco import COCO
 from samples import BALLOON_CONFIG, ORIENTATION
 
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.coco import Coco
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 
 
 def write(predictions: JobPredictions, path: Path, config: str = BALLOON_CONFIG) -> dict[str, Any]:
     """Write predictions and return what is in the file."""
-    Coco(path, parse_label_config(config)[0]).write(predictions)
+    write_sink(Coco(path, SinkOptions(Settings(cache="none"), controls=parse_label_config(config)[0])), predictions)
     content: dict[str, Any] = json.loads(path.read_text())
     return content
 
@@ -70,7 +73,7 @@ def test_pycocotools_reads_it(job: JobOf, tmp_path: Path) -> None:
 
 def test_numbers_start_at_one_and_belong_together(job: JobOf, tmp_path: Path) -> None:
     """Of pictures, categories and boxes; a picture without boxes is in it, what was left alone is not."""
-    rows = [(item("a"), nothing()), (item("b", left="annotated"), None), (item("c"), balloon())]
+    rows = [(item("a"), nothing()), (item("b", skip_reason="annotated"), None), (item("c"), balloon())]
     content = write(job(*rows), tmp_path / "coco.json")
     assert content["images"] == [
         {"id": 1, "width": 64, "height": 48, "file_name": "http://host/a"},

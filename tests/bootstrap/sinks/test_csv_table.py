@@ -2,18 +2,20 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap_jobs import PAIR_CONFIG, balloon, item, item_of_file, nothing
+from bootstrap_jobs import PAIR_CONFIG, balloon, item, item_of_file, nothing, write
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.sinks.csv_table import HEADER, Table
+from ml_backend.bootstrap.sinks.csv_table import HEADER, CsvTable
+from ml_backend.bootstrap.sinks.sink import SinkOptions
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 
 
 def rows_of(predictions: JobPredictions, path: Path) -> list[list[str]]:
     """Write predictions and return the rows below the header."""
-    Table(path).write(predictions)
+    write(CsvTable(path, SinkOptions(Settings(cache="none"))), predictions)
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == HEADER
@@ -22,7 +24,7 @@ def rows_of(predictions: JobPredictions, path: Path) -> list[list[str]]:
 
 def test_a_row_for_each_box(job: JobOf, tmp_path: Path) -> None:
     """In pixels; a picture without boxes has a row without a box, and what was left alone has none."""
-    rows = [(item("a"), balloon()), (item("b", left="annotated"), None), (item("c"), nothing())]
+    rows = [(item("a"), balloon()), (item("b", skip_reason="annotated"), None), (item("c"), nothing())]
     assert rows_of(job(*rows), tmp_path / "t.csv") == [
         ["http://host/a", "Balloon", "0.9", "40.00", "25.00", "120.00", "50.00", "200", "100"],
         ["http://host/c", "", "", "", "", "", "", "64", "48"],

@@ -4,18 +4,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, Row, albums, balloon, item, nothing
+from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, Row, albums, balloon, item, nothing, write
 from label_studio_sdk.label_interface import LabelInterface
 from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 LEFT = Item(
-    b"left", {"id": 5, "data": {"image": "x"}, "annotations": [{"result": []}], "predictions": [1]}, left="annotated"
+    b"left",
+    {"id": 5, "data": {"image": "x"}, "annotations": [{"result": []}], "predictions": [1]},
+    skip_reason="annotated",
 )
+
+
+def sink_of(path: Path, tasks_per_file: int = 0) -> TasksJson:
+    """Return the sink of a file."""
+    return TasksJson(path, SinkOptions(Settings(cache="none"), tasks_per_file=tasks_per_file))
 
 
 def read(path: Path) -> list[Any]:
@@ -44,7 +53,7 @@ def test_tasks_are_what_label_studio_imports(
 ) -> None:
     """By the word of its own SDK."""
     predictions = job(*rows, config=config)
-    assert TasksJson(tmp_path / "tasks.json").write(predictions) == f"2 tasks in {tmp_path / 'tasks.json'}"
+    assert write(sink_of(tmp_path / "tasks.json"), predictions) == f"2 tasks in {tmp_path / 'tasks.json'}"
     interface = LabelInterface(config)
     written = read(tmp_path / "tasks.json")
     assert [len(task["predictions"][0]["result"]) for task in written] == regions
@@ -60,7 +69,7 @@ def test_regions_of_two_tasks_have_ids_of_their_own(job: JobOf, tmp_path: Path) 
     """Though the same was found; and the same ids each time."""
     rows = [(item("a"), balloon()), (item("b"), balloon())]
     for name in ("once.json", "again.json"):
-        TasksJson(tmp_path / name).write(job(*rows))
+        write(sink_of(tmp_path / name), job(*rows))
     one, other = (task["predictions"][0]["result"][0]["id"] for task in read(tmp_path / "once.json"))
     assert one != other
     assert (tmp_path / "once.json").read_bytes() == (tmp_path / "again.json").read_bytes()
@@ -68,7 +77,7 @@ def test_regions_of_two_tasks_have_ids_of_their_own(job: JobOf, tmp_path: Path) 
 
 def test_what_was_left_alone_stands_in_its_place_as_it_came(job: JobOf, tmp_path: Path) -> None:
     """With everything that it had, under the names that it had."""
-    TasksJson(tmp_path / "tasks.json").write(job((item("a"), balloon()), (LEFT, None), (item("c"), nothing())))
+    write(sink_of(tmp_path / "tasks.json"), job((item("a"), balloon()), (LEFT, None), (item("c"), nothing())))
     written = read(tmp_path / "tasks.json")
     assert written[1] == LEFT.task
     assert [len(task["predictions"]) for task in written] == [1, 1, 1]
@@ -80,7 +89,7 @@ def test_predicted_task_keeps_everything_but_our_older_predictions(job: JobOf, t
         {"result": [], "model_version": version} for version in ("demo@01234567.000000", "yolo-v8")
     ]
     given = item("a", id=7, meta={"batch": 1}, annotations=[{"result": []}], predictions=[*before, {"result": []}])
-    TasksJson(tmp_path / "tasks.json").write(job((given, nothing())))
+    write(sink_of(tmp_path / "tasks.json"), job((given, nothing())))
     (task,) = read(tmp_path / "tasks.json")
     versions = [each.get("model_version") for each in task.pop("predictions")]
     assert versions == ["yolo-v8", None, "demo@01234567.abcdef"]
@@ -90,14 +99,14 @@ def test_predicted_task_keeps_everything_but_our_older_predictions(job: JobOf, t
 def test_odd_letters(job: JobOf, tmp_path: Path) -> None:
     """A file of ASCII, whatever the task says."""
     given = Item(b"a", {"data": {"image": "\ud800 \0 💡 \u2028"}})
-    TasksJson(tmp_path / "tasks.json").write(job((given, nothing())))
+    write(sink_of(tmp_path / "tasks.json"), job((given, nothing())))
     assert (tmp_path / "tasks.json").read_bytes().isascii()
     assert read(tmp_path / "tasks.json")[0]["data"] == given.task["data"]
 
 
 def test_no_tasks(job: JobOf, tmp_path: Path) -> None:
     """An empty list."""
-    TasksJson(tmp_path / "tasks.json").write(job())
+    write(sink_of(tmp_path / "tasks.json"), job())
     assert read(tmp_path / "tasks.json") == []
 
 
@@ -107,8 +116,8 @@ def test_no_tasks(job: JobOf, tmp_path: Path) -> None:
 )
 def test_chunks(job: JobOf, tmp_path: Path, number: int, chunk: int, sizes: list[int]) -> None:
     """Files of N tasks each, in the order of the job."""
-    destination = TasksJson(tmp_path / "tasks.json", chunk)
-    destination.write(job(*tasks(number)))
+    sink = sink_of(tmp_path / "tasks.json", chunk)
+    write(sink, job(*tasks(number)))
     files = [read(path) for path in sorted(tmp_path.glob("tasks-*.json"))]
     assert [len(each) for each in files] == sizes
     assert [task["data"] for each in files for task in each] == [each.task["data"] for each, _ in tasks(number)]
@@ -116,11 +125,11 @@ def test_chunks(job: JobOf, tmp_path: Path, number: int, chunk: int, sizes: list
 
 def test_chunks_of_an_earlier_run_go(job: JobOf, tmp_path: Path) -> None:
     """It had more tasks: nobody imports what is not of this job any more."""
-    destination = TasksJson(tmp_path / "tasks.json", 2)
-    destination.write(job(*tasks(9)))
+    sink = sink_of(tmp_path / "tasks.json", 2)
+    write(sink, job(*tasks(9)))
     (tmp_path / "tasks-2.json").touch()
     (tmp_path / "other-00009.json").touch()
-    destination.write(job(*tasks(3)))
+    write(sink, job(*tasks(3)))
     assert sorted(path.name for path in tmp_path.glob("*.json")) == [
         "other-00009.json",
         "tasks-00001.json",
@@ -132,13 +141,13 @@ def test_chunks_of_an_earlier_run_go(job: JobOf, tmp_path: Path) -> None:
 def test_files_of_others_stay(job: JobOf, tmp_path: Path) -> None:
     """Though they are called nearly as chunks are."""
     (tmp_path / "tasks-2-old.json").touch()
-    TasksJson(tmp_path / "tasks.json", 2).write(job(*tasks(3)))
+    write(sink_of(tmp_path / "tasks.json", 2), job(*tasks(3)))
     assert (tmp_path / "tasks-2-old.json").exists()
 
 
 def test_chunks_of_an_earlier_run_go_whatever_they_are_called(job: JobOf, tmp_path: Path) -> None:
     """Brackets mean something in patterns."""
-    destination = TasksJson(tmp_path / "tasks[1].json", 2)
-    destination.write(job(*tasks(9)))
-    destination.write(job(*tasks(3)))
+    sink = sink_of(tmp_path / "tasks[1].json", 2)
+    write(sink, job(*tasks(9)))
+    write(sink, job(*tasks(3)))
     assert len(list(tmp_path.glob("*.json"))) == 2

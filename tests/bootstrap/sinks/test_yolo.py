@@ -18,20 +18,23 @@ from bootstrap_jobs import (
     nothing,
     scattered,
 )
+from bootstrap_jobs import write as write_sink
 from PIL import Image
 from samples import BALLOON_CONFIG
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
+from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
 
 
 def write(predictions: JobPredictions, folder: Path, config: str = BALLOON_CONFIG) -> Path:
     """Write predictions."""
-    Yolo(folder, parse_label_config(config)[0]).write(predictions)
+    write_sink(Yolo(folder, SinkOptions(Settings(cache="none"), controls=parse_label_config(config)[0])), predictions)
     return folder
 
 
@@ -87,7 +90,7 @@ def test_boxes_are_those_of_label_studios_converter(job: JobOf, tmp_path: Path, 
 
 def test_layout(job: JobOf, tmp_path: Path) -> None:
     """What training programs and Label Studio's own importer look for."""
-    rows = [*files("a.jpg")(tmp_path / "in"), (item("b.png"), nothing()), (item("c", left="annotated"), None)]
+    rows = [*files("a.jpg")(tmp_path / "in"), (item("b.png"), nothing()), (item("c", skip_reason="annotated"), None)]
     out = write(job(*rows), tmp_path / "out")
     assert (out / "classes.txt").read_text() == "Balloon\nKite\nBox\n"
     assert json.loads((out / "notes.json").read_text())["categories"][1] == {"id": 1, "name": "Kite"}
