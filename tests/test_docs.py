@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
@@ -58,8 +59,19 @@ def make(*arguments: str) -> list[str]:
 
 
 def test_make_help_shows_every_target_that_the_makefile_describes() -> None:
-    """It prints a range of the Makefile's first lines."""
+    """It prints the lines at the head of the Makefile."""
     assert make("help") == re.findall(r"^#   (make .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_git_hooks_run_what_lint_runs() -> None:
+    """Each command of `make lint` is a hook, run from .venv: no other version of a tool, and nothing to download."""
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+    assert {line for line in make("--dry-run", "--old-file=.venv/ready", "lint") if line} <= {
+        hook["entry"] for hook in hooks
+    }
+    assert {repository["repo"] for repository in repositories} == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
 
 
 def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> None:
