@@ -6,12 +6,13 @@
 #   make prelabel   any command, on the files that make serve uses: make prelabel ARGS="report --project 3"
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
+#   make hooks      installs git hooks that run these checks before each commit
 #   make bench      measurements; about half an hour
 #   make soak       ten minutes of mixed load, and whether memory, descriptors and threads stay flat
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo prelabel doctor test test-fast chromium postgres bench soak serve lint format lock clean
+.PHONY: help demo prelabel doctor test test-fast chromium postgres bench soak serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -25,7 +26,7 @@ export PRELABEL_CACHE_FILE ?= $(CURDIR)/.cache/cache.sqlite3
 export PRELABEL_DATABASE_URL ?= sqlite:///$(CURDIR)/data/feedback.sqlite3
 
 help:
-	@sed -n '3,11s/^#   //p' Makefile
+	@sed -n 's/^#   make/make/p' Makefile
 
 demo: .venv/ready
 	$(BIN)/prelabel demo --out build/demo
@@ -80,6 +81,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# Git hooks that run what `lint` runs; .pre-commit-config.yaml has the commands.
+hooks: .venv/ready
+	$(BIN)/pre-commit install
 
 format: .venv/ready
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""Lets ``python -m ml_backend`` do what ``prelabel`` does."""
+"""The ``prelabel`` command as ``python -m ml_backend``."""
 
 from ml_backend.cli.common import app
 

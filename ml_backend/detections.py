@@ -1,4 +1,4 @@
-"""The value that flows through Prelabel: what a detector found in one picture."""
+"""``Detections``: the objects that a detector found in one image, with boxes, scores and classes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,15 @@ class Detections:
     """Parallel arrays, one row per detection, checked at construction and read-only afterwards.
 
     Attributes:
-        boxes: float32 [N, 4], rows of ``ymin, xmin, ymax, xmax``, normalized to [0, 1] of the picture **as it is
-            displayed** (EXIF orientation applied). A detector may go a little beyond the picture; nothing is clamped here.
+        boxes: float32 [N, 4], rows of ``ymin, xmin, ymax, xmax``, normalized to [0, 1] of the image **as it is displayed** (EXIF
+            orientation applied). Boxes may extend a little beyond the image; they are not clamped here.
         scores: float32 [N], each in [0, 1].
         class_names: N readable class names, such as ``"Person"``.
         class_mids: N machine identifiers of the Knowledge Graph, such as ``"/m/01g317"``; ``""`` where there is none.
-        width, height: of the displayed picture, in pixels.
+        width, height: size of the displayed image, in pixels.
 
     Raises:
-        ValueError: where the parts do not fit together; the message names what was expected and what came.
+        ValueError: the arrays do not match; the message has the expected and the actual shape.
     """
 
     boxes: NDArray[np.float32]
@@ -52,7 +52,7 @@ class Detections:
         return len(self.class_names)
 
     def to_bytes(self) -> bytes:
-        """Encode as msgpack: exact, versioned, and safe to read back from a store that others can write to."""
+        """Encode as msgpack: lossless, versioned, and safe to decode from a store that others can write to."""
         names = {name: place for place, name in enumerate(dict.fromkeys(self.class_names))}
         mids = {mid: place for place, mid in enumerate(dict.fromkeys(self.class_mids))}
         packed: bytes = msgpack.packb(
@@ -71,10 +71,10 @@ class Detections:
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Detections":
-        """Decode what :meth:`to_bytes` wrote.
+        """Decode the bytes of :meth:`to_bytes`.
 
         Raises:
-            ValueError: for anything else: other bytes, another version, parts that do not fit together.
+            ValueError: other bytes, another version, or arrays that do not match.
         """
         try:
             fields: dict[str, Any] = msgpack.unpackb(packed)
@@ -99,11 +99,11 @@ class Detections:
 
 
 def iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the intersection over union of each box with each other one.
+    """Return the intersection over union (IoU) of each box with each other one.
 
     Args:
         boxes: float32 [N, 4], ``ymin, xmin, ymax, xmax``, in any one unit.
-        others: float32 [M, 4], likewise.
+        others: float32 [M, 4], in the same form and unit.
 
     Returns:
         float32 [N, M], 0 to 1; 0 where both boxes have no area.

@@ -1,20 +1,19 @@
-"""One exception per stage of the way that a task travels.
+"""Exceptions: one for each stage of the pipeline.
 
-The class says what a caller needs: the HTTP ``status`` where the error answers a whole request, a short ``code`` for logs, metrics and
-the diagnosis page, and whether the same task may succeed later without anyone changing anything (``retryable``). The message is one
-sentence for a person: what was wrong, where, and what to do. ``str(error)`` is for the log, the command line and bulk jobs;
-``error.public`` is for everybody who can send a request.
+Each class has an HTTP ``status`` for errors that answer a whole request, a short ``code`` for logs, metrics and the status page, and
+``retryable``: whether the same task may succeed later without a change by a person. The message is one sentence with the problem, its
+place and the remedy. ``str(error)`` is for the log, the command line and bulk jobs; ``error.public`` is for answers to requests.
 """
 
 from typing import ClassVar
 
 
 class PrelabelError(Exception):
-    """Base of every error that Prelabel raises on purpose.
+    """Base class of all errors that Prelabel raises on purpose.
 
     Attributes:
-        public: the text for answers and pages. It differs from the error's own text where that would tell strangers how hosts
-            answer that they cannot reach themselves.
+        public: the text for answers and pages. It differs from the error's own text where that would reveal the answers of hosts
+            that the caller cannot reach.
     """
 
     status: ClassVar[int] = 500
@@ -27,13 +26,13 @@ class PrelabelError(Exception):
 
 
 class SettingsError(PrelabelError):
-    """The environment holds a value that cannot be used; the start stops."""
+    """A setting has an invalid value. The start stops."""
 
     code = "bad_settings"
 
 
 class RequestError(PrelabelError):
-    """A request as a whole cannot be understood."""
+    """A request as a whole is invalid."""
 
     status = 422
     code = "bad_request"
@@ -47,21 +46,21 @@ class LabelConfigError(PrelabelError):
 
 
 class TaskError(PrelabelError):
-    """A task does not hold what the label config says it holds."""
+    """A task lacks the data that the label config refers to."""
 
     status = 422
     code = "bad_task"
 
 
 class ImageReferenceError(PrelabelError):
-    """A task names its image in a form that cannot be fetched, or that must not be."""
+    """A task names its image in a form that cannot or must not be fetched."""
 
     status = 422
     code = "bad_image_reference"
 
 
 class ImageFetchError(PrelabelError):
-    """The image's bytes could not be had: unreachable, slow, refused, empty or over the size limit."""
+    """An image could not be fetched: its host is unreachable, slow or refuses, or the body is empty or too large."""
 
     status = 502
     code = "image_not_fetched"
@@ -69,34 +68,34 @@ class ImageFetchError(PrelabelError):
 
 
 class ImageUnreachableError(ImageFetchError):
-    """Whoever has the image does not answer at all."""
+    """The host of an image does not answer."""
 
 
 class ImageRefusedError(ImageFetchError):
-    """Whoever has the image says no: not there, or not for us. Asking again does not help."""
+    """The host of an image refuses it: missing, or access denied. A retry does not help."""
 
     retryable = False
 
 
 class TokenRefusedError(ImageRefusedError):
-    """Label Studio refuses the token, so nothing of what it keeps can be had until somebody changes that."""
+    """Label Studio refuses the token. None of its images can be fetched until a person changes that."""
 
     code = "token_refused"
 
 
 class ImageDecodeError(PrelabelError):
-    """The bytes are not an image that can be read: another file type, truncated, or over the pixel limit."""
+    """The bytes are not a readable image: another file type, truncated, or over the pixel limit."""
 
     status = 422
     code = "image_not_readable"
 
 
 class NotAnImageError(ImageDecodeError):
-    """The bytes are a file of another kind, such as a page or JSON; the text quotes them."""
+    """The bytes are another type of file, such as HTML or JSON; the message quotes them."""
 
 
 class CacheError(PrelabelError):
-    """A store of the cache failed. Tasks never see it: it is counted, and the picture is computed."""
+    """A store of the cache failed. Tasks never fail with it: it is counted, and the detections are computed."""
 
     status = 503
     code = "cache"
@@ -104,7 +103,7 @@ class CacheError(PrelabelError):
 
 
 class LabelStudioError(PrelabelError):
-    """Label Studio's API refuses a request, or does not answer for long."""
+    """Label Studio's API refuses a request, or has not answered for a long time."""
 
     status = 502
     code = "label_studio"
@@ -112,7 +111,7 @@ class LabelStudioError(PrelabelError):
 
 
 class FeedbackError(PrelabelError):
-    """What people corrected cannot be kept, read or learned from just now; predictions go on."""
+    """Corrections cannot be stored, read or learned from at the moment. Predictions continue."""
 
     status = 503
     code = "feedback"
@@ -120,13 +119,13 @@ class FeedbackError(PrelabelError):
 
 
 class BootstrapError(PrelabelError):
-    """A bulk job cannot begin or go on; what it has done is kept."""
+    """A bulk job cannot start or continue. Its results so far are kept."""
 
     code = "bootstrap"
 
 
 class DeadlineError(PrelabelError):
-    """The request had to be answered before the task was done; the work goes on into the cache."""
+    """The deadline of a request passed before the task was done. The work continues and fills the cache."""
 
     status = 504
     code = "deadline"
@@ -134,20 +133,20 @@ class DeadlineError(PrelabelError):
 
 
 class DetectorLoadError(PrelabelError):
-    """The detector's handle could not be loaded; the start stops."""
+    """The detector could not be loaded. The start stops."""
 
     status = 503
     code = "detector_not_loaded"
 
 
 class DetectorContractError(DetectorLoadError):
-    """The handle loads, but is not a detector of the supported contract."""
+    """The model loads, but keeps no supported contract."""
 
     code = "detector_contract"
 
 
 class DetectorError(PrelabelError):
-    """The detector failed on one picture."""
+    """The detector failed on one image."""
 
     code = "detector_failed"
     retryable = True

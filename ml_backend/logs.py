@@ -1,4 +1,4 @@
-"""Logging for the whole process, uvicorn's included: JSON lines for a service, colours for a person at a terminal."""
+"""Logging of the whole process, including uvicorn: JSON lines, or coloured text at a terminal."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import warnings
 import structlog
 import structlog.tracebacks
 
-# Local variables hold tokens and passwords of the request that failed.
+# Tracebacks without local variables, which hold tokens and passwords of the failed request.
 _TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
@@ -17,7 +17,7 @@ def configure_logging(level: str) -> None:
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
     """
-    # Pillow warns of odd metadata in people's pictures, to nobody's use; what matters raises.
+    # Pillow warns of odd metadata in images, which are of no use here; real problems raise.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

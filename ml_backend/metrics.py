@@ -1,4 +1,4 @@
-"""What Prometheus reads at ``/metrics``: names, help texts and labels of every figure, in one place."""
+"""The metrics at ``/metrics``: names, help texts and labels."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -6,7 +6,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class Metrics:
-    """The figures of one pipeline, in a registry of their own, so that several can live in one process.
+    """The metrics of one pipeline, in a registry of their own, so that one process can have several pipelines.
 
     Label ``tier`` is ``memory``, ``sqlite`` or ``redis``.
     """
@@ -29,7 +29,7 @@ class Metrics:
             registry=self.registry,
         )
         self.images_in_flight = Gauge(
-            "prelabel_images_in_flight", "Images that are in memory now.", registry=self.registry
+            "prelabel_images_in_flight", "Images in memory at the moment.", registry=self.registry
         )
         self._old_images_in_flight = Gauge(
             "prelabel_pictures_in_flight",
@@ -38,19 +38,19 @@ class Metrics:
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
-            "Entries read, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (no answer of the tier).",
+            "Entries read, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (an error of the tier, or its circuit breaker was open).",
             ["tier", "kind", "result"],
             registry=self.registry,
         )
         self.cache_errors = Counter(
             "prelabel_cache_errors",
-            "Failed calls of a tier, by kind: away (no answer in time), refused (an error in answer).",
+            "Failed calls of a tier, by kind: away (no answer in time), refused (the answer was an error).",
             ["tier", "operation", "kind"],
             registry=self.registry,
         )
         self.cache_seconds = Histogram(
             "prelabel_cache_seconds",
-            "Time of one call of a tier; a read can be of many entries.",
+            "Duration of one call of a tier; one read can request many entries.",
             ["tier", "operation"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -58,13 +58,13 @@ class Metrics:
         self.cache_entries = Gauge("prelabel_cache_entries", "Entries in a tier.", ["tier"], registry=self.registry)
         self.cache_bytes = Gauge(
             "prelabel_cache_bytes",
-            "Bytes that a tier takes; for redis, of the whole server.",
+            "Bytes that a tier takes; for redis, the memory of the whole server.",
             ["tier"],
             registry=self.registry,
         )
         self.breaker_open = Gauge(
             "prelabel_cache_breaker_open",
-            "1 while calls of a tier fail without reaching it, because it did not answer; else 0.",
+            "1 while the circuit breaker of a tier is open because the tier does not answer, else 0.",
             ["tier"],
             registry=self.registry,
         )
@@ -76,10 +76,10 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """Return all figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         self._old_images_in_flight.set(self.value("prelabel_images_in_flight"))
         return generate_latest(self.registry)
 
     def value(self, name: str, **labels: str) -> float:
-        """Return one figure by its name and labels; 0 where nothing has happened yet."""
+        """Return one value by its name and labels; 0 where nothing has been counted yet."""
         return self.registry.get_sample_value(name, labels) or 0

@@ -1,10 +1,10 @@
-"""Prelabel under the official ``label-studio-ml`` runner: the same pipeline behind its base class.
+"""The adapter for the official ``label-studio-ml`` runner: the same pipeline behind its base class.
 
-Runs under 1.0.9, the only release on PyPI, and under 2.x, which exists as a Git repository only. `docs/label-studio.md` has the lines that
-start either, and what 1.0.9 itself does otherwise than :mod:`ml_backend.server`.
+It works with 1.0.9, the only release on PyPI, and with 2.x, which exists as a Git repository only. ``docs/label-studio.md`` shows how to
+start either, and lists the differences between 1.0.9 and :mod:`ml_backend.server`.
 
-Settings come from the environment, as for ``prelabel serve``. The runner makes a new model object for each request; they all share
-one detector, which a process loads when it needs it first. Forks after that must not need one: TensorFlow does not survive them.
+Settings come from the environment, as for ``prelabel serve``. The runner creates a model object for each request. All of them share
+one detector, which the process loads at the first request. A process forked after that cannot use it: TensorFlow does not survive a fork.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class _Engine:
-    """One detector and one pipeline, on an event loop in a thread of their own, for callers that block."""
+    """A detector and a pipeline on an event loop in a thread of their own, with blocking methods."""
 
     def __init__(self) -> None:
         self._settings = load_settings()
@@ -51,7 +51,7 @@ class _Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def predict(self, tasks: Sequence[object], label_config: str, context: object, project: str) -> list[Answer]:
-        """Predict tasks, or answer a drawn rectangle where there is one; blocks until done or until the deadline."""
+        """Predict tasks, or answer the drawn rectangle of a context; blocks until done or until the deadline."""
         deadline = self._settings.predict_deadline
         return self._run(
             self.pipeline.predict(tasks, label_config, project=project, deadline=deadline, context=context)
@@ -67,13 +67,13 @@ def _engine_of(_: int) -> _Engine:
 
 
 def engine() -> _Engine:
-    """Return this process's engine; the first call loads the detector."""
-    with _loading:  # two requests at the same time must not load two detectors
+    """Return the engine of this process; the first call loads the detector."""
+    with _loading:  # concurrent first requests must load one detector
         return _engine_of(os.getpid())
 
 
 class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has no type information
-    """The pipeline, as the runner wants it."""
+    """The pipeline with the interface of the runner."""
 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **kwargs: Any) -> None:
         self._label_config = label_config or ""
@@ -89,10 +89,10 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
             self.label_config = self._label_config
 
     def use_label_config(self, label_config: str) -> None:
-        """Do nothing with a label config (2.x): the pipeline reads it, and answers a broken one as the service does."""
+        """Ignore the label config (2.x): the pipeline parses it itself, and answers a broken one as the service does."""
 
     def setup(self) -> None:
-        """Tell the runner (2.x) the version that predictions carry."""
+        """Set the model version of predictions in the runner (2.x)."""
         self.set("model_version", engine().pipeline.postprocessors.version_for(self._label_config, self._project))
 
     def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_: Any) -> list[Any]:
@@ -100,14 +100,14 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the runner has 
 
         Args:
             tasks: Label Studio tasks.
-            context: what an annotator drew, in interactive mode; 2.x gives ``{}`` where the request has none.
+            context: the regions that an annotator drew, in interactive mode; 2.x passes ``{}`` where the request has none.
         """
         answers = engine().predict(tasks, self._label_config, context, self._project)
         return [[] if isinstance(answer, PrelabelError) else answer for answer in answers]
 
     def fit(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """Take an event and learn nothing from it. 1.0.9 calls it with tasks first, 2.x with ``event`` and ``data``.
+        """Ignore an event. 1.0.9 calls this with tasks first, 2.x with ``event`` and ``data``.
 
-        What ``prelabel feedback sync`` and ``prelabel calibrate`` put into force counts here too.
+        Revisions that ``prelabel calibrate`` has applied are used here too.
         """
         return {}

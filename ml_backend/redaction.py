@@ -1,4 +1,4 @@
-"""Takes out of texts the secrets that addresses can hold, and characters that cannot be encoded."""
+"""Removes secrets of addresses, and characters that cannot be encoded, from texts."""
 
 import re
 from urllib.parse import unquote
@@ -7,10 +7,10 @@ HIDDEN = "…"
 
 # The beginning of an address as browsers read it: http:\\host and http:/host lead to a host as http://host does.
 _BEGINNING = r"(\bhttps?:[/\\]*+(?=\S)|(?<![/\\])(?:\b[a-z][a-z0-9+.-]{0,20}:)?[/\\]{2,}+)"
-# Both patterns run to the end of what they look at, with or without an @ in it, so that no text takes long.
+# Both patterns consume their whole part of the text, with or without an @ in it, so that no text takes quadratic time.
 # Up to the last @ before the path: people put anything into passwords.
 _USER_INFO = re.compile(rf"{_BEGINNING}(?P<info>(?:[^/?#\n@]*+@)*+)(?P<rest>[^/?#\n@]*+)", re.IGNORECASE)
-# A port that is no number is the beginning of a password with a slash, a question mark or a number sign in it.
+# A port that is not a number is the beginning of a password that contains a slash, a question mark or a number sign.
 _USER_INFO_WITH_SLASHES = re.compile(
     rf"{_BEGINNING}[^\s/\\?#@:\[]*:(?!\d*(?:[/\\?#\s]|$))(?P<info>(?:[^\s@]*+@)*+)(?P<rest>[^\s@]*+)", re.IGNORECASE
 )
@@ -38,7 +38,7 @@ _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # of a name: a word, an abbreviation or a number
 _HASH = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])(?:[0-9a-f]{4,}|[0-9A-F]{4,})")
 _FILE_NAME = re.compile(r".\.[A-Za-z0-9]{2,5}$")
-_RANDOM_LENGTH = 20  # letters and digits, from which on a name without words and numbers is taken for a secret
+_RANDOM_LENGTH = 20  # letters and digits; a name of this length without words and numbers counts as a secret
 
 
 def redact(text: str) -> str:
@@ -52,11 +52,11 @@ def redact(text: str) -> str:
 
 
 def redact_address(address: str) -> str:
-    """Return one address, or one path of Label Studio, without what can be a secret.
+    """Return one address, or one path of Label Studio, without its possible secrets.
 
-    User, password, query, fragment and parameters behind a semicolon are taken out. The path loses JSON Web Tokens, named
-    secrets (``/token/…``, ``/sig=…``) and long names without words and numbers. The name of a file that Label Studio has in
-    its query (``/data/local-files/?d=…``) stays. Host, folders and the names of pictures stay, so that people find them.
+    User, password, query, fragment and parameters behind a semicolon are removed. So are JSON Web Tokens, named secrets (``/token/…``,
+    ``/sig=…``) and long names without words and numbers in the path. A file name in a query of Label Studio
+    (``/data/local-files/?d=…``) stays. Host, folders and names of images stay, so that people can find the image.
     """
     address = _without_user_info(_JWT.sub(HIDDEN, address))
     host = match[0] if (match := _HOST.match(address)) else ""
@@ -77,7 +77,7 @@ def _without_user_info(text: str) -> str:
 
 
 def _redact_path(path: str) -> str:
-    parts = re.split(r"([/\\])", path)  # names at even places, what separates them at odd ones
+    parts = re.split(r"([/\\])", path)  # names at even indices, separators at odd ones
     before = ""
     for at in range(0, len(parts), 2):
         name = unquote(parts[at])
@@ -89,7 +89,7 @@ def _redact_path(path: str) -> str:
 
 
 def _is_secret(name: str, *, is_file: bool) -> bool:
-    """Tell whether one part of a path holds a named secret, an address with one, or nothing that a person would write."""
+    """Tell whether one part of a path has a named secret, an address with one, or mostly random characters."""
     if _NAMED_SECRET.search(name) or "?" in name or ("@" in name and ":" in name):
         return True
     words = _ALPHANUMERIC.findall(name)
@@ -99,7 +99,7 @@ def _is_secret(name: str, *, is_file: bool) -> bool:
 
 
 def _readable(word: str, *, is_file: bool) -> int:
-    """Return how many characters of a word a person may have written; of hashes, only the names of files are meant to be read."""
+    """Return the number of readable characters of a word. A hash counts as readable only in a file name."""
     if _HASH.fullmatch(word):
         return len(word) if is_file else 0
     pieces = _PIECE.findall(word)
@@ -107,6 +107,6 @@ def _readable(word: str, *, is_file: bool) -> int:
 
 
 def printable(text: str, limit: int) -> str:
-    """Return at most ``limit`` characters of ``text``, all of which can be encoded; JSON can carry lone surrogates, UTF-8 cannot."""
+    """Return at most ``limit`` characters of ``text``, with lone surrogates escaped: JSON can carry them, UTF-8 cannot."""
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

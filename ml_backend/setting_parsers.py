@@ -1,4 +1,4 @@
-"""How the texts of environment variables become values: each function returns the value, or raises ValueError."""
+"""Parsers of environment variables. Each function returns the value, or raises ValueError."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -9,25 +9,25 @@ from pydantic import SecretStr
 
 Network = IPv4Network | IPv6Network
 
-_MAX_ADDRESS_LENGTH = 2000  # characters; longer host names take seconds to encode
+_MAX_ADDRESS_LENGTH = 2000  # characters; longer host names take seconds to encode as IDNA
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_MAX_DURATION = 100 * 365 * 86_400  # seconds; stores add it to the time of day
+_MAX_DURATION = 100 * 365 * 86_400  # seconds; stores add it to the current time
 
 
 def base_url(value: str) -> str:
     """Return a plain http(s) address without white space around it and without a slash at its end.
 
     Raises:
-        ValueError: it is none; it has a user, a password, a query or a fragment, be they empty; or a client could not ask for it.
+        ValueError: it is not an http(s) address, has a user, a password, a query or a fragment (even an empty one), or httpx refuses it.
     """
     from httpx import URL, InvalidURL  # late, since few commands need it
 
     text = value.strip()
-    # urlsplit drops line feeds, and takes an empty query for none.
+    # urlsplit drops line feeds, and does not tell an empty query from a missing one.
     if len(text) > _MAX_ADDRESS_LENGTH or not text.isprintable() or set(text) & set(" ?#\\"):
         raise ValueError("not a plain http(s) address")
     parts = urlsplit(text)
-    _ = parts.port  # one that is no number is found out only when it is asked for
+    _ = parts.port  # raises ValueError for a port that is not a number
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         raise ValueError("not a plain http(s) address")
     try:
@@ -38,23 +38,23 @@ def base_url(value: str) -> str:
 
 
 def networks(value: object) -> object:
-    """Return the networks in a text such as ``10.0.0.0/8,127.0.0.0/8``; anything but a text as it is."""
+    """Parse networks, such as ``10.0.0.0/8,127.0.0.0/8``; other types than text are returned unchanged."""
     if isinstance(value, str):
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
     return value
 
 
 def aliases(value: object) -> object:
-    """Parse comma-separated ``old=new`` pairs of addresses, such as ``http://a=http://b,http://c=http://d``; anything but a text as it is."""
+    """Parse comma-separated ``old=new`` pairs of addresses, such as ``http://a=http://b,http://c=http://d``; other types than text are returned unchanged."""
     if isinstance(value, str):
-        # At the equals signs before an address, since paths may have some too.
+        # Split at the equals signs before an address, since paths may contain some too.
         pairs = (re.split(r"=(?=\s*(?i:https?)://)", part) for part in value.split(",") if part.strip())
         return {base_url(believed): base_url(reachable) for believed, reachable in pairs}
     return value
 
 
 def user(value: str) -> str:
-    """Return a user name that every client sends the same way."""
+    """Return a user name that all clients encode alike: ASCII, without a colon."""
     # A colon ends the user in the Authorization header, and clients disagree on how letters beyond ASCII are encoded (RFC 7617).
     if not value.isascii() or ":" in value:
         raise ValueError("not ASCII, or with a colon")
@@ -62,39 +62,39 @@ def user(value: str) -> str:
 
 
 def password(value: SecretStr) -> SecretStr:
-    """Return a password that every client sends the same way."""
+    """Return a password that all clients encode alike: ASCII."""
     if not value.get_secret_value().isascii():
         raise ValueError("not ASCII")
     return value
 
 
 def stripped(value: object) -> object:
-    """Return a text without white space around it: a line feed at the end of a token file is nobody's intention."""
+    """Return a text without white space around it, such as the line feed at the end of a token file."""
     return value.strip() if isinstance(value, str) else value
 
 
 def redis_url(value: SecretStr) -> SecretStr:
-    """Return an address that redis-py can connect to; nothing is connected."""
+    """Return a Redis address that redis-py accepts. Does not connect."""
     from redis import ConnectionPool  # late, since it takes 0.3 s and few commands need it
 
     try:
         options = ConnectionPool.from_url(value.get_secret_value())
         options.make_connection()  # connects nothing yet
-    except TypeError as error:  # an option that is none
+    except TypeError as error:  # an unknown option
         raise ValueError(str(error)) from None
     path = urlsplit(value.get_secret_value()).path.strip("/")
-    if "path" not in options.connection_kwargs and path and not path.isdigit():  # redis-py would take database 0 for it
-        raise ValueError("with a database that is no number")
+    if "path" not in options.connection_kwargs and path and not path.isdigit():  # redis-py would use database 0 instead
+        raise ValueError("with a database that is not a number")
     return value
 
 
 def database_url(value: SecretStr) -> SecretStr:
-    """Return the address of an SQLite file or a Postgres database; nothing is connected."""
+    """Return the address of an SQLite file or a Postgres database. Does not connect."""
     from sqlalchemy import make_url  # late, since few commands need it
     from sqlalchemy.exc import ArgumentError
 
     text = value.get_secret_value()
-    if text.startswith("postgres://"):  # as libpq and many hosts write it
+    if text.startswith("postgres://"):  # the spelling of libpq and many providers
         text = text.replace("postgres", "postgresql", 1)
     try:
         url = make_url(text)
@@ -102,16 +102,16 @@ def database_url(value: SecretStr) -> SecretStr:
         raise ValueError(str(error)) from None
     if url.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
         raise ValueError("neither SQLite nor Postgres")
-    if not url.database or url.database == ":memory:":  # SQLite's is gone with the connection
+    if not url.database or url.database == ":memory:":  # SQLite drops that one with the connection
         raise ValueError("without the name of a database or file")
     return SecretStr(text)
 
 
 def duration(value: object) -> object:
-    """Return the seconds in a text such as ``90s``, ``15m``, ``12h`` or ``7d``; a plain number is seconds.
+    """Parse a duration such as ``90s``, ``15m``, ``12h`` or ``7d`` to seconds; a plain number is seconds.
 
     Raises:
-        ValueError: it is none, or longer than 100 years.
+        ValueError: it is not a duration, or longer than 100 years.
     """
     if not isinstance(value, str):
         return value
@@ -127,10 +127,10 @@ def duration(value: object) -> object:
 
 
 def expanded(value: Path) -> Path:
-    """Return a path with the home folder in place of a ``~`` at its beginning.
+    """Return a path with a leading ``~`` replaced by the home folder.
 
     Raises:
-        ValueError: there is no such user.
+        ValueError: the user in ``~user`` does not exist.
     """
     try:
         return value.expanduser()

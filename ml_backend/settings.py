@@ -1,7 +1,7 @@
-"""All settings, read once from the environment: the only place that reads it.
+"""All settings, read once from the environment. No other module reads it.
 
 Names that Label Studio users know keep their spelling (``LABEL_STUDIO_URL``, ``MODEL_SCORE_THRESHOLD``, …); all others start with
-``PRELABEL_``. A wrong value raises :class:`SettingsError` with a line that names the variable, the value and what is expected.
+``PRELABEL_``. A wrong value raises :class:`SettingsError` with a line that names the variable, the value and the expected form.
 """
 
 import difflib
@@ -33,15 +33,15 @@ ADDRESS_MAX_LENGTH = 8192  # characters
 
 
 def available_cpus() -> int:
-    """Return how many processors this process may run on, which can be fewer than the machine has."""
+    """Return the number of processors that this process may run on, which can be smaller than that of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 class Settings(BaseModel):
-    """What a user can decide. Frozen; secrets show as ``**********`` wherever the object is printed.
+    """The settings of a user. Frozen; secrets show as ``**********`` wherever the object is printed.
 
-    ``Settings()`` are the defaults, whatever the environment holds; :func:`load_settings` reads it. Every field's alias is its
-    environment variable and its description says what is expected; ``docs/settings.md`` lists them.
+    ``Settings()`` has the defaults and ignores the environment; :func:`load_settings` reads it. Every field's alias is its
+    environment variable, and its description is the expected form of a value; ``docs/settings.md`` lists them.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
@@ -55,7 +55,7 @@ class Settings(BaseModel):
     url_aliases: Annotated[dict[str, str], BeforeValidator(values.aliases)] = Field(
         {},
         validation_alias="PRELABEL_URL_ALIASES",
-        description="addresses in tasks and what to fetch instead, such as "
+        description="addresses in tasks and the addresses to fetch instead, such as "
         "http://localhost:8080=http://label-studio:8080, separated by commas",
     )
     label_studio_api_key: Annotated[SecretStr, BeforeValidator(values.stripped)] | None = Field(
@@ -110,7 +110,7 @@ class Settings(BaseModel):
         ge=1,
         le=256,
         validation_alias="PRELABEL_INFERENCE_WORKERS",
-        description="how many pictures are decoded and run through the detector side by side, from 1 to 256",
+        description="how many images are decoded and run through the detector at the same time, from 1 to 256",
     )
 
     model_input_max_side: int = Field(
@@ -118,7 +118,7 @@ class Settings(BaseModel):
         ge=0,
         le=100_000,
         validation_alias="PRELABEL_MODEL_INPUT_MAX_SIDE",
-        description="the longer side to which larger pictures are shrunk before the detector, in pixels; more for detectors with "
+        description="the longer side to which larger images are shrunk before the detector, in pixels; more for detectors with "
         "larger inputs, 0 for none",
     )
 
@@ -127,75 +127,75 @@ class Settings(BaseModel):
         gt=0,
         le=3600,
         validation_alias="PRELABEL_PREDICT_DEADLINE",
-        description="seconds after which /predict answers with what is done, at most 3600; Label Studio itself waits 100",
+        description="seconds after which /predict answers with the tasks that are done, at most 3600; Label Studio itself waits 100",
     )
     image_timeout: float = Field(
         20,
         gt=0,
         le=600,
         validation_alias="PRELABEL_IMAGE_TIMEOUT",
-        description="seconds that fetching one picture may take, at most 600",
+        description="seconds that fetching one image may take, at most 600",
     )
     image_max_bytes: ByteSize = Field(
         ByteSize(50_000_000),
         gt=0,
         validation_alias="PRELABEL_IMAGE_MAX_BYTES",
-        description="the largest picture file, such as 50MB",
+        description="the largest image file, such as 50MB",
     )
     image_max_pixels: int = Field(
         50_000_000,
         ge=1,
         validation_alias="PRELABEL_IMAGE_MAX_PIXELS",
-        description="the most pixels (width x height) a picture may have",
+        description="the largest number of pixels (width x height) of an image",
     )
     image_max_seconds: float = Field(
         2,
         gt=0,
         le=60,
         validation_alias="PRELABEL_IMAGE_MAX_SECONDS",
-        description="seconds of processor time that decoding one picture may take, at most 60",
+        description="seconds of processor time that decoding one image may take, at most 60",
     )
     image_max_memory: ByteSize = Field(
         ByteSize(512_000_000),
         ge=64_000_000,
         validation_alias="PRELABEL_IMAGE_MAX_MEMORY",
-        description="the memory that decoding one picture may take, at least 64MB; as many pictures as PRELABEL_INFERENCE_WORKERS are "
-        "decoded side by side",
+        description="the memory that decoding one image may take, at least 64MB; PRELABEL_INFERENCE_WORKERS images are decoded "
+        "at the same time",
     )
     address_max_length: int = Field(
         ADDRESS_MAX_LENGTH,
         ge=256,
         le=100_000,
         validation_alias="PRELABEL_ADDRESS_MAX_LENGTH",
-        description="the longest address of a picture, in characters, from 256 to 100000; data: URIs are bounded by PRELABEL_IMAGE_MAX_BYTES",
+        description="the longest address of an image, in characters, from 256 to 100000; data: URIs are limited by PRELABEL_IMAGE_MAX_BYTES",
     )
     blocked_networks: Annotated[tuple[values.Network, ...], BeforeValidator(values.networks)] = Field(
         (),
         validation_alias="PRELABEL_BLOCKED_NETWORKS",
-        description="further networks that no picture is fetched from, such as 10.0.0.0/8,127.0.0.0/8 "
-        "(link-local, multicast and metadata addresses never are); Label Studio's own address is exempt",
+        description="further networks from which no image is fetched, such as 10.0.0.0/8,127.0.0.0/8 (link-local, multicast and "
+        "metadata addresses are always blocked); Label Studio's own address is exempt",
     )
     public_addresses_only: bool = Field(
         False,
         validation_alias="PRELABEL_PUBLIC_ADDRESSES_ONLY",
-        description="whether pictures are fetched from globally routable addresses only: true or false; PRELABEL_ALLOWED_NETWORKS and "
+        description="whether images are fetched from globally routable addresses only: true or false; PRELABEL_ALLOWED_NETWORKS and "
         "Label Studio's own address are exempt",
     )
     allowed_networks: Annotated[tuple[values.Network, ...], BeforeValidator(values.networks)] = Field(
         (),
         validation_alias="PRELABEL_ALLOWED_NETWORKS",
-        description="networks that pictures are fetched from in spite of PRELABEL_PUBLIC_ADDRESSES_ONLY, or that lie in 100.64.0.0/10, "
-        "which is closed else, such as 10.20.0.0/16,100.64.0.0/10; never metadata addresses, nor PRELABEL_BLOCKED_NETWORKS",
+        description="networks from which images are fetched in spite of PRELABEL_PUBLIC_ADDRESSES_ONLY, or which lie in the otherwise blocked "
+        "100.64.0.0/10, such as 10.20.0.0/16,100.64.0.0/10; never metadata addresses or PRELABEL_BLOCKED_NETWORKS",
     )
     request_max_bytes: ByteSize = Field(
         ByteSize(150_000_000),
         gt=0,
         validation_alias="PRELABEL_REQUEST_MAX_BYTES",
-        description="the largest request body, such as 150MB; Label Studio sends all selected tasks in one, with their annotations and "
-        "old predictions",
+        description="the largest request body, such as 150MB; Label Studio sends all selected tasks in one request, with their annotations "
+        "and old predictions",
     )
     max_tasks: int = Field(
-        50_000, ge=1, validation_alias="PRELABEL_MAX_TASKS", description="the most tasks in one request"
+        50_000, ge=1, validation_alias="PRELABEL_MAX_TASKS", description="the largest number of tasks in one request"
     )
     label_config_max_bytes: ByteSize = Field(
         ByteSize(1_000_000),
@@ -207,39 +207,39 @@ class Settings(BaseModel):
         50,
         ge=1,
         validation_alias="PRELABEL_MAX_CONTROLS",
-        description="the most rectangle controls in one label config",
+        description="the largest number of rectangle controls in one label config",
     )
     max_connections: int = Field(
         512,
         ge=8,
         validation_alias="PRELABEL_MAX_CONNECTIONS",
-        description="the most connections at once, at least 8, and at most half of the file descriptors that the process may open; the "
-        "one that has waited longest for its request makes room",
+        description="the largest number of open connections, at least 8, and at most half of the file descriptors that the process may "
+        "open; the one that has waited longest for its request is closed for a new one",
     )
     max_concurrent_images: int = Field(
         32,
         ge=1,
         le=1024,
         validation_alias="PRELABEL_MAX_CONCURRENT_IMAGES",
-        description="how many pictures are held in memory at once, from 1 to 1024",
+        description="how many images are held in memory at the same time, from 1 to 1024",
     )
     memory_cache_bytes: ByteSize = Field(
         ByteSize(64_000_000),
         ge=0,
         validation_alias="PRELABEL_CACHE_MEMORY_BYTES",
-        description="room for detections in memory, such as 64MB; 0 for none",
+        description="the size of the cache in memory, such as 64MB; 0 for none",
     )
     cache: Annotated[Literal["auto", "redis", "sqlite", "memory", "none"], BeforeValidator(values.lower)] = Field(
         "auto",
         validation_alias="PRELABEL_CACHE",
-        description="where detections are kept: redis, sqlite (a file), memory (gone with a restart), none, or auto: "
+        description="where detections are cached: redis, sqlite (a file), memory (lost with a restart), none, or auto: "
         "redis where REDIS_URL is set, else sqlite",
     )
     cache_ttl: Annotated[int, BeforeValidator(values.duration)] | None = Field(
         None,
         ge=0,
         validation_alias="PRELABEL_CACHE_TTL",
-        description="how long detections are used, such as 12h or 30d, at most 36500d; 0 for ever; by default 30d in Redis and for ever elsewhere",
+        description="how long detections are used, such as 12h or 30d, at most 36500d; 0 for no limit; by default 30d in Redis and no limit elsewhere",
     )
     cache_file: Annotated[Path, AfterValidator(values.expanded)] = Field(
         default_factory=lambda: platformdirs.user_cache_path("prelabel") / "cache.sqlite3",
@@ -250,34 +250,34 @@ class Settings(BaseModel):
         ByteSize(1_000_000_000),
         ge=1_000_000,
         validation_alias="PRELABEL_CACHE_FILE_BYTES",
-        description="room for detections in that file, at least 1MB; those used longest ago make room",
+        description="the size of that file, at least 1MB; the least recently used detections are removed first",
     )
     redis_timeout: float = Field(
         0.5,
         gt=0,
         le=10,
         validation_alias="PRELABEL_REDIS_TIMEOUT",
-        description="seconds after which Redis is left alone until it answers again, at most 10",
+        description="seconds to wait for Redis, at most 10; after a timeout it is not used until it answers again",
     )
     remember_addresses: bool = Field(
         True,
         validation_alias="PRELABEL_REMEMBER_ADDRESSES",
-        description="whether a picture that is asked for again under the same address is fetched only if it has changed: true or false",
+        description="whether an image that is needed again under the same address is fetched only if it has changed: true or false",
     )
 
     database_url: Annotated[SecretStr, BeforeValidator(values.stripped), AfterValidator(values.database_url)] | None = (
         Field(
             None,
             validation_alias="PRELABEL_DATABASE_URL",
-            description="the database that keeps what people corrected: postgresql://user:password@host/name or sqlite:////path/of/file; "
+            description="the database of corrections: postgresql://user:password@host/name or sqlite:////path/of/file; "
             "by default a file of SQLite",
         )
     )
     trust_webhooks: bool = Field(
         False,
         validation_alias="PRELABEL_TRUST_WEBHOOKS",
-        description="whether events count as they come where there is no LABEL_STUDIO_API_KEY to read annotations back with: true or false; "
-        "anybody who reaches the port can send them",
+        description="whether annotations in events are trusted where there is no LABEL_STUDIO_API_KEY to read them back with: true or false; "
+        "anyone who reaches the port can send events",
     )
     target_precision: float = Field(
         0.9,
@@ -292,7 +292,7 @@ class Settings(BaseModel):
         ge=0,
         le=1,
         validation_alias="PRELABEL_HOLDOUT_FRACTION",
-        description="the share of pictures, from 0 to 1, that are answered without boxes, so that `prelabel report` can tell whether boxes bias people",
+        description="the share of images, from 0 to 1, that are answered without boxes, so that `prelabel report` can tell whether boxes bias people",
     )
 
     keep_projects_current: bool = Field(
@@ -306,7 +306,7 @@ class Settings(BaseModel):
     def _credentials_come_in_pairs(self) -> Self:
         if (self.basic_auth_user is None) != (self.basic_auth_pass is None):
             raise ValueError(
-                "BASIC_AUTH_USER and BASIC_AUTH_PASS must be set together; with one alone nobody could log in"
+                "BASIC_AUTH_USER and BASIC_AUTH_PASS must be set together; with only one of them, no login is possible"
             )
         return self
 
@@ -326,7 +326,7 @@ class Settings(BaseModel):
         return None if self.database_url is None else self.database_url.get_secret_value()
 
     def warnings(self) -> list[str]:
-        """Return what is probably not meant, one sentence each: it does not stop the start, but a person should read it."""
+        """Return a sentence for each setting that is probably a mistake. None of them stops the start."""
         found = []
         for name in sorted(os.environ):
             if name in RENAMED:
@@ -342,7 +342,7 @@ class Settings(BaseModel):
         if self.redis_url is not None and self.cache not in {"auto", "redis"}:
             found.append(f"REDIS_URL is set, but PRELABEL_CACHE={self.cache} does not use it.")
         if self.label_studio_api_key is not None and self.label_studio_url is None:
-            found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is sent to nobody.")
+            found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is not used.")
         return found
 
 
@@ -361,12 +361,12 @@ def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settin
 
     Args:
         only: names of the fields to read; the others have their defaults.
-        overrides: values by field name, which win; ``None`` means "not given".
+        overrides: values by field name, which take precedence; ``None`` means "not given".
 
     Raises:
-        SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and what is expected.
+        SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and the expected form.
     """
-    # An empty variable is an unset one, and so is one of white space: compose files pass those on.
+    # A variable that is empty or white space counts as unset: compose files pass such variables on.
     names = {current: old for old, current in RENAMED.items() if not _is_set(current)}
     read = {
         name: os.environ[names.get(variable, variable)]

@@ -178,7 +178,7 @@ def test_labels_shows_the_map(run: Callable[..., Result], tmp_path: Path) -> Non
     config = BALLOON_CONFIG.replace('"Balloon"', '"Vehicle"').replace('"Kite"', '"human"').replace('"Box"', '"Zebrra"')
     (tmp_path / "c.xml").write_text(config)
     result = run("labels", "c.xml")
-    for words in ("hierarchy, Vehicle", "synonym", "nothing; near names: Zebra", "of 601 classes are left out"):
+    for words in ("hierarchy, Vehicle", "synonym", "nothing; near names: Zebra", "of 601 classes have no label"):
         assert words in result.stdout
     (control,) = json.loads(run("labels", "c.xml", "--json").stdout)["controls"]
     people = control["labels"][1]
@@ -285,7 +285,7 @@ def test_demo_ends_with_a_table_and_a_picture(run: Callable[..., Result], tmp_pa
     """Each drawn object is found in its place, and it says that it was a demo."""
     result = run("demo", "--out", "demo")
     assert result.exit_code == 0, result.stderr
-    assert "22 objects drawn, 22 boxes answered by demo-shapes@" in result.stdout
+    assert "22 objects drawn, 22 boxes predicted by demo-shapes@" in result.stdout
     assert "was drawn as" not in result.stdout
     with Image.open(tmp_path / "demo" / "boxes.png") as sheet:
         assert sheet.width > 1000

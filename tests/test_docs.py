@@ -1,5 +1,6 @@
 """The documentation tells the truth about the code."""
 
+import importlib
 import os
 import re
 import shutil
@@ -7,16 +8,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
 from ml_backend.metrics import Metrics
 from ml_backend.postprocessing.postprocessor import Postprocessor
-from ml_backend.settings import VARIABLES, Settings
+from ml_backend.settings import RENAMED, VARIABLES, Settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "label_config/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def test_settings_page_has_every_setting() -> None:
@@ -26,28 +31,67 @@ def test_settings_page_has_every_setting() -> None:
     assert rows == described
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def heading_anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link and picture of a page exists."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
-    assert all((page.parent / target).exists() for target in targets)
+    """Every relative link and picture of a page exists, and so does the heading that a link names."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text())
+    targets = [(page.parent / target if target else page, anchor) for target, anchor in links]
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [each for each in targets if each[1] and each[1] not in heading_anchors(each[0])] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_that_pages_name_exist(page: Path) -> None:
-    """No page speaks of a setting that is not there."""
+    """No page speaks of a setting that is not there; old names still work."""
     named = set(re.findall(r"\bPRELABEL_[A-Z_]+\b", page.read_text()))
-    assert named <= set(VARIABLES.values())
+    assert named <= {*VARIABLES.values(), *RENAMED}
 
 
-def test_commands_that_the_readme_shows_exist() -> None:
+def test_settings_page_has_every_renamed_setting() -> None:
+    """Old and new name, in a table of their own."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    assert dict(rows) == RENAMED
+
+
+def test_files_and_registries_that_recipes_name_exist() -> None:
+    """Each path in CONTRIBUTING.md, and each registry in its file with at least one entry."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"`((?:ml_backend|tests|benchmarks)/[\w./]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    registries = re.findall(r"`([A-Z]+)` in `(ml_backend/[\w/]+)\.py`", text)
+    assert [name for name, _ in registries] == ["READERS", "CONTRACTS", "RUNTIMES", "SINKS", "STORES"]
+    for name, path in registries:
+        assert getattr(importlib.import_module(path.replace("/", ".")), name)
+
+
+def test_classes_that_recipes_name_exist() -> None:
+    """Each base class or protocol in the module that CONTRIBUTING.md names."""
+    classes = re.findall(r"`([A-Z]\w+)` of\s+`(ml_backend/[\w/]+)\.py`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(classes) == 5
+    for name, path in classes:
+        assert hasattr(importlib.import_module(path.replace("/", ".")), name)
+
+
+def test_readme_stays_short() -> None:
+    """Details belong into docs/."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_commands_that_are_shown_exist(name: str) -> None:
     """Each `prelabel` command with its options, and each make target."""
-    readme = (ROOT / "README.md").read_text()
-    for command, options in re.findall(r"^\S*prelabel (\w+)(.*)$", readme, re.MULTILINE):
+    page = (ROOT / name).read_text()
+    for command, options in re.findall(r"^\S*prelabel (\w+)(.*)$", page, re.MULTILINE):
         usage = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
         assert all(option in usage for option in re.findall(r"--\w+", options))
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake (demo|test|serve|\w+-\w+)\b", readme)) <= targets
+    assert set(re.findall(r"(?:^|`)make ([\w-]+)", page, re.MULTILINE)) <= targets
 
 
 def make(*arguments: str) -> list[str]:
@@ -58,8 +102,19 @@ def make(*arguments: str) -> list[str]:
 
 
 def test_make_help_shows_every_target_that_the_makefile_describes() -> None:
-    """It prints a range of the Makefile's first lines."""
+    """It prints the lines at the head of the Makefile."""
     assert make("help") == re.findall(r"^#   (make .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_git_hooks_run_what_lint_runs() -> None:
+    """Each command of `make lint` is a hook, run from .venv: no other version of a tool, and nothing to download."""
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+    assert {line for line in make("--dry-run", "--old-file=.venv/ready", "lint") if line} <= {
+        hook["entry"] for hook in hooks
+    }
+    assert {repository["repo"] for repository in repositories} == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
 
 
 def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> None:
@@ -86,6 +141,8 @@ def test_label_configs_are_served_whole(path: Path) -> None:
 
 
 def test_metrics_page_has_every_metric() -> None:
-    """By name, without the endings that Prometheus adds to counters."""
+    """By name, without the endings that Prometheus adds to counters; old names need no mention."""
     named = set(re.findall(r"`(prelabel_[a-z_]+)`", (ROOT / "docs" / "cache.md").read_text()))
-    assert {name.removesuffix("_total") for name in named} == {each.name for each in Metrics().registry.collect()}
+    metrics = {each.name: each.documentation for each in Metrics().registry.collect()}
+    current = {name for name, text in metrics.items() if not text.startswith("Old name of ")}
+    assert current <= {name.removesuffix("_total") for name in named} <= set(metrics)

@@ -1,6 +1,6 @@
-"""The ``prelabel`` command. Thin: each command reads settings, calls the package, and prints.
+"""The ``prelabel`` command. Each command reads settings, calls the package and prints the result.
 
-Imports that pull in TensorFlow stand inside the commands, so that ``--help`` and ``--version`` answer at once.
+Imports of TensorFlow stand inside the commands, so that ``--help`` and ``--version`` answer at once.
 """
 
 from ml_backend.cli import bootstrap, cache, demo, feedback, labels, predict, serve  # noqa: F401 - each adds its commands to the app

@@ -1,4 +1,4 @@
-"""What the commands share: the application, the consoles, errors in one sentence, and the wait for the detector."""
+"""Shared parts of the commands: the application, consoles, error messages, and loading the detector."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MARKDOWN: Literal["markdown"] = (
-    "markdown"  # for --help: Rich's own markup takes texts in brackets for styles, and leaves them out
+    "markdown"  # for --help: Rich's own markup treats texts in brackets as styles, and drops them
 )
 
 app = typer.Typer(
-    help="Draws the boxes first: image pre-annotation for Label Studio.",
+    help="Predicts bounding boxes before people annotate: image pre-annotation for Label Studio.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=MARKDOWN,
@@ -48,13 +48,13 @@ Model = Annotated[
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End with the error's own sentence and status 2 where the user can do something about it."""
+    """Print errors that the user can act on as one sentence, and exit with status 2."""
     try:
         yield
     except PrelabelError as error:
         complain(error)
         raise typer.Exit(2) from None
-    except OSError as error:  # a folder to write into that is a file, a full disk
+    except OSError as error:  # such as a file in place of a folder, or a full disk
         complain(f"{error.filename}: {error.strerror}" if error.filename else error)
         raise typer.Exit(2) from None
 
@@ -65,7 +65,7 @@ def complain(message: object, style: str = "red") -> None:
 
 
 def load_detector(settings: Settings) -> Detector:
-    """Load the detector of the settings, showing what is being waited for."""
+    """Load the detector of the settings, and show its progress."""
     with waiting("starting TensorFlow") as progress:
         from ml_backend.inference.detector import Detector
 
@@ -76,7 +76,11 @@ def load_detector(settings: Settings) -> Detector:
 
 @contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
-    """Show what is being waited for: in one line that changes, or as log records where nobody watches."""
+    """Show the current step: in one line that changes on a terminal, otherwise as log records.
+
+    Yields:
+        A function that takes the text of the next step.
+    """
     if err.is_terminal:
         with err.status(text) as status:
             yield status.update
@@ -86,7 +90,7 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
 
     def record(text: str) -> None:
         nonlocal last
-        stage = text.partition(" (")[0]  # the figure in brackets changes twice a second, too often for a log
+        stage = text.partition(" (")[0]  # the figure in brackets changes twice a second
         if stage != last:
             log.info(stage)
         last = stage
@@ -120,7 +124,7 @@ def read_label_config(path: Path | None) -> str:
     """Return the text of a label config file, or a config with every Open Images class where no file is named.
 
     Raises:
-        LabelConfigError: it cannot be read or cannot be served.
+        LabelConfigError: the file cannot be read, or the config cannot be served.
     """
     from ml_backend.label_studio.label_config import label_config_for, parse_label_config
 
@@ -130,7 +134,7 @@ def read_label_config(path: Path | None) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LabelConfigError(f"the label config {path} cannot be read: {error}") from None
-    parse_label_config(text)  # a broken one should not cost the wait for TensorFlow
+    parse_label_config(text)  # report a broken config before loading TensorFlow
     return text
 
 
@@ -140,4 +144,4 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Draws the boxes first: image pre-annotation for Label Studio."""
+    """Predicts bounding boxes before people annotate: image pre-annotation for Label Studio."""

@@ -1,4 +1,4 @@
-"""``prelabel demo``."""
+"""``prelabel demo``: the main job, offline."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ml_backend.settings import load_settings
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the scenes and the picture with boxes.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the scenes and the image with boxes.")] = Path(
         "prelabel-demo"
     ),
 ) -> None:
-    """Run the whole job offline: drawn scenes, the demo detector, the real server."""
+    """Run the main job offline: predict drawn scenes with the demo detector and the real server."""
     with plain_errors():
         settings = load_settings(only={"tfhub_cache_dir"}, model="demo", cache="memory")
         configure_logging("warning")
@@ -30,7 +30,7 @@ def demo(
 
         with err.status("drawing scenes, starting the server, posting tasks"):
             result = run_demo(settings, detector, folder)
-    table = Table("Task", "Picture came by", "Label", "Score", "Overlap with what was drawn")
+    table = Table("Task", "Image sent as", "Label", "Score", "Overlap (IoU) with the drawn object")
     for number, task in enumerate(result.tasks, 1):
         head = (str(number), task.how)
         for region in task.regions:
@@ -42,6 +42,6 @@ def demo(
         table.add_section()
     out.print(table)
     drawn, found = sum(len(task.drawn) for task in result.tasks), sum(len(task.regions) for task in result.tasks)
-    out.print(f"{drawn} objects drawn, {found} boxes answered by {result.model_version}, the demo detector.")
-    out.print("It knows drawn kites, balloons and boxes only; `prelabel serve` loads the published detector.")
-    out.print(f"Look at {result.sheet}", soft_wrap=True)
+    out.print(f"{drawn} objects drawn, {found} boxes predicted by {result.model_version}, the demo detector.")
+    out.print("It recognises drawn kites, balloons and boxes only; `prelabel serve` loads the published detector.")
+    out.print(f"The image with the boxes is {result.sheet}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``prelabel labels``: which classes each label of a project captures, and what the project leaves out."""
+"""``prelabel labels``: the classes of each label of a project, and classes without a label."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ SHOWN_CLASSES = 8
 
 @dataclass(frozen=True)
 class Missed:
-    """A class that the model sees in pictures and that the project does not capture."""
+    """A class that the model detects in images and that has no label.
+
+    Attributes:
+        class_name: readable name.
+        mid: of the class; empty where it has none.
+        boxes: number of detections.
+        pictures: number of images with one.
+    """
 
     class_name: str
     mid: str
@@ -46,12 +53,16 @@ def labels(
     config: Annotated[Path, typer.Argument(help="Label config (XML) of the project.")],
     images: Annotated[
         Path | None,
-        typer.Option("--from-images", metavar="DIR", help="Also count what the model sees in these pictures."),
+        typer.Option(
+            "--from-images",
+            metavar="DIR",
+            help="Also count detections in the images of this folder whose classes have no label.",
+        ),
     ] = None,
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show which classes each label captures and why, which labels capture none, and what the project leaves out."""
+    """Show the classes of each label with the rule, labels without a class, and the number of classes without a label."""
     with plain_errors():
         settings = load_settings(model=model)
         configure_logging("warning")
@@ -63,7 +74,7 @@ def labels(
             detector = load_detector(settings)
             files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
             if not files:
-                raise PrelabelError(f"there are no pictures in {images}")
+                raise PrelabelError(f"there are no images in {images}")
             missed = asyncio.run(_census(settings, detector, files, label_config))
     if as_json:
         census = None if missed is None else [vars(each) for each in missed]
@@ -103,7 +114,7 @@ def _report(control: Control) -> dict[str, Any]:
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    table = Table("Label", "Captures", "By", title=escape(f"{report['control']} on {report['image']}"))
+    table = Table("Label", "Classes", "Rule", title=escape(f"{report['control']} on {report['image']}"))
     for label in report["labels"]:
         by_rule: dict[str, list[str]] = {}
         for each in label["classes"]:
@@ -120,7 +131,7 @@ def _print_report(report: dict[str, Any]) -> None:
         table.add_section()
     out.print(table)
     left_out = report["left_out"]
-    out.print(f"{len(left_out)} of {len(open_images_classes().names)} classes are left out", highlight=False)
+    out.print(f"{len(left_out)} of {len(open_images_classes().names)} classes have no label", highlight=False)
 
 
 async def _census(settings: Settings, detector: Detector, files: list[Path], label_config: str) -> list[Missed]:
@@ -130,15 +141,15 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
     pictures: Counter[tuple[str, str]] = Counter()
     async with Pipeline(settings, detector) as pipeline:
         image_fields = pipeline.postprocessors.of(label_config).image_fields
-        with err.status("looking at pictures") as status:
+        with err.status("predicting images") as status:
             for number, path in enumerate(files, 1):
-                status.update(f"looking at pictures ({number} of {len(files)})")
+                status.update(f"predicting images ({number} of {len(files)})")
                 try:
                     explained = await pipeline.explain(task_of_file(number, path, image_fields), label_config)
                 except PrelabelError as error:
                     complain(error)
                     continue
-                # A class that one control captures is not missed, whatever the others do.
+                # A class with a label under one control is not missed, even if others have none for it.
                 captured = {
                     (detections.class_names[decision.row], detections.class_mids[decision.row])
                     for _, _, detections, decisions in explained
@@ -159,12 +170,12 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
 
 def _print_census(missed: list[Missed], threshold: float) -> None:
     if not missed:
-        out.print("The project captures everything that the model sees in these pictures.", highlight=False)
+        out.print("All detections in these images have a label of the project.", highlight=False)
         return
-    table = Table("Class", "Boxes", "Pictures", title=f"seen with a score of at least {threshold:g}, and not captured")
+    table = Table("Class", "Boxes", "Images", title=f"detected with a score of at least {threshold:g}, without a label")
     for each in missed:
         table.add_row(escape(each.class_name), str(each.boxes), str(each.pictures))
     out.print(table)
-    out.print("To capture them, paste into the label config:\n", highlight=False)
+    out.print("Labels for the label config:\n", highlight=False)
     for each in missed:
         out.out(f'    <Label value="{each.class_name}"/>', highlight=False)

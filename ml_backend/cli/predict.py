@@ -1,4 +1,4 @@
-"""``prelabel predict``: boxes on picture files; and ``prelabel explain``: why there is a box or none."""
+"""``prelabel predict``: boxes of image files; and ``prelabel explain``: why a box is shown or not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     model: Model = None,
     config: Annotated[
         Path | None, typer.Option(help="Label config (XML) of the project. [default: every Open Images class]")
@@ -52,12 +52,12 @@ def predict(
         bool, typer.Option("--json", help="Print Label Studio's import format: tasks with predictions.")
     ] = False,
     draw: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the pictures with boxes drawn into DIR.")
+        Path | None, typer.Option(metavar="DIR", help="Write the images with their boxes into DIR.")
     ] = None,
 ) -> None:
-    """Draw boxes on pictures of this machine, without a server.
+    """Predict the boxes of image files, without a server.
 
-    Ends with status 1 if a picture failed.
+    Exits with status 1 if an image failed.
     """
     with plain_errors():
         settings = load_settings(model=model, model_score_threshold=threshold)
@@ -95,18 +95,18 @@ async def _predict_files(
             complain(warning, style="yellow")
         image_fields = pipeline.postprocessors.of(label_config).image_fields
         tasks = [task_of_file(number, path, image_fields) for number, path in enumerate(paths, 1)]
-        with err.status(f"predicting {len(tasks)} pictures"):
+        with err.status(f"predicting {len(tasks)} images"):
             return tasks, await pipeline.predict(tasks, label_config)
 
 
 def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
-    table = Table("Picture", "Label", "Score", "Left", "Top", "Width", "Height", caption="boxes in pixels")
+    table = Table("Image", "Label", "Score", "Left", "Top", "Width", "Height", caption="boxes in pixels")
     for path, prediction in predictions:
         name = escape(path.name)
         for region in prediction["result"]:
             value = region["value"]
             if not label_of(region):
-                continue  # the rectangle of a pair, whose other half has the label
+                continue  # the rectangle of a pair; the other region has the label
             x, y = region["original_width"] / 100, region["original_height"] / 100
             pixels = (value["x"] * x, value["y"] * y, value["width"] * x, value["height"] * y)
             table.add_row(
@@ -127,7 +127,7 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
     from ml_backend.images.drawing import draw_regions
 
     folder.mkdir(parents=True, exist_ok=True)
-    # Neither the pictures themselves nor each other may be overwritten.
+    # Outputs overwrite neither the images nor each other.
     taken = {path.resolve() for path, _ in predictions}
     for path, prediction in predictions:
         pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels).pixels
@@ -135,7 +135,7 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
         draw_regions(pixels, prediction["result"]).save(target)
-    err.print(f"{len(predictions)} pictures with boxes are in {folder}", highlight=False)
+    err.print(f"{len(predictions)} images with boxes are in {folder}", highlight=False)
 
 
 DECISION_COLOURS = {
@@ -149,23 +149,23 @@ OTHER_DECISIONS_COLOUR = "#d62839"
 
 @app.command()
 def explain(  # noqa: PLR0913 - an option is an argument
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
     config: Annotated[Path, typer.Option(help="Label config (XML) of the project.")],
     model: Model = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Lowest score that is shown where the config does not say, 0 to 1.")
+        float | None, typer.Option(help="Lowest score that is shown where the label config has no threshold, 0 to 1.")
     ] = None,
-    min_score: Annotated[float, typer.Option(help="Leave out detections with a lower score than this.")] = 0.05,
+    min_score: Annotated[float, typer.Option(help="Lowest score that is listed, 0 to 1.")] = 0.05,
     least: Annotated[float | None, typer.Option(hidden=True)] = None,
     draw: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also draw the detections into FILE, in the colours of their fates under the first control.",
+            help="Also draw the detections into FILE, coloured by the decision of the first control.",
         ),
     ] = None,
 ) -> None:
-    """Say of everything that the model sees in a picture what becomes of it in a project, and why."""
+    """List every detection in an image, whether a project shows it, and why."""
     min_score = renamed("--least", least, "--min-score", min_score)
     with plain_errors():
         settings = load_settings(model=model, model_score_threshold=threshold)
@@ -209,7 +209,7 @@ async def _explain_file(
 
 def _print_decisions(control: Control, detections: Detections, decisions: list[FilterDecision]) -> None:
     title = f"{control.labels_name or control.from_name} on {control.to_name}"
-    table = Table("#", "Class", "Score", "What becomes of it", title=escape(title))
+    table = Table("#", "Class", "Score", "Decision", title=escape(title))
     for decision in decisions:
         style = "green" if decision.kind == "kept" else ""
         reason = decision.reason

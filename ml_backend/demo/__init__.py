@@ -1,1 +1,1 @@
-"""The whole job in a minute, offline: drawn scenes, the demo detector, the real server, tasks over HTTP, a table and a picture."""
+"""The demo: drawn scenes, the demo detector and the real server, offline."""

@@ -1,4 +1,4 @@
-"""Runs the demo: real server, real HTTP, drawn pictures."""
+"""Runs the demo: draws scenes, posts them as tasks to the real server over HTTP, and draws the predicted boxes."""
 
 import base64
 import json
@@ -34,10 +34,10 @@ class DemoTask:
     """One task of the demo.
 
     Attributes:
-        how: how its picture reached the server, for the table.
-        drawn: what the picture really shows.
-        regions: what the server answered.
-        picture: the picture with the answer drawn on it.
+        how: the form in which the image was sent to the server, for the table.
+        drawn: the objects in the image.
+        regions: the answer of the server.
+        picture: the image with the regions drawn on it.
     """
 
     how: str
@@ -48,7 +48,13 @@ class DemoTask:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did, and the files that it wrote."""
+    """The results of a demo run.
+
+    Attributes:
+        tasks: in the order of the scenes.
+        model_version: of the predictions.
+        sheet: file with all images and their regions.
+    """
 
     tasks: list[DemoTask]
     model_version: str
@@ -56,17 +62,17 @@ class DemoResult:
 
 
 def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult:
-    """Draw scenes, serve them over HTTP, post them as tasks to the real server, and draw what comes back.
+    """Draw scenes, serve them over HTTP, post them as tasks to the real server, and draw the predicted boxes.
 
     Args:
         settings: for the server.
         detector: the demo detector.
-        folder: where the scenes and the pictures with boxes are written.
+        folder: for the scenes and the image with boxes.
     """
     scene_folder = folder / "scenes"
     scene_folder.mkdir(parents=True, exist_ok=True)
     scenes = [draw_scene(seed) for seed in SEEDS]
-    # The last picture is stored lying on its side, with the EXIF note that says so, as phones do.
+    # The pixels of the last image are stored rotated, with an EXIF orientation, as phones do.
     files = [encode(image, orientation=6 if index == len(scenes) - 1 else 1) for index, (image, _) in enumerate(scenes)]
     for number, data in enumerate(files, 1):
         (scene_folder / f"scene-{number}.jpg").write_bytes(data)
@@ -90,7 +96,7 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
 
 
 def overlap(region: Region, drawn: DrawnObject) -> float:
-    """Return the intersection over union of an answered region and a drawn object, 0 to 1."""
+    """Return the intersection over union (IoU) of a predicted region and a drawn object, 0 to 1."""
     value = region["value"]
     x, y = region["original_width"] / 100, region["original_height"] / 100
     left, top = value["x"] * x, value["y"] * y
@@ -119,6 +125,6 @@ def _post(url: str, body: Mapping[str, Any]) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310 - our own server
     direct = urllib.request.build_opener(
         urllib.request.ProxyHandler({})
-    )  # no proxy leads to this machine's own loopback
+    )  # a proxy cannot reach this machine's loopback interface
     with direct.open(request, timeout=60) as response:
         return json.load(response)

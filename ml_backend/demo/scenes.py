@@ -1,4 +1,4 @@
-"""Draws the scenes of the demo: kites and balloons over a meadow with boxes on it, and what is where."""
+"""Draws the scenes of the demo, kites and balloons over a meadow with boxes, with the ground truth."""
 
 import io
 import math
@@ -17,7 +17,7 @@ EXIF_ORIENTATION = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class DrawnObject:
-    """What was drawn and where: an Open Images class name and its box in pixels."""
+    """A drawn object: its Open Images class name and its bounding box in pixels."""
 
     class_name: str
     left: float
@@ -27,8 +27,8 @@ class DrawnObject:
 
 
 def draw_scene(seed: int) -> tuple[Image.Image, list[DrawnObject]]:
-    """Draw one scene; the same seed draws the same scene. Objects never touch each other."""
-    choose = random.Random(seed)  # noqa: S311 - decides where balloons fly, nothing secret
+    """Draw one scene of :data:`SIZE` with objects that do not touch; the same seed draws the same scene."""
+    choose = random.Random(seed)  # noqa: S311 - it places objects; nothing is secret
     image = _landscape(choose)
     canvas = ImageDraw.Draw(image)
     objects: list[DrawnObject] = []
@@ -43,7 +43,7 @@ def draw_scene(seed: int) -> tuple[Image.Image, list[DrawnObject]]:
 
 
 def encode(image: Image.Image, *, orientation: int = 1) -> bytes:
-    """Encode as JPEG. With an EXIF ``orientation`` of 6 the pixels are stored lying on their side, as many phones do."""
+    """Encode as JPEG. With an EXIF ``orientation`` of 6 the pixels are stored rotated, as many phones do."""
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
     stored = image.transpose(Image.Transpose.ROTATE_90) if orientation == 6 else image

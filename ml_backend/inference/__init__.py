@@ -1,1 +1,1 @@
-"""Detectors: loading, fingerprint, contracts and runtimes."""
+"""Models: loading, fingerprint, contracts and runtimes."""

@@ -1,10 +1,9 @@
-"""The demo detector: finds coloured shapes in drawn scenes, in the very contract of the published detectors, with no weights to fetch.
+"""The demo detector: finds coloured shapes in drawn scenes. It has the contract of the published detectors and needs no download.
 
-It is no toy in its output (real boxes from real pixels, real scores) but knows three shapes only, and is never used unless asked for by
-the handle ``demo``.
+It computes its boxes and scores from the pixels, but recognises three shapes only. It is used only for the handle ``demo``.
 
-How it works: pixels of strong colour are foreground; connected foreground pixels are one shape; the share of its bounding box that a
-shape fills tells what it is. A diamond fills 1/2 (a kite), an ellipse pi/4 (a balloon), a rectangle all of it (a box).
+Pixels of strong colour are foreground, and connected foreground pixels are one shape. The share of its bounding box that a shape fills
+determines the class: a diamond fills 1/2 (a kite), an ellipse pi/4 (a balloon), a rectangle all of it (a box).
 """
 
 import hashlib
@@ -21,16 +20,16 @@ HANDLE = "demo"
 NAME = "demo-shapes"
 
 SHAPES = {"Kite": 0.5, "Balloon": math.pi / 4, "Box": 1.0}  # Open Images class: share of the bounding box that it fills
-GRID = 320  # the longer side that shapes are looked for on; boxes are good to 1/320 of it
-STRONG_COLOUR = 0.35  # largest minus smallest channel
-SMALLEST = 0.001  # area of a shape, as a share of the picture
+GRID = 320  # pixels, the longer side of the image that is searched; boxes are accurate to 1/320 of it
+STRONG_COLOUR = 0.35  # largest minus smallest channel, each 0 to 1
+SMALLEST = 0.001  # area of a shape, as a share of the image
 ROWS = 100
 
 
 def build(cache_dir: Path) -> Path:
     """Return the folder of the demo detector as a TF2 SavedModel, building it on first use (about 2 s).
 
-    The folder's name carries a digest of this file, so a changed demo detector is never mistaken for an older one.
+    The folder's name has a digest of this file, so a changed demo detector gets a new folder.
     """
     version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
     folder = cache_dir / f"{NAME}-{version}"
@@ -52,7 +51,7 @@ def _detect(images: Any) -> dict[str, Any]:
     boxes, fill, colour = _measure(_connected(mask), grid)
 
     ideals = tf.constant(list(SHAPES.values()), tf.float32)
-    # A shape a quarter off the ideal share is none; a pale one is less sure than a vivid one.
+    # The score falls to 0 at a difference of 1/4 from the ideal share, and is lower for pale shapes.
     likeness = tf.nn.relu(1 - 4 * tf.abs(fill[:, None] - ideals[None, :]))
     scores = tf.reshape(likeness * tf.minimum(1.0, 0.4 + colour)[:, None], [-1])
     boxes = tf.repeat(boxes, len(SHAPES), axis=0)
@@ -79,7 +78,7 @@ def _shrink(images: Any) -> Any:
 
 
 def _connected(mask: Any) -> Any:
-    """Number the connected shapes of a bool [h, w] mask: int32 [h, w], 0 outside, else one number per shape."""
+    """Number the connected shapes of a mask, bool [h, w]; returns int32 [h, w], 0 outside of shapes."""
     shape = tf.shape(mask)
     inside = tf.cast(mask, tf.float32)
     numbers = tf.reshape(tf.range(1, shape[0] * shape[1] + 1), shape)  # below 2^24, so exact as float32
@@ -97,7 +96,7 @@ def _connected(mask: Any) -> Any:
 
 
 def _measure(numbered: Any, grid: Any) -> tuple[Any, Any, Any]:
-    """Measure each shape: boxes float32 [S, 4] normalized, share of the box that is filled [S], mean strength of colour [S]."""
+    """Measure each shape: boxes, float32 [S, 4], normalized; filled share of the box, [S]; mean strength of colour, [S]."""
     places = tf.where(numbered > 0)
     _, shape_of = tf.unique(tf.gather_nd(numbered, places))
     count = tf.reduce_max(tf.concat([shape_of + 1, [0]], 0))

@@ -26,12 +26,12 @@ class Detector:
     """A detector in memory. Safe to call from several threads at once.
 
     Attributes:
-        handle: what was asked for, without passwords and signatures.
+        handle: the handle that was loaded, without passwords and signatures.
         name: short name of the model.
         fingerprint: SHA-256 of the model's files, 64 hex digits.
         contract: the signature that is called.
-        class_list: the classes that the detector can return, or None where it has classes of its own that no list tells.
-        module: the loaded module; it keeps alive the variables and tables that the signature reads.
+        class_list: the classes that the detector can return; None where they are unknown.
+        module: the loaded module, which keeps the variables and tables of the signature alive.
         function: calls the signature.
     """
 
@@ -45,17 +45,17 @@ class Detector:
 
     @classmethod
     def load(cls, handle: str, cache_dir: Path, *, workers: int, progress: Progress = lambda _: None) -> Self:
-        """Load and warm up the detector behind ``handle``; takes seconds, and a download the first time.
+        """Load and warm up the detector of a handle; takes seconds, and a download the first time.
 
         Args:
-            handle: ``demo``, or whatever :func:`ml_backend.inference.hub.load_module` takes.
-            cache_dir: where downloads stay.
-            workers: how many calls of :meth:`run` are meant to go on at once.
-            progress: is told what is being waited for.
+            handle: of a form that :func:`ml_backend.inference.hub.load_module` accepts.
+            cache_dir: folder of downloads.
+            workers: expected number of concurrent calls of :meth:`run`.
+            progress: called with a text at each step.
 
         Raises:
             DetectorLoadError: it cannot be loaded.
-            DetectorContractError: it is not a detector of a supported contract.
+            DetectorContractError: it keeps no supported contract.
         """
         runtime = RUNTIMES["tensorflow"]
         runtime.set_workers(workers)
@@ -82,10 +82,10 @@ class Detector:
 
         Args:
             pixels: uint8 [H, W, 3], RGB, in the displayed frame.
-            size: width and height of the displayed image, in pixels, where ``pixels`` has fewer of them.
+            size: width and height of the displayed image in pixels, where ``pixels`` was shrunk.
 
         Returns:
-            All detections with a score of at least 0.001, best first, in the displayed frame.
+            All detections that the contract keeps (for openimages_v4, with a score of at least 0.001), in the displayed frame.
 
         Raises:
             DetectorError: the model failed on this image.

@@ -1,4 +1,4 @@
-"""Tells one detector from another by its files, whatever its address or folder is called."""
+"""The fingerprint of a model: a digest of its files, independent of its address."""
 
 import hashlib
 
@@ -11,8 +11,10 @@ _CHUNK = 1 << 20
 def fingerprint(folder: str) -> str:
     """Hash the files of a SavedModel: SHA-256 over sorted relative names and contents, as 64 hex digits.
 
-    Files that do not belong to the format (notes, ``.DS_Store``) do not count. Any file system that TensorFlow reads will do, ``gs://``
-    included.
+    Files that are not part of the format (notes, ``.DS_Store``) do not count.
+
+    Args:
+        folder: on any file system that TensorFlow reads, such as ``gs://``.
     """
     total = hashlib.sha256()
     for name in sorted(_model_files(folder)):

@@ -1,7 +1,7 @@
-"""From a handle to a loaded module: whatever TensorFlow Hub knows, kept in a folder that lasts, with its known failures mended.
+"""Loads the module of a handle with TensorFlow Hub, and works around four problems of it.
 
-TensorFlow Hub (0.16) keeps downloads in the temporary folder, takes a half-empty folder there for a finished download for ever, waits
-ten minutes for the lock of a process that was killed, and has no time-out. All four are taken care of here.
+TensorFlow Hub 0.16 keeps downloads in the temporary folder, treats an incomplete folder there as a finished download, waits ten minutes for
+the lock of a killed process, and has no time-out.
 """
 
 import contextlib
@@ -24,24 +24,24 @@ from ml_backend.inference import demo_model
 from ml_backend.inference.runtimes.tensorflow import hub, tf
 from ml_backend.redaction import redact
 
-SILENCE_SECONDS = 60  # how long a download may send nothing before it is given up
+SILENCE_SECONDS = 60  # without data, after which a download fails
 
 Progress = Callable[[str], None]
 
 
 def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
-    """Load the module behind ``handle``.
+    """Load the module of a handle.
 
     Args:
         handle: ``demo``, a tfhub.dev or Kaggle address, any http(s) address of a ``.tar.gz``, a ``gs://`` path, a folder, or a ``.tar.gz`` file.
-        cache_dir: where downloads and unpacked archives stay.
-        progress: is told what is being waited for.
+        cache_dir: folder of downloads and unpacked archives.
+        progress: called with a text at each step.
 
     Returns:
-        The loaded module and the folder that its files are in.
+        The loaded module and the folder with its files.
 
     Raises:
-        DetectorLoadError: the message names the handle, the cause and the ways out.
+        DetectorLoadError: it cannot be loaded; the message has the handle, the cause and the remedies.
     """
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any
         progress(f"loading {folder}")
         return _load_whole(folder), folder
     except Exception as error:
-        progress(f"{folder} is broken ({type(error).__name__}); fetching it anew")
+        progress(f"{folder} is broken ({type(error).__name__}); fetching it again")
         aside = Path(f"{folder}.broken")
         shutil.rmtree(aside, ignore_errors=True)
         Path(folder).rename(aside)
@@ -68,7 +68,7 @@ def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any
             _resolve(handle, cache_dir, progress)
             loaded = hub.load(folder), folder
         except BaseException:
-            # Without network the old download may be all there is, and a person may know how to mend it.
+            # Without network there may be no other copy, and a person may be able to repair it.
             shutil.rmtree(folder, ignore_errors=True)
             aside.rename(folder)
             raise
@@ -78,12 +78,12 @@ def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any
 
 def _load_whole(folder: str) -> Any:
     if _is_half_empty(folder):
-        raise FileNotFoundError(f"{folder} is only half there")
+        raise FileNotFoundError(f"{folder} is incomplete")
     return hub.load(folder)
 
 
 def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:
-    """Return the folder with the module's files, and whether it was fetched or unpacked into a folder of its own there."""
+    """Return the folder with the module's files, and whether it was fetched or unpacked into ``cache_dir``."""
     if handle == demo_model.HANDLE:
         return str(demo_model.build(cache_dir)), False
     if "://" not in handle:
@@ -93,7 +93,7 @@ def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, boo
         if not path.is_dir():
             raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
         return str(path), False
-    # The hub reads its cache folder from the environment only.
+    # TensorFlow Hub reads its cache folder from the environment only.
     os.environ["TFHUB_CACHE_DIR"] = str(cache_dir)
     _remove_dead_locks(cache_dir)
     with _patience(), _watched(handle, cache_dir, progress):
@@ -102,7 +102,7 @@ def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, boo
 
 
 def _unpacked(archive: Path, cache_dir: Path) -> Path:
-    # Named by content, so that a new archive under the old name is not taken for the old one.
+    # Named by content, so that a new archive with an old name gets a new folder.
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = cache_dir / f"archive-{digest[:16]}"
@@ -110,7 +110,7 @@ def _unpacked(archive: Path, cache_dir: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=cache_dir, prefix=folder.name, suffix=".tmp") as unfinished:
             with tarfile.open(archive) as tar:
                 tar.extractall(Path(unfinished) / "module", filter="data")
-            # Some archives hold the module's files, others one folder with them.
+            # Some archives have the module's files at the top, others in one folder.
             inside = list((Path(unfinished) / "module").iterdir())
             whole = inside[0] if len(inside) == 1 and inside[0].is_dir() else Path(unfinished) / "module"
             whole.rename(folder)
@@ -126,7 +126,7 @@ def _is_half_empty(folder: str) -> bool:
 
 
 def _remove_dead_locks(cache_dir: Path) -> None:
-    # The hub writes "<host>.<pid>.<uuid>" into its lock files; a lock of this host whose process is gone protects nothing.
+    # TensorFlow Hub writes "<host>.<pid>.<uuid>" into its lock files. A lock of an ended process on this host is stale.
     for lock in cache_dir.glob("*.lock"):
         with contextlib.suppress(OSError):
             host, pid, _ = lock.read_text().rsplit(".", 2)
@@ -156,7 +156,7 @@ def _patience() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]:
-    # The hub downloads into "<name>.<uuid>.tmp" beside the final folder; the growth of that is the only progress to be had.
+    # TensorFlow Hub downloads into "<name>.<uuid>.tmp" beside the final folder; its size is the only sign of progress.
     done = threading.Event()
 
     def watch() -> None:
@@ -183,14 +183,14 @@ def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
     inner = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
     cause = redact(str(inner).strip().split("\n")[0] or type(error).__name__)
     return (
-        f"the detector {redact(handle)} cannot be loaded: {cause}. Three ways out: name a folder or .tar.gz on this machine "
-        f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network and copy it here "
+        f"the detector {redact(handle)} cannot be loaded: {cause}. Remedies: name a folder or .tar.gz on this machine "
+        f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network access and copy it here "
         f"(TFHUB_CACHE_DIR={cache_dir}), or try Prelabel with its drawn scenes (prelabel demo)."
     )
 
 
 def model_name(handle: str) -> str:
-    """Return a short name for the model behind a handle, for use in ``model_version``.
+    """Return a short name for the model of a handle, for use in ``model_version``.
 
     >>> model_name("demo")
     'demo-shapes'

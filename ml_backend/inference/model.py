@@ -1,4 +1,4 @@
-"""The protocol of everything that finds something in images."""
+"""The protocol of models."""
 
 from typing import Protocol, TypeVar
 
@@ -11,11 +11,11 @@ Found_co = TypeVar("Found_co", covariant=True)
 
 
 class Model(Protocol[Found_co]):
-    """A loaded model. Safe to call from several threads at once."""
+    """A loaded model, whose results for an image have the type ``Found_co``. Safe to call from several threads at once."""
 
     @property
     def name(self) -> str:
-        """Short name, as it stands in ``model_version``."""
+        """Short name, the first part of ``model_version``."""
 
     @property
     def fingerprint(self) -> str:
@@ -23,14 +23,14 @@ class Model(Protocol[Found_co]):
 
     @property
     def class_list(self) -> ClassList | None:
-        """The classes that the model can return; None where no list has them."""
+        """The classes that the model can return; None where they are unknown."""
 
     def run(self, pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Found_co:
-        """Return what the model finds in one image; blocks until done.
+        """Run the model on one image; blocks until done.
 
         Args:
             pixels: uint8 [H, W, 3], RGB, in the displayed frame.
-            size: width and height of the displayed image, in pixels, where ``pixels`` has fewer of them.
+            size: width and height of the displayed image in pixels, where ``pixels`` was shrunk.
 
         Raises:
             DetectorError: the model failed on this image.

@@ -1,1 +1,1 @@
-"""Label Studio's formats and API: tasks, label configs, regions, tokens, connections and events. No other package knows them."""
+"""Formats and API of Label Studio: tasks, label configs, regions, tokens, connections and events."""

@@ -1,7 +1,7 @@
-"""Reads the events that Label Studio 1.23.2 posts to ``/webhook``: what may have changed, and nothing else.
+"""Parser of the events that Label Studio 1.23.2 posts to ``/webhook``: the objects that may have changed.
 
-An event carries no authentication, so it is a hint of where to look. Bodies can be 10 MB: msgspec cuts out what counts without
-building the rest, and what an event says of itself is kept as the bytes that came, without the tokens and passwords beside it.
+Events carry no authentication, so they are hints. Bodies can have 10 MB: msgspec extracts the fields that are needed without
+building the rest. The payload of a trusted event keeps their original bytes, without the tokens and passwords beside them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import msgspec
 START_TRAINING = "START_TRAINING"
 PROJECT_UPDATED = "PROJECT_UPDATED"
 
-# What each event is about: those that are known and not here say nothing about annotations.
+# Events with annotations. The other known actions have none.
 ANNOTATED = {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"}
 KNOWN_ACTIONS = ANNOTATED | {
     START_TRAINING,
@@ -28,7 +28,7 @@ KNOWN_ACTIONS = ANNOTATED | {
     "LABEL_LINK_DELETED",
 }
 MALFORMED, UNKNOWN = "malformed", "unknown"
-MAX_ID = 2**31 - 1  # of the column, and of Label Studio's
+MAX_ID = 2**31 - 1  # of the column in the database, and in Label Studio's
 
 Kind = Literal["task", "annotation", "project", "detections"]
 
@@ -37,13 +37,13 @@ _NULL = msgspec.Raw(b"null")
 
 @dataclass(frozen=True, slots=True)
 class ChangedObject:
-    """Something that may have changed.
+    """An object of Label Studio that may have changed.
 
     Attributes:
-        kind: what it is; ``detections`` is a task whose pictures the current detector has not looked at.
+        kind: of object; ``detections`` is a task without detections of the current detector.
         project: id of its project.
         object: its own id.
-        payload: what the event says of it: JSON of ``annotation``, ``task`` and ``label_config``, or empty where it is gone.
+        payload: its data in the event: JSON of ``annotation``, ``task`` and ``label_config``; empty where it was deleted or is not trusted.
     """
 
     kind: Kind
@@ -54,7 +54,7 @@ class ChangedObject:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What an event says.
+    """A parsed event.
 
     Attributes:
         action: of Label Studio; ``unknown`` or ``malformed`` for everything else.
@@ -86,8 +86,11 @@ def read_event(body: bytes, *, trusted: bool) -> Event:
     """Read the body of an event.
 
     Args:
-        body: whatever came.
-        trusted: whether what the event says of an annotation is to be kept.
+        body: any bytes.
+        trusted: whether to keep the annotations in the event as payloads.
+
+    Returns:
+        The event; its action is ``malformed`` or ``unknown`` for a body that cannot be used.
     """
     try:
         read = msgspec.json.decode(body, type=_Body)
@@ -140,7 +143,7 @@ def _payload(annotation: msgspec.Raw = _NULL, task: msgspec.Raw | None = None, a
 
 
 def _each(raw: msgspec.Raw) -> list[msgspec.Raw]:
-    """Return the objects in a list, or the one that stands there instead."""
+    """Return the objects in a list, or a single object as a list of one."""
     if _begins(raw, b"["):
         return msgspec.json.decode(raw, type=list[msgspec.Raw])
     return [raw] if _begins(raw, b"{") else []

@@ -1,21 +1,21 @@
-"""Label Studio's rectangles: percent of the displayed picture, turned clockwise about their top left corner."""
+"""Rectangles of Label Studio: percent of the displayed image, rotated clockwise about the top left corner."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-DECIMALS = 4  # of a percentage: a hundredth of a pixel on a picture 10,000 pixels wide
+DECIMALS = 4  # of a percentage: a hundredth of a pixel in an image 10,000 pixels wide
 
 
 def visible(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the part of each box that is inside the picture, rounded as regions are written.
+    """Return the part of each box inside the image, rounded as in regions.
 
     Args:
         boxes: float32 [N, 4], ``ymin, xmin, ymax, xmax``, normalized.
 
     Returns:
-        float64 [N, 4], left, top, width and height in percent; width or height is 0 where nothing can be drawn.
+        float64 [N, 4], left, top, width and height in percent; width or height is 0 where no part is inside.
     """
     top, left, bottom, right = np.round(np.clip(boxes.astype(np.float64), 0, 1) * 100, DECIMALS).T
     width, height = np.round(np.maximum([right - left, bottom - top], 0), DECIMALS)
@@ -25,14 +25,14 @@ def visible(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
 def upright(
     rectangle: tuple[float, float, float, float], rotation: float, shape: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Return the upright rectangle around one that is turned.
+    """Return the upright rectangle around a rotated one.
 
-    Label Studio turns clockwise about the top left corner, in pixels, while its numbers are percent of width and of height.
+    Label Studio rotates clockwise about the top left corner, in pixels, while its numbers are percent of width and of height.
 
     Args:
-        rectangle: left, top, width, height, in percent of the picture.
+        rectangle: left, top, width, height, in percent of the image.
         rotation: degrees, clockwise.
-        shape: width and height of the picture, in pixels.
+        shape: width and height of the image, in pixels.
 
     Returns:
         Left, top, width, height, in percent.
@@ -52,11 +52,11 @@ def upright(
 def upright_object(
     rectangle: tuple[float, float, float, float], rotation: float, shape: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Return the upright rectangle that an object probably has which somebody enclosed in a turned one.
+    """Return the probable upright bounding box of an object inside a rotated rectangle.
 
-    An object with corners fills the upright rectangle around the turned one, a round one only that around the ellipse in it. This is
-    halfway between the two. Its IoU with that of objects of any roundness and of proportions from 1:1 to 10:1 is at least 0.68 at 30
-    and 45 degrees; with either of the two it falls to 0.5. At right angles all are the same.
+    An object with corners fills the upright rectangle around the rotated one. A round object fills only that around the inscribed ellipse.
+    The result is halfway between the two. At 30 and 45 degrees its IoU with the object's bounding box is at least 0.68, for objects of
+    any roundness and proportions from 1:1 to 10:1; with either of the two it falls to 0.5. At right angles all are the same.
 
     Arguments and result are those of :func:`upright`.
     """

@@ -1,4 +1,4 @@
-"""Says in one sentence what stands between Prelabel and Label Studio, and which setting changes it."""
+"""Diagnosis of the connection to Label Studio: one sentence with the problem and the setting that changes it."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _LEGACY_REFUSED = (
     "it is a legacy token, and Label Studio 1.23 has those turned off by default: set LABEL_STUDIO_API_KEY to a personal "
     "access token (Label Studio, Account & Settings), or turn legacy tokens on in Label Studio's organization settings"
 )
-_OTHER_REFUSED = "copy LABEL_STUDIO_API_KEY anew from Label Studio, Account & Settings"
+_OTHER_REFUSED = "copy LABEL_STUDIO_API_KEY again from Label Studio, Account & Settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Finding:
 
 
 def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None, *, kept: bool) -> str:
-    """Return what to do about an answer of Label Studio that is not the picture, as the end of a sentence, or nothing.
+    """Return advice on an answer of Label Studio that is not the image, as the end of a sentence, or an empty text.
 
     Args:
         response: the answer, with its status and address.
         home: the Label Studio of the task.
-        kept: whether that Label Studio keeps the picture, so that the token was shown if there is one.
+        kept: whether that Label Studio keeps the image, so that the token was sent if there is one.
     """
     if home is None or not home.is_home(response.url):
         return ""
@@ -45,7 +45,7 @@ def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None, *, 
     if not kept:
         if response.status in {401, 403}:
             hint = (
-                "Label Studio gets the token for /data/upload/…, /data/local-files/?d=… and /storage-data/uploaded/… below "
+                "the token is sent for /data/upload/…, /data/local-files/?d=… and /storage-data/uploaded/… below "
                 f"{home.url} only, not for other paths that a task names"
             )
     elif response.status == 401:
@@ -56,9 +56,9 @@ def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None, *, 
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and from folders that the project has as local storage"
         )
     elif response.status == 404 and "/presign/" in path:
-        hint = "no storage of the project holds it, or the task is of another project"
+        hint = "no storage of the project has it, or the task belongs to another project"
     elif response.status == 403:
-        hint = "the user of the token may not see this project"
+        hint = "the user of the token has no access to this project"
     return f"; {hint}" if hint else ""
 
 
@@ -67,11 +67,11 @@ def _advice(token: TokenHeaders) -> str:
 
 
 async def check(home: LabelStudio | None, session: aiohttp.ClientSession) -> Finding:
-    """Ask Label Studio who we are; never raises."""
+    """Ask Label Studio for the user of the token; never raises."""
     if home is None:
         return Finding(
             ok=False,
-            sentence="LABEL_STUDIO_URL is not set: pictures that Label Studio keeps can be had only with what it sends along with /setup.",
+            sentence="LABEL_STUDIO_URL is not set: images that Label Studio keeps can be fetched only with the address and token that it sends with /setup.",
         )
     try:
         async with asyncio.timeout(CHECK_SECONDS):
@@ -83,11 +83,11 @@ async def check(home: LabelStudio | None, session: aiohttp.ClientSession) -> Fin
     except (aiohttp.ClientError, ValueError) as error:
         cause = network_cause(error)
     except TooLargeError:
-        cause = "its answer is far too long"
+        cause = "its answer is too long"
     return Finding(
         ok=False,
-        sentence=f"Label Studio cannot be reached at {home.url} ({cause}): set LABEL_STUDIO_URL to an address that leads there "
-        "from here; in a container, localhost is the container itself.",
+        sentence=f"Label Studio cannot be reached at {home.url} ({cause}): set LABEL_STUDIO_URL to an address that this machine "
+        "can reach; in a container, localhost is the container itself.",
     )
 
 
@@ -97,23 +97,23 @@ async def _ask(home: LabelStudio, session: aiohttp.ClientSession) -> Finding:
         is_json = response.content_type == "application/json"
         answer = json.loads(await read_at_most(response, SMALL_ANSWER)) if is_json else None
     if response.status == 200 and isinstance(answer, dict) and "email" in answer:
-        return Finding(ok=True, sentence=f"Label Studio at {home.url} takes the token, as {answer['email']}.")
+        return Finding(ok=True, sentence=f"Label Studio at {home.url} accepts the token, as {answer['email']}.")
     if response.status == 401 and is_json:
         if home.headers is None:
             return Finding(
                 ok=False,
-                sentence=f"LABEL_STUDIO_API_KEY is not set: Label Studio at {home.url} gives no picture without it.",
+                sentence=f"LABEL_STUDIO_API_KEY is not set: Label Studio at {home.url} serves no image without it.",
             )
-        # A legacy token is refused in other words where it is wrong than where legacy tokens are off.
+        # The message differs between a wrong legacy token and legacy tokens that are turned off.
         advice = _LEGACY_REFUSED if "legacy token" in str(answer) else _OTHER_REFUSED
         return Finding(ok=False, sentence=f"Label Studio at {home.url} refuses the token: {advice}.")
     if 300 <= response.status < 400 and "Location" in response.headers:
         there = response.url.join(URL(response.headers["Location"])).origin()
         return Finding(
-            ok=False, sentence=f"What answers at {home.url} redirects to {there}: set LABEL_STUDIO_URL to that."
+            ok=False, sentence=f"The server at {home.url} redirects to {there}: set LABEL_STUDIO_URL to that."
         )
     return Finding(
         ok=False,
-        sentence=f"What answers at {home.url} is not Label Studio (status {response.status} for /api/current-user/whoami): "
+        sentence=f"The server at {home.url} is not Label Studio (status {response.status} for /api/current-user/whoami): "
         "correct LABEL_STUDIO_URL, with its path prefix if it has one.",
     )

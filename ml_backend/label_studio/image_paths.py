@@ -1,9 +1,9 @@
-"""Paths at which Label Studio serves images, compared after all decoding."""
+"""Paths at which Label Studio serves images, compared after percent-decoding."""
 
 import re
 from urllib.parse import unquote
 
-MAX_DECODINGS = 4  # of a path; each proxy between here and Label Studio may decode it once more
+MAX_DECODINGS = 4  # of a path; each proxy on the way to Label Studio may decode it once more
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -12,7 +12,7 @@ _IMAGE_PATH = re.compile(r"/(?:data/upload/.|(?:data/local-files|storage-data/up
 
 
 def is_image_path(path: str) -> bool:
-    """Tell whether Label Studio serves pictures at a path, without its path prefix, as :func:`plain_path` gives it."""
+    """Tell whether Label Studio serves images at a path, which is without path prefix and decoded by :func:`plain_path`."""
     return _IMAGE_PATH.match(path) is not None
 
 
@@ -22,10 +22,10 @@ def may_be_image_path(path: str) -> bool:
 
 
 def plain_path(path: str) -> str | None:
-    """Return a path with all its percent-encodings undone, or None where servers on its way may read it differently.
+    """Return a path with all its percent-encodings undone, or None where servers on the way may interpret it differently.
 
-    Such are paths with ``.`` or ``..`` as a part, also before a semicolon, empty parts, backslashes, control characters, bytes that
-    are no UTF-8, or too many encodings within each other.
+    That is the case for paths with ``.`` or ``..`` as a part, also before a semicolon, empty parts, backslashes, control characters, bytes that
+    are not UTF-8, or more than :data:`MAX_DECODINGS` nested encodings.
     """
     for _ in range(MAX_DECODINGS):
         decoded = unquote(path)

@@ -1,4 +1,4 @@
-"""What an annotator just drew by hand, in Label Studio's interactive mode, and which detection they meant."""
+"""The region that an annotator has just drawn, in Label Studio's interactive mode."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from ml_backend.label_studio.regions import RectangleValue, region_id
 
 @dataclass(frozen=True, slots=True)
 class DrawnRegion:
-    """A rectangle with a label.
+    """A drawn rectangle with a label.
 
     Attributes:
         control: the control tag that it was drawn with.
-        item: which image of the control's list it is on, from 0.
-        label: the label that was chosen.
+        item: index of the image in the control's list.
+        label: the chosen label.
         region_id: Label Studio's id of the drawn region.
-        rectangle: as it was drawn, turned or not.
-        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame: where an upright box of the object is to
-            be expected. Of a turned rectangle, that is :func:`~ml_backend.label_studio.geometry.upright_object`.
+        rectangle: as it was drawn, rotated or not.
+        box: float32 [1, 4], ``ymin, xmin, ymax, xmax``, normalized, in the displayed frame: the expected upright box of the object. For a
+            rotated rectangle, that is :func:`~ml_backend.label_studio.geometry.upright_object`.
     """
 
     control: RectangleControl
@@ -36,7 +36,7 @@ class DrawnRegion:
 
 
 def drawn_regions(context: object) -> Sequence[object]:
-    """Return the regions of a ``context``. Without any there is no gesture, and tasks are predicted as usual.
+    """Return the regions of a ``context``. Without any, tasks are predicted as usual.
 
     Label Studio sends ``null`` outside interactive mode, and the official runner 2.x ``{}`` where a request has no ``context``.
     """
@@ -45,13 +45,13 @@ def drawn_regions(context: object) -> Sequence[object]:
 
 
 def newest_region(regions: Sequence[object], identity: Sequence[object]) -> list[Any]:
-    """Return the newest of drawn regions as it came, with an id of its own: both halves of a pair of tags.
+    """Return the newest drawn region unchanged but for a new id: one region, or both halves of a pair of tags.
 
-    With Auto-Accept, Label Studio deletes the drawn region and keeps what it is answered with.
+    With Auto-Accept, Label Studio replaces the drawn region by the answer.
 
     Args:
-        regions: as :func:`drawn_regions` gives them, the newest last.
-        identity: what makes the id its own, besides the drawn region's.
+        regions: from :func:`drawn_regions`, the newest last.
+        identity: the parts of the new id besides the drawn region's.
     """
     return [{**region, "id": region_id(*identity, region.get("id"))} for region in _newest(regions)]
 
@@ -59,10 +59,10 @@ def newest_region(regions: Sequence[object], identity: Sequence[object]) -> list
 def read_drawn_region(context: object, controls: Iterable[Control]) -> DrawnRegion | None:
     """Return the newest rectangle of a ``context``, as Label Studio sends it with interactive requests.
 
-    Label Studio puts regions of the same label that were there before in front of it. They are no gesture.
+    Label Studio puts existing regions of the same label in front of it. They are ignored.
 
     Returns:
-        None where the newest region is no rectangle with a label of one of ``controls``.
+        None where the newest region is not a rectangle with a label of one of ``controls``.
     """
     by_name = {
         (name, control.to_name): control
@@ -71,8 +71,8 @@ def read_drawn_region(context: object, controls: Iterable[Control]) -> DrawnRegi
         for name in (control.from_name, control.labels_name)
         if name
     }
-    gestures = (_drawn_region(drawn, by_name) for drawn in reversed(_newest(drawn_regions(context))))
-    return next((gesture for gesture in gestures if gesture is not None), None)
+    found = (_drawn_region(drawn, by_name) for drawn in reversed(_newest(drawn_regions(context))))
+    return next((each for each in found if each is not None), None)
 
 
 def _newest(regions: Sequence[object]) -> list[Mapping[str, Any]]:

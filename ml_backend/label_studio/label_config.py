@@ -1,4 +1,4 @@
-"""Label configs: the control tags that Prelabel serves, with their images, labels and attributes."""
+"""Parser of label configs: the control tags that Prelabel serves, with their images, labels and attributes."""
 
 import re
 from xml.sax.saxutils import quoteattr
@@ -11,7 +11,7 @@ from ml_backend.label_studio.controls.registry import READERS
 from ml_backend.label_studio.controls.tags import Tags
 from ml_backend.redaction import printable
 
-# lxml, below the SDK, refuses a declared encoding in a text that is decoded already.
+# lxml, which the SDK uses, refuses a declared encoding in a decoded text.
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
@@ -41,7 +41,7 @@ def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
 def label_config_for(names: tuple[str, ...]) -> str:
     """Return a label config with one rectangle control that has a label for each of ``names``; its task key is ``image``.
 
-    Each label takes what is called like it and nothing else, and no box suppresses another: the detector's own words.
+    Each label gets the class of its name only, and no box suppresses another: the output of the detector itself.
     """
     labels = "".join(f"<Label value={quoteattr(name)}/>" for name in names)
     return (

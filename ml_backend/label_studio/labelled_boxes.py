@@ -1,4 +1,4 @@
-"""Reads Label Studio's rectangle regions, whoever drew them, as labelled boxes. Regions come from outside and may be anything."""
+"""Parser of rectangle regions, drawn or predicted, to labelled boxes. Regions are untrusted input and may have any form."""
 
 import math
 from collections import Counter
@@ -20,10 +20,10 @@ class LabelledBox(NamedTuple):
 
     Attributes:
         control: ``from_name`` of the control that draws it.
-        item: which image of the control's list it is on; 0 where there is one image.
-        label: of the project; empty where nobody gave it one.
-        edges: ``ymin, xmin, ymax, xmax``, 0 to 1 of the displayed picture.
-        score: of the detection that it was, 0 to 1; 0 for what people drew.
+        item: index of the image in the control's list; 0 where there is one image.
+        label: of the project; empty where it has none.
+        edges: ``ymin, xmin, ymax, xmax``, normalized to [0, 1] of the displayed image.
+        score: of the predicted region, 0 to 1; 0 for drawn regions.
         region: id of its region, which a predicted box keeps while people edit it; empty where there is none.
     """
 
@@ -37,12 +37,12 @@ class LabelledBox(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadRegions:
-    """What could be read of a list of regions.
+    """The labelled boxes in a list of regions.
 
     Attributes:
-        boxes: rectangles on pictures, clipped to them; one with several labels is there under each.
-        odd: how many regions were something else, by kind: ``rotated`` (taken as the upright box around it), ``beyond the picture``
-            (clipped), ``outside the picture``, ``other control``, ``unreadable`` (all three left out).
+        boxes: rectangles, clipped to the image; one with several labels gives one box for each.
+        odd: number of irregular regions by kind: ``rotated`` (replaced by the upright box around it), ``beyond the picture``
+            (clipped), and ``outside the picture``, ``other control`` and ``unreadable`` (left out).
     """
 
     boxes: list[LabelledBox] = field(default_factory=list)
@@ -53,7 +53,7 @@ def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
     """Read the ``result`` of an annotation or a prediction.
 
     Args:
-        regions: the list that it should be.
+        regions: a list of regions, or any other value.
         controls: the rectangle controls of the project.
     """
     read = ReadRegions()
@@ -134,7 +134,7 @@ def _texts(values: object) -> list[str]:
 
 
 def number(value: object) -> float:
-    """Return a number that came from outside; NaN where it is none, or larger than a float can be."""
+    """Return an untrusted value as a float; NaN where it is not a number, or too large for a float."""
     try:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     except OverflowError:

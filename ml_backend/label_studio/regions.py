@@ -1,4 +1,4 @@
-"""Writes Label Studio's rectangle regions and predictions. All values are plain JSON: no numpy scalars, no NaN."""
+"""Rectangle regions and predictions of Label Studio. All values are plain JSON: no NumPy scalars, no NaN."""
 
 import hashlib
 from typing import Literal, NotRequired, TypedDict
@@ -10,7 +10,7 @@ from ml_backend.label_studio.geometry import visible
 
 
 class RectangleValue(TypedDict):
-    """A bounding box in percent of the displayed picture, from its top left corner; ``rotation`` in degrees."""
+    """A bounding box in percent of the displayed image, from its top left corner; ``rotation`` in degrees, clockwise."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class Region(TypedDict):
 
 
 class Prediction(TypedDict):
-    """What one task is answered with."""
+    """The prediction of one task, as Label Studio stores it; ``score`` from 0 to 1."""
 
     result: list[Region]
     score: float
@@ -48,10 +48,13 @@ class Prediction(TypedDict):
 
 
 def rectangle(box: NDArray[np.float32]) -> RectangleValue | None:
-    """Convert one normalized ``ymin, xmin, ymax, xmax`` box to percent, clamped to the picture.
+    """Convert one box to percent of the image, clamped to it.
+
+    Args:
+        box: float32 [4], ``ymin, xmin, ymax, xmax``, normalized.
 
     Returns:
-        None where nothing of the box that can be drawn is inside the picture.
+        The rectangle; None where no part of the box is inside the image.
     """
     left, top, width, height = visible(box[np.newaxis])[0].tolist()
     if not width * height:
@@ -67,5 +70,5 @@ def label_of(region: Region) -> str:
 
 
 def region_id(*identity: object) -> str:
-    """Return an id, 20 hex digits, that is the same for the same parts and differs for all others."""
+    """Return an id, 20 hex digits: a BLAKE2b hash of the parts, so the same parts have the same id."""
     return hashlib.blake2b(repr(identity).encode(), digest_size=10).hexdigest()

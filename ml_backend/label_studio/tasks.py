@@ -1,4 +1,4 @@
-"""What a Label Studio task holds. Tasks come from outside, so each may be anything at all."""
+"""Access to the parts of a Label Studio task. Tasks are untrusted input and may have any form."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -11,27 +11,27 @@ from ml_backend.redaction import printable
 
 
 def task_id(task: object) -> object:
-    """Return the id of a task, or None where it has none or is no task at all."""
+    """Return the id of a task, or None where it has none or is not an object."""
     return task.get("id") if isinstance(task, dict) else None
 
 
 def is_task_id(value: object) -> TypeGuard[int]:
-    """Tell whether Label Studio can have a task with this id, so that it may become part of an address: 1 to 2**63 - 1."""
+    """Tell whether a value can be a task id of Label Studio, 1 to 2**63 - 1, so that it is safe in an address."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
 
 
 def data_of(task: object) -> object:
-    """Return the data of a task, or None where it has none or is no task at all."""
+    """Return the data of a task, or None where it has none or is not an object."""
     return task.get("data") if isinstance(task, dict) else None
 
 
 def images_of(task: object, image_fields: Sequence[ImageField]) -> dict[ImageField, list[object]]:
-    """Return what the task holds at each source, as a list also where the source is one image.
+    """Return the image references of a task by field, as a list also where the field has one image.
 
     Raises:
-        TaskError: the task does not hold what the label config says it holds.
+        TaskError: the task lacks a field of the label config, or has another type there.
     """
-    if isinstance(task, TaskError):  # as the request's body was read
+    if isinstance(task, TaskError):  # from the parser of the request body
         raise task
     if not isinstance(task, dict):
         raise TaskError(f"the task is not an object but {type(task).__name__}")
@@ -55,7 +55,7 @@ def images_of(task: object, image_fields: Sequence[ImageField]) -> dict[ImageFie
 
 
 def task_of_file(number: int, path: Path, image_fields: Sequence[ImageField]) -> dict[str, Any]:
-    """Return a task whose image, at each of the sources, is one file of this machine."""
+    """Return a task whose image, in each of the fields, is one file of this machine."""
     return {
         "id": number,
         "data": {image_field.key: [path] if image_field.is_list else path for image_field in image_fields},

@@ -1,12 +1,12 @@
-"""Label Studio's three kinds of token, and the header that each is shown in.
+"""The three kinds of Label Studio tokens, and their headers.
 
 ========================  =====================================  ==========================================
 legacy token              40 hex digits                          ``Authorization: Token <token>``
-personal access token     JWT, ``token_type`` ``refresh``        never shown itself: exchanged for the next
+personal access token     JWT, ``token_type`` ``refresh``        none: exchanged for an access token
 access token              JWT, ``token_type`` ``access``         ``Authorization: Bearer <token>``, 300 s
 ========================  =====================================  ==========================================
 
-Seen with Label Studio 1.23.2: a personal access token shown as it is, in either header, is refused.
+Label Studio 1.23.2 refuses a personal access token in either header.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from ml_backend.http.bounded_body import SMALL_ANSWER, read_at_most
 
 TokenKind = Literal["legacy", "personal", "access"]
 
-RENEW_BEFORE = 30  # seconds before an access token's end at which the next one is asked for
+RENEW_BEFORE = 30  # seconds before the expiry of an access token; it is renewed then
 
 
 def jwt_claims(token: str) -> dict[str, Any] | None:
-    """Return what a JWT says of itself, or None where the token is no JWT. The signature is Label Studio's to check."""
+    """Return the claims of a JWT, or None where the token is not a JWT. Only Label Studio can check the signature."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -39,7 +39,7 @@ def jwt_claims(token: str) -> dict[str, Any] | None:
 
 
 def token_kind(token: str) -> TokenKind:
-    """Tell the kinds of token apart by their form."""
+    """Return the kind of a token, by its form."""
     claims = jwt_claims(token)
     if claims is None:
         return "legacy"
@@ -47,13 +47,13 @@ def token_kind(token: str) -> TokenKind:
 
 
 class TokenHeaders:
-    """Gives the header for one token at one Label Studio, exchanging personal access tokens as needed.
+    """Gives the header of one token for one Label Studio, and exchanges personal access tokens as needed.
 
-    Many pictures that need a new access token at the same time cause one exchange.
+    Concurrent callers that need a new access token share one exchange.
 
     Attributes:
         kind: of the token.
-        refused: whether Label Studio refused the token (401) when it was last shown.
+        refused: whether Label Studio refused the token (401) at its last use.
     """
 
     def __init__(self, label_studio_url: str, token: str) -> None:
@@ -66,11 +66,11 @@ class TokenHeaders:
         self._exchange = asyncio.Lock()
 
     async def get(self, session: aiohttp.ClientSession) -> dict[str, str]:
-        """Return the ``Authorization`` header; asks Label Studio for an access token where that is due.
+        """Return the ``Authorization`` header; requests an access token from Label Studio where necessary.
 
         Raises:
             ImageFetchError: Label Studio does not exchange the personal access token.
-            aiohttp.ClientError: it cannot be reached.
+            aiohttp.ClientError: Label Studio cannot be reached.
         """
         if self.kind == "legacy":
             return {"Authorization": f"Token {self._token}"}
@@ -82,7 +82,7 @@ class TokenHeaders:
             return {"Authorization": f"Bearer {self._access}"}
 
     def forget(self, headers: dict[str, str]) -> bool:
-        """Drop the access token in ``headers``, which was refused; tells whether another try with a new one makes sense."""
+        """Drop the refused access token in ``headers``; tells whether a retry with a new one makes sense."""
         if self.kind != "personal":
             return False
         if headers.get("Authorization") == f"Bearer {self._access}":
@@ -90,7 +90,7 @@ class TokenHeaders:
         return True
 
     def gives_way_to(self, token: str) -> bool:
-        """Tell whether another token should be used instead, because this one is refused."""
+        """Tell whether another token should replace this one, because Label Studio refuses this one."""
         return self.refused and token != self._token
 
     async def _renew(self, session: aiohttp.ClientSession) -> None:
@@ -113,8 +113,8 @@ def _advice(status: int) -> str:
     if 300 <= status < 400:
         return "it redirects; set LABEL_STUDIO_URL to the address that it redirects to"
     if status >= 500:
-        return "it is in trouble itself; its log says more"
-    return "that is not what Label Studio says; is LABEL_STUDIO_URL its address?"
+        return "it failed; see its log"
+    return "that is not an answer of Label Studio; check LABEL_STUDIO_URL"
 
 
 def _access_in(body: bytes) -> str:

@@ -1,1 +1,1 @@
-"""From detections to the project's own labels: label map, selection and overrides."""
+"""From detections to labelled boxes of a project: label map, selection, overrides and scores."""

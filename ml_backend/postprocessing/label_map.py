@@ -1,4 +1,4 @@
-"""From a detector's class to the project's label, decided once per control. Pure: the label config alone decides."""
+"""The label map: from the classes of a detector to the labels of a control. Computed once for each control."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Rule = Literal["predicted_values", "corrections", "name", "synonym", "hierarchy"
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which label a class goes to, and why.
+    """The label of a class, and the rule that assigned it.
 
     Attributes:
         label: of the control.
         rule: the rule that decided.
-        ancestor: MID of the class above, by which a class came to the label; empty unless the rule is ``hierarchy``.
+        ancestor: MID of the superclass that has the label; empty unless the rule is ``hierarchy``.
     """
 
     label: Label
@@ -29,20 +29,20 @@ class Assignment:
 
 
 class LabelMap:
-    """Which label of one control a class goes to, by the first rule that fits.
+    """Assigns classes to the labels of one control, by the first rule that applies.
 
-    1. ``predicted_values`` of a label list the class's name or MID;
-    2. people have corrected the class to a label again and again (:class:`~ml_backend.postprocessing.overrides.LabelOverrides`), or several kinds of it
-       to the same one: then it counts below as if the label were called like it;
-    3. a label is called like the class, or like its MID: exactly, else as :func:`fold` compares, else by a synonym;
-    4. a label has a class above it in the Open Images hierarchy: the nearest, among equals the first in the config. Switched off
-       by ``model_hierarchy="false"`` on the control, or on a label, which then takes only what is called like it.
+    1. ``predicted_values`` of a label list the class's name or MID.
+    2. Corrections assign the class to a label (:class:`~ml_backend.postprocessing.overrides.LabelOverrides`). A branch, learned from several
+       subclasses of a class, also passes its label on to subclasses by rule 4.
+    3. The class's name or MID is that of a label: exactly, else compared by :func:`fold`, else as a synonym.
+    4. A superclass in the Open Images hierarchy has a label: the nearest, and among equals the first in the config.
+       ``model_hierarchy="false"`` on the control or the label switches this rule off.
 
     Attributes:
-        overrides: as given.
+        overrides: learned labels, as given.
 
     Raises:
-        LabelConfigError: two labels list the same class in ``predicted_values``; labels that share an alias may.
+        LabelConfigError: two labels without a common alias list the same class in ``predicted_values``.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LabelMap:
         self.overrides = overrides
         self._classes = classes or open_images_classes()
         self._by_mid: dict[str, Assignment] = {}
-        self._foreign: dict[str, Assignment] = {}  # names of no Open Images class, folded: a detector may have its own
+        self._foreign: dict[str, Assignment] = {}  # by folded name: classes of detectors outside Open Images
         self._claim_predicted(control)
         by_value = {label.value: label for label in control.labels}
         self._claim_branches(overrides.branches_of(control), by_value)
@@ -64,7 +64,7 @@ class LabelMap:
         for label in control.labels:
             for text in label.predicted_values:
                 taken = self._claim(text, Assignment(label, "predicted_values"))
-                if taken.label.value != label.value:  # labels with one alias are one in results
+                if taken.label.value != label.value:  # labels with the same alias are one label in results
                     raise LabelConfigError(
                         f"the labels {taken.label.value!r} and {label.value!r} both list {text!r} in their predicted_values"
                     )
@@ -75,7 +75,7 @@ class LabelMap:
                 self._claim(text, Assignment(by_value[value], "corrections"))
 
     def _correct(self, overrides: Mapping[str, str], by_value: Mapping[str, Label]) -> None:
-        """Give single classes to the labels that people call them; what is below them stays where it was."""
+        """Assign single classes by corrections; their subclasses keep their assignments."""
         for text, value in overrides.items():
             mid = self._classes.find(text)
             place, key = (self._foreign, fold(text)) if mid is None else (self._by_mid, mid)
@@ -96,7 +96,7 @@ class LabelMap:
                 self._claim(meant, Assignment(label, "synonym"))
 
     def _claim(self, text: str, assignment: Assignment) -> Assignment:
-        """Give the class called ``text`` to an assignment unless it has one; returns the one that it has."""
+        """Assign the class with this name or MID unless it has an assignment; returns the one in force."""
         mid = self._classes.find(text)
         if mid is None:
             return self._foreign.setdefault(fold(text), assignment)
@@ -116,7 +116,7 @@ class LabelMap:
                     break
 
     def assignment(self, class_name: str, class_mid: str) -> Assignment | None:
-        """Return what a class goes to, by its MID, else by its name (either may be empty); None where to nothing."""
+        """Return the assignment of a class by its MID, else by its name (either may be empty); None where it has none."""
         if class_mid in self._classes.name_by_mid:
             return self._by_mid.get(class_mid)
         known = self._classes.find(class_name) or ""
@@ -124,12 +124,12 @@ class LabelMap:
         return by_mid or self._by_mid.get(known) or self._foreign.get(fold(class_name))
 
     def label_for(self, class_name: str, class_mid: str) -> str | None:
-        """Return the value of the label that a class goes to, or None."""
+        """Return the value of the label of a class, or None."""
         found = self.assignment(class_name, class_mid)
         return found.label.value if found else None
 
     def corrected(self) -> dict[str, str]:
-        """Return the labels of classes that corrections decide, by MID, or by folded name where they have none."""
+        """Return the labels of classes that corrections have assigned, by MID, or by folded name where they have none."""
         everything = {**self._foreign, **self._by_mid}
         return {known: each.label.value for known, each in sorted(everything.items()) if each.rule == "corrections"}
 

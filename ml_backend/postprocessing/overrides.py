@@ -1,4 +1,4 @@
-"""What corrections have taught about a project, as a label config could say it: thresholds, and labels for classes."""
+"""Thresholds and labels of classes that were learned from corrections of a project."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,14 +11,14 @@ Taught = tuple[tuple[str, str, str], ...]
 
 @dataclass(frozen=True)
 class LabelOverrides:
-    """One revision of what was learned. The label config's own attributes win over all of it.
+    """One revision of learned thresholds and labels. Attributes of the label config take precedence.
 
     Attributes:
-        thresholds: lowest score that is shown, 0 to 1, by ``from_name`` of the control and label.
-        classes: the label that a class goes to, by ``from_name`` of the control and the class's MID (its name where it has none).
-        branches: the same of classes that bring along what is below them in the hierarchy.
-        revision: number of the revision that it is in force as; 0 for none. It gives each revision a model version of its own, a revert
-            too: Label Studio asks for predictions of a version that it does not have yet, and shows the newest prediction of a task.
+        thresholds: lowest score that is shown, 0 to 1, as ``from_name`` of the control, label and score.
+        classes: labels of single classes, as ``from_name`` of the control, MID (name where it has none) and label.
+        branches: labels of classes and their subclasses in the hierarchy, in the same form.
+        revision: number of the revision; 0 for none. Each revision has a model version of its own, also a revert: Label Studio requests
+            predictions of a version that it does not have yet, and shows the newest prediction of a task.
     """
 
     thresholds: tuple[tuple[str, str, float], ...] = ()
@@ -33,7 +33,13 @@ class LabelOverrides:
         classes: Mapping[tuple[str, str], str] | None = None,
         branches: Mapping[tuple[str, str], str] | None = None,
     ) -> Self:
-        """Return the same whatever the order in which it was found out."""
+        """Return overrides in a canonical order, without a revision.
+
+        Args:
+            thresholds: by ``from_name`` of the control and label.
+            classes: labels by ``from_name`` of the control and MID or name of the class.
+            branches: the same, for classes with their subclasses.
+        """
         return cls(
             tuple(sorted((*where, value) for where, value in thresholds.items())),
             tuple(sorted((*which, label) for which, label in (classes or {}).items())),
@@ -41,7 +47,7 @@ class LabelOverrides:
         )
 
     def applied_to(self, control: Control, default_threshold: float) -> Control:
-        """Return the control with learned thresholds, where neither it nor the label says one itself, and where they differ from the default."""
+        """Return the control with learned thresholds that differ from the default, where neither control nor label has its own."""
         thresholds = {
             label: value
             for name, label, value in self.thresholds
@@ -58,25 +64,25 @@ class LabelOverrides:
         return replace(control, labels=labels)
 
     def classes_of(self, control: Control) -> dict[str, str]:
-        """Return the labels that classes go to under a control, by MID or name."""
+        """Return the labels of single classes under a control, by MID or name."""
         return {known: label for name, known, label in self.classes if name == control.from_name}
 
     def branches_of(self, control: Control) -> dict[str, str]:
-        """Return the labels that classes go to with all below them, under a control, by MID."""
+        """Return the labels of classes with their subclasses under a control, by MID."""
         return {known: label for name, known, label in self.branches if name == control.from_name}
 
     def with_branch(self, control: str, known: str, label: str) -> Self:
-        """Return it with one more branch, in place of what it said of that class."""
+        """Return a copy with one more branch, which replaces the one of the same class."""
         others = tuple(each for each in self.branches if each[:2] != (control, known))
         return replace(self, branches=tuple(sorted((*others, (control, known, label)))))
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values, without the number of its revision."""
+        """Return plain JSON values, without the revision."""
         return {"thresholds": self.thresholds, "classes": self.classes, "branches": self.branches}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` gave."""
+        """Read the values of :meth:`to_json`."""
         return cls(
             tuple((str(control), str(label), float(value)) for control, label, value in values["thresholds"]),
             tuple((str(control), str(known), str(label)) for control, known, label in values["classes"]),

@@ -1,4 +1,4 @@
-"""What is decided once per label config, and applied to each picture's detections."""
+"""From the detections of a task to its prediction, under one label config."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from ml_backend.postprocessing.task_score import task_score
 from ml_backend.redaction import printable
 from ml_backend.vocabularies.open_images import ClassList
 
-RULES = 3  # raise when the rules of selection or regions change, since then predictions do
+RULES = 3  # part of the digest; raise it when the rules of selection or regions change
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Postprocessor:
     Attributes:
         controls: each rectangle control with its label map.
         score_threshold: lowest score that is shown, 0 to 1.
-        digest: 6 hex digits that change when the policy would answer differently, and with each revision of what was learned.
-        warnings: what a person should know about the config, one sentence each.
+        digest: 6 hex digits that change when predictions would, and with each revision of learned thresholds and labels.
+        warnings: problems of the label config, one sentence each.
     """
 
     controls: tuple[tuple[Control, LabelMap], ...]
@@ -50,17 +50,17 @@ class Postprocessor:
         overrides: LabelOverrides = NO_OVERRIDES,
         max_controls: int | None = None,
     ) -> Self:
-        """Decide the policy.
+        """Parse a label config and compute its label maps.
 
         Args:
             xml: the project's label config.
             score_threshold: lowest score that is shown, 0 to 1.
-            class_list: the classes that the detector knows, to find labels that can never appear; None where that is unknown.
-            overrides: what corrections have taught about the project.
-            max_controls: the most rectangle controls; None for no limit.
+            class_list: the classes of the detector, to find labels without any class; None where they are unknown.
+            overrides: thresholds and labels that were learned from corrections of the project.
+            max_controls: the largest number of rectangle controls; None for no limit.
 
         Raises:
-            LabelConfigError: the config cannot be served; the message says what it lacks.
+            LabelConfigError: the config cannot be served; the message gives the reason.
         """
         parsed, warnings = parse_label_config(xml)
         if max_controls is not None and len(parsed) > max_controls:
@@ -71,16 +71,16 @@ class Postprocessor:
         mapped = tuple((control, LabelMap(control, overrides=overrides)) for control in controls)
         if class_list is not None:
             warnings += _unreachable_labels(mapped)
-        # What each class goes to counts beside the config's words: synonyms and hierarchy may differ between releases.
+        # The label of each class is part of the digest, since synonyms and hierarchy may differ between releases.
         goes_to = [
             sorted((mid, assignment.label.value) for mid, assignment in label_map.captured().items())
             for _, label_map in mapped
         ]
-        # What is only a wish for later decides nothing now.
+        # A target precision does not change predictions.
         read = [
             {name: value for name, value in asdict(each).items() if name != "target_precision"} for each in controls
         ]
-        # Classes that are not of Open Images go where they are called, which the controls say, or where corrections say.
+        # Classes outside Open Images are assigned by name, which the controls determine, or by corrections.
         corrected = [label_map.corrected() for _, label_map in mapped]
         optional = [corrected] if any(corrected) else []
         decided = json.dumps([RULES, read, goes_to, score_threshold, *optional])
@@ -91,14 +91,14 @@ class Postprocessor:
 
     @property
     def image_fields(self) -> list[ImageField]:
-        """Where a task's data holds the images, each once."""
+        """The fields of a task's data that hold images, each once."""
         return list(dict.fromkeys(control.image_field for control, _ in self.controls))
 
     def limited_to(self, drawable: Mapping[str, Collection[str]]) -> Self:
-        """Return the policy with fewer labels: what it would be if the label config had no others.
+        """Return the postprocessor of the same label config with fewer labels.
 
         Args:
-            drawable: the labels that stay, by ``from_name`` of their control. A control without any goes.
+            drawable: the labels to keep, by ``from_name`` of their control. A control without any is removed.
         """
         key = frozenset((control, frozenset(labels)) for control, labels in drawable.items())
         if key not in self._limited:
@@ -119,12 +119,12 @@ class Postprocessor:
     def predict(
         self, task_id: object, found: Mapping[ImageField, Sequence[Detections]], model_version: str
     ) -> Prediction:
-        """Turn what was found in a task's images into its prediction.
+        """Turn the detections in a task's images into its prediction.
 
         Args:
-            task_id: makes region ids differ between tasks.
-            found: detections of each image by where it is, as many as the list there has images.
-            model_version: what the prediction carries.
+            task_id: part of region ids, so that they differ between tasks.
+            found: detections by field of the task's data, one for each image in that field.
+            model_version: of the prediction.
         """
         regions: list[Region] = []
         hidden: list[float] = []
@@ -137,10 +137,10 @@ class Postprocessor:
     def explain(
         self, found: Mapping[ImageField, Sequence[Detections]]
     ) -> Iterator[tuple[Control, int, Detections, list[FilterDecision]]]:
-        """Yield, for each control and each of its images, what becomes of every detection in it.
+        """Yield a control, the index of an image, its detections and a decision on each, for each image of each control.
 
         Args:
-            found: detections of each image by where it is.
+            found: detections by field of the task's data, one for each image in that field.
         """
         for control, label_map in self.controls:
             for item, detections in enumerate(found[control.image_field]):
@@ -151,14 +151,14 @@ class Postprocessor:
     ) -> Prediction:
         """Answer a drawn rectangle with the detection that fits it best, under the drawn label, or with the rectangle itself.
 
-        With Auto-Accept, Label Studio deletes the drawn rectangle and keeps what it is answered with, so nothing would delete it. The
-        prediction's score is then 1: nothing that a person drew is in doubt. (Label Studio stores neither.)
+        With Auto-Accept, Label Studio replaces the drawn rectangle by the answer, so an empty answer would delete it. The score of a
+        prediction with the rectangle itself is 1, since a person drew it. (Label Studio stores neither.)
 
         Args:
-            drawn: what the annotator drew.
+            drawn: the region that the annotator drew.
             detections: of the image that it was drawn on.
-            task_id: makes region ids differ between tasks.
-            model_version: what the prediction carries.
+            task_id: part of region ids, so that they differ between tasks.
+            model_version: of the prediction.
         """
         label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
         row = select_detection(drawn, detections, label_map)
@@ -169,7 +169,7 @@ class Postprocessor:
         return self._prediction(regions, [], model_version)
 
     def _prediction(self, regions: list[Region], hidden: Sequence[float], model_version: str) -> Prediction:
-        # A pair writes one rectangle as two regions.
+        # A pair of tags writes one rectangle as two regions with one id.
         scores = {region["id"]: region["score"] for region in regions if "score" in region}
         score = task_score(list(scores.values()), hidden, self.score_threshold)
         return {"result": regions, "score": score, "model_version": model_version}

@@ -1,4 +1,4 @@
-"""Decides what becomes of each detection under one control, in this order: label, skip, picture, score, size, overlap, number."""
+"""Selection of the detections that one control shows, by label, skip, image, score, size, overlap and number, in this order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ DecisionKind = Literal[
 
 @dataclass(slots=True)
 class FilterDecision:
-    """What became of one detection.
+    """The decision on one detection: shown, or the reason why not.
 
     Attributes:
         row: of the detection.
-        assignment: the label that its class goes to, and why; None where it goes to none.
-        kind: what became of it.
-        reason: the same in words, with the figures that decided.
+        assignment: the label of its class, and the rule; None where the class has none.
+        kind: the decision.
+        reason: the decision as a text with the decisive figures.
     """
 
     row: int
@@ -41,27 +41,26 @@ class FilterDecision:
 
     @property
     def label(self) -> str:
-        """The project's label, or empty."""
+        """The label of the project, or empty."""
         return self.assignment.label.value if self.assignment else ""
 
 
 def select(
     detections: Detections, control: Control, label_map: LabelMap, default_threshold: float | None
 ) -> list[FilterDecision]:
-    """Give each detection exactly one fate.
+    """Decide on each detection in one image.
 
     Args:
-        detections: everything that was found in one image.
+        detections: all detections in the image.
         control: the control tag.
-        label_map: which label of it a class goes to.
-        default_threshold: lowest score that is shown where neither label nor control say otherwise, 0 to 1. None is for those who
-            choose a threshold afterwards: no score is too low, there is no limit on the number, and no label suppresses another. Since
-            a box is only ever suppressed by a better one of its label, what is kept then at or above a threshold is what that
-            threshold would show. With ``nms_across_labels`` it would show those but for the boxes that better ones of other labels
-            suppress: which of these are shown is up to their own thresholds, which are not known then.
+        label_map: of the control.
+        default_threshold: lowest score that is shown where neither label nor control has a threshold, 0 to 1. With None there is no
+            threshold, no limit on the number, and no suppression across labels, for callers that choose a threshold afterwards. A box
+            is suppressed only by a better one of its label, so the boxes kept at or above a threshold are those that this threshold would
+            show. With ``nms_across_labels`` it would show fewer; which ones depends on the thresholds of the other labels.
 
     Returns:
-        One fate for each detection, in their order.
+        One decision for each detection, in their order.
     """
     areas = visible(detections.boxes)[:, 2:].prod(axis=1) / 100  # percent of the picture
     decisions = []
@@ -87,7 +86,7 @@ def _alone(
     area: float,
     default_threshold: float | None,
 ) -> tuple[DecisionKind, str]:
-    """Decide what can be decided without looking at the other detections."""
+    """Apply the rules that do not depend on other detections."""
     if assignment is None:
         return "not in this project", f"not in this project ({name})"
     label = assignment.label
@@ -104,7 +103,7 @@ def _alone(
 
 
 def threshold_of(label: Label, control: Control, default_threshold: float | None) -> float:
-    """Return the lowest score that is shown: the label's, else the control's, else the default's; where that is None, 0."""
+    """Return the lowest score that is shown: that of the label, else of the control, else the default; 0 where the default is None."""
     if default_threshold is None:
         return 0.0
     return next(
@@ -122,8 +121,8 @@ def _suppress(
 ) -> None:
     """Suppress boxes that overlap a better one: greedy non-maximum suppression, the best score first.
 
-    Label by label, by the project's words: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays. Across
-    labels it comes second, among what the first leaves: so it only takes boxes away, whatever the thresholds are.
+    Boxes are compared within a label of the project: Car and Taxi on one object become one Vehicle, while Clothing on a Person stays.
+    Suppression across labels runs second, on the remaining boxes, so it only removes boxes.
     """
     kept = sorted(
         (decision for decision in decisions if decision.kind == "kept"),
@@ -131,7 +130,7 @@ def _suppress(
     )
     boxes = detections.boxes[[decision.row for decision in kept]]
     overlaps = iou(boxes, boxes)
-    winners: dict[str, list[int]] = {}  # places in ``kept``
+    winners: dict[str, list[int]] = {}  # indices into ``kept``
     for place, decision in enumerate(kept):
         above = winners.setdefault("" if across_labels else decision.label, [])
         for better in above:

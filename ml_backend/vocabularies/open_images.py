@@ -1,4 +1,4 @@
-"""The 601 boxable classes of Open Images V4: their MIDs, readable names, the detectors' numbers for them, and their hierarchy."""
+"""The 601 boxable classes of Open Images V4: MIDs, readable names, class numbers of the detectors, and the hierarchy."""
 
 import csv
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from importlib import resources
 
 
 def fold(text: str) -> str:
-    """Return the form in which names are compared: without regard to case, spaces and underscores."""
+    """Return the form in which names are compared: case-folded, without spaces and underscores."""
     return "".join(text.casefold().replace("_", " ").split())
 
 
 def is_mid(text: str) -> bool:
-    """Tell whether a class text is a machine identifier of the Knowledge Graph rather than a readable name."""
+    """Tell whether a text is a machine identifier (MID) of the Knowledge Graph rather than a readable name."""
     return text.startswith(("/m/", "/g/"))
 
 
@@ -24,8 +24,8 @@ class ClassList:
     Attributes:
         mids: identifiers such as ``"/m/01g317"``.
         names: readable names such as ``"Person"``, in the same order.
-        parents: MIDs of the classes that a class is a kind of, by MID; some have several, some none. Parts (a wheel of a car) are
-            no kinds and do not count.
+        parents: MIDs of the direct superclasses, by MID of the class; a class may have several or none. Part relations (a wheel of a
+            car) do not count.
     """
 
     mids: tuple[str, ...]
@@ -42,17 +42,17 @@ class ClassList:
         return {fold(text): mid for mid, name in self.name_by_mid.items() for text in (mid, name)}
 
     def find(self, text: str) -> str | None:
-        """Return the MID of the class that ``text`` is the name or the MID of, as :func:`fold` compares; None where there is none."""
+        """Return the MID of the class with this name or MID, compared by :func:`fold`; None where there is none."""
         return self._mid_by_folded_text.get(fold(text))
 
     def at(self, number: int) -> tuple[str, str]:
-        """Return name and MID of the class that detectors number ``number``, counted from 1; ``("", "")`` outside the list."""
+        """Return name and MID of the class with the 1-based number of the detectors; ``("", "")`` outside the list."""
         if 1 <= number <= len(self.names):
             return self.names[number - 1], self.mids[number - 1]
         return "", ""
 
     def ancestors(self, mid: str) -> Iterator[list[str]]:
-        """Yield the MIDs of a class's ancestors by distance: parents first, then theirs, each ancestor once."""
+        """Yield lists of the MIDs of a class's ancestors by distance: parents first, then their parents, each ancestor once."""
         seen = {mid}
         level = [mid]
         while level := list(dict.fromkeys(up for each in level for up in self.parents.get(each, ()) if up not in seen)):
@@ -62,7 +62,7 @@ class ClassList:
 
 @lru_cache(maxsize=1)
 def open_images_classes() -> ClassList:
-    """Read the list from the package's data (``data/README.md`` says where it comes from)."""
+    """Read the class list from the files beside this module; the source is in their ``README.md``."""
     mids, names = zip(*_rows("open_images_classes.csv"), strict=True)
     parents: dict[str, tuple[str, ...]] = {}
     for child, parent in _rows("open_images_hierarchy.csv"):

@@ -1,7 +1,7 @@
-"""Words that people use for an Open Images class that is called otherwise.
+"""Synonyms of Open Images class names.
 
-Only words that mean the same thing everywhere. What is merely near (``Cup`` is a coffee cup, a measuring cup and a mug) belongs into a
-project's ``predicted_values``, where a person decides. Nothing is guessed at run time.
+The list has only words that mean the same everywhere. Words with a similar meaning (``Cup`` may be a coffee cup, a measuring cup or a mug)
+belong into a project's ``predicted_values``, where a person decides.
 """
 
 from ml_backend.vocabularies.open_images import fold
@@ -9,7 +9,7 @@ from ml_backend.vocabularies.open_images import fold
 _SYNONYMS = {
     # other words for people; Open Images knows Man, Woman, Boy and Girl as kinds of Person
     "Person": ("human", "human being", "people", "persons", "pedestrian"),
-    # the official word of no country
+    # no country uses the name of the class
     "Vehicle registration plate": ("license plate", "licence plate", "number plate", "registration plate", "car plate"),
     # short or regional names of the same thing
     "Mobile phone": ("cell phone", "cellular phone", "smartphone"),
@@ -27,7 +27,7 @@ _SYNONYMS = {
     "Ski": ("skis",),
     # the species has one word for one animal and another for many
     "Cattle": ("cow", "cows"),
-    # the computer's own, as people call them in pictures of desks
+    # Open Images calls the instrument Musical keyboard
     "Computer keyboard": ("pc keyboard",),
     "Houseplant": ("potted plant",),
 }

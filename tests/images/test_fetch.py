@@ -236,7 +236,7 @@ async def test_task_cannot_aim_the_token(
 async def test_task_that_aims_elsewhere_learns_which_paths_get_the_token(label_studio: PictureServer) -> None:
     """It may be a mistake; it is not taken for a token that is refused, which would end a bulk job."""
     url = label_studio.add("/static/a.jpg", Answer(status=401))
-    with pytest.raises(ImageFetchError, match="gets the token for /data/upload/") as caught:
+    with pytest.raises(ImageFetchError, match="the token is sent for /data/upload/") as caught:
         await fetch(url, label_studio_url=label_studio.url, label_studio_api_key="t0ken")
     assert not isinstance(caught.value, TokenRefusedError)
     assert await fetch(label_studio.add("/static/b.jpg", PICTURE), label_studio_url=label_studio.url) == PICTURE
@@ -370,8 +370,8 @@ async def test_aliases_lead_to_what_can_be_reached(label_studio: PictureServer) 
     [
         ("/data/local-files/?d=a.jpg", 403, "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED"),
         ("/data/local-files/?d=a.jpg", 404, "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED"),
-        ("/data/upload/1/a.jpg", 403, "may not see this project"),
-        ("s3://bucket/a.jpg", 404, "no storage of the project holds it"),
+        ("/data/upload/1/a.jpg", 403, "has no access to this project"),
+        ("s3://bucket/a.jpg", 404, "no storage of the project has it"),
     ],
 )
 async def test_label_studios_other_refusals_say_what_to_change(

@@ -100,7 +100,7 @@ def test_broken_download_is_fetched_once_more(
     loaded, _ = load_module(url, tmp_path, waits.append)
     assert "default" in loaded.signatures
     assert len(pictures.requests) == 2
-    assert any("fetching it anew" in wait for wait in waits)
+    assert any("fetching it again" in wait for wait in waits)
 
 
 def test_broken_download_without_network_is_an_error_and_not_a_loop(

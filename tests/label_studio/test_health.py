@@ -23,8 +23,8 @@ async def check(url: str | None, token: str | None) -> Finding:
 @pytest.mark.parametrize(
     ("answer", "token", "ok", "words"),
     [
-        (Answer(b'{"email": "a@b.co"}', headers=JSON), "t0ken", True, "takes the token, as a@b.co"),
-        (Answer(b'{"detail": "Invalid token."}', 401, JSON), "t0ken", False, "copy LABEL_STUDIO_API_KEY anew"),
+        (Answer(b'{"email": "a@b.co"}', headers=JSON), "t0ken", True, "accepts the token, as a@b.co"),
+        (Answer(b'{"detail": "Invalid token."}', 401, JSON), "t0ken", False, "copy LABEL_STUDIO_API_KEY again"),
         (Answer(LEGACY_OFF, 401, JSON), "t0ken", False, "to a personal access token"),
         (Answer(b'{"detail": "not provided"}', 401, JSON), None, False, "LABEL_STUDIO_API_KEY is not set"),
         (Answer(b"<html>", 200, {"Content-Type": "text/html"}), "t0ken", False, "is not Label Studio (status 200"),

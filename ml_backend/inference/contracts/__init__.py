@@ -1,1 +1,1 @@
-"""Contracts: how the outputs of a model become detections."""
+"""Contracts: the signatures of models, and the conversion of their outputs to detections."""

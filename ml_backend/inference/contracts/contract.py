@@ -1,4 +1,4 @@
-"""The description of a signature, and the contract that turns its outputs into detections."""
+"""The description of a signature, and the protocol of contracts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ class Tensor(NamedTuple):
     """Type and shape of an input or output.
 
     Attributes:
-        dtype: NumPy's name of the type, or ``string``.
-        shape: its sizes; None where not even their number is known.
+        dtype: name of the type in NumPy, or ``string``.
+        shape: its sizes; None where its rank is unknown.
     """
 
     dtype: str
     shape: tuple[int | None, ...] | None
 
     def fits(self, dtype: str, shape: Shape) -> bool:
-        """Tell whether a tensor of this description can have a type and a shape."""
+        """Tell whether a tensor of this description can have the given type and shape."""
         if self.dtype != dtype:
             return False
         return self.shape is None or (
@@ -39,7 +39,7 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One function that a model offers, independent of the library that runs it.
+    """A callable function of a model, independent of the runtime.
 
     Attributes:
         name: its key in the model.
@@ -56,7 +56,7 @@ class Signature:
 
 
 class Contract(Protocol):
-    """A signature whose inputs and outputs are understood. ``str()`` gives a line for people."""
+    """A signature with known inputs and outputs. ``str()`` describes it in one line."""
 
     @property
     def signature(self) -> str:
@@ -71,19 +71,19 @@ class Contract(Protocol):
         """Names of the outputs that are read."""
 
     def read(self, outputs: Outputs, width: int, height: int) -> Detections:
-        """Turn the outputs of one call into detections.
+        """Convert the outputs of one call to detections.
 
         Args:
             outputs: arrays by output name.
             width: of the displayed image, in pixels.
-            height: likewise.
+            height: of the displayed image, in pixels.
 
         Raises:
-            DetectorError: the outputs have other shapes than the contract says.
+            DetectorError: the shapes of the outputs differ from those of the contract.
         """
 
     def class_list(self, outputs: Outputs) -> ClassList | None:
-        """Return the classes that the model can return, judged by its outputs for an empty image; None where no list has them."""
+        """Return the classes that the model can return, by its outputs for an empty image; None where they are unknown."""
 
 
 def _listed(tensors: Mapping[str, Tensor]) -> str:

@@ -1,7 +1,7 @@
 """The contract of the ``openimages_v4`` detectors of TensorFlow Hub.
 
-One input, float32 [1, height, width, 3] in [0, 1], of any
-height and width; outputs of N rows, best first, of which many are filler:
+The input is one RGB image, float32 [1, height, width, 3] in [0, 1], of any height and width. The outputs have N rows, best first. Many rows are
+filler with scores near 0:
 
 ===========================  ==================  =================================================
 ``detection_boxes``          float32 [N, 4]      ymin, xmin, ymax, xmax, normalized
@@ -11,8 +11,8 @@ height and width; outputs of N rows, best first, of which many are filler:
 ``detection_class_labels``   int64 [N]           1-based line of the Open Images class list
 ===========================  ==================  =================================================
 
-The published model card names the two string outputs the wrong way round, so names and MIDs are told apart by their form, never by
-the field. Boxes and scores are required, and at least one of the three that say the class.
+The published model card swaps the two string outputs, so names and MIDs are recognised by their form and not by the output. Boxes, scores
+and at least one of the three class outputs are required.
 """
 
 import functools
@@ -26,7 +26,7 @@ from ml_backend.errors import DetectorError
 from ml_backend.inference.contracts.contract import Outputs, Shape, Signature
 from ml_backend.vocabularies.open_images import ClassList, is_mid, open_images_classes
 
-# Rows below it are filler. Thresholds are set per project, so everything above is kept: a floor of 0.01 alone cost 0.001 of COCO AP.
+# Rows below it are filler. Thresholds are set per project, so all others are kept: a floor of 0.01 cost 0.001 of COCO AP (docs/design.md).
 SCORE_FLOOR = 0.001
 
 BOXES = "detection_boxes"
@@ -45,10 +45,10 @@ EXPECTED = f"the openimages_v4 contract (one float32 [1,H,W,3] image in; {BOXES}
 
 @dataclass(frozen=True, slots=True)
 class OpenImagesV4:
-    """Which signature to call, and with which input name.
+    """A signature of this contract.
 
     Attributes:
-        signature: key in the module's ``signatures``.
+        signature: its key in the module's ``signatures``.
         input: name of the image input.
         outputs: names of the outputs that are read.
     """
@@ -61,15 +61,15 @@ class OpenImagesV4:
         return f"signature {self.signature!r}: {self.input} float32 [1,H,W,3] -> {', '.join(self.outputs)}"
 
     def read(self, outputs: Outputs, width: int, height: int) -> Detections:
-        """Turn the outputs of one call into detections, without the rows below :data:`SCORE_FLOOR`.
+        """Convert the outputs of one call to detections, without rows below :data:`SCORE_FLOOR` and boxes that are not finite.
 
         Args:
             outputs: arrays by output name, as the signature returned them.
             width: of the displayed image, in pixels.
-            height: likewise.
+            height: of the displayed image, in pixels.
 
         Raises:
-            DetectorError: the outputs have other shapes than the contract says.
+            DetectorError: the shapes of the outputs differ from those of the contract.
         """
         scores = np.asarray(outputs[SCORES], dtype=np.float32)
         boxes = np.asarray(outputs[BOXES], dtype=np.float32)
@@ -92,7 +92,7 @@ class OpenImagesV4:
         )
 
     def classes(self, outputs: Outputs, rows: NDArray[np.intp]) -> list[tuple[str, str]]:
-        """Return (readable name, MID) for each of ``rows``; a missing name is looked up by MID, then by class number."""
+        """Return readable name and MID for each of ``rows``; a missing name is looked up by MID, then by class number."""
         texts = [np.asarray(outputs[name])[rows] for name in CLASS_TEXTS if name in self.outputs]
         numbers = (
             np.asarray(outputs[CLASS_NUMBERS])[rows] if CLASS_NUMBERS in self.outputs else np.zeros(len(rows), int)
@@ -100,7 +100,7 @@ class OpenImagesV4:
         return [_name_and_mid(*row) for row in zip(numbers.tolist(), *texts, strict=True)]
 
     def class_list(self, outputs: Outputs) -> ClassList | None:
-        """Return the Open Images classes if the outputs for an empty image carry one of them: even filler rows have classes."""
+        """Return the Open Images classes if the outputs for an empty image have one of them, since filler rows have classes too."""
         known = open_images_classes()
         rows = np.arange(len(outputs[SCORES]))
         mids = {mid for _, mid in self.classes(outputs, rows)}
@@ -120,7 +120,7 @@ def _name_and_mid(number: int, *encoded: bytes) -> tuple[str, str]:
 
 
 def recognise(signature: Signature) -> OpenImagesV4 | None:
-    """Return the contract of a signature that keeps it, else None. Types and shapes decide, names of signature and input do not."""
+    """Return the contract if a signature keeps it, else None. Types, shapes and names of outputs decide; names of signature and input do not."""
     read = tuple(name for name in OUTPUTS if _offers(signature, name))
     if len(signature.inputs) != 1 or not {BOXES, SCORES} <= {*read} or not {*CLASS_TEXTS, CLASS_NUMBERS} & {*read}:
         return None

@@ -11,18 +11,18 @@ Recogniser = Callable[[Signature], Contract | None]
 CONTRACTS: dict[str, Recogniser] = {
     openimages_v4.EXPECTED: openimages_v4.recognise,
 }
-"""Recognisers by a description for people. The first contract that a signature keeps wins."""
+"""Recognisers by a description of their contract. The first contract that a signature keeps wins."""
 
 
 def recognise(signatures: Sequence[Signature], handle: str) -> Contract:
-    """Find the signature that keeps a known contract; ``default`` is tried first, the others by name.
+    """Find the signature that keeps a known contract; ``default`` is tried first, then the others in order of their names.
 
     Args:
-        signatures: all that the model offers.
-        handle: for the message only; it decides nothing.
+        signatures: of the model.
+        handle: of the model, for the message only.
 
     Raises:
-        DetectorContractError: there is none; the message lists what the model offers.
+        DetectorContractError: there is none; the message lists the signatures.
     """
     ordered = sorted(signatures, key=lambda each: (each.name != "default", each.name))
     for recognised in CONTRACTS.values():

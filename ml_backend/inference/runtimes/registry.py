@@ -6,3 +6,4 @@ from ml_backend.inference.runtimes.tensorflow import TensorFlow
 RUNTIMES: dict[str, Runtime] = {
     "tensorflow": TensorFlow(),
 }
+"""Runtimes by name. The detector uses ``tensorflow``."""

@@ -1,4 +1,4 @@
-"""The libraries that run a model, behind one protocol."""
+"""The protocol of runtimes."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ml_backend.inference.contracts.contract import Contract, Outputs, Signature
 
 Function = Callable[[NDArray[np.uint8]], Outputs]
-"""Runs the model on one image: pixels uint8 [H, W, 3], RGB; gives arrays by output name."""
+"""Runs the model on one image: takes pixels, uint8 [H, W, 3], RGB; returns arrays by output name."""
 
 
 class RunError(Exception):
@@ -23,7 +23,7 @@ class Runtime(Protocol):
         """Return the signatures that a loaded module offers."""
 
     def compile(self, module: Any, contract: Contract) -> Function:
-        """Return a function that calls the signature of a contract; it raises :class:`RunError`."""
+        """Return a function that calls the signature of a contract and raises :class:`RunError`."""
 
     def set_workers(self, workers: int) -> None:
-        """Prepare for a number of functions that run side by side; to be called before anything is loaded."""
+        """Prepare for a number of concurrent calls; has to be called before a module is loaded."""

@@ -1,4 +1,4 @@
-"""TensorFlow and TensorFlow Hub, imported in one place: quietly, and with the threading that measurements favour."""
+"""The TensorFlow runtime, and the only import of TensorFlow and TensorFlow Hub, without their messages on standard error."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from ml_backend.inference.runtimes.runtime import Function, RunError
 
 @contextlib.contextmanager
 def stderr_closed() -> Iterator[None]:
-    # On import, TensorFlow's C++ side writes notes on oneDNN and CUDA straight to file descriptor 2, before any log level applies.
+    # On import, TensorFlow's C++ code writes about oneDNN and CUDA to file descriptor 2, before log levels apply.
     kept = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:
@@ -27,9 +27,9 @@ def stderr_closed() -> Iterator[None]:
         os.close(kept)
 
 
-# 3 leaves out the "failed call to cuInit" of every machine without a GPU; failures still raise. An own value is respected.
+# 3 hides the "failed call to cuInit" of machines without a GPU; failures still raise. A value that is set already stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow Hub imports Keras 2 (tf-keras); without this TensorFlow imports Keras 3 as well, a second or two for what nobody uses.
+# TensorFlow Hub imports Keras 2 (tf-keras). Without this, TensorFlow also imports Keras 3, which is not used and takes one or two seconds.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 with stderr_closed(), warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
@@ -43,10 +43,11 @@ class TensorFlow:
     """Runs modules that TensorFlow Hub has loaded."""
 
     def set_workers(self, workers: int) -> None:
-        """Give each of ``workers`` concurrent runs one thread: few threads per run, several runs side by side.
+        """Give each of ``workers`` concurrent runs one thread.
 
-        Measured on 2 cores with an SSD-sized detector: TensorFlow's defaults with one caller 24 images/s, with two callers 32; intra-op 1
-        and inter-op 2 with two callers 38. TensorFlow takes this only before its first operation; later calls change nothing.
+        Measured on 2 cores with an SSD-sized detector: 24 images/s with TensorFlow's defaults and one caller, 32 with two callers, 38 with
+        one intra-op thread, two inter-op threads and two callers. TensorFlow accepts this only before its first operation; later calls have
+        no effect.
         """
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -62,7 +63,7 @@ class TensorFlow:
     def compile(self, module: Any, contract: Contract) -> Function:
         """Return a function that calls the signature of a contract.
 
-        TensorFlow makes floating-point numbers of an image in a fifth of the time that NumPy takes for it, so that is part of the graph.
+        The conversion of pixels to float32 is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
         """
         signature = module.signatures[contract.signature]
 
@@ -70,7 +71,7 @@ class TensorFlow:
         def call(pixels: Any) -> Any:
             return signature(**{contract.input: tf.cast(pixels[None], tf.float32) / 255})
 
-        concrete = call.get_concrete_function()  # it need not find itself by its arguments each time
+        concrete = call.get_concrete_function()  # saves the dispatch by argument types in each call
 
         def run(pixels: NDArray[np.uint8]) -> Outputs:
             try:
@@ -83,7 +84,7 @@ class TensorFlow:
 
 
 def _reason(error: Any) -> str:
-    """Return the last line of an error of TensorFlow, which gives the cause."""
+    """Return the last line of a TensorFlow error, which has the cause."""
     return str(error.message or type(error).__name__).strip().split("\n")[-1]
 
 

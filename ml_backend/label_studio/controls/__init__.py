@@ -1,1 +1,1 @@
-"""Control tags: a module for each kind, which reads it from a label config and writes its regions."""
+"""Control tags: one module for each kind, which reads it from a label config and writes its regions."""

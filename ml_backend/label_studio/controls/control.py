@@ -1,4 +1,4 @@
-"""Controls of a label config, as plain values."""
+"""The control tags of a label config as values: ``Control``, its labels and its image field."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ml_backend.detections import Detections
 from ml_backend.label_studio.regions import Region
 
-NMS_IOU = 0.6
+NMS_IOU = 0.6  # the default of model_nms_iou
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,12 @@ class Label:
     """One ``<Label>`` of a control.
 
     Attributes:
-        value: what a region carries: the label's ``alias`` where it has one, else its ``value``.
-        names: what the label is called, ``value`` and ``alias``.
-        predicted_values: class names or MIDs that the attribute of that name lists.
-        score_threshold: lowest score that is shown, 0 to 1; None leaves it to the control.
-        hierarchy: whether classes below those of the label come to it too.
-        skip: whether the label gets no boxes at all.
+        value: the text in regions: the label's ``alias`` where it has one, else its ``value``.
+        names: ``value`` and ``alias``, those that are given.
+        predicted_values: class names or MIDs in the attribute of that name.
+        score_threshold: lowest score that is shown, 0 to 1; None for that of the control.
+        hierarchy: whether subclasses of the label's classes are assigned to it too.
+        skip: whether the label gets no boxes.
     """
 
     value: str
@@ -33,10 +33,10 @@ class Label:
 
 
 class ImageField(NamedTuple):
-    """Where a task's data holds images.
+    """A field of a task's data that holds an image or a list of images.
 
     Attributes:
-        key: of the data.
+        key: in the data.
         is_list: whether the key holds a list of images rather than one.
     """
 
@@ -46,24 +46,23 @@ class ImageField(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Control(ABC):
-    """One control tag, or a pair of them: labels, and the rules by which detections are shown under them.
+    """One control tag, or a pair of them: labels, and the rules that select detections for them.
 
     Attributes:
         from_name: ``name`` of the tag that draws the rectangle.
-        to_name: the ``name`` of the ``<Image>`` that it draws on.
-        data_key: the key of a task's data that holds that image, or its list of images.
+        to_name: ``name`` of the ``<Image>`` that it draws on.
+        data_key: key of a task's data with that image, or its list of images.
         labels: in the order of the config.
         is_list: whether the image tag takes a list (``valueList``).
         labels_name: ``name`` of the ``<Labels>`` of a pair; empty for ``<RectangleLabels>``.
-        score_threshold: lowest score that is shown, 0 to 1; None leaves it to the settings.
-        nms_iou: overlap (IoU) over which the weaker of two boxes with one label is suppressed, 0 to 1.
-        nms_across_labels: whether the weaker of two boxes is suppressed whatever their labels.
-        min_area: smallest box that is shown, in percent of the picture's area.
-        max_regions: most boxes that are shown in a picture; None for no limit.
-        hierarchy: whether classes come to labels above them in the hierarchy.
-        skip: whether the control gets no boxes at all.
-        target_precision: share of shown boxes that should be right, 0 to 1, to which thresholds are learned; None leaves it to the
-            settings.
+        score_threshold: lowest score that is shown, 0 to 1; None for that of the settings.
+        nms_iou: overlap (IoU) over which the box with the lower score of two with one label is suppressed, 0 to 1.
+        nms_across_labels: whether boxes of different labels suppress each other too.
+        min_area: smallest box that is shown, in percent of the image's area.
+        max_regions: largest number of boxes in an image; None for no limit.
+        hierarchy: whether classes are assigned to the labels of their superclasses.
+        skip: whether the control gets no boxes.
+        target_precision: share of shown boxes that should be right, 0 to 1, for learned thresholds; None for that of the settings.
     """
 
     from_name: str
@@ -83,7 +82,7 @@ class Control(ABC):
 
     @property
     def image_field(self) -> ImageField:
-        """Where a task's data holds the images that it draws on."""
+        """The field of a task's data with the images that it draws on."""
         return ImageField(self.data_key, self.is_list)
 
     @abstractmethod
@@ -93,8 +92,8 @@ class Control(ABC):
         """Write the detections that are shown in one image as Label Studio's regions.
 
         Args:
-            identity: makes ids of regions unique, besides control, image and detection: task and model version.
-            item: which image of the list it is; 0 where there is one image.
-            detections: everything that was found in that image.
+            identity: task and model version, which make region ids unique together with control, image and detection.
+            item: index of the image in its list; 0 where there is one image.
+            detections: all detections in that image.
             shown: row and label of each detection that is shown.
         """

@@ -17,14 +17,14 @@ EXPECTED = "<RectangleLabels> control to draw boxes with, nor a <Rectangle> with
 
 @dataclass(frozen=True, slots=True)
 class RectangleControl(Control):
-    """A control that draws rectangles. A pair of tags writes each as two regions with one id: the rectangle and its label."""
+    """A control that draws rectangles. A pair of tags writes two regions with one id for each: the rectangle and its label."""
 
     def regions(
         self, identity: Sequence[object], item: int, detections: Detections, shown: Sequence[tuple[int, str]]
     ) -> list[Region]:
-        """Write detections as regions, as :meth:`~ml_backend.label_studio.controls.control.Control.regions` says.
+        """Write detections as regions: see :meth:`~ml_backend.label_studio.controls.control.Control.regions`.
 
-        A box of which nothing that can be drawn is inside the image gives no region.
+        A box without area inside the image gives no region.
         """
         return [region for row, label in shown for region in self._of_detection(identity, item, detections, row, label)]
 
@@ -34,7 +34,7 @@ class RectangleControl(Control):
         value = rectangle(detections.boxes[row])
         if value is None:
             return []
-        # The box is part of the id, so that tasks without an id, such as those of a test button, differ by their images.
+        # The box is part of the id, so that regions of tasks without an id, such as those of a test request, differ.
         own = region_id(*identity, self.from_name, self.to_name, item, row, detections.boxes[row].tobytes())
         score = round(float(detections.scores[row]), DECIMALS)
         return [{**each, "score": score} for each in self.rectangle(own, item, detections, value, label)]
@@ -44,8 +44,8 @@ class RectangleControl(Control):
 
         Args:
             own: the region's id.
-            item: which image of the list it is on; 0 where there is one image.
-            detections: everything that was found in that image; tells its size.
+            item: index of the image in its list; 0 where there is one image.
+            detections: all detections in that image, with its size.
             value: the rectangle, without a label.
             label: the project's label.
         """
@@ -69,7 +69,7 @@ class RectangleControl(Control):
 
 
 def read(tags: Tags) -> tuple[list[Control], list[str]]:
-    """Return the controls of a label config that draw rectangles, and a sentence for each tag and label that cannot be served."""
+    """Return the controls of a label config that draw rectangles, and a sentence for each problem: tags and labels that are not served."""
     pairs, problems = _drawing_tags(tags)
     problems += tags.dropped("RectangleLabels", RectangleLabelsTag) + tags.dropped("Rectangle", RectangleTag)
     controls: list[Control] = []
@@ -85,10 +85,10 @@ def read(tags: Tags) -> tuple[list[Control], list[str]]:
 
 
 def _drawing_tags(tags: Tags) -> tuple[list[tuple[ControlTag, ControlTag]], list[str]]:
-    """Pair each tag that draws rectangles with the tag that has its labels: itself, or the ``<Labels>`` on the same image.
+    """Pair each tag that draws rectangles with the tag of its labels: itself, or the ``<Labels>`` on the same image.
 
     Returns:
-        The pairs, and a sentence for each tag that is left over.
+        The pairs, and a sentence for each tag without a partner.
     """
     labels_on: dict[tuple[str, ...], list[ControlTag]] = defaultdict(list)
     for tag in tags.of_kind(LabelsTag):

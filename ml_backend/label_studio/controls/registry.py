@@ -11,4 +11,4 @@ Reader = Callable[[Tags], tuple[list[Control], list[str]]]
 READERS: dict[str, Reader] = {
     rectangles.EXPECTED: rectangles.read,
 }
-"""Readers of control tags by a description for people; each gives controls, and a sentence for each tag that cannot be served."""
+"""Readers by a description of their tags. Each returns controls, and a sentence for each tag that cannot be served."""

@@ -1,4 +1,4 @@
-"""The tags of a label config, and their attributes read as what they should be: the readers of control tags share this."""
+"""The tags of a label config and their attributes, for the readers of control tags."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Tag = TypeVar("Tag", bound=ControlTag)
 
 
 class UnservedError(Exception):
-    """A control cannot be served; the message says why, as the end of a sentence."""
+    """A control cannot be served. The message is the reason, as the end of a sentence."""
 
 
 class Tags:
@@ -28,10 +28,10 @@ class Tags:
     def __init__(self, interface: LabelInterface) -> None:
         self.controls: list[ControlTag] = list(interface.controls)
         self._objects = {tag.name: tag for tag in interface.objects}
-        # Tags in lower case are served too; comments are nodes whose tag is no text.
-        tree = interface._tree  # noqa: SLF001 - the SDK has parsed the text, and gives the tree to nobody
+        # Tags in lower case are served too; comments are nodes whose tag is not a text.
+        tree = interface._tree  # noqa: SLF001 - the SDK has parsed the text, but has no public access to the tree
         self._nodes = [node for node in tree.iter() if isinstance(node.tag, str)]
-        # Of tags with one name, the SDK keeps the last.
+        # The SDK keeps the last of several tags with one name.
         self._node_of = {(node.tag, node.get("name")): node for node in self._nodes if node.get("toName")}
 
     def of_kind(self, kind: type[Tag]) -> list[Tag]:
@@ -39,11 +39,11 @@ class Tags:
         return [tag for tag in self.controls if isinstance(tag, kind)]
 
     def dropped(self, name: str, kind: type[ControlTag]) -> list[str]:
-        """Return a sentence about the tags that the SDK leaves out, since they lack a name of their own or a ``toName``; or none.
+        """Return a sentence about the tags that the SDK drops, since they lack a unique name or a ``toName``; or none.
 
         Args:
             name: of the tag, such as ``RectangleLabels``.
-            kind: the class that the SDK has for it.
+            kind: its class in the SDK.
         """
         written = sum(node.tag.lower() == name.lower() for node in self._nodes)
         dropped = written - len(self.of_kind(kind))
@@ -54,7 +54,7 @@ class Tags:
     def labels(self, tag: ControlTag) -> tuple[list[Label], list[str]]:
         """Return the labels inside a tag, each once, and a sentence for each kind of labels that cannot be served.
 
-        They come from the tree: of labels that share an alias, the SDK keeps one.
+        They are read from the tree, since the SDK keeps only one of several labels with one alias.
 
         Raises:
             UnservedError: an attribute of a label cannot be used.
@@ -77,11 +77,11 @@ class Tags:
         """Return the name of the ``<Image>`` that a tag belongs to, and the field of a task's data that holds its image or images.
 
         Raises:
-            UnservedError: it belongs to no image, or to several.
+            UnservedError: it belongs to no image or to several, or the image does not name one key of the task.
         """
         to_name = ",".join(tag.to_name or ())
         if "," in to_name:
-            # The editor looks tools up by the whole text: Tree.tsx and ToolManagerMixin.js of 1.23.2; <Pairwise> alone splits it.
+            # The editor looks up tools by the whole text (Tree.tsx and ToolManagerMixin.js of 1.23.2); only <Pairwise> splits it.
             raise UnservedError(
                 f"its toName={quoteattr(to_name)} has several names, and Label Studio draws on none of them; give each image a "
                 "control of its own"
@@ -101,12 +101,12 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of one tag. Each method raises :class:`UnservedError` for a value that cannot be used."""
+    """The attributes of one tag. Each method raises :class:`UnservedError` for an invalid value."""
 
     given: Mapping[str, Any]
 
     def number(self, name: str, low: float, high: float, expected: str, *, whole: bool = False) -> float | None:
-        """Return a number from ``low`` to ``high``, or None where the attribute is not there."""
+        """Return a number from ``low`` to ``high``, or None where the attribute is missing."""
         text = self.given.get(name)
         if text is None:
             return None
@@ -119,11 +119,11 @@ class Attributes:
         return value
 
     def share(self, name: str) -> float | None:
-        """Return a number from 0 to 1, or None where the attribute is not there."""
+        """Return a number from 0 to 1, or None where the attribute is missing."""
         return self.number(name, 0, 1, "a number from 0 to 1")
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return whether an attribute says ``true``."""
+        """Return whether an attribute is ``true``; ``default`` where it is missing."""
         text = self.given.get(name)
         if text is None:
             return default
@@ -133,7 +133,7 @@ class Attributes:
 
 
 def named(tag: ControlTag) -> str:
-    """Return a tag as people find it in their label config."""
+    """Return a tag as it stands in the label config, with its name."""
     return f"<{tag.tag} name={quoteattr(tag.name or '')}>"
 
 
