@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 from ports import free_port
+from typer.testing import CliRunner
+
+from ml_backend.cli import app
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 EMAIL, PASSWORD = "a@b.co", "passw0rd1234"
@@ -223,11 +227,11 @@ class Prelabel:
         return status if project is None else status["projects"].get(str(project), {})
 
 
-def run_prelabel(settings: dict[str, str], *arguments: str) -> Any:
-    """Run a command of Prelabel; gives what it printed, which is read if it is JSON."""
-    command = [sys.executable, "-m", "ml_backend", *arguments]
-    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def run_prelabel(settings: dict[str, str], *arguments: str, status: int = 0) -> Any:
+    """Run a command of Prelabel in this process, where everything is imported; gives what it printed, which is read if it is JSON."""
+    with ThreadPoolExecutor(1) as thread:  # Playwright has an event loop of its own in this one
+        done = thread.submit(CliRunner().invoke, app, arguments, env=settings).result()
+    assert done.exit_code == status, done.output + repr(done.exception)
     return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
 

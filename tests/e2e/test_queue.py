@@ -1,9 +1,6 @@
 """The queue in a browser: a project connected on Label Studio's own page gets doubtful tasks first, and shows what is in force."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -12,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from e2e.browser import SCREENSHOTS, SHOWN, log_in
-from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
+from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabel
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from waiting import wait_until
@@ -62,10 +59,7 @@ class Queue:
 
     def prelabel(self, *arguments: str, status: int = 0) -> str:
         """Run a command of Prelabel; gives what it printed."""
-        command = [sys.executable, "-m", "ml_backend", *arguments]
-        done = subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
+        return str(run_prelabel(self.settings, *arguments, status=status))
 
     def told(self) -> str:
         """Return the version that Label Studio was told last."""
@@ -405,11 +399,9 @@ def test_model_with_a_password_keeps_it(label_studio: LabelStudio, start_prelabe
     server.stop()
 
 
-def test_setting_turns_it_off(label_studio: LabelStudio, start_prelabel: StartPrelabel) -> None:
+def test_setting_turns_it_off(label_studio: LabelStudio, prelabel: Prelabel) -> None:
     """Nothing is changed then, and the status page says what would be."""
-    server = start_prelabel(PRELABEL_MODEL="demo", PRELABEL_KEEP_PROJECTS_CURRENT="false")
     project = label_studio.create_project(config("Kite"), title="Left alone")
-    label_studio.connect(project, server.url)
-    wait_until(lambda: "PRELABEL_KEEP_PROJECTS_CURRENT=true" in str(server.status(project)["upkeep"]["findings"]))
+    label_studio.connect(project, prelabel.url)
+    wait_until(lambda: "PRELABEL_KEEP_PROJECTS_CURRENT=true" in str(prelabel.status(project)["upkeep"]["findings"]))
     assert label_studio.api("GET", f"/api/projects/{project}")["model_version"] == "Prelabel"
-    server.stop()
