@@ -150,8 +150,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
+def serve(demo_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Give a function that starts the real service with some settings, and returns its address."""
+    # The client of Label Studio tries again after a second, then after two: a Label Studio that is away takes seconds to be found so.
+    monkeypatch.setattr("label_studio_sdk.core.http_client.INITIAL_RETRY_DELAY_SECONDS", 0.01)
     from ml_backend.server.app import create_app
     from ml_backend.server.running import served
 

@@ -384,8 +384,8 @@ def test_sent(journal: Checkpoint) -> None:
 def test_two_processes_at_once(tmp_path: Path, journal: Checkpoint) -> None:
     """The second one is told, and the journal is free again when the first has gone."""
     program = (
-        "import sys; from pathlib import Path; from ml_backend.bootstrap.checkpoint import Journal\n"
-        "with Journal(Path(sys.argv[1])): pass"
+        "import sys; from pathlib import Path; from ml_backend.bootstrap.checkpoint import Checkpoint\n"
+        "with Checkpoint(Path(sys.argv[1])): pass"
     )
     command = [sys.executable, "-c", program, str(journal.path)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -403,10 +403,10 @@ import resource, signal, sys
 from pathlib import Path
 from bootstrap_jobs import item, look, detections_of
 from ml_backend.bootstrap.items import Outcome
-from ml_backend.bootstrap.checkpoint import Journal
+from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.errors import BootstrapError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-with Journal(Path(sys.argv[1])) as journal:
+with Checkpoint(Path(sys.argv[1])) as journal:
     journal.survey((item(f"{n:04d}") for n in range(2000)), sort=False)
     full = Path(sys.argv[1] + "-wal").stat().st_size + 400_000
     resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))

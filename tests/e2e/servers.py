@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from command import invoke
 from ports import free_port
-from typer.testing import CliRunner
-
-from ml_backend.cli import app
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 EMAIL, PASSWORD = "a@b.co", "passw0rd1234"
@@ -228,10 +226,10 @@ class Prelabel:
 
 
 def run_prelabel(settings: dict[str, str], *arguments: str, status: int = 0) -> Any:
-    """Run a command of Prelabel in this process, where everything is imported; gives what it printed, which is read if it is JSON."""
+    """Run a command of Prelabel in this process; gives what it printed, which is read if it is JSON."""
     with ThreadPoolExecutor(1) as thread:  # Playwright has an event loop of its own in this one
-        done = thread.submit(CliRunner().invoke, app, arguments, env=settings).result()
-    assert done.exit_code == status, done.output + repr(done.exception)
+        done = thread.submit(invoke, arguments, settings).result()
+    assert done.exit_code == status, done.output
     return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
 

@@ -271,6 +271,7 @@ def test_doubtful_tasks_come_first(queue: Queue) -> None:
     assert queue.label_some() == expected[: HANDED_OUT + 1]
 
 
+@pytest.mark.slow
 def test_they_do_so_after_a_label_was_added(queue: Queue) -> None:
     """Boxes and scores change; all tasks get new predictions by themselves, without a run of the model."""
     before, runs = queue.shown_version(), queue.server.status()["model_runs"]
@@ -283,6 +284,7 @@ def test_they_do_so_after_a_label_was_added(queue: Queue) -> None:
     assert queue.faults() == []
 
 
+@pytest.mark.slow
 def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(queue: Queue) -> None:
     """Also where a task has a newer prediction than the label stream asks for, or an older one."""
     before, (task,) = queue.shown_version(), queue.locked
@@ -298,6 +300,7 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
     assert queue.label_some() == expected[: HANDED_OUT + 1]
 
 
+@pytest.mark.slow
 def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Queue) -> None:
     """The reverted boxes are stored, and newer than those of the same learning before."""
     before, (task,) = queue.shown_version(), queue.locked
@@ -309,6 +312,7 @@ def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Que
     assert queue.boxes_by_every_way(task) == dict.fromkeys(("row", "link", "label stream"), boxes)
 
 
+@pytest.mark.slow
 def test_labels_that_come_back_bring_their_boxes_back(queue: Queue) -> None:
     """The version is then one that tasks have already, so Label Studio asks for nothing, and would show the newer boxes."""
     (task,) = queue.locked
@@ -322,6 +326,7 @@ def test_labels_that_come_back_bring_their_boxes_back(queue: Queue) -> None:
     assert queue.boxes_by_every_way(task) == dict.fromkeys(("row", "link", "label stream"), boxes)
 
 
+@pytest.mark.slow
 def test_another_detector_at_the_start_renews_predictions_before_anybody_calls(queue: Queue, restart: Restart) -> None:
     """A threshold of the service stands for it: Label Studio calls nobody when it shows stored predictions."""
     before, stored = queue.shown_version(), queue.label_studio.predictions(queue.project)
@@ -331,6 +336,7 @@ def test_another_detector_at_the_start_renews_predictions_before_anybody_calls(q
     assert {len(now[task]) - len(stored[task]) for task in now} == {1}
 
 
+@pytest.mark.slow
 def test_ordering_by_score_does_the_same_as_sampling(queue: Queue) -> None:
     """For those who cannot choose the sampling: Label Studio's settings page keeps it for another edition."""
     page = queue.page
@@ -355,6 +361,7 @@ def test_ordering_by_score_does_the_same_as_sampling(queue: Queue) -> None:
     page.screenshot(path=SCREENSHOTS / "queue-task.png")
 
 
+@pytest.mark.slow
 def test_choice_of_another_version_is_left_alone_and_named(queue: Queue) -> None:
     """Somebody who chose predictions in Settings wants those, also when labels change."""
     current = queue.shown_version()
@@ -373,6 +380,7 @@ def test_choice_of_another_version_is_left_alone_and_named(queue: Queue) -> None
     assert queue.faults() == []
 
 
+@pytest.mark.slow
 def test_missing_webhook_is_named(queue: Queue) -> None:
     """Without one no correction arrives; Label Studio drops it silently where its rules forbid the address."""
     (webhook,) = queue.label_studio.api("GET", f"/api/webhooks/?project={queue.project}")
@@ -384,6 +392,7 @@ def test_missing_webhook_is_named(queue: Queue) -> None:
     wait_until(lambda: queue.faults() == [])
 
 
+@pytest.mark.slow
 def test_model_with_a_password_keeps_it(label_studio: LabelStudio, start_prelabel: StartPrelabel) -> None:
     """Label Studio tries the connection when a model is renamed, with what it is given; Prelabel does not know what it has."""
     login = {"BASIC_AUTH_USER": "ada", "BASIC_AUTH_PASS": "a-secret"}

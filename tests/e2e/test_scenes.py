@@ -318,6 +318,7 @@ def test_config_that_cannot_be_served_still_connects(
     assert "no <RectangleLabels> control" in prelabel.status(project)["config_problem"]
 
 
+@pytest.mark.slow
 def test_prediction_validation_switched_on(label_studio: LabelStudio, material: Material, prelabel: Prelabel) -> None:
     """A Label Studio that checks each prediction against the config stores them all the same."""
     label_studio.start(fflag_feat_utc_210_prediction_validation_15082025="true")

@@ -208,12 +208,14 @@ async def test_task_of_several_slow_images_ends_in_time_some_day(
     pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
     urls = [pictures.add(f"/{n}.png", Answer(balloon_file() + bytes([n]), held=True)) for n in range(4)]
     given = {"id": 1, "data": {"pages": urls}}
+    arrived: list[str] = []
     async with pipeline() as (pipe, runs):
         for n in range(4):
             (late,) = await pipe.predict([given], pages, deadline=0.1)
             assert late.code == "deadline"
-            pictures.release(f"/{n}.png")
-            await until(lambda n=n: len(runs) > n)
+            arrived.append(f"/{n}.png")
+            pictures.release(arrived[-1])
+            await until(lambda: len(runs) == len(arrived))
         (answer,) = await pipe.predict([given], pages)
     assert len(answer["result"]) == 4
     assert (len(pictures.requests), len(runs)) == (4, 4)
