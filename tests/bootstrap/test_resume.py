@@ -75,7 +75,7 @@ def test_killed_again_and_again(pictures_folder: Path, tmp_path: Path) -> None:
                 command.wait_for("surveyed")
             time.sleep(choose.uniform(0, 0.8))  # the examining takes some seconds in all, the writing half a second
             killed += command.process.poll() is None
-    assert killed >= 0.8 * KILLS
+    assert killed >= KILLS / 2, "the job was done before it could be killed"
     status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory")
     assert (status, told[-1]["total"]) == (1, DONE), complaint
     assert written(disturbed) == written(undisturbed)

@@ -221,7 +221,7 @@ class Prelabel:
 
     def status(self, project: int | None = None) -> Any:
         """Return the status page's JSON, of one project if asked; an unknown project is empty."""
-        status = httpx.get(f"{self.url}/status", timeout=30).json()
+        status = httpx.get(f"{self.url}/status").json()
         return status if project is None else status["projects"].get(str(project), {})
 
 

@@ -111,8 +111,10 @@ class Queue:
         self.page.goto(f"{self.label_studio.url}/projects/{self.project}/settings/annotation")
         self.page.locator("[class*=select]").get_by_text(re.compile(r"@[0-9a-f]{8}")).last.click()
         self.page.get_by_text(shown).last.click()
-        self.page.get_by_role("button", name="Save").click()
-        self.page.wait_for_timeout(1000)  # for the request to be sent
+        with self.page.expect_response(
+            lambda answer: answer.request.method == "PATCH" and "/api/projects/" in answer.url
+        ):
+            self.page.get_by_role("button", name="Save").click()
 
     def labeled(self) -> set[int]:
         """Return the tasks that have annotations."""

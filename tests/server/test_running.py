@@ -39,14 +39,14 @@ def test_port_cannot_be_taken_by_two_programs() -> None:
 def test_callers_are_told_while_the_detector_loads() -> None:
     """503 says that the service is starting; nobody takes it for another program, or waits."""
     with Port("127.0.0.1", 0) as taken:
-        answer = httpx.get(f"http://127.0.0.1:{taken.socket.getsockname()[1]}/health", timeout=30)
+        answer = httpx.get(f"http://127.0.0.1:{taken.socket.getsockname()[1]}/health")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "starting")
 
 
 def test_caller_that_sends_nothing_does_not_keep_others_from_an_answer() -> None:
     """Not while the detector loads, either."""
     with Port("127.0.0.1", 0) as taken, socket.create_connection(taken.socket.getsockname()):
-        answer = httpx.get(f"http://127.0.0.1:{taken.socket.getsockname()[1]}/health", timeout=30)
+        answer = httpx.get(f"http://127.0.0.1:{taken.socket.getsockname()[1]}/health")
     assert answer.status_code == 503
 
 
@@ -96,7 +96,7 @@ def test_idle_connections_do_not_use_up_the_file_descriptors(starting: tuple[str
         for _ in range(260):
             idle.enter_context(socket.create_connection((address.host, address.port or 80), timeout=30))
         for _ in range(3):
-            assert httpx.get(f"{url}/health", timeout=30).status_code == 200
+            assert httpx.get(f"{url}/health").status_code == 200
 
 
 def decoders(parent: int) -> list[int]:

@@ -69,7 +69,7 @@ Listening = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slow disk be slow: what is refused in time is tested by itself."""
-    monkeypatch.setattr(journal, "PATIENCE", 5)
+    monkeypatch.setattr(journal, "PATIENCE", 20)
 
 
 @pytest.fixture
