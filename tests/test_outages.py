@@ -28,7 +28,7 @@ from ml_backend.demo.scenes import draw_scene, encode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PICTURES = 30
+PICTURES = 60
 CLIENTS = 8
 
 Start = Callable[..., Prelabel]

@@ -1,6 +1,6 @@
 """A bulk job that is killed, interrupted or run out of disk: the same command again, and nothing is lost or done twice.
 
-``PRELABEL_TEST_KILLS`` says how often it is killed.
+``PRELABEL_TEST_KILLS`` says how often it is killed. Each run gets a little further, so that the kills meet all stages.
 """
 
 import base64
@@ -32,7 +32,7 @@ EVERYTHING = (
 )
 
 KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "6"))
-DIFFERENT, SAME, BROKEN = 225, 75, 7
+DIFFERENT, SAME, BROKEN = 40 * max(6, KILLS), 10 * max(6, KILLS), 7  # pictures
 DONE = {"pending": 0, "done": DIFFERENT + SAME, "failed": BROKEN, "left": 0}
 
 pytestmark = pytest.mark.timeout(600)
@@ -46,7 +46,7 @@ def _one_demo_model(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder of pictures, a quarter of them duplicates, and some files that are none."""
+    """Give a folder of pictures, a fifth of them duplicates, and some files that are none."""
     folder = tmp_path_factory.mktemp("pictures")
     draw_pictures(folder, DIFFERENT, duplicates=SAME, broken=BROKEN)
     return folder
