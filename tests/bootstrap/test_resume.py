@@ -81,7 +81,13 @@ def test_killed_again_and_again(pictures_folder: Path, tmp_path: Path) -> None:
     assert written(disturbed) == written(undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signals) -> None:
     """It ends within seconds, says what was done and how to go on, keeps that, and goes on from there."""
     folder = make_folder(tmp_path / "folder")
