@@ -1,7 +1,8 @@
 # Everything a checkout needs. Each target does its own set-up, all of it below this folder.
 #
 #   make demo       the main job, offline, with the demo detector (about a minute the first time, mostly downloads)
-#   make test       all tests; make test-fast leaves out those that take long
+#   make test       tests of all parts, with real servers; at most 12 minutes on two processors
+#   make test-all   all tests, also the long ones with many kills, outages and annotators; about twice as long
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
 #   make prelabel   any command, on the files that make serve uses: make prelabel ARGS="report --project 3"
 #   make doctor     what is right and what to change about settings, connection and detector
@@ -12,7 +13,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo prelabel doctor test test-fast chromium postgres bench soak serve lint hooks format lock clean
+.PHONY: help demo prelabel doctor test test-all chromium postgres bench soak serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -42,6 +43,9 @@ doctor: .venv/ready
 	$(BIN)/prelabel doctor
 
 test: .venv/ready chromium postgres
+	$(BIN)/pytest -m "not slow"
+
+test-all: .venv/ready chromium postgres
 	$(BIN)/pytest
 
 # The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
@@ -57,9 +61,6 @@ postgres:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 		then echo "installing Debian's postgresql for the tests of it"; apt-get update -qq && apt-get install -qq -y postgresql >/dev/null; \
 		else echo "Postgres is missing: its tests will be skipped (install the package postgresql)"; fi
-
-test-fast: .venv/ready
-	$(BIN)/pytest -m "not slow"
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/labels.py

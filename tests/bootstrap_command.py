@@ -1,4 +1,4 @@
-"""Runs ``prelabel bootstrap`` as a process of its own, to be watched, interrupted and killed."""
+"""Runs ``prelabel bootstrap`` to its end, or as a process of its own, to be watched, interrupted and killed."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import invoke
 from PIL import Image
 from samples import balloon_scene, encoded
 
@@ -89,7 +90,14 @@ def running(*arguments: str, folder: Path, **settings: str) -> Iterator[Bootstra
 
 
 def run(*arguments: str, folder: Path, **settings: str) -> tuple[int, list[dict[str, Any]], str]:
-    """Run it to its end; gives status, events, and what it wrote to standard error."""
+    """Run it to its end, in this process; gives status, events, and what it wrote to standard error."""
+    with chdir(folder):
+        result = invoke(["bootstrap", *arguments, "--json-lines"], {"PRELABEL_MODEL": "demo"} | settings)
+    return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()], result.stderr
+
+
+def run_apart(*arguments: str, folder: Path, **settings: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Do the same in a process of its own, for what leaves threads behind."""
     with running(*arguments, folder=folder, **settings) as command:
         return command.end()
 

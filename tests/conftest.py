@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from picture_server import PictureServer, picture_server
@@ -32,6 +33,10 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 # Examples take as long as the machine is busy; each whole test has a time limit (pyproject.toml).
 hypothesis_settings.register_profile("prelabel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("prelabel")
+
+# So do answers: the tests' own requests would be given up after five seconds.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _phase, 60)
 
 _connections: list[tuple[Any, traceback.StackSummary]] = []  # to databases, which the current test opened, and where
 
@@ -145,8 +150,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def serve(demo_detector: Detector) -> Iterator[Callable[..., str]]:
+def serve(demo_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Give a function that starts the real service with some settings, and returns its address."""
+    # The client of Label Studio tries again after a second, then after two: a Label Studio that is away takes seconds to be found so.
+    monkeypatch.setattr("label_studio_sdk.core.http_client.INITIAL_RETRY_DELAY_SECONDS", 0.01)
     from ml_backend.server.app import create_app
     from ml_backend.server.running import background_server
 

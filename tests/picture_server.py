@@ -33,24 +33,29 @@ class PictureServer:
         self.url = url
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
-        self._released = threading.Event()
+        self._let_go: set[str] = set()  # paths; "" for all
+        self._change = threading.Condition()
 
     def add(self, path: str, answer: Answer | bytes) -> str:
         """Answer ``path`` from now on; gives the full URL."""
         self.answers[path] = answer if isinstance(answer, Answer) else Answer(answer)
         return self.url + path
 
-    def release(self) -> None:
-        """Send what is held, and hold nothing from now on."""
-        self._released.set()
+    def release(self, path: str = "") -> None:
+        """Send what is held under a path, or under all of them, and hold it no more."""
+        with self._change:
+            self._let_go.add(path)
+            self._change.notify_all()
 
     def answer(self, path: str, headers: dict[str, str]) -> Answer:
         """Remember a request; gives its answer when the time has come."""
-        answer = self.answers.get(path.partition("?")[0], Answer(status=404))
+        name = path.partition("?")[0]
+        answer = self.answers.get(name, Answer(status=404))
         self.requests.append((path, headers))
         time.sleep(answer.delay)
         if answer.held:
-            self._released.wait()
+            with self._change:
+                self._change.wait_for(lambda: not self._let_go.isdisjoint({"", name}))
         return answer
 
     def headers_of(self, path: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 from redis import AuthenticationError, Redis, RedisError, ResponseError
+from waiting import SECONDS
 
 
 def _binary() -> str:
@@ -51,7 +52,7 @@ class RedisServer:
             self._folder,
         )
         self._process = subprocess.Popen([_binary(), *fixed, *self._arguments], stdout=subprocess.DEVNULL)
-        end = time.monotonic() + 10
+        end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             try:
                 self.client.ping()

@@ -22,10 +22,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from redis_server import RedisServer, redis_server
 from samples import BALLOON_CONFIG, encoded
+from waiting import SECONDS, wait_until
 
 from ml_backend.demo.scenes import draw_scene, encode
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PICTURES = 60
 CLIENTS = 8
@@ -54,7 +55,7 @@ def start(tmp_path: Path, models_dir: Path) -> Iterator[Start]:
 
 def figure(server: Prelabel, name: str, **labels: str) -> float:
     """Return one of a server's Prometheus figures; 0 where it has none."""
-    families = text_string_to_metric_families(httpx.get(f"{server.url}/metrics", timeout=30).text)
+    families = text_string_to_metric_families(httpx.get(f"{server.url}/metrics").text)
     samples = (sample for family in families for sample in family.samples)
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
@@ -113,7 +114,7 @@ def until_hits(server: Prelabel, load: Load) -> float:
     before = hits(server)
     while hits(server) == before:
         load.run(CLIENTS)
-        assert time.monotonic() - started < 20, "hits do not come back"
+        assert time.monotonic() - started < SECONDS, "hits do not come back"
     return time.monotonic() - started
 
 
@@ -200,8 +201,7 @@ def test_killed_holder_costs_the_others_a_wait(start: Start, redis: RedisServer,
 
     with ThreadPoolExecutor(8) as pool:
         lost = pool.submit(ask_alone, dying)
-        while not list(redis.client.scan_iter("prelabel:locks:*")):
-            time.sleep(0.002)
+        wait_until(lambda: list(redis.client.scan_iter("prelabel:locks:*")))
         dying.freeze()  # so that it does not get done before it dies
         others = [pool.submit(ask_alone, server) for server in waiting for _ in range(2)]
         time.sleep(0.3)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-SECONDS = 60  # a busy machine may be slow; one that is not never waits so long
+SECONDS = 120  # a busy machine may be slow; one that is not never waits so long
 
 
 def wait_until(true: Callable[[], object], seconds: float = SECONDS) -> None:

@@ -409,9 +409,6 @@ from pathlib import Path
 from bootstrap_jobs import item, look, detections_of
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.pending import BLOCK
-from ml_backend.bootstrap.survey import Surveyed, blocks
-from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Checkpoint(Path(sys.argv[1])) as checkpoint:

@@ -1,4 +1,7 @@
-"""A bulk job that is killed, interrupted or run out of disk: the same command again, and nothing is lost or done twice."""
+"""A bulk job that is killed, interrupted or run out of disk: the same command again, and nothing is lost or done twice.
+
+``PRELABEL_TEST_KILLS`` says how often it is killed. Each run gets a little further, so that the kills meet all stages.
+"""
 
 import base64
 import json
@@ -28,7 +31,11 @@ EVERYTHING = (
     "yolo:yolo",
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "6"))
+DIFFERENT, SAME, BROKEN = 40 * max(6, KILLS), 10 * max(6, KILLS), 7  # pictures
+DONE = {"pending": 0, "done": DIFFERENT + SAME, "failed": BROKEN, "left": 0}
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +46,9 @@ def _one_demo_model(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder of pictures, a quarter of them duplicates, and some files that are none."""
+    """Give a folder of pictures, a fifth of them duplicates, and some files that are none."""
     folder = tmp_path_factory.mktemp("pictures")
-    draw_pictures(folder, 450, duplicates=150, broken=7)
+    draw_pictures(folder, DIFFERENT, duplicates=SAME, broken=BROKEN)
     return folder
 
 
@@ -52,29 +59,35 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def test_killed_twenty_times(pictures_folder: Path, tmp_path: Path) -> None:
+def test_killed_again_and_again(pictures_folder: Path, tmp_path: Path) -> None:
     """At random points of all its stages: what is written in the end is, byte for byte, what one run writes that nothing disturbs."""
     undisturbed = make_folder(tmp_path / "undisturbed")
     status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=undisturbed, PRELABEL_CACHE="memory")
-    assert (status, told[-1]["total"]) == (1, {"pending": 0, "done": 600, "failed": 7, "left": 0}), complaint
-    assert told[-1]["pictures"] - told[-1]["known"] == 450
+    assert (status, told[-1]["total"]) == (1, DONE), complaint
+    assert told[-1]["pictures"] - told[-1]["known"] == DIFFERENT
 
     disturbed = make_folder(tmp_path / "disturbed")
     choose = random.Random(11)  # noqa: S311 - decides when to kill
     killed = 0
-    for _ in range(20):
+    for _ in range(KILLS):
         with running(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory") as command:
             if choose.random() < 0.85:
                 command.wait_for("surveyed")
-            time.sleep(choose.uniform(0, 0.8))  # the examining takes 5 to 10 s in all, the writing about 1 s
+            time.sleep(choose.uniform(0, 0.8))  # the examining takes some seconds in all, the writing half a second
             killed += command.process.poll() is None
-    assert killed >= 18
+    assert killed >= KILLS / 2, "the job was done before it could be killed"
     status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory")
-    assert (status, told[-1]["total"]) == (1, {"pending": 0, "done": 600, "failed": 7, "left": 0}), complaint
+    assert (status, told[-1]["total"]) == (1, DONE), complaint
     assert written(disturbed) == written(undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signals) -> None:
     """It ends within seconds, says what was done and how to go on, keeps that, and goes on from there."""
     folder = make_folder(tmp_path / "folder")
@@ -83,7 +96,7 @@ def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signa
         command.process.send_signal(number)
         asked = time.monotonic()
         status, told, complaint = command.end()
-        assert time.monotonic() - asked < 30
+        assert time.monotonic() - asked < 60
     assert (status, complaint) == (130, "")
     assert told[-1]["event"] == "ended"
     assert told[-1]["total"]["pending"] > 0
@@ -92,7 +105,7 @@ def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signa
     done = told[-1]["total"]["done"]
     status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=folder)
     assert told[0]["done"] == done > 0
-    assert told[-1]["total"] == {"pending": 0, "done": 600, "failed": 7, "left": 0}
+    assert told[-1]["total"] == DONE
 
 
 def test_reader_that_goes_away(tmp_path: Path) -> None:
@@ -134,7 +147,7 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
 def test_disk_full(pictures_folder: Path, tmp_path: Path) -> None:
     """No room for the checkpoint: it stops with the reason; with room again, the same command goes on from what was kept."""
     folder = make_folder(tmp_path / "folder")
-    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); from ml_backend.cli import app; app()"
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); from ml_backend.cli import app; app()"
     failed = subprocess.run(
         [sys.executable, "-c", limited, "bootstrap", str(pictures_folder), *EVERYTHING, "--quiet"],
         cwd=folder,
@@ -148,7 +161,7 @@ def test_disk_full(pictures_folder: Path, tmp_path: Path) -> None:
     assert "Traceback" not in failed.stderr
     status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=folder)
     assert (status, complaint) == (1, "")
-    assert told[-1]["total"] == {"pending": 0, "done": 600, "failed": 7, "left": 0}
+    assert told[-1]["total"] == DONE
 
 
 def test_failures_are_tried_again_alone(tmp_path: Path) -> None:

@@ -26,10 +26,9 @@ LOCK = ROOT / "requirements" / "label-studio.txt"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here: `make test-fast` leaves it out."""
+    """Give everything here time, such as for Label Studio to start."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(600))
 
 

@@ -290,6 +290,11 @@ def corrected_after_bulk(desk: Desk) -> None:
     desk.first.update()
 
 
+COMMON: list[Callable[[Desk], None]] = [
+    edited,
+    draft_of_a_row,
+    two_people_at_once,
+]  # of each kind one; the others take long
 HABITS: list[Callable[[Desk], None]] = [
     untouched,
     edited,

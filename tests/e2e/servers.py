@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from command import invoke
 from ports import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -219,15 +221,15 @@ class Prelabel:
 
     def status(self, project: int | None = None) -> Any:
         """Return the status page's JSON, of one project if asked; an unknown project is empty."""
-        status = httpx.get(f"{self.url}/status", timeout=30).json()
+        status = httpx.get(f"{self.url}/status").json()
         return status if project is None else status["projects"].get(str(project), {})
 
 
-def run_prelabel(settings: dict[str, str], *arguments: str) -> Any:
-    """Run a command of Prelabel; gives what it printed, which is read if it is JSON."""
-    command = [sys.executable, "-m", "ml_backend", *arguments]
-    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def run_prelabel(settings: dict[str, str], *arguments: str, status: int = 0) -> Any:
+    """Run a command of Prelabel in this process; gives what it printed, which is read if it is JSON."""
+    with ThreadPoolExecutor(1) as thread:  # Playwright has an event loop of its own in this one
+        done = thread.submit(invoke, arguments, settings).result()
+    assert done.exit_code == status, done.output
     return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
 

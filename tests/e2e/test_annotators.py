@@ -9,7 +9,7 @@ import pytest
 from e2e.annotating import BrowserAnnotator
 from e2e.browser import chromium, log_in, sign_up
 from e2e.editor import Box
-from e2e.habits import CONFIG, HABITS, NOWHERE, SEEDS, Desk
+from e2e.habits import COMMON, CONFIG, HABITS, NOWHERE, SEEDS, Desk
 from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabel
 from e2e.tally import Tally, figures_of, print_beside
 from playwright.sync_api import Page
@@ -57,7 +57,10 @@ def place(
     server.stop()
 
 
-@pytest.mark.parametrize("habit", [pytest.param(habit, id=habit.__name__) for habit in HABITS])
+@pytest.mark.parametrize(
+    "habit",
+    [pytest.param(habit, id=habit.__name__, marks=[] if habit in COMMON else [pytest.mark.slow]) for habit in HABITS],
+)
 def test_report_equals_the_tally(place: Place, habit: Callable[[Desk], None]) -> None:
     """Outcome by outcome, in the report and in what is learned from."""
     studio, tally = place.label_studio, Tally()
@@ -86,6 +89,7 @@ def test_report_equals_the_tally(place: Place, habit: Callable[[Desk], None]) ->
     assert sum(label["shown_before"] for label in overrides["labels"]) == boxes_to_learn_from(tally, prediction)
 
 
+@pytest.mark.slow
 def test_who_annotated_before_there_was_a_prediction_saw_no_boxes(place: Place) -> None:
     """Also where a draft was saved; the predictions that the tasks got later were not seen."""
     studio, tally = place.label_studio, Tally()

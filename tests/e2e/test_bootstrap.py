@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import threading
 import time
@@ -14,12 +15,14 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
-from bootstrap_command import draw_pictures, run, running
+from bootstrap_command import draw_pictures, run, run_apart, running
 from e2e.servers import TOKEN, LabelStudio
 from PIL import Image
 from samples import BALLOON_CONFIG, encoded, stored_as
 
 from ml_backend.demo.scenes import draw_scene, encode
+
+KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "4"))
 
 
 @pytest.fixture
@@ -192,15 +195,16 @@ def test_existing_tasks(label_studio: LabelStudio, folder: Path, served_folder: 
     assert stored_ids(label_studio, project) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("duplicates", [0, 5], ids=["imported in bulk", "posted one by one"])
 def test_killed_while_it_sends(label_studio: LabelStudio, folder: Path, served_folder: Path, duplicates: int) -> None:
-    """At six random moments: in the end each picture is one task with one prediction."""
+    """Again and again, at random moments: in the end each picture is one task with one prediction."""
     draw_pictures(served_folder, 250, duplicates=duplicates)
     arguments = sending(served_folder, folder)
     choose = random.Random(3)  # noqa: S311 - decides when to kill
     with running(*arguments, folder=folder) as command:
         command.wait_for("wrote")
-    for _ in range(6):
+    for _ in range(KILLS):
         with running(*arguments, folder=folder) as command:
             command.wait_for("wrote")
             time.sleep(choose.uniform(0, 0.9))
@@ -216,6 +220,7 @@ def test_killed_while_it_sends(label_studio: LabelStudio, folder: Path, served_f
     assert {len(each) for each in versions(label_studio, project).values()} == {1}
 
 
+@pytest.mark.slow
 def test_label_studio_restarts_in_the_middle(label_studio: LabelStudio, folder: Path, served_folder: Path) -> None:
     """The job waits for it, and goes on where it was."""
     draw_pictures(served_folder, 300, duplicates=100)
@@ -241,6 +246,7 @@ def test_label_studio_restarts_in_the_middle(label_studio: LabelStudio, folder: 
     assert len(label_studio.predictions(project)) == 400
 
 
+@pytest.mark.slow
 def test_token_that_is_revoked_in_the_middle(label_studio: LabelStudio, folder: Path, served_folder: Path) -> None:
     """It says which setting to change and keeps what is done; with another token the same command goes on."""
     draw_pictures(served_folder, 300, duplicates=100)
@@ -318,13 +324,13 @@ def test_cloud_prefix(folder: Path, s3: str, monkeypatch: pytest.MonkeyPatch) ->
     for number, name in enumerate(names):
         httpx.put(f"{s3}/pictures/{quote(name)}", content=frame(11, number)).raise_for_status()
     options = ("--config", "config.xml", "--to", "tasks.json", "--to", "yolo:out", "--to", "preview:sheets")
-    status, _, complaint = run("s3://pictures/dir", *options, folder=folder)
+    status, _, complaint = run_apart("s3://pictures/dir", *options, folder=folder)
     assert (status, complaint) == (0, "")
     tasks = json.loads((folder / "tasks.json").read_text())
     assert [task["data"]["image"] for task in tasks] == [f"s3://pictures/{name}" for name in names[:3]]
     assert all(task["predictions"][0]["result"] for task in tasks)
     assert sorted(path.name for path in (folder / "out" / "labels").iterdir()) == ["a.txt", "k ey.txt", "ü#.txt"]
-    status, _, complaint = run("s3://nobodys/dir", "--to", "other.json", folder=folder)
+    status, _, complaint = run_apart("s3://nobodys/dir", "--to", "other.json", folder=folder)
     assert status == 2
     assert "s3://nobodys/dir" in complaint
     assert "Traceback" not in complaint

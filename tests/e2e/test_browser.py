@@ -1,11 +1,12 @@
 """What the annotator sees: the labelling page of a real Label Studio in a real browser, on the project's own scenes."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from e2e.browser import SCREENSHOTS, SHOWN, log_in
-from e2e.servers import LabelStudio, StartPrelabel
+from e2e.servers import LabelStudio, Prelabel, StartPrelabel
 from PIL import Image
 from playwright.sync_api import Page
 from samples import encoded, stored_as
@@ -20,12 +21,19 @@ CONFIG = (
 )
 
 
+@pytest.fixture(scope="module")
+def server(start_prelabel: StartPrelabel) -> Iterator[Prelabel]:
+    """Start the service with the demo detector."""
+    running = start_prelabel(PRELABEL_MODEL="demo")
+    yield running
+    running.stop()
+
+
 @pytest.mark.parametrize(("seed", "orientation"), [(4, 1), (12, 6)], ids=["upright", "stored lying on its side"])
 def test_boxes_lie_over_the_objects(
-    label_studio: LabelStudio, start_prelabel: StartPrelabel, page: Page, seed: int, orientation: int
+    label_studio: LabelStudio, server: Prelabel, page: Page, seed: int, orientation: int
 ) -> None:
     """Each drawn object has its box and its label when the page opens, and there are no others."""
-    server = start_prelabel(PRELABEL_MODEL="demo")
     image, drawn = draw_scene(seed)
     project = label_studio.create_project(CONFIG, title="Kites and balloons")
     label_studio.upload(project, "scene.jpg", encode(image, orientation=orientation))
@@ -54,14 +62,10 @@ def test_boxes_lie_over_the_objects(
             if region["labels"] == [thing.class_name]
         ]
         assert min(max(abs(a - b) for a, b in zip(box, expected, strict=True)) for box in boxes) < 1
-    server.stop()
 
 
-def test_auto_accept_keeps_a_drawn_rectangle(
-    label_studio: LabelStudio, start_prelabel: StartPrelabel, page: Page
-) -> None:
+def test_auto_accept_keeps_a_drawn_rectangle(label_studio: LabelStudio, server: Prelabel, page: Page) -> None:
     """Around an object it becomes the object's box; where nothing is found it stays as it was drawn."""
-    server = start_prelabel(PRELABEL_MODEL="demo")
     image, (thing, *_) = draw_scene(4)
     # No box comes by itself, and every object is still found where somebody points at it.
     config = CONFIG.replace('toName="image"', 'toName="image" smart="true" model_min_area="100"')
@@ -101,7 +105,6 @@ def test_auto_accept_keeps_a_drawn_rectangle(
         assert region["labels"] == ["Kite"]
         percent = [100 * edge / side for edge, side in zip(expected, SIZE * 2, strict=True)]
         assert [region[side] for side in ("left", "top", "right", "bottom")] == pytest.approx(percent, abs=1)
-    server.stop()
 
 
 SIZE_SHOWN = "() => { const image = document.querySelector('img'); return [image.naturalWidth, image.naturalHeight]; }"

@@ -15,6 +15,8 @@ from ml_backend.inference.runtimes.tensorflow import tf
 
 TARGET = 0.8
 
+pytestmark = pytest.mark.slow
+
 MakeSettings = Callable[..., dict[str, str]]
 
 

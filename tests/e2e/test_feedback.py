@@ -181,9 +181,9 @@ def test_training_again_changes_nothing_and_going_back_does(loop: Loop) -> None:
     setup = {"project": f"{project}.1", "schema": CONFIG, "hostname": loop.label_studio.url, "access_token": TOKEN}
 
     def told() -> str:
-        return str(httpx.post(f"{url}/setup", json=setup, timeout=10).json()["model_version"])
+        return str(httpx.post(f"{url}/setup", json=setup).json()["model_version"])
 
-    wait_until(lambda: told() not in versions, 10)
+    wait_until(lambda: told() not in versions)
     loop.label_studio.retrieve(project)
     for stored in loop.label_studio.predictions(project).values():
         first, _, newest = sorted(stored, key=lambda each: int(each["id"]))
@@ -191,7 +191,7 @@ def test_training_again_changes_nothing_and_going_back_does(loop: Loop) -> None:
         assert [region["value"] for region in newest["result"]] == [region["value"] for region in first["result"]]
     versions.add(told())
     loop.prelabel("calibrate", "--project", str(project), "--apply", "--author", "Ada")
-    wait_until(lambda: loop.server.status(project)["revision"] == 3, 10)
+    wait_until(lambda: loop.server.status(project)["revision"] == 3)
     assert told() not in versions
 
 

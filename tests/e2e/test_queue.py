@@ -1,9 +1,6 @@
 """The queue in a browser: a project connected on Label Studio's own page gets doubtful tasks first, and shows what is in force."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -12,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from e2e.browser import SCREENSHOTS, SHOWN, log_in
-from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel
+from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabel
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from waiting import wait_until
@@ -61,10 +58,7 @@ class Queue:
 
     def prelabel(self, *arguments: str, status: int = 0) -> str:
         """Run a command of Prelabel; gives what it printed."""
-        command = [sys.executable, "-m", "ml_backend", *arguments]
-        done = subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
+        return str(run_prelabel(self.settings, *arguments, status=status))
 
     def told(self) -> str:
         """Return the version that Label Studio was told last."""
@@ -117,8 +111,10 @@ class Queue:
         self.page.goto(f"{self.label_studio.url}/projects/{self.project}/settings/annotation")
         self.page.locator("[class*=select]").get_by_text(re.compile(r"@[0-9a-f]{8}")).last.click()
         self.page.get_by_text(shown).last.click()
-        self.page.get_by_role("button", name="Save").click()
-        self.page.wait_for_timeout(1000)  # for the request to be sent
+        with self.page.expect_response(
+            lambda answer: answer.request.method == "PATCH" and "/api/projects/" in answer.url
+        ):
+            self.page.get_by_role("button", name="Save").click()
 
     def labeled(self) -> set[int]:
         """Return the tasks that have annotations."""
@@ -277,6 +273,7 @@ def test_doubtful_tasks_come_first(queue: Queue) -> None:
     assert queue.label_some() == expected[: HANDED_OUT + 1]
 
 
+@pytest.mark.slow
 def test_they_do_so_after_a_label_was_added(queue: Queue) -> None:
     """Boxes and scores change; all tasks get new predictions by themselves, without a run of the model."""
     before, runs = queue.shown_version(), queue.server.status()["model_runs"]
@@ -289,6 +286,7 @@ def test_they_do_so_after_a_label_was_added(queue: Queue) -> None:
     assert queue.faults() == []
 
 
+@pytest.mark.slow
 def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(queue: Queue) -> None:
     """Also where a task has a newer prediction than the label stream asks for, or an older one."""
     before, (task,) = queue.shown_version(), queue.locked
@@ -304,6 +302,7 @@ def test_they_do_so_after_a_revision_and_every_way_to_a_task_shows_its_boxes(que
     assert queue.label_some() == expected[: HANDED_OUT + 1]
 
 
+@pytest.mark.slow
 def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Queue) -> None:
     """A revert has a version of its own, so its boxes are stored beside those of the same learning before."""
     before, (task,) = queue.shown_version(), queue.locked
@@ -315,6 +314,7 @@ def test_every_way_to_a_task_shows_the_boxes_of_before_after_a_revert(queue: Que
     assert queue.boxes_by_every_way(task) == dict.fromkeys(("row", "link", "label stream"), boxes)
 
 
+@pytest.mark.slow
 def test_labels_that_come_back_bring_their_boxes_back(queue: Queue) -> None:
     """The version is then one that tasks have already, and tasks open with it, although they have newer predictions of another."""
     (task,) = queue.locked
@@ -328,6 +328,7 @@ def test_labels_that_come_back_bring_their_boxes_back(queue: Queue) -> None:
     assert queue.boxes_by_every_way(task) == dict.fromkeys(("row", "link", "label stream"), boxes)
 
 
+@pytest.mark.slow
 def test_another_detector_at_the_start_renews_predictions_before_anybody_calls(queue: Queue, restart: Restart) -> None:
     """A threshold of the service stands for it: Label Studio calls nobody when it shows stored predictions."""
     before, stored = queue.shown_version(), queue.label_studio.predictions(queue.project)
@@ -337,6 +338,7 @@ def test_another_detector_at_the_start_renews_predictions_before_anybody_calls(q
     assert {len(now[task]) - len(stored[task]) for task in now} == {1}
 
 
+@pytest.mark.slow
 def test_ordering_by_score_does_the_same_as_sampling(queue: Queue) -> None:
     """For those who cannot choose the sampling: Label Studio's settings page keeps it for another edition."""
     page = queue.page
@@ -361,6 +363,7 @@ def test_ordering_by_score_does_the_same_as_sampling(queue: Queue) -> None:
     page.screenshot(path=SCREENSHOTS / "queue-task.png")
 
 
+@pytest.mark.slow
 def test_choice_of_another_version_is_left_alone_and_named(queue: Queue) -> None:
     """Somebody who chose predictions in Settings wants those, also when labels change."""
     current = queue.shown_version()
@@ -379,6 +382,7 @@ def test_choice_of_another_version_is_left_alone_and_named(queue: Queue) -> None
     assert queue.faults() == []
 
 
+@pytest.mark.slow
 def test_missing_webhook_is_named(queue: Queue) -> None:
     """Without one no correction arrives; Label Studio drops it silently where its rules forbid the address."""
     (webhook,) = queue.label_studio.api("GET", f"/api/webhooks/?project={queue.project}")
@@ -390,6 +394,7 @@ def test_missing_webhook_is_named(queue: Queue) -> None:
     wait_until(lambda: queue.faults() == [])
 
 
+@pytest.mark.slow
 def test_model_with_a_password_keeps_it(label_studio: LabelStudio, start_prelabel: StartPrelabel) -> None:
     """Label Studio tries the connection when a model is renamed, with what it is given; Prelabel does not know what it has."""
     login = {"BASIC_AUTH_USER": "ada", "BASIC_AUTH_PASS": "a-secret"}
@@ -405,11 +410,9 @@ def test_model_with_a_password_keeps_it(label_studio: LabelStudio, start_prelabe
     server.stop()
 
 
-def test_setting_turns_it_off(label_studio: LabelStudio, start_prelabel: StartPrelabel) -> None:
+def test_setting_turns_it_off(label_studio: LabelStudio, prelabel: Prelabel) -> None:
     """Nothing is changed then, and the status page says what would be."""
-    server = start_prelabel(PRELABEL_MODEL="demo", PRELABEL_KEEP_PROJECTS_CURRENT="false")
     project = label_studio.create_project(config("Kite"), title="Left alone")
-    label_studio.connect(project, server.url)
-    wait_until(lambda: "PRELABEL_KEEP_PROJECTS_CURRENT=true" in str(server.status(project)["upkeep"]["findings"]))
+    label_studio.connect(project, prelabel.url)
+    wait_until(lambda: "PRELABEL_KEEP_PROJECTS_CURRENT=true" in str(prelabel.status(project)["upkeep"]["findings"]))
     assert label_studio.api("GET", f"/api/projects/{project}")["model_version"] == "Prelabel"
-    server.stop()

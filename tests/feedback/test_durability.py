@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ import pytest
 from picture_server import PictureServer
 from ports import free_port
 from samples import BALLOON_CONFIG, balloon_file
+from waiting import wait_until
 
 from ml_backend.feedback.store.annotation_records import annotations_of
 from ml_backend.feedback.store.database import Database
@@ -66,8 +67,8 @@ class Sender(threading.Thread):
                 time.sleep(0.004 * KILLS)  # so that there is something left to send after each kill
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
 def test_every_event_that_was_answered_is_processed_once(
     database_url: str, pictures: PictureServer, models_dir: Path, tmp_path: Path
 ) -> None:
@@ -97,7 +98,7 @@ def test_every_event_that_was_answered_is_processed_once(
                 process.send_signal(signal.SIGKILL)
                 killed += process.wait() == -signal.SIGKILL
             else:
-                sender.join(120)
+                sender.join(300)
                 assert not sender.left
                 _wait_until_processed(database_url)
         finally:
@@ -115,20 +116,15 @@ def test_every_event_that_was_answered_is_processed_once(
 
 
 def _wait_for_health(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    def is_up() -> bool:
         assert process.poll() is None
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    pytest.fail("the service did not start")
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).status_code == 200
+        return False
+
+    wait_until(is_up, 120)
 
 
 def _wait_until_processed(database_url: str) -> None:
     with closing(Database(database_url)) as database:
-        end = time.monotonic() + 120
-        while pending(database)[0]:
-            assert time.monotonic() < end, pending(database)
-            time.sleep(0.2)
+        wait_until(lambda: not pending(database)[0], 300)

@@ -188,9 +188,12 @@ async def test_deadline_answers_what_is_done_and_the_rest_goes_on(
     quick = pictures.add("/quick.png", balloon_file())
     slow = pictures.add("/slow.png", Answer(encoded(Image.fromarray(balloon_scene(300))), held=True))
     tasks = [task(quick, 1), task(slow, 2), task(quick, 3)]
-    async with pipeline() as (pipe, runs):
-        first = await pipe.predict(tasks, BALLOON_CONFIG, deadline=3)
-        assert [getattr(answer, "code", "done") for answer in first] == ["done", "deadline", "done"]
+    async with pipeline() as (pipe, runs), asyncio.timeout(SECONDS):
+        codes = ["deadline"] * 3
+        while codes != ["done", "deadline", "done"]:  # a busy machine may need more than one press
+            codes = [
+                getattr(answer, "code", "done") for answer in await pipe.predict(tasks, BALLOON_CONFIG, deadline=0.5)
+            ]
         pictures.release()
         second = await pipe.predict(tasks, BALLOON_CONFIG)
         assert [getattr(answer, "code", "done") for answer in second] == ["done"] * 3
@@ -201,17 +204,21 @@ async def test_deadline_answers_what_is_done_and_the_rest_goes_on(
 async def test_task_of_several_slow_images_ends_in_time_some_day(
     pipeline: Callable[..., Any], pictures: PictureServer
 ) -> None:
-    """Pressed again and again: what goes on is joined, so that no image is asked for twice."""
+    """Pressed again and again, while one image after the other arrives: none is asked for twice, none is looked at twice."""
     pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
-    urls = [pictures.add(f"/{n}.png", Answer(balloon_file() + bytes([n]), delay=0.3)) for n in range(4)]
+    urls = [pictures.add(f"/{n}.png", Answer(balloon_file() + bytes([n]), held=True)) for n in range(4)]
     given = {"id": 1, "data": {"pages": urls}}
-    async with pipeline() as (pipe, _):
-        codes = []
-        while "done" not in codes:
-            (answer,) = await pipe.predict([given], pages, deadline=0.2)
-            codes.append(getattr(answer, "code", "done"))
-    assert codes[0] == "deadline"
-    assert len(pictures.requests) == 4
+    arrived: list[str] = []
+    async with pipeline() as (pipe, runs):
+        for n in range(4):
+            (late,) = await pipe.predict([given], pages, deadline=0.1)
+            assert late.code == "deadline"
+            arrived.append(f"/{n}.png")
+            pictures.release(arrived[-1])
+            await until(lambda: len(runs) == len(arrived))
+        (answer,) = await pipe.predict([given], pages)
+    assert len(answer["result"]) == 4
+    assert (len(pictures.requests), len(runs)) == (4, 4)
 
 
 async def test_task_that_was_done_too_late_is_answered_from_what_was_done(

@@ -48,14 +48,14 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_events_are_kept_where_they_can_be_used(serve: Serve, settings: dict[str, Any], status: str) -> None:
     """The answer says which; Label Studio does not look at it."""
-    answer = httpx.post(f"{serve(**settings)}/webhook", json=ANNOTATED, timeout=30)
+    answer = httpx.post(f"{serve(**settings)}/webhook", json=ANNOTATED)
     assert (answer.status_code, answer.json()) == (201, {"status": status})
 
 
 def test_label_studio_that_is_away_makes_events_wait(serve: Serve) -> None:
     """The status page says how many, and why."""
     url = serve(label_studio_url="http://127.0.0.1:9", label_studio_api_key="t" * 40)
-    httpx.post(f"{url}/webhook", json=ANNOTATED, timeout=30)
+    httpx.post(f"{url}/webhook", json=ANNOTATED)
     wait_until(lambda: httpx.get(f"{url}/status").json()["learning"]["problem"])
     state = httpx.get(f"{url}/status").json()["learning"]
     assert (state["listens"], state["waiting"]) == (True, 1)
@@ -98,7 +98,7 @@ def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
     with closing(Database(Settings(**settings).database_address)) as database:
         apply(database, 3, LabelOverrides.of({("label", "Kite"): 0.7}), **applied)
     url = serve(**settings)
-    answer = httpx.post(f"{url}/webhook", json=TRAINING, timeout=30)
+    answer = httpx.post(f"{url}/webhook", json=TRAINING)
     assert (answer.status_code, answer.json()["status"]) == (201, "unchanged")
     state = httpx.get(f"{url}/status").json()["learning"]
     (training,) = state["trainings"]
@@ -134,6 +134,6 @@ def test_training_of_no_project_is_refused(serve: Serve) -> None:
 
 def test_events_beyond_the_limit_are_refused(serve: Serve) -> None:
     """413, and how to catch up."""
-    answer = httpx.post(f"{serve()}/webhook", content=b" " * 50_000_001, timeout=30)
+    answer = httpx.post(f"{serve()}/webhook", content=b" " * 50_000_001)
     assert answer.status_code == 413
     assert "feedback sync" in answer.json()["error"]["message"]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bootstrap_command import Bootstrap, draw_pictures, run, running, written
+from bootstrap_command import Bootstrap, draw_pictures, run, run_apart, running, written
 from bootstrap_jobs import item, item_of_file
 from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, empty_file
@@ -41,8 +41,6 @@ KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "3"))
 EVERYTHING = ("--config", "config.xml", "--to", "tasks.json", "--to", "coco:coco.json")
 IMAGE_FIELDS = [ImageField("image", is_list=False)]
 RAY = ("--engine", "ray", "--workers")
-
-slow = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * KILLS)]
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +112,7 @@ def assert_nothing_left(command: Bootstrap) -> None:
 class TestOnACluster:
     """Real runs."""
 
-    pytestmark = slow
+    pytestmark = pytest.mark.timeout(300 + 60 * KILLS)
 
     def test_same_output(self, scenes: Path, folder: Path, expected: dict[str, bytes]) -> None:
         """Duplicates and a broken picture included; no process is left, and nothing is said that is not ours."""
@@ -125,6 +123,7 @@ class TestOnACluster:
         assert (told[-1]["items"], told[-1]["failed"]) == (61, 1)
         assert written(folder) == expected
 
+    @pytest.mark.slow
     def test_worker_is_killed(self, scenes: Path, folder: Path, expected: dict[str, bytes]) -> None:
         """With SIGKILL, with pages in its hands: nothing is lost, nothing is counted twice, and the output is the same."""
         with running(str(scenes), *EVERYTHING, *RAY, "2", folder=folder, PRELABEL_CACHE="memory") as command:
@@ -137,6 +136,7 @@ class TestOnACluster:
         assert (told[-1]["items"], told[-1]["failed"]) == (61, 1)
         assert written(folder) == expected
 
+    @pytest.mark.slow
     def test_driver_is_killed_and_interrupted(self, tmp_path: Path) -> None:
         """Again and again, with all of Ray: each run goes on from what was kept, leaves no process, and the output is the same."""
         pictures = tmp_path / "pictures"
@@ -169,7 +169,7 @@ class TestOnACluster:
             assert (status, complaint) == (130, "")
             assert told[-1]["total"]["pending"] > 0
             assert "the same command goes on" in told[-1]["advice"]
-        status, told, complaint = run(*arguments, folder=disturbed, PRELABEL_CACHE="memory")
+        status, told, complaint = run_apart(*arguments, folder=disturbed, PRELABEL_CACHE="memory")
         done.append(told[0]["done"])
         print(f"killed {killed} times, interrupted twice; done before each run: {done}")  # noqa: T201 - a measure to report
         assert killed >= 0.9 * KILLS
@@ -178,12 +178,13 @@ class TestOnACluster:
         assert told[-1]["total"] == {"pending": 0, "done": 100 * (KILLS + 3), "failed": 7, "left": 0}
         assert written(disturbed) == written(undisturbed)
 
+    @pytest.mark.slow
     def test_token_is_refused(self, folder: Path, pictures: PictureServer, ray_folder: Path) -> None:
         """It stops with a sentence that says what to do, without a trace of Ray; and the token stands in no log."""
         pictures.add("/data/upload/1/a.jpg", Answer(status=401))
         (folder / "addresses.txt").write_text(f"{pictures.url}/data/upload/1/a.jpg\n")
         secret = "0123456789secret"
-        status, _, complaint = run(
+        status, _, complaint = run_apart(
             "addresses.txt",
             *EVERYTHING,
             *RAY,
