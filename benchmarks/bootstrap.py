@@ -99,18 +99,18 @@ def _list(numbers: list[float]) -> str:
 
 def measure_growth(root: Path) -> None:
     """Print peak memory, model runs and sizes of the files at 200, 2,000 and 8,000 pictures, a quarter of them duplicates."""
-    print("| pictures | peak memory | model ran | journal | cache |")
+    print("| pictures | peak memory | model ran | checkpoint | cache |")
     print("|---|---|---|---|---|")
     for total in (200, 2000, 8000):
         draw(root / str(total), total * 3 // 4, total // 4)
         folder = root / f"growth-{total}"
         result = bootstrap(root / str(total), folder)
         ran = result.told["pictures"] - result.told["known"]
-        journal, cache = (
+        checkpoint, cache = (
             sum(path.stat().st_size for path in folder.glob(f"{name}*")) for name in ("tasks.json.journal", "cache")
         )
         print(
-            f"| {total:,} | {result.peak:.0f} MB | {ran:,} | {journal / total:.0f} B a picture | {cache / total:.0f} B |"
+            f"| {total:,} | {result.peak:.0f} MB | {ran:,} | {checkpoint / total:.0f} B a picture | {cache / total:.0f} B |"
         )
 
 

@@ -1,7 +1,7 @@
 """A bulk job from top to bottom: survey the source, examine its images, write the predictions."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,8 +36,8 @@ class Engine(Protocol):
         """
 
 
-class Reporter(Protocol):
-    """Receives the progress of a job."""
+class Reporter:
+    """Receives the progress of a job; this base class ignores it."""
 
     def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
         """Report the size of the source, after the survey."""
@@ -45,8 +45,9 @@ class Reporter(Protocol):
     def examined(self, outcomes: Sequence[Outcome]) -> None:
         """Report outcomes that have just been recorded."""
 
-    def examining(self, pending: int) -> AbstractContextManager[object]:
+    def examining(self, pending: int) -> AbstractContextManager[object]:  # noqa: ARG002 - for subclasses
         """Return a context that is entered while items are examined."""
+        return nullcontext()
 
     def wrote(self, sentence: str) -> None:
         """Report a sink that is complete."""

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import ImageResult, Outcome
+from ml_backend.bootstrap.job import Reporter
 from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
@@ -98,8 +99,8 @@ class Tally:
         }
 
 
-class Quiet:
-    """Silent reporter; base class of the others.
+class Quiet(Reporter):
+    """Silent reporter, which only counts; base class of the others.
 
     Args:
         tally: counts the outcomes.
@@ -109,12 +110,9 @@ class Quiet:
         self.tally = tally
         self.pending = 0
 
-    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
-        """Ignore the size of the source."""
-
+    @override
     @contextmanager
     def examining(self, pending: int) -> Iterator[None]:
-        """Measure the time while items are examined."""
         self.pending = pending
         self.tally.start()
         try:
@@ -122,21 +120,9 @@ class Quiet:
         finally:
             self.tally.stop()
 
+    @override
     def examined(self, outcomes: Sequence[Outcome]) -> None:
-        """Count outcomes."""
         self.tally.add(outcomes)
-
-    def wrote(self, sentence: str) -> None:
-        """Ignore a sink that is complete."""
-
-    def note(self, sentence: str) -> None:
-        """Ignore a note."""
-
-    def estimated(self, pending: int, sheet: Path) -> None:
-        """Ignore the estimate."""
-
-    def ended(self, counts: Counts, advice: str) -> None:
-        """Ignore the end of the run."""
 
 
 class Lines(Quiet):

@@ -2,9 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,8 @@ import pytest
 from bootstrap_jobs import LIST_CONFIG, NoInputs, albums, balloon, item, nothing
 from samples import BALLOON_CONFIG
 
-from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
-from ml_backend.bootstrap.items import Outcome
-from ml_backend.bootstrap.job import Job, JobPredictions
+from ml_backend.bootstrap.job import Job, JobPredictions, Reporter
 from ml_backend.bootstrap.sinks.coco import Coco
 from ml_backend.bootstrap.sinks.csv_table import CsvTable
 from ml_backend.bootstrap.sinks.preview import Preview
@@ -24,7 +21,6 @@ from ml_backend.bootstrap.sinks.registry import open_sink
 from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
-from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.settings import Settings
@@ -34,34 +30,15 @@ CONTROLS = parse_label_config(BALLOON_CONFIG)[0]
 ROWS = [(item("a"), balloon()), (item("b"), nothing()), (item("c"), balloon(0.8, 300))]
 
 
-@dataclass
-class Told:
-    """Writes down what a job says that it wrote."""
+class Told(Reporter):
+    """Keeps the sentences about sinks."""
 
-    sentences: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
 
     def wrote(self, sentence: str) -> None:
-        """Take a sentence."""
+        """Keep a sentence."""
         self.sentences.append(sentence)
-
-    def surveyed(self, counts: Counts, surveyed: Surveyed) -> None:
-        """Say nothing."""
-
-    def examined(self, outcomes: Sequence[Outcome]) -> None:
-        """Say nothing."""
-
-    def examining(self, pending: int) -> AbstractContextManager[object]:
-        """Say nothing."""
-        return nullcontext()
-
-    def note(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def estimated(self, pending: int, sheet: Path) -> None:
-        """Say nothing."""
-
-    def ended(self, counts: Counts, advice: str) -> None:
-        """Say nothing."""
 
 
 def write(of: JobPredictions, fraction: float, folder: Path) -> list[str]:

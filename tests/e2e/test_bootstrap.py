@@ -161,7 +161,7 @@ def test_the_queue(label_studio: LabelStudio, folder: Path, served_folder: Path)
 
 
 def test_existing_tasks(label_studio: LabelStudio, folder: Path, served_folder: Path) -> None:
-    """What people have drawn is left alone, what other models say stays, and older predictions of ours go only when asked for."""
+    """Annotations never change, predictions of other models stay, and older ones of Prelabel are replaced only on request."""
     draw_pictures(served_folder, 4)
     project, _ = into_project(served_folder, folder)
     let_in(label_studio, project, served_folder)
@@ -177,7 +177,7 @@ def test_existing_tasks(label_studio: LabelStudio, folder: Path, served_folder: 
     status, told, complaint = run("--project", str(project), folder=folder)
     assert complaint == ""
     assert (status, next(each for each in told if each["event"] == "surveyed")["left"]) == (0, 2)
-    assert "annotations are never touched" in told[0]["text"]
+    assert "annotations never change" in told[0]["text"]
     assert versions(label_studio, project) == {
         first: [ours],
         second: [ours, "other-model"],
