@@ -123,7 +123,7 @@ class Worker:
             case LabelStudioReference() | CloudReference():
                 return True
             case HttpReference(url):
-                return self._home is not None and self._home.is_home(URL(url))
+                return self._home is not None and self._home.has_host_of(URL(url))
         return False
 
 

@@ -111,7 +111,7 @@ class Download:
         if label_studio is None:
             return None
         # The first URL of a cloud reference is built by Prelabel, not by a task.
-        resolves = is_first and isinstance(self.reference, CloudReference) and label_studio.is_home(url)
+        resolves = is_first and isinstance(self.reference, CloudReference) and label_studio.has_host_of(url)
         return label_studio if resolves or label_studio.serves(url) else None
 
     @asynccontextmanager

@@ -71,7 +71,7 @@ class ImageFetcher:
                 case HttpReference(url):
                     return canonical(reachable(parse_url(url), aliases, label_studio))
                 case LabelStudioReference(path) if label_studio is not None:
-                    return canonical(reachable(parse_url(label_studio.at(path)), aliases, label_studio))
+                    return canonical(reachable(parse_url(label_studio.url_of(path)), aliases, label_studio))
                 case CloudReference(uri) if label_studio is not None:
                     return f"{uri} in {label_studio.url}"
         except ValueError:  # not a URL: fetching it will give the error
@@ -114,13 +114,13 @@ class ImageFetcher:
             case HttpReference(url):
                 address = url
             case LabelStudioReference(path):
-                address = _known(label_studio, reference).at(path)
+                address = _known(label_studio, reference).url_of(path)
             case CloudReference(uri):
                 if not is_task_id(task_id):  # it becomes part of a path that is requested with the token
                     raise ImageReferenceError(
                         f"{reference} is resolved by the task's id, which must be a positive whole number"
                     )
-                address = _known(label_studio, reference).resolver_of(uri, task_id)
+                address = _known(label_studio, reference).resolver_url(uri, task_id)
         return await Download(reference, label_studio, unless, options, self._session_for).run(address)
 
     async def check(self, label_studio: LabelStudio | None) -> Finding:

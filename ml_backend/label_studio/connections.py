@@ -1,4 +1,4 @@
-"""Where Label Studio is, what it calls its own, and the token for it."""
+"""The Label Studio of each project: its address, its image paths, and its token."""
 
 import base64
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def same_host(one: URL, other: URL) -> bool:
-    """Tell whether two URLs lead to one server: same scheme, host and port, default ports filled in, loopback names as one."""
+    """Tell whether two URLs have the same scheme, host and port; default ports are filled in, and loopback names are equal."""
     return (one.scheme, _host(one), one.port) == (other.scheme, _host(other), other.port)
 
 
@@ -33,14 +33,14 @@ def _host(url: URL) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LabelStudio:
-    """One Label Studio, as it can be reached from here.
+    """One Label Studio, as this machine reaches it.
 
     Attributes:
         url: its base address without a slash at the end; may have a path prefix.
-        headers: gives the token's header; None where no token is known.
-        trusted: whether the operator named it. One that only a request named gets its pictures under the address guard.
-        known_as: further addresses that it believes to be its own, to be replaced by ``url``.
-        shared_across_projects: whether the token is the operator's, so that what it can see, every project may.
+        headers: give the header with the token; None if no token is known.
+        trusted: whether the operator configured it. The address guard checks the address of one that only a request named.
+        known_as: other addresses that it gives as its own, to be replaced by ``url``.
+        shared_across_projects: whether the token is the operator's, so that all projects may use each image that it gives access to.
     """
 
     url: str
@@ -49,19 +49,19 @@ class LabelStudio:
     known_as: tuple[str, ...] = ()
     shared_across_projects: bool = False
 
-    def is_home(self, url: URL) -> bool:
-        """Tell whether ``url`` leads to the host of this Label Studio."""
+    def has_host_of(self, url: URL) -> bool:
+        """Tell whether ``url`` has the host of this Label Studio."""
         return same_host(url, URL(self.url))
 
     def serves(self, url: URL) -> bool:
-        """Tell whether ``url`` is that of a picture that this Label Studio keeps, so that the token may be shown there.
+        """Tell whether this Label Studio serves an image at ``url``, so that the token may be sent there.
 
-        The rest of its addresses are none of a task's business: with the token, they would answer as the operator's.
+        A task must not reach its other addresses with the token, since they would answer with the operator's rights.
         """
         return is_image_path(self.path_of(url))
 
-    def at(self, path: str) -> str:
-        """Return the full address of a path such as ``/data/upload/1/a.jpg``, which may or may not repeat the path prefix."""
+    def url_of(self, path: str) -> str:
+        """Return the URL of a path such as ``/data/upload/1/a.jpg``, which may begin with the path prefix."""
         prefix = urlsplit(self.url).path
         if prefix and path.startswith(prefix + "/"):
             path = path.removeprefix(prefix)
@@ -70,31 +70,31 @@ class LabelStudio:
     def path_of(self, url: URL) -> str:
         """Return the path of ``url`` within this Label Studio, decoded and without its path prefix.
 
-        It is empty where ``url`` leads elsewhere, or where servers may read it differently: see :func:`plain_path`.
+        It is empty if ``url`` has another host, or if servers may read its path differently: see :func:`plain_path`.
         """
         prefix = unquote(urlsplit(self.url).path)
-        path = plain_path(url.raw_path) if self.is_home(url) else None
+        path = plain_path(url.raw_path) if self.has_host_of(url) else None
         return path.removeprefix(prefix) if path is not None and path.startswith(f"{prefix}/") else ""
 
-    def resolver_of(self, uri: str, task_id: int) -> str:
-        """Return the address at which Label Studio resolves a cloud storage URI of one of its tasks.
+    def resolver_url(self, uri: str, task_id: int) -> str:
+        """Return the URL at which Label Studio resolves a cloud storage URI of one of its tasks.
 
-        It answers with a redirect to a signed address or with the bytes, as the storage is set up (``presign``).
+        It responds with a redirect to a presigned URL or with the bytes, as the storage is configured (``presign``).
         """
         encoded = base64.urlsafe_b64encode(uri.encode()).decode()
         return f"{self.url}/tasks/{task_id}/presign/?fileuri={encoded}"
 
 
 def readdress(url: str, aliases: Mapping[str, str]) -> str:
-    """Replace the beginning of ``url`` that is one of ``aliases`` by what stands for it.
+    """Replace the beginning of ``url``, if it is one of ``aliases``, by the address that this machine reaches.
 
-    Hosts are compared as :func:`same_host` does, paths part by part; the rest stays letter by letter.
+    Hosts are compared by :func:`same_host`, and paths by parts; the rest of the URL stays the same, character by character.
     """
     rest = url.partition("//")[2][len(urlsplit(url).netloc) :]
-    for believed, reachable in aliases.items():
-        prefix = urlsplit(believed).path
+    for alias, reachable in aliases.items():
+        prefix = urlsplit(alias).path
         below = rest.startswith(prefix) and (len(rest) == len(prefix) or rest[len(prefix)] in "/?#")
-        if below and same_host(URL(url, encoded=True), URL(believed)):
+        if below and same_host(URL(url, encoded=True), URL(alias)):
             return reachable + rest[len(prefix) :]
     return url
 
@@ -102,8 +102,12 @@ def readdress(url: str, aliases: Mapping[str, str]) -> str:
 class LabelStudios:
     """The Label Studio of each project: the configured one, else the one that the project's first ``/setup`` named.
 
-    Anybody who reaches the port can send a ``/setup``. So the configured token goes to the configured address only, and nothing
-    that is known of a project is replaced by another host's word.
+    Every client that reaches the port can send a ``/setup``. So the configured token goes to the configured address only, and the host
+    of a known project is never replaced.
+
+    Args:
+        configured: the Label Studio of the settings, or None.
+        url_aliases: addresses of Label Studio in requests, and the addresses that this machine reaches.
     """
 
     KEPT = 10_000  # projects
@@ -114,7 +118,7 @@ class LabelStudios:
         self._aliases = url_aliases
         self._by_project: dict[str, LabelStudio] = {}
         self._first_by_id: dict[str, str] = {}
-        self._warned: set[str] = set()  # projects; the empty name stands for the full table
+        self._warned: set[str] = set()  # projects; the empty name for the warning about too many
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -125,13 +129,13 @@ class LabelStudios:
         return cls(configured, settings.url_aliases)
 
     def learn(self, project: str, hostname: Any, access_token: Any) -> None:
-        """Remember the Label Studio that ``/setup`` names for a project, unless another one is known for it.
+        """Remember the Label Studio of a project, unless another one is known for it.
 
-        A new token of the known one is taken where there is none, or where that Label Studio has refused it.
+        A new token for the known one is used if there is none, or if Label Studio has refused the present one.
 
         Args:
             project: as requests name it.
-            hostname: base address; everything but an http(s) address is passed over.
+            hostname: base address; anything but an http(s) address is ignored.
             access_token: of the project's creator.
         """
         try:
@@ -147,8 +151,8 @@ class LabelStudios:
         elif known.known_as != (hostname,):
             self._warn(
                 project,
-                "a request names another Label Studio for a project than the first one did, and is passed over; if it has moved, "
-                "restart Prelabel, or set LABEL_STUDIO_URL",
+                "a request that names another Label Studio for a known project is ignored; if Label Studio has moved, restart Prelabel "
+                "or set LABEL_STUDIO_URL",
                 known=redact_address(known.known_as[0]),
                 named=redact_address(hostname),
             )
@@ -157,7 +161,7 @@ class LabelStudios:
 
     def _add(self, project: str, hostname: str, token: str) -> None:
         if len(self._by_project) >= self.KEPT:
-            self._warn("", f"{self.KEPT:,} projects are known, so the Label Studio of further ones is not remembered")
+            self._warn("", f"{self.KEPT:,} projects are known; the Label Studio of further ones is not remembered")
             return
         self._by_project[project] = self._named(hostname, token)
         number = parse_project_id(project)
@@ -180,10 +184,10 @@ class LabelStudios:
             log.warning(sentence, project=printable(project, 60), **details)
 
     def of(self, project: str | None) -> LabelStudio | None:
-        """Return the Label Studio of a project, or None where none is known.
+        """Return the Label Studio of a project, or None if none is known.
 
         Args:
-            project: as requests name it, ``<id>.<time of creation>``; by the id alone, it is the one that spoke first.
+            project: as requests name it, ``<id>.<time of creation>``. An id alone is that of the first project with this id.
         """
         name = project or ""
         return self._by_project.get(self._first_by_id.get(name, name), self.configured)

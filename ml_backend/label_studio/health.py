@@ -38,7 +38,7 @@ def refusal_hint(response: aiohttp.ClientResponse, home: LabelStudio | None, *, 
         home: the Label Studio of the task.
         kept: whether that Label Studio keeps the image, so that the token was sent if there is one.
     """
-    if home is None or not home.is_home(response.url):
+    if home is None or not home.has_host_of(response.url):
         return ""
     hint = ""
     path = response.url.path

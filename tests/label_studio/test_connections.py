@@ -42,7 +42,7 @@ def test_pictures_that_label_studio_keeps(path: str) -> None:
     """The paths that its tasks name, with and without a path prefix."""
     for url in ("http://ls:8080", "http://ls:8080/prefix", "http://ls:8080/pr%C3%A4fix"):
         home = LabelStudio(url, None)
-        assert home.serves(URL(home.at(path), encoded=True))
+        assert home.serves(URL(home.url_of(path), encoded=True))
 
 
 @pytest.mark.parametrize(
