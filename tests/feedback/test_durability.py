@@ -115,7 +115,7 @@ def test_every_event_that_was_answered_is_processed_once(
 
 
 def _wait_for_health(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while time.monotonic() < end:
         assert process.poll() is None
         try:
