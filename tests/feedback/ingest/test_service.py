@@ -69,7 +69,7 @@ Listening = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a slow disk: the refusal in time has a test of its own."""
-    monkeypatch.setattr(event_queue, "PATIENCE", 20)
+    monkeypatch.setattr(event_queue, "PATIENCE", 60)
 
 
 @pytest.fixture

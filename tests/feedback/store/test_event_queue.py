@@ -19,7 +19,7 @@ from ml_backend.label_studio.events import ChangedObject
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slow disk be slow."""
-    monkeypatch.setattr(module, "PATIENCE", 20)
+    monkeypatch.setattr(module, "PATIENCE", 60)
 
 
 @pytest.fixture
