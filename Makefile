@@ -1,6 +1,6 @@
 # Everything a checkout needs. Each target does its own set-up, all of it below this folder.
 #
-#   make demo       the main job, offline, with the demo detector (about a minute the first time, mostly downloads)
+#   make demo       the main job, offline, with the demo detector (a minute, and several more to set up .venv the first time)
 #   make test       all tests; make test-fast leaves out those that take long
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
 #   make prelabel   any command, on the files that make serve uses: make prelabel ARGS="report --project 3"
