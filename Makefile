@@ -1,6 +1,6 @@
 # Everything a checkout needs. Each target does its own set-up, all of it below this folder.
 #
-#   make demo       the main job, offline, with the demo detector (about a minute the first time, mostly downloads)
+#   make demo       the main job, offline, with the demo detector (a minute, and several more to set up .venv the first time)
 #   make test       tests of all parts, with real servers; at most 12 minutes on two processors
 #   make test-all   all tests, also the long ones with many kills, outages and annotators; about twice as long
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
