@@ -144,6 +144,7 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     assert "standard output cannot be written: No space left on device; what is done is kept" in failed.stderr
 
 
+@pytest.mark.slow
 def test_disk_full(pictures_folder: Path, tmp_path: Path) -> None:
     """No room for the checkpoint: it stops with the reason; with room again, the same command goes on from what was kept."""
     folder = make_folder(tmp_path / "folder")

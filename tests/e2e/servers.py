@@ -19,7 +19,7 @@ from ports import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 EMAIL, PASSWORD = "a@b.co", "passw0rd1234"
-START_SECONDS = 240
+START_SECONDS = 480  # half a minute on a quiet machine
 
 # The three defaults that break a backend on a local address, and no calls to the outside.
 ENVIRONMENT = {
@@ -201,7 +201,7 @@ class Prelabel:
                 start_new_session=True,
             )
         try:
-            wait_for(f"{self.url}/health", self._process, self.log, 120)
+            wait_for(f"{self.url}/health", self._process, self.log, 240)
         except RuntimeError:
             self.stop()
             raise

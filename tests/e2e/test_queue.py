@@ -245,6 +245,7 @@ def queue(
     made.server.stop()
 
 
+@pytest.mark.slow
 def test_scores_are_there_after_connecting_on_the_settings_page(queue: Queue) -> None:
     """Label Studio sets the model version to the name that a person typed; the score column needs that of the predictions."""
     wait_until(lambda: queue.shown_version() == queue.told())
@@ -266,6 +267,7 @@ def test_scores_are_there_after_connecting_on_the_settings_page(queue: Queue) ->
     assert queue.faults() == []
 
 
+@pytest.mark.slow
 def test_doubtful_tasks_come_first(queue: Queue) -> None:
     """Label All Tasks hands tasks out by the score of their prediction, the lowest first."""
     expected = queue.expected_order()

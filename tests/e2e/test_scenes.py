@@ -144,6 +144,7 @@ def test_broken_picture_costs_only_its_own_task(
     assert [len(each) for each in label_studio.predictions(project).values()] == [1, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_deadline_stores_what_is_done_and_a_later_press_finishes(
     label_studio: LabelStudio, material: Material, start_prelabel: StartPrelabel, pictures: PictureServer
 ) -> None:
@@ -234,6 +235,7 @@ def test_personal_access_token(label_studio: LabelStudio, material: Material, st
     server.stop()
 
 
+@pytest.mark.slow
 def test_wrong_token_is_said_where_a_person_looks(
     label_studio: LabelStudio, material: Material, start_prelabel: StartPrelabel
 ) -> None:
@@ -258,6 +260,7 @@ def test_nothing_configured_but_what_setup_says(
     server.stop()
 
 
+@pytest.mark.slow
 def test_basic_authentication(label_studio: LabelStudio, material: Material, start_prelabel: StartPrelabel) -> None:
     """With user and password saved in Label Studio it works; without them it is not connected."""
     server = start_prelabel(BASIC_AUTH_USER="me", BASIC_AUTH_PASS="secret")
