@@ -61,7 +61,7 @@ def _openness(settings: Settings) -> list[str]:
     if settings.basic_auth_user is not None:
         return []
     here = settings.host in {"localhost", "::1"} or settings.host.startswith("127.")
-    callers = "every program on this machine" if here else f"everybody who reaches {settings.host}:{settings.port}"
+    callers = "every program on this machine" if here else f"every client that reaches {settings.host}:{settings.port}"
     return [
         f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {callers} can ask for predictions, see /status and start training"
     ]

@@ -94,8 +94,8 @@ class ProjectStatuses:
 
     def model_versions(self) -> list[str]:
         """Return the current model version of each project, without repetitions, the latest first."""
-        told = (status.model_version for status in reversed(self._by_id.values()))
-        return list(dict.fromkeys(version for version in told if version))
+        versions = (status.model_version for status in reversed(self._by_id.values()))
+        return list(dict.fromkeys(version for version in versions if version))
 
     def to_json(self) -> dict[str, Any]:
         """Return all of them as plain JSON values, the latest first."""

@@ -51,7 +51,7 @@ async def test_one_read_has_a_bound() -> None:
     assert [len(each) for each in reads.asked] == [MAX_KEYS, MAX_KEYS, 1]
 
 
-async def test_error_is_everybodys_who_took_part() -> None:
+async def test_error_reaches_every_caller_of_the_batch() -> None:
     """And the next read is a new one."""
     reads = Reads()
     batched = BatchedReads(reads)

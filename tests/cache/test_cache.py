@@ -91,7 +91,7 @@ async def test_without_a_second_tier(kind: str, runs_of_three: int) -> None:
 
 
 async def test_many_keys_are_one_round_trip(redis: RedisServer) -> None:
-    """Whoever asks at the same time, asks Redis once."""
+    """Concurrent reads are one call of Redis."""
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, metrics):
         await cache.put({f"prelabel:{n}": b"x" for n in range(300)})
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, metrics):

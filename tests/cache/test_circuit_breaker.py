@@ -72,7 +72,7 @@ async def test_it_closes_by_itself(breaker: CircuitBreaker, store: Moody) -> Non
 
 
 async def test_refusal_is_an_answer(breaker: CircuitBreaker, store: Moody) -> None:
-    """A store that is full is not left alone: it can still be read."""
+    """A refusal does not open the breaker: a store that is full can still be read."""
     store.mood = "refusing"
     for _ in range(3):
         with pytest.raises(StoreRefusedError):
@@ -81,16 +81,16 @@ async def test_refusal_is_an_answer(breaker: CircuitBreaker, store: Moody) -> No
     assert not breaker.is_open
 
 
-async def test_changes_are_told(store: Moody, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changes_are_changes(store: Moody, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once each, however many calls fail together."""
     monkeypatch.setattr(module, "PROBE_EVERY", 0.05)
-    told: list[bool] = []
-    breaker = CircuitBreaker(store, timeout=0.1, on_change=told.append)
+    changes: list[bool] = []
+    breaker = CircuitBreaker(store, timeout=0.1, on_change=changes.append)
     store.mood = "hanging"
     await asyncio.gather(*(breaker.call(lambda: store.read([])) for _ in range(10)), return_exceptions=True)
     store.mood = "well"
     await until(lambda: not breaker.is_open)
-    assert told == [True, False]
+    assert changes == [True, False]
     await breaker.close()
 
 

@@ -36,7 +36,7 @@ def test_truncated_entry_is_found_out(key: str, entry: Entry, data: st.DataObjec
 
 @given(st.binary(max_size=300))
 def test_strangers_bytes_are_no_entry(junk: bytes) -> None:
-    """Whatever somebody else has written."""
+    """Any other bytes are refused."""
     with pytest.raises(ValueError, match=r"short|checksum|version"):
         unseal("key", junk)
 

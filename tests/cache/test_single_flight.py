@@ -6,7 +6,7 @@ from ml_backend.cache.single_flight import SingleFlight
 
 
 class Work:
-    """Counts how often it was started, and ends when it is told."""
+    """Counts its starts, and ends when the test says so."""
 
     def __init__(self) -> None:
         self.starts = 0

@@ -44,7 +44,7 @@ async def test_reading_many_is_one_command(redis: RedisServer) -> None:
 
 
 async def test_wrong_types_under_our_keys_are_missing_and_overwritten(redis: RedisServer) -> None:
-    """Somebody else uses the same database."""
+    """Another program uses the same database."""
     redis.client.lpush(KEY, "a", "b")
     async with opened(redis.url) as store:
         assert await store.read([KEY]) == {}
@@ -162,7 +162,7 @@ async def test_lock_that_another_program_wrote_is_removed(redis: RedisServer) ->
     ],
 )
 async def test_what_answers_is_no_redis(answer: bytes) -> None:
-    """Whatever comes, the store raises its own errors, so that no task does."""
+    """The store raises its own errors for any answer, so no task fails."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

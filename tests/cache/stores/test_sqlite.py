@@ -35,7 +35,7 @@ async def test_entries_outlive_the_process(tmp_path: Path) -> None:
 
 
 async def test_killed_process_costs_nothing_that_was_written(tmp_path: Path) -> None:
-    """What a write has returned from is there, whatever becomes of the process."""
+    """Entries are on the disk when the write returns."""
     path = tmp_path / "cache.sqlite3"
     program = (
         "import asyncio, os, signal, sys; from pathlib import Path\n"

@@ -86,7 +86,7 @@ class TestStore:
         assert (await store.usage()).entries == 0
 
     async def test_closed_store_gives_what_is_right_or_an_error(self, store: Store) -> None:
-        """Whoever comes too late finds a file away, memory empty, and Redis as it was, but for its health."""
+        """After closing, a file is unavailable, memory is empty, and Redis answers reads but no ping."""
         await store.write({"prelabel:a": b"1"})
         await store.close()
         late = (store.read(["prelabel:a"]), store.write({"prelabel:b": b"2"}), store.usage(), store.ping())
