@@ -549,7 +549,7 @@ FAILURES = [
         Answer(status=302, headers={"Location": "http://127.0.0.1:1/"}), "cannot connect", id="to a closed port"
     ),
     pytest.param(Answer(status=302, headers={"Location": "http://a.invalid"}), "cannot connect", id="to no host"),
-    pytest.param(Answer(status=302, headers={"Location": "http://[::]"}), "no picture is", id="to a blocked address"),
+    pytest.param(Answer(status=302, headers={"Location": "http://[::]"}), "no image is", id="to a blocked address"),
 ]
 
 
