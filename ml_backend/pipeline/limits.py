@@ -4,7 +4,7 @@
 limit                      default                       reason
 =========================  ============================  =====================================================================
 connections                512 (server)                  memory and file descriptors
-bytes and tasks            200 MB, 50,000 (server)       memory for one body
+bytes and tasks            150 MB, 50,000 (server)       memory for one body
 tasks started at once      1,000 of a request            50,000 asyncio tasks hold up the garbage collector, and with it everything
 tasks started in one turn  50 of a request               other requests get their turn
 images of one request      half of all images            the open task of one annotator does not wait behind a selection of 300
