@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from typer.testing import CliRunner, Result
 
+from ml_backend.bootstrap.run import INTERRUPTED
 from ml_backend.cli import app
 
 
@@ -14,6 +15,7 @@ def invoke(arguments: Sequence[str], settings: Mapping[str, str]) -> Result:
 
     Raises:
         Exception: an error that nobody has foreseen, as the command raised it.
+        KeyboardInterrupt: somebody wants the tests to end.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # connections to Label Studio, which end with a process
@@ -21,4 +23,6 @@ def invoke(arguments: Sequence[str], settings: Mapping[str, str]) -> Result:
         gc.collect()
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
+    if result.exit_code == INTERRUPTED:
+        raise KeyboardInterrupt
     return result
