@@ -13,11 +13,12 @@ from label_studio_sdk.converter import Converter
 from samples import detections_of
 
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
-from ml_backend.bootstrap.items import ImageResult, Item, PredictedItem
+from ml_backend.bootstrap.items import Item, PredictedItem
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.sink import Sink, WriteContext, write_all
 from ml_backend.detections import Detections
 from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.pipeline.image_inference import ImageResult
 
 IMAGE_FIELDS = [ImageField("image", is_list=False)]
 PREFIX = "/data/local-files/?d="

@@ -16,10 +16,11 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from ml_backend.bootstrap.items import Failure, ImageResult, ImageResults, Item, Outcome
+from ml_backend.bootstrap.items import Failure, ImageResults, Item, Outcome
 from ml_backend.bootstrap.pending import BLOCK, PENDING, PendingItems, item_of_row
 from ml_backend.bootstrap.survey import Surveyed, survey
 from ml_backend.errors import BootstrapError
+from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.redaction import printable
 from ml_backend.sqlite import ForeignDatabaseError, connect, transaction
 

@@ -6,7 +6,7 @@ On its way from a source to a sink, one image is described by five of them:
 ``Item``              the task that names the image                                  source -> worker
 ``ImageReference``    where the image is (:mod:`ml_backend.images.references`)       worker
 ``Fetched``           the bytes of its file (:mod:`ml_backend.images.fetch`)         worker
-``ImageResult``       its digest, hash and detections                                worker -> checkpoint
+``ImageResult``       its digest, hash and detections (:mod:`ml_backend.pipeline`)     worker -> checkpoint
 ``PredictedImage``    its size and its regions in the project's labels               postprocessing -> sink
 ====================  =============================================================  =======================
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ml_backend.label_studio.regions import Prediction, Region
+from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.redaction import printable
 
 
@@ -54,23 +55,6 @@ class Item:
         if "id" in self.task:
             return f"task {self.task['id']}"
         return printable(", ".join(map(str, self.task.get("data", {}).values())), 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """The result of the model for one image.
-
-    Attributes:
-        digest: SHA-256 of the file's bytes, 64 hex digits.
-        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if the checkpoint has them already.
-        perceptual_hash: of the image, 64 bits.
-        computed: whether the detector ran for this result.
-    """
-
-    digest: str
-    detections: bytes = b""
-    perceptual_hash: int = 0
-    computed: bool = False
 
 
 ImageResults = Mapping[str, Sequence[ImageResult]]

@@ -16,11 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typing_extensions import override
 
 from ml_backend.bootstrap.checkpoint import Counts
-from ml_backend.bootstrap.items import ImageResult, Outcome
+from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Reporter
 from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
+from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 EVERY = 1.0  # seconds between two reports

@@ -8,7 +8,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, retry_if_exception_type
 from yarl import URL
 
-from ml_backend.bootstrap.items import Failure, ImageResult, Item, Outcome
+from ml_backend.bootstrap.items import Failure, Item, Outcome
 from ml_backend.bootstrap.retries import pauses
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
 from ml_backend.images.fetched import Fetched
@@ -25,7 +25,7 @@ from ml_backend.label_studio.connections import LabelStudio, LabelStudios
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id, task_of_file
 from ml_backend.metrics import Metrics
-from ml_backend.pipeline.image_inference import FetchedDetections, ImageInference
+from ml_backend.pipeline.image_inference import ImageInference, ImageResult
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 
@@ -44,7 +44,7 @@ class Inference(Protocol):
     async def fetch(self, reference: ImageReference, home: LabelStudio | None, task_id: object) -> Fetched:
         """Return the bytes of an image."""
 
-    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> FetchedDetections:
+    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> ImageResult:
         """Return the detections and the perceptual hash of an image."""
 
 
@@ -107,8 +107,7 @@ class Worker:
         digest = fetched.version.digest
         if self._known(digest):
             return ImageResult(digest)
-        examined = await self._inference.detect_fetched(reference, fetched)
-        return ImageResult(digest, examined.detections.to_bytes(), examined.perceptual_hash, examined.computed)
+        return await self._inference.detect_fetched(reference, fetched)
 
     async def _fetch_from_home(self, reference: ImageReference, home: LabelStudio | None, task: object) -> Fetched:
         retrying = AsyncRetrying(retry=retry_if_exception_type(ImageUnreachableError), **pauses(*PAUSES_AT_HOME))

@@ -43,12 +43,20 @@ class ImageDetections:
 
 
 @dataclass(frozen=True, slots=True)
-class FetchedDetections:
-    """The detections in a fetched image, its :func:`~ml_backend.images.perceptual_hash.perceptual_hash`, and whether the model ran."""
+class ImageResult:
+    """The result of the model for one image, as bulk jobs keep it.
 
-    detections: Detections
-    perceptual_hash: int
-    computed: bool
+    Attributes:
+        digest: SHA-256 of the file's bytes, 64 hex digits.
+        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if they are known by the digest.
+        perceptual_hash: of the image, 64 bits (:func:`~ml_backend.images.perceptual_hash.perceptual_hash`).
+        computed: whether the detector ran for this result.
+    """
+
+    digest: str
+    detections: bytes = b""
+    perceptual_hash: int = 0
+    computed: bool = False
 
 
 class ImageInference:
@@ -175,7 +183,7 @@ class ImageInference:
         self._metrics.fetches.labels("transfer").inc()
         return fetched
 
-    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> FetchedDetections:
+    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> ImageResult:
         """Return the detections in a fetched image and its perceptual hash, which is made of the same pixels.
 
         Raises:
@@ -190,7 +198,7 @@ class ImageInference:
         computed = bool(hashes)
         if not computed:
             await self._in_worker(lambda: note(self._decode(fetched.data)))
-        return FetchedDetections(detections, hashes[0], computed)
+        return ImageResult(fetched.version.digest, detections.to_bytes(), hashes[0], computed)
 
     async def _detect(
         self, reference: ImageReference, fetched: Fetched, note: Callable[[DecodedImage], None] | None = None

@@ -13,11 +13,12 @@ from bootstrap_jobs import balloon, item, look, looked_at, nothing
 from samples import detections_of
 
 from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
-from ml_backend.bootstrap.items import Failure, ImageResult, Item, Outcome
+from ml_backend.bootstrap.items import Failure, Item, Outcome
 from ml_backend.bootstrap.pending import BLOCK
 from ml_backend.bootstrap.survey import Surveyed, blocks
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
+from ml_backend.pipeline.image_inference import ImageResult
 
 GONE = Failure("not there", "image_not_fetched")
 

@@ -10,9 +10,10 @@ from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.bootstrap import reporters as progress
 from ml_backend.bootstrap.checkpoint import Counts
-from ml_backend.bootstrap.items import Failure, ImageResult, Outcome
+from ml_backend.bootstrap.items import Failure, Outcome
 from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
 from ml_backend.bootstrap.survey import Surveyed
+from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 GONE = Outcome(9, {}, Failure("gone", "image_not_fetched"))
