@@ -6,7 +6,7 @@ On its way from a source to a sink, one image is described by five of them:
 ``Item``              the task that names the image                                  source -> worker
 ``ImageReference``    where the image is (:mod:`ml_backend.images.references`)       worker
 ``Fetched``           the bytes of its file (:mod:`ml_backend.images.fetch`)         worker
-``ImageResult``       its digest, hash and detections (:mod:`ml_backend.pipeline`)     worker -> checkpoint
+``ImageResult``       its digest, hash and detections (:mod:`ml_backend.pipeline`)   worker -> checkpoint
 ``PredictedImage``    its size and its regions in the project's labels               postprocessing -> sink
 ====================  =============================================================  =======================
 
