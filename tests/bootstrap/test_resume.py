@@ -108,6 +108,7 @@ def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signa
     assert told[-1]["total"] == DONE
 
 
+@pytest.mark.slow
 def test_reader_that_goes_away(tmp_path: Path) -> None:
     """As ``| head -1`` does: it ends without a word, with the status of SIGPIPE, and the same command goes on."""
     draw_pictures(tmp_path / "pictures", 100)
@@ -125,6 +126,7 @@ def test_reader_that_goes_away(tmp_path: Path) -> None:
     assert told[-1]["total"] == {"pending": 0, "done": 100, "failed": 0, "left": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     """A sentence says why, and the checkpoint stays."""

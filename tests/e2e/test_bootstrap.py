@@ -314,6 +314,7 @@ def test_round_trip(label_studio: LabelStudio, folder: Path, served_folder: Path
             assert one == pytest.approx(other, abs=1 / 960)
 
 
+@pytest.mark.slow
 def test_cloud_prefix(folder: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listed and read with this machine's own keys; tasks hold the objects' URIs. What is not there is said in a sentence."""
     monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", s3)

@@ -92,6 +92,7 @@ def test_outcomes_are_what_the_annotator_did(loop: Loop) -> None:
     assert report["seen"]["median_seconds"] > 5
 
 
+@pytest.mark.slow
 def test_figures_equal_those_computed_from_detections_and_annotations(loop: Loop) -> None:
     """At several thresholds, from what Label Studio has stored and what `/explain` says, by another method of matching."""
     thresholds = (0.1, 0.3, 0.5, 0.75)
@@ -171,6 +172,7 @@ def test_start_training_sets_thresholds_and_runs_no_model(loop: Loop) -> None:
     assert loop.server.status()["model_runs"] == runs
 
 
+@pytest.mark.slow
 def test_training_again_changes_nothing_and_going_back_does(loop: Loop) -> None:
     """The same corrections teach the same; `--revert` brings the first boxes back, under a version that no prediction had before."""
     url, project = loop.server.url, loop.project
@@ -195,6 +197,7 @@ def test_training_again_changes_nothing_and_going_back_does(loop: Loop) -> None:
     assert told() not in versions
 
 
+@pytest.mark.slow
 def test_sync_changes_nothing_after_events_and_sees_what_they_did_not_say(loop: Loop) -> None:
     """The same facts whether told or looked up; a deleted annotation, a skipped task and a deleted task leave the report."""
     before = loop.report()

@@ -412,6 +412,7 @@ def test_model_with_a_password_keeps_it(label_studio: LabelStudio, start_prelabe
     server.stop()
 
 
+@pytest.mark.slow
 def test_setting_turns_it_off(label_studio: LabelStudio, prelabel: Prelabel) -> None:
     """Nothing is changed then, and the status page says what would be."""
     project = label_studio.create_project(config("Kite"), title="Left alone")

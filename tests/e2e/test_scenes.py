@@ -249,6 +249,7 @@ def test_wrong_token_is_said_where_a_person_looks(
     server.stop()
 
 
+@pytest.mark.slow
 def test_nothing_configured_but_what_setup_says(
     label_studio: LabelStudio, material: Material, start_prelabel: StartPrelabel
 ) -> None:
