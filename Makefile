@@ -100,10 +100,11 @@ lock: | $(UV)
 	$(COMPILE) pyproject.toml --all-extras --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
 	$(COMPILE) --no-config requirements/label-studio.in --output-file requirements/label-studio.txt
 
+# Compiled once (half a minute): where Python may not write bytecode, each start of TensorFlow would take five seconds more.
 .venv/ready: requirements/dev.txt pyproject.toml | $(UV)
 	@echo "setting up .venv (TensorFlow is large: about 600 MB to download the first time)"
 	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .venv
-	$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
