@@ -39,7 +39,17 @@ def environment() -> Path:
     if not done.exists() or done.read_bytes() != LOCK.read_bytes():
         uv = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, ENVIRONMENT], check=True)
-        sync = [uv, "pip", "sync", "--quiet", "--python", str(ENVIRONMENT), "--require-hashes", str(LOCK)]
+        sync = [
+            uv,
+            "pip",
+            "sync",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            str(ENVIRONMENT),
+            "--require-hashes",
+            str(LOCK),
+        ]
         subprocess.run(sync, check=True)
         shutil.copy(LOCK, done)
     return ENVIRONMENT
