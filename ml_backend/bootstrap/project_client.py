@@ -7,8 +7,8 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception_type
 
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
-from ml_backend.bootstrap.retries import pauses
 from ml_backend.errors import BootstrapError
+from ml_backend.http.retries import pauses
 from ml_backend.label_studio.client import PAUSES, GoneError, StudioClient, UncertainError
 from ml_backend.pipeline.model_version import is_ours
 

@@ -9,8 +9,8 @@ from tenacity import AsyncRetrying, retry_if_exception, retry_if_exception_type
 from yarl import URL
 
 from ml_backend.bootstrap.items import Failure, Item, Outcome
-from ml_backend.bootstrap.retries import pauses
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
+from ml_backend.http.retries import pauses
 from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import (
     CloudReference,

@@ -1,1 +1,1 @@
-"""Limits for HTTP clients: bounded bodies and the address guard. It knows neither Label Studio nor images."""
+"""Limits for HTTP clients: bounded bodies, the address guard and retries. It knows neither Label Studio nor images."""

@@ -9,9 +9,10 @@ from typing import Any, Self, TypeVar
 import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
+from tenacity import Retrying, retry_if_exception_type
 
 from ml_backend.errors import LabelStudioError
+from ml_backend.http.retries import pauses as retry_pauses
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 
@@ -42,12 +43,7 @@ class StudioClient:
 
     def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES) -> None:
         self.url = url
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(UncertainError),
-            wait=wait_chain(*map(wait_fixed, (*pauses, 0))),  # the last one is asked for, too, and not used
-            stop=stop_after_attempt(len(pauses) + 1),
-            reraise=True,
-        )
+        self._retrying = Retrying(retry=retry_if_exception_type(UncertainError), **retry_pauses(*pauses))
         self.sdk = LabelStudio(base_url=url, api_key=token, timeout=60)
 
     @classmethod

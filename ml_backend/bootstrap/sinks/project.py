@@ -15,10 +15,10 @@ from typing_extensions import override
 
 from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.bootstrap.project_client import Studio
-from ml_backend.bootstrap.retries import pauses
 from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions, WriteContext, Writing, explained
 from ml_backend.bootstrap.survey import blocks
 from ml_backend.errors import BootstrapError
+from ml_backend.http.retries import pauses
 from ml_backend.label_studio.client import PAUSES, UncertainError
 
 TASKS_IN_REQUEST = 100
