@@ -22,7 +22,7 @@ from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.stores.redis import RedisStore
 from ml_backend.cache.stores.sqlite import SqliteStore
 from ml_backend.cache.stores.store import Store
-from ml_backend.pipeline.cache_keys import detection_key
+from ml_backend.pipeline.cache_keys import DETECTIONS, result_key
 
 SIZES = (1, 10, 100, 1_000)
 ENTRIES = (1_000, 100_000)
@@ -67,7 +67,7 @@ async def fullness(store: Store) -> None:
     for count in ENTRIES:
         while written < count:
             portion = [
-                detection_key("f" * 64, "2-640", f"{number:064x}")
+                result_key(DETECTIONS, "f" * 64, "2-640", f"{number:064x}")
                 for number in range(written, min(written + 1_000, count))
             ]
             await store.write({key: seal(key, Entry(os.urandom(ENTRY_BYTES), 2**31)) for key in portion})
@@ -75,7 +75,10 @@ async def fullness(store: Store) -> None:
         usage = await store.usage()
         one, many = [], []
         for turn in range(200):
-            keys = [detection_key("f" * 64, "2-640", f"{(turn * 7919 + n * 104729) % count:064x}") for n in range(300)]
+            keys = [
+                result_key(DETECTIONS, "f" * 64, "2-640", f"{(turn * 7919 + n * 104729) % count:064x}")
+                for n in range(300)
+            ]
             started = time.perf_counter()
             await store.read(keys[:1])
             one.append(time.perf_counter() - started)

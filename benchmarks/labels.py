@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from ml_backend.detections import Detections, iou
 from ml_backend.errors import PrelabelError
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import label_config_for, parse_label_config
-from ml_backend.label_studio.regions import Prediction, label_of
+from ml_backend.label_studio.regions import Prediction, label_of, rectangles_in
+from ml_backend.model_results import ModelResults
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
@@ -56,7 +58,7 @@ def rolled_up() -> dict[str, str | None]:
         mid = classes.find((*label.predicted_values, label.value)[0]) or ""
         above = [mid, *(up for level in classes.ancestors(mid) for up in level)]
         found[label.value] = next(
-            (classes.name_by_mid[each] for each in above if classes.name_by_mid[each] in LABELS), None
+            (classes.name_by_id[each] for each in above if classes.name_by_id[each] in LABELS), None
         )
     return found
 
@@ -81,7 +83,7 @@ def truth(label_by_name: dict[str, str | None] | None = None) -> dict[str, Boxes
 def answered(prediction: Prediction) -> Boxes:
     """Return the boxes of a prediction by label, best first."""
     rows: dict[str, list[Any]] = defaultdict(list)
-    for region in sorted(prediction["result"], key=lambda region: -region["score"]):
+    for region in sorted(rectangles_in(prediction["result"]), key=lambda region: -region["score"]):
         value = region["value"]
         edges = (value["y"], value["x"], value["y"] + value["height"], value["x"] + value["width"])
         rows[label_of(region)].append([edge / 100 for edge in edges])
@@ -159,7 +161,7 @@ async def worth_across_labels(pipeline: Pipeline) -> None:
 async def accuracy(model: str) -> None:
     """Print how accurate the answers of a detector are under different label configs."""
     detector = Detector.load(model, Settings().tfhub_cache_dir, workers=2)
-    async with Pipeline(Settings(), detector) as pipeline:
+    async with Pipeline(Settings(), Models(detector)) as pipeline:
         await worth(pipeline)
         await worth_across_labels(pipeline)
 
@@ -175,7 +177,7 @@ def median_ms(work: Callable[[], Any], times: int) -> float:
 
 
 def _select(postprocessor: Postprocessor, detections: Detections) -> None:
-    list(postprocessor.explain({postprocessor.image_fields[0]: [detections]}))
+    list(postprocessor.explain({next(iter(postprocessor.needs)): [ModelResults(detections)]}))
 
 
 def cost() -> None:
@@ -184,7 +186,7 @@ def cost() -> None:
     every = label_config_for(classes.names).replace('model_hierarchy="false" model_nms_iou="1"', "")
 
     def decide() -> Postprocessor:
-        return Postprocessor.from_label_config(every, score_threshold=0.3, class_list=classes)
+        return Postprocessor.from_label_config(every, score_threshold=0.3, classes={"detector": classes.classes()})
 
     chance = np.random.default_rng(1)
     corners = chance.random((100, 2), np.float32) * np.float32(0.7)
@@ -193,13 +195,15 @@ def cost() -> None:
         boxes=np.concatenate([corners, corners + np.float32(0.25)], axis=1),
         scores=np.sort(chance.random(100, np.float32))[::-1].copy(),
         class_names=tuple(classes.names[each] for each in chosen),
-        class_mids=tuple(classes.mids[each] for each in chosen),
+        class_mids=tuple(classes.ids[each] for each in chosen),
         width=640,
         height=480,
     )
     postprocessors = {
         "all classes": decide(),
-        "five labels": Postprocessor.from_label_config(config(), score_threshold=0.3, class_list=classes),
+        "five labels": Postprocessor.from_label_config(
+            config(), score_threshold=0.3, classes={"detector": classes.classes()}
+        ),
     }
     print("\n| work | median ms |\n|---|---|")
     print(f"| reading and mapping a config with all 601 classes | {median_ms(decide, 20):.1f} |")

@@ -21,6 +21,7 @@ from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, th
 from ml_backend.feedback.learning.calibration import propose
 from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.pipeline.prediction import Pipeline
@@ -66,7 +67,7 @@ class Accuracy:
 
 def postprocessor_of(xml: str, overrides: LabelOverrides = NO_OVERRIDES) -> Postprocessor:
     """Return the postprocessor of a label config."""
-    return Postprocessor.from_label_config(xml, score_threshold=THRESHOLD, class_list=None, overrides=overrides)
+    return Postprocessor.from_label_config(xml, score_threshold=THRESHOLD, overrides=overrides)
 
 
 def accuracy_of(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> dict[str, Accuracy]:
@@ -85,16 +86,16 @@ async def photographs(detector: Detector) -> dict[str, Annotation]:
     """Return an annotation of each photograph, by file name, with its ground truth as drawn boxes."""
     source = ImageField("image", is_list=False)
     annotations = {}
-    async with Pipeline(Settings(cache="memory"), detector) as pipeline:
+    async with Pipeline(Settings(cache="memory"), Models(detector)) as pipeline:
         for number, (name, boxes) in enumerate(sorted(truth(rolled_up()).items()), 1):
             task = {"id": number, "data": {"image": SHARED / "photos" / "images" / name}}
-            (seen,) = (await pipeline.detect(task, [source]))[source]
+            (seen,) = (await pipeline.infer(task, {source: ["detector"]}))[source]
             drawn = tuple(
                 LabelledBox("label", 0, label, (edges[0], edges[1], edges[2], edges[3]))
                 for label, rows in boxes.items()
                 for edges in rows.tolist()
             )
-            image = AnnotatedImage("image", 0, name, seen.detections)
+            image = AnnotatedImage("image", 0, name, seen.results.boxes)
             annotations[name] = Annotation(
                 number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=DRAWABLE, images=(image,)
             )

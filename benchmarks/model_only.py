@@ -67,7 +67,7 @@ def _serve(connection: Connection, model: str, photographs: Path) -> None:
     signature = detector.module.signatures[detector.contract.signature]
 
     def run(number: int) -> None:
-        signature(**{detector.contract.input: tensors[number % len(tensors)]})
+        signature(**{detector.contract.input.name: tensors[number % len(tensors)]})
 
     def decode_and_run(number: int) -> None:
         data = files[number % len(files)]

@@ -24,7 +24,7 @@ class StandIn(tf.Module):  # type: ignore[misc]  # TensorFlow has no type inform
         self.boxes = tf.keras.layers.Dense(4, activation="sigmoid")
         self.scores = tf.keras.layers.Dense(CLASSES, activation="sigmoid")
         self.names = tf.constant(open_images_classes().names[:CLASSES])
-        self.mids = tf.constant(open_images_classes().mids[:CLASSES])
+        self.mids = tf.constant(open_images_classes().ids[:CLASSES])
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32, name="images")])  # type: ignore[untyped-decorator]  # as above
     def detect(self, images: Any) -> dict[str, Any]:

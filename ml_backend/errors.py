@@ -132,21 +132,21 @@ class DeadlineError(PrelabelError):
     retryable = True
 
 
-class DetectorLoadError(PrelabelError):
-    """The detector could not be loaded. The start stops."""
+class ModelLoadError(PrelabelError):
+    """A model could not be loaded. The start stops."""
 
     status = 503
-    code = "detector_not_loaded"
+    code = "model_not_loaded"
 
 
-class DetectorContractError(DetectorLoadError):
-    """The model loads, but keeps no supported contract."""
+class ModelContractError(ModelLoadError):
+    """A model loads, but keeps no supported contract, or its classes are unknown."""
 
-    code = "detector_contract"
+    code = "model_contract"
 
 
-class DetectorError(PrelabelError):
-    """The detector failed on one image."""
+class ModelError(PrelabelError):
+    """A model failed on one image."""
 
-    code = "detector_failed"
+    code = "model_failed"
     retryable = True

@@ -20,7 +20,10 @@ class Metrics:
             registry=self.registry,
         )
         self.model_runs = Counter(
-            "prelabel_model_runs", "Images that were run through the detector.", registry=self.registry
+            "prelabel_model_runs",
+            "Images that were run through a model, by its kind: detector, classifier.",
+            ["model"],
+            registry=self.registry,
         )
         self.fetches = Counter(
             "prelabel_fetches",
@@ -38,7 +41,7 @@ class Metrics:
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
-            "Entries read, by kind (detections, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (an error of the tier, or its circuit breaker was open).",
+            "Entries read, by kind (detections, classifications, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (an error of the tier, or its circuit breaker was open).",
             ["tier", "kind", "result"],
             registry=self.registry,
         )

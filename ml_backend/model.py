@@ -4,7 +4,7 @@ It works with 1.0.9, the only release on PyPI, and with 2.x, which exists as a G
 start either, and lists the differences between 1.0.9 and :mod:`ml_backend.server`.
 
 Settings come from the environment, as for ``prelabel serve``. The runner creates a model object for each request. All of them share
-one detector, which the process loads at the first request. A process forked after that cannot use it: TensorFlow does not survive a fork.
+the models, which the process loads at the first request. A process forked after that cannot use them: TensorFlow does not survive a fork.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from label_studio_ml.model import LabelStudioMLBase
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.pipeline.prediction import Answer, Pipeline
 from ml_backend.settings import load_settings
@@ -29,20 +29,18 @@ T = TypeVar("T")
 
 
 class _Engine:
-    """A detector and a pipeline on an event loop in a thread of their own, with blocking methods."""
+    """Models and a pipeline on an event loop in a thread of their own, with blocking methods."""
 
     def __init__(self) -> None:
         self._settings = load_settings()
-        detector = Detector.load(
-            self._settings.model, self._settings.tfhub_cache_dir, workers=self._settings.inference_workers
-        )
+        models = Models.load(self._settings)
         self._loop = asyncio.new_event_loop()
         database = Database(self._settings.database_address)
-        revisions = CurrentRevisions(database, detector.fingerprint)
+        revisions = CurrentRevisions(database, models.main.fingerprint)
         revisions.start()
         # A daemon, since the runner never tells when it is done: the process must be able to end.
         threading.Thread(target=self._loop.run_forever, name="prelabel", daemon=True).start()
-        self.pipeline: Pipeline = self._run(Pipeline(self._settings, detector, revisions.overrides).__aenter__())
+        self.pipeline: Pipeline = self._run(Pipeline(self._settings, models, revisions.overrides).__aenter__())
         atexit.register(database.close)
         atexit.register(revisions.close)
         atexit.register(lambda: self._run(self.pipeline.__aexit__(None, None, None)))
@@ -67,8 +65,8 @@ def _engine_of(_: int) -> _Engine:
 
 
 def engine() -> _Engine:
-    """Return the engine of this process; the first call loads the detector."""
-    with _loading:  # concurrent first requests must load one detector
+    """Return the engine of this process; the first call loads the models."""
+    with _loading:  # concurrent first requests must load the models once
         return _engine_of(os.getpid())
 
 

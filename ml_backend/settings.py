@@ -87,16 +87,28 @@ class Settings(BaseModel):
         "info", validation_alias="LOG_LEVEL", description="debug, info, warning or error"
     )
 
-    model: str = Field(
-        PUBLISHED_DETECTOR,
+    model: str | None = Field(
+        None,
         min_length=1,
         validation_alias="PRELABEL_MODEL",
-        description="the detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo",
+        description="the detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo; by default the published "
+        "Open Images SSD MobileNetV2, or none where PRELABEL_CLASSIFIER is set",
+    )
+    classifier: str | None = Field(
+        None,
+        min_length=1,
+        validation_alias="PRELABEL_CLASSIFIER",
+        description="the classifier of whole images, for choices: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz or a gs:// path",
+    )
+    class_names: Annotated[Path, AfterValidator(values.expanded)] | None = Field(
+        None,
+        validation_alias="PRELABEL_CLASS_NAMES",
+        description="the class list of a model that does not tell its classes: a .txt, .csv, .json or .pbtxt file",
     )
     tfhub_cache_dir: Annotated[Path, AfterValidator(values.expanded)] = Field(
         default_factory=lambda: platformdirs.user_cache_path("prelabel") / "models",
         validation_alias="TFHUB_CACHE_DIR",
-        description="the folder that keeps downloaded detectors",
+        description="the folder that keeps downloaded models",
     )
     model_score_threshold: float = Field(
         0.3,
@@ -110,7 +122,7 @@ class Settings(BaseModel):
         ge=1,
         le=256,
         validation_alias="PRELABEL_INFERENCE_WORKERS",
-        description="how many images are decoded and run through the detector at the same time, from 1 to 256",
+        description="how many images are decoded and run through the models at the same time, from 1 to 256",
     )
 
     model_input_max_side: int = Field(
@@ -207,7 +219,7 @@ class Settings(BaseModel):
         50,
         ge=1,
         validation_alias="PRELABEL_MAX_CONTROLS",
-        description="the largest number of rectangle controls in one label config",
+        description="the largest number of controls in one label config",
     )
     max_connections: int = Field(
         512,
@@ -315,6 +327,11 @@ class Settings(BaseModel):
         if self.cache == "redis" and self.redis_url is None:
             raise ValueError("PRELABEL_CACHE=redis needs REDIS_URL, such as redis://localhost:6379/0")
         return self
+
+    @property
+    def detector(self) -> str | None:
+        """The handle of the detector; None where a classifier is used alone."""
+        return self.model or (PUBLISHED_DETECTOR if self.classifier is None else None)
 
     def cache_ttl_or(self, default: int | None) -> int | None:
         """Return how long detections are used, in seconds, with the default of a store; None for ever."""

@@ -13,7 +13,7 @@ from label_studio_sdk.converter import Converter
 from samples import detections_of
 
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
-from ml_backend.bootstrap.items import Item, PredictedItem
+from ml_backend.bootstrap.items import Item, Needs, PredictedItem
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.sink import Sink, WriteContext, write_all
 from ml_backend.detections import Detections
@@ -21,6 +21,7 @@ from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.pipeline.image_inference import ImageResult
 
 IMAGE_FIELDS = [ImageField("image", is_list=False)]
+NEEDS: Needs = {IMAGE_FIELDS[0]: ["detector"]}
 PREFIX = "/data/local-files/?d="
 
 Found = Mapping[str, Sequence[Detections]]

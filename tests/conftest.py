@@ -154,6 +154,7 @@ def serve(demo_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """Give a function that starts the real service with some settings, and returns its address."""
     # The client of Label Studio tries again after a second, then after two: a Label Studio that is away takes seconds to be found so.
     monkeypatch.setattr("label_studio_sdk.core.http_client.INITIAL_RETRY_DELAY_SECONDS", 0.01)
+    from ml_backend.inference.models import Models
     from ml_backend.server.app import create_app
     from ml_backend.server.running import background_server
 
@@ -161,6 +162,8 @@ def serve(demo_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
         def start(detector: Detector = demo_detector, **settings: Any) -> str:
             chosen = Settings(**settings)
-            return running.enter_context(background_server(create_app(chosen, detector), chosen.max_connections))
+            return running.enter_context(
+                background_server(create_app(chosen, Models(detector)), chosen.max_connections)
+            )
 
         yield start

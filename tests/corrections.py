@@ -36,7 +36,7 @@ def postprocessor_of(
     xml: str = BALLOON_CONFIG, *, score_threshold: float = 0.3, overrides: LabelOverrides = NO_OVERRIDES
 ) -> Postprocessor:
     """Return the postprocessor of a label config, for any detector."""
-    return Postprocessor.from_label_config(xml, score_threshold=score_threshold, class_list=None, overrides=overrides)
+    return Postprocessor.from_label_config(xml, score_threshold=score_threshold, overrides=overrides)
 
 
 def box(label: str, edges: Edges = BOX, *, control: str = "label", item: int = 0) -> LabelledBox:

@@ -8,6 +8,7 @@ from ml_backend.feedback.ingest.service import FeedbackService, IngestOptions
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.pipeline.postprocessors import OverridesProvider, no_overrides
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.settings import Settings
@@ -29,6 +30,6 @@ async def feedback_service(
     """Give a feedback service, and close its database and pipeline afterwards."""
     current = CurrentDetector(detector.fingerprint[:8], detector.name)
     with closing(Database(settings.database_address)) as database:
-        async with Pipeline(settings, detector, overrides) as pipeline:
+        async with Pipeline(settings, Models(detector), overrides) as pipeline:
             feedback = FeedbackService(database, pipeline, current, None, IngestOptions.of(settings))
             yield Parts(feedback, database, pipeline)

@@ -40,6 +40,7 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
 from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
 from ml_backend.pipeline.prediction import Pipeline
@@ -77,10 +78,10 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
     """Return an annotation of each photograph, another of every third, one that was skipped, and one that was accepted in bulk."""
     controls, _ = parse_label_config(PROJECT_CONFIG)
     found: list[Annotation] = []
-    async with Pipeline(Settings(cache="sqlite", cache_file=cache), detector) as pipe:
+    async with Pipeline(Settings(cache="sqlite", cache_file=cache), Models(detector)) as pipe:
         for place, task in enumerate(asked(SHARED, "corrections")):
             (answer,) = await pipe.predict([task], PROJECT_CONFIG)
-            ((seen,),) = (await pipe.detect(task, [controls[0].image_field])).values()
+            ((seen,),) = (await pipe.infer(task, {controls[0].image_field: ["detector"]})).values()
             shown = tuple(read_regions(answer["result"], controls).boxes)
             facts: dict[str, Any] = {
                 "project": PROJECT,
@@ -90,7 +91,7 @@ async def annotated(detector: Detector, cache: Path) -> list[Annotation]:
                 "shown": shown,
                 "version": answer["model_version"],
                 "detector": detector.fingerprint[:8],
-                "images": (AnnotatedImage("image", 0, PHOTOGRAPHS[place], seen.detections),),
+                "images": (AnnotatedImage("image", 0, PHOTOGRAPHS[place], seen.results.boxes),),
             }
             for annotator in (1, 2) if place % 3 == 0 else (1,):
                 number = 2 * place + annotator

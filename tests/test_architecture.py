@@ -15,6 +15,7 @@ from picture_server import PictureServer
 from samples import BALLOON_CONFIG, balloon_file
 
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.server.app import create_app
 from ml_backend.settings import Settings
 
@@ -84,7 +85,7 @@ async def test_steps_of_a_request_are_those_of_the_design(
     sys.setprofile(entered.profile)
     try:
         database = f"sqlite:///{tmp_path / 'feedback.sqlite3'}"
-        app = create_app(Settings(cache="memory", database_url=database), demo_detector)
+        app = create_app(Settings(cache="memory", database_url=database), Models(demo_detector))
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),

@@ -25,7 +25,7 @@ from ml_backend import __version__
 from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
-from ml_backend.pipeline.cache_keys import address_key, detection_key
+from ml_backend.pipeline.cache_keys import DETECTIONS, address_key, result_key
 from ml_backend.settings import load_settings
 
 COMMAND = [sys.executable, "-m", "ml_backend"]
@@ -355,8 +355,8 @@ def kept(request: pytest.FixtureRequest, redis: RedisServer, monkeypatch: pytest
     store = open_store(load_settings())
     assert store is not None
     now = int(time.time())
-    ages = {detection_key("aaaa" * 16, "2-640", f"{n}" * 64): n * 86_400 for n in range(3)}
-    ages |= {detection_key("bbbb" * 16, "2-640", "0" * 64): 0, address_key("http://host/a.jpg"): 0}
+    ages = {result_key(DETECTIONS, "aaaa" * 16, "2-640", f"{n}" * 64): n * 86_400 for n in range(3)}
+    ages |= {result_key(DETECTIONS, "bbbb" * 16, "2-640", "0" * 64): 0, address_key("http://host/a.jpg"): 0}
 
     async def fill() -> None:
         await store.write({key: seal(key, Entry(b"x" * 100, now - age)) for key, age in ages.items()})

@@ -135,7 +135,7 @@ def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> 
 def test_label_configs_are_served_whole(path: Path) -> None:
     """Every label is reached by a class, so nothing is warned of."""
     postprocessor = Postprocessor.from_label_config(
-        path.read_text(), score_threshold=0.3, class_list=open_images_classes()
+        path.read_text(), score_threshold=0.3, classes={"detector": open_images_classes().classes()}
     )
     assert postprocessor.warnings == ()
 

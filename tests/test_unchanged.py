@@ -24,6 +24,7 @@ from ml_backend.cli.common import app
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import VARIABLES, Settings
@@ -135,13 +136,15 @@ async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[st
     settings = Settings(cache="sqlite", cache_file=cache, cache_ttl=0, memory_cache_bytes=0)
     answers: dict[str, Any] = {}
     decisions: dict[str, Any] = {}
-    async with Pipeline(settings, detector, lambda project: TAUGHT if project == "taught" else NO_OVERRIDES) as pipe:
+    async with Pipeline(
+        settings, Models(detector), lambda project: TAUGHT if project == "taught" else NO_OVERRIDES
+    ) as pipe:
         for name, config in CONFIGS.items():
             tasks = asked(shared, name)
             answers[name] = await pipe.predict(tasks, config)
             answers[f"{name}, taught"] = await pipe.predict(tasks[-1:], config, project="taught")
-            explained = [each for task in tasks for each in await pipe.explain(task, config)]
-            decisions[name] = Counter(decision.kind for *_, of_picture in explained for decision in of_picture)
+            explained = [each for task in tasks for each in (await pipe.explain(task, config)).boxes]
+            decisions[name] = Counter(decision.kind for of_picture in explained for decision in of_picture.decisions)
         answers["drawn"] = await pipe.predict(asked(shared, "pair")[4:5], CONFIGS["pair"], context=_drawn())
         versions = {
             name: [pipe.postprocessors.version_for(config, project) for project in (None, "taught")]
@@ -152,8 +155,8 @@ async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[st
             result: value("prelabel_cache_reads_total", tier="sqlite", kind="detections", result=result)
             for result in ("hit", "miss", "expired", "corrupt", "failed")
         }
-        figures = {"model runs": value("prelabel_model_runs_total"), "cache reads": reads}
-    async with Pipeline(settings.model_copy(update={"holdout_fraction": 0.5}), detector) as pipe:
+        figures = {"model runs": value("prelabel_model_runs_total", model="detector"), "cache reads": reads}
+    async with Pipeline(settings.model_copy(update={"holdout_fraction": 0.5}), Models(detector)) as pipe:
         answers["half of them audited"] = await pipe.predict(asked(shared, "audited")[:6], PROJECT_CONFIG)
     return {"answers": answers, "fates": decisions, "versions": versions, "figures": figures}
 
@@ -225,7 +228,7 @@ def corrections(database: Path, detector: Detector) -> dict[str, Any]:
         revisions = CurrentRevisions(opened, detector.fingerprint)
         revisions.refresh()
         taught = revisions.overrides(f"{PROJECT}.1700000000")
-        version = Pipeline(settings, detector, revisions.overrides).postprocessors.version_for(
+        version = Pipeline(settings, Models(detector), revisions.overrides).postprocessors.version_for(
             PROJECT_CONFIG, str(PROJECT)
         )
 

@@ -7,7 +7,7 @@ undisturbed one: work that was not recorded is repeated, and no other work.
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from ml_backend.bootstrap.items import Failure, ImageResults, Item, Outcome
 from ml_backend.bootstrap.pending import BLOCK, PENDING, PendingItems, item_of_row
 from ml_backend.bootstrap.survey import Surveyed, survey
 from ml_backend.errors import BootstrapError
+from ml_backend.model_results import ModelKind
 from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.redaction import printable
 from ml_backend.sqlite import ForeignDatabaseError, connect, transaction
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS pending ON items (position) WHERE looks IS NULL AND reason IS NULL AND remains = '';
 CREATE INDEX IF NOT EXISTS failed ON items (position) WHERE reason IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, appearance BLOB NOT NULL, detections BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS classifications (digest BLOB PRIMARY KEY, classification BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS sent (
     project INTEGER, position INTEGER, task INTEGER, version TEXT, PRIMARY KEY (project, position)) WITHOUT ROWID;
 """
@@ -192,17 +194,19 @@ class Checkpoint:
         with self._transaction():
             return self._db.execute("UPDATE items SET reason = NULL, code = NULL WHERE reason IS NOT NULL").rowcount
 
-    def has_image(self, digest: str) -> bool:
-        """Return whether the checkpoint has the result of an image with this digest (64 hex digits)."""
-        return bool(self._read("SELECT 1 FROM pictures WHERE digest = ?", (bytes.fromhex(digest),)))
+    def has_image(self, digest: str, kinds: Collection[ModelKind]) -> bool:
+        """Return whether the checkpoint has the results of models for an image with this digest (64 hex digits)."""
+        image = self._image(digest)
+        return image is not None and all(
+            {"detector": image.detections, "classifier": image.classification}[kind] for kind in kinds
+        )
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Store outcomes, all or none of them."""
         with self._transaction():
             for outcome in outcomes:
-                for image in (image for images in outcome.images.values() for image in images if image.detections):
-                    row = (bytes.fromhex(image.digest), image.perceptual_hash.to_bytes(8, "big"), image.detections)
-                    self._db.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", row)
+                for image in (image for images in outcome.images.values() for image in images):
+                    self._record_image(image)
                 digests = {key: [image.digest for image in images] for key, images in outcome.images.items()}
                 failure = outcome.failure
                 reason, code = (failure.reason, failure.code) if failure else (None, None)
@@ -210,6 +214,19 @@ class Checkpoint:
                     "UPDATE items SET looks = ?, reason = ?, code = ? WHERE position = ?",
                     (None if failure else json.dumps(digests), reason, code, outcome.position),
                 )
+
+    def _record_image(self, image: ImageResult) -> None:
+        digest = bytes.fromhex(image.digest)
+        if image.detections or image.classification:
+            row = (digest, image.perceptual_hash.to_bytes(8, "big"), image.detections)
+            self._db.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", row)
+        if image.detections:
+            # An image that was only classified before has a row without detections.
+            self._db.execute(
+                "UPDATE pictures SET detections = ? WHERE digest = ? AND detections = x''", (image.detections, digest)
+            )
+        if image.classification:
+            self._db.execute("INSERT OR IGNORE INTO classifications VALUES (?, ?)", (digest, image.classification))
 
     def done(self) -> Iterator[tuple[Item, ImageResults]]:
         """Yield the items for the outputs, in order, with the results of their images: those that are done, and skipped ones.
@@ -223,13 +240,20 @@ class Checkpoint:
         )
         for position, key, task, file, skip_reason, looks in self._pages(select):
             digests: dict[str, list[str]] = json.loads(looks or "{}")
-            images = {key: [self._image(digest) for digest in of_key] for key, of_key in digests.items()}
+            images = {
+                key: [self._image(digest) or ImageResult(digest) for digest in of_key]
+                for key, of_key in digests.items()
+            }
             yield item_of_row(position, key, task, file, skip_reason if looks is None else ""), images
 
-    def _image(self, digest: str) -> ImageResult:
-        select = "SELECT detections, appearance FROM pictures WHERE digest = ?"
-        ((detections, perceptual_hash),) = self._read(select, (bytes.fromhex(digest),))
-        return ImageResult(digest, detections, int.from_bytes(perceptual_hash, "big"))
+    def _image(self, digest: str) -> ImageResult | None:
+        select = "SELECT detections, appearance, classification FROM pictures LEFT JOIN classifications USING (digest) WHERE digest = ?"
+        rows = self._read(select, (bytes.fromhex(digest),))
+        if not rows:
+            return None
+        ((detections, perceptual_hash, classification),) = rows
+        perceptual_hash = int.from_bytes(perceptual_hash, "big")
+        return ImageResult(digest, detections, perceptual_hash, classification=classification or b"")
 
     def images(self) -> int:
         """Return the number of different images that have a result."""

@@ -14,12 +14,14 @@ An item can have several images: :class:`Outcome` holds the results of all of th
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ml_backend.label_studio.regions import Prediction, Region
+from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.label_studio.regions import ChoiceRegion, Prediction, Region
+from ml_backend.model_results import ModelKind
 from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.redaction import printable
 
@@ -56,6 +58,9 @@ class Item:
             return f"task {self.task['id']}"
         return printable(", ".join(map(str, self.task.get("data", {}).values())), 1000)
 
+
+Needs = Mapping[ImageField, Collection[ModelKind]]
+"""The fields of a task's data that hold images, with the models whose results are needed."""
 
 ImageResults = Mapping[str, Sequence[ImageResult]]
 """The results of an item's images, by the key of the task's data."""
@@ -105,7 +110,7 @@ class PredictedImage:
     name: str
     width: int
     height: int
-    regions: list[Region]
+    regions: list[Region | ChoiceRegion]
 
 
 @dataclass(frozen=True, slots=True)

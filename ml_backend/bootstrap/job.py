@@ -10,16 +10,15 @@ import numpy as np
 
 from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
-from ml_backend.bootstrap.items import ImageResults, Item, Keep, Outcome, PredictedImage, PredictedItem
+from ml_backend.bootstrap.items import ImageResults, Item, Keep, Needs, Outcome, PredictedImage, PredictedItem
 from ml_backend.bootstrap.near_duplicates import NearDuplicates
 from ml_backend.bootstrap.outputs import mark_being_written, mark_written, remove_superseded
 from ml_backend.bootstrap.pending import BLOCK
 from ml_backend.bootstrap.sinks.sink import Sink, WriteContext, write_all
 from ml_backend.bootstrap.sources.source import Source
 from ml_backend.bootstrap.survey import Surveyed, blocks
-from ml_backend.detections import Detections
 from ml_backend.label_studio.controls.control import ImageField
-from ml_backend.label_studio.regions import Region
+from ml_backend.label_studio.regions import ChoiceRegion, Region
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -27,7 +26,7 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 class Engine(Protocol):
     """Examines images: on this machine, or on a cluster."""
 
-    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+    def run(self, checkpoint: Checkpoint, needs: Needs, keep: Keep) -> None:
         """Examine all pending items of a checkpoint; their outcomes go to ``keep``, in any order.
 
         Raises:
@@ -102,7 +101,7 @@ class Job:
                 self.reporter.examined(outcomes)
 
         with self.reporter.examining(self.checkpoint.counts().pending):
-            engine.run(self.checkpoint, self.postprocessor.image_fields, keep)
+            engine.run(self.checkpoint, self.postprocessor.needs, keep)
 
     @property
     def predictions(self) -> "JobPredictions":
@@ -153,29 +152,29 @@ class JobPredictions:
                 yield PredictedItem(item) if item.skip_reason else self._predict(item, images, next(clusters))
 
     def _predict(self, item: Item, results: ImageResults, cluster: int) -> PredictedItem:
-        detections = {
-            field: [Detections.from_bytes(result.detections) for result in results[field.key]]
-            for field in self.postprocessor.image_fields
+        found = {
+            field: [result.decoded(kinds) for result in results[field.key]]
+            for field, kinds in self.postprocessor.needs.items()
         }
         # Region ids are made of the item's key, since a new task has no id before Label Studio gives it one.
-        prediction = self.postprocessor.predict(item.key, detections, self.version)
+        prediction = self.postprocessor.predict(item.key, found, self.version)
         images = []
-        for field, of_field in detections.items():
+        for field, of_field in found.items():
             values = item.task["data"][field.key]
-            for number, (value, found) in enumerate(zip(values if field.is_list else [values], of_field, strict=True)):
+            for number, (value, result) in enumerate(zip(values if field.is_list else [values], of_field, strict=True)):
                 regions = [region for region in prediction["result"] if self._is_on(region, field, number)]
                 name = item.name if item.file is not None else str(value)
                 if name.startswith("data:"):
                     name = f"inline-{item.position}-{number}"
-                images.append(PredictedImage(str(value), item.file, name, found.width, found.height, regions))
+                images.append(PredictedImage(str(value), item.file, name, *result.size, regions))
         digests = (result.digest for of_key in results.values() for result in of_key)
         held_out = any(in_holdout(digest, self.holdout_fraction) for digest in digests)
         return PredictedItem(item, prediction, images, cluster, held_out)
 
-    def _is_on(self, region: Region, field: ImageField, number: int) -> bool:
+    def _is_on(self, region: Region | ChoiceRegion, field: ImageField, number: int) -> bool:
         return region.get("item_index", 0) == number and any(
             control.image_field == field and control.to_name == region["to_name"]
-            for control, _ in self.postprocessor.controls
+            for control in self.postprocessor.controls
         )
 
 

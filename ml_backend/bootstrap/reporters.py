@@ -19,7 +19,6 @@ from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Reporter
 from ml_backend.bootstrap.survey import Surveyed
-from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.postprocessing.postprocessor import Postprocessor
@@ -40,7 +39,7 @@ class Tally:
         failed: items that failed.
         images: examined; an item can have several.
         computed: images for which the detector ran; the results of all others were in the checkpoint or the cache.
-        labels: the number of boxes by label, on images that were new to the checkpoint.
+        labels: the number of boxes by label, and of images by choice, on images that were new to the checkpoint.
     """
 
     def __init__(self, postprocessor: Postprocessor) -> None:
@@ -70,12 +69,16 @@ class Tally:
                     self._count_labels(key, image)
 
     def _count_labels(self, key: str, image: ImageResult) -> None:
-        if not image.detections:
+        if not (image.detections or image.classification):
             return
-        detections = Detections.from_bytes(image.detections)
-        found = {field: [detections] if field.key == key else [] for field in self._postprocessor.image_fields}
+        found = {
+            field: [image.decoded(kinds)] if field.key == key else []
+            for field, kinds in self._postprocessor.needs.items()
+        }
         for *_, decisions in self._postprocessor.explain(found):
             self.labels.update(decision.label for decision in decisions if decision.kind == "kept")
+        for *_, choices in self._postprocessor.explain_choices(found):
+            self.labels.update(choice.choice.value for choice in choices if choice.kind == "kept")
 
     @property
     def seconds(self) -> float:

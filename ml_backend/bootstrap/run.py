@@ -35,7 +35,7 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
-    from ml_backend.inference.detector import Detector
+    from ml_backend.inference.models import Models
 
 DONE, FAILURES = 0, 1
 INTERRUPTED, OUTPUT_CLOSED = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have it
@@ -104,11 +104,11 @@ class Run:
         name = "prelabel-bootstrap" if self._project is None else f"prelabel-project-{self._project}"
         self._path = request.checkpoint or checkpoint_beside(self._sinks, name)
 
-    def do(self, load: Callable[[], Detector], report_to: Callable[[Postprocessor], Reporter]) -> int:
+    def do(self, load: Callable[[], Models], report_to: Callable[[Postprocessor], Reporter]) -> int:
         """Run the job and return the exit status.
 
         Args:
-            load: loads the detector; called after everything else has been checked.
+            load: loads the models; called after everything else has been checked.
             report_to: makes the reporter.
 
         Raises:
@@ -119,8 +119,8 @@ class Run:
             if not request.dry_run:
                 check_outputs(checkpoint, self._sinks, self._source, overwrite=request.overwrite)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            detector = load()
-            job = self._job(checkpoint, detector, report_to)
+            models = load()
+            job = self._job(checkpoint, models, report_to)
             try:
                 job.survey(leave_out_missing=request.leave_out_missing)
                 pending = checkpoint.counts().pending
@@ -128,7 +128,7 @@ class Run:
                     checkpoint.sample_pending(request.dry_run)
                 elif request.retry_failures:
                     checkpoint.retry_failures()
-                job.examine(self._engine(detector))
+                job.examine(self._engine(models))
                 if request.dry_run:
                     return self._end_dry_run(job, pending)
                 job.write(self._sinks)
@@ -139,19 +139,19 @@ class Run:
                 return INTERRUPTED
             return self._end(job)
 
-    def _job(self, checkpoint: Checkpoint, detector: Detector, report_to: Callable[[Postprocessor], Reporter]) -> Job:
+    def _job(self, checkpoint: Checkpoint, models: Models, report_to: Callable[[Postprocessor], Reporter]) -> Job:
         from ml_backend.pipeline.model_version import model_version
 
         request = self._request
         threshold = self._settings.model_score_threshold
-        overrides = self._overrides(detector.fingerprint)
+        overrides = self._overrides(models.main.fingerprint)
         postprocessor = Postprocessor.from_label_config(
-            request.label_config, score_threshold=threshold, class_list=detector.class_list, overrides=overrides
+            request.label_config, score_threshold=threshold, classes=models.classes, overrides=overrides
         )
-        version = model_version(detector, self._settings, postprocessor.digest)
+        version = model_version(models.chosen(postprocessor.models), self._settings, postprocessor.digest)
         policy = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
         source = self._source_for(policy)
-        checkpoint.claim(self._identity(source, detector))
+        checkpoint.claim(self._identity(source, models))
         reporter = report_to(postprocessor)
         for sentence in postprocessor.warnings:
             reporter.note(sentence)
@@ -177,23 +177,23 @@ class Run:
             with Checkpoint(self._path) as checkpoint:
                 yield checkpoint
 
-    def _identity(self, source: Source, detector: Detector) -> dict[str, str]:
+    def _identity(self, source: Source, models: Models) -> dict[str, str]:
         return {
             "source": source.name,
             "image keys": ", ".join(field.key + "[]" * field.is_list for field in self._image_fields),
-            "detector": f"{detector.name}@{detector.fingerprint}",
+            **{model.kind: f"{model.name}@{model.fingerprint}" for model in models.all},
             "input": input_shaping(self._settings.model_input_max_side),
             "appearance": HASH_VERSION,
         }
 
-    def _engine(self, detector: Detector) -> Engine:
+    def _engine(self, models: Models) -> Engine:
         if self._request.engine == "ray":
             from ml_backend.bootstrap.engines.ray import RayEngine
 
-            return RayEngine(self._settings, detector.fingerprint, self._request.workers)
+            return RayEngine(self._settings, [model.fingerprint for model in models.all], self._request.workers)
         from ml_backend.bootstrap.engines.local import LocalEngine
 
-        return LocalEngine(self._settings, detector)
+        return LocalEngine(self._settings, models)
 
     def _end_dry_run(self, job: Job, pending: int) -> int:
         predictions = [each for each in job.predictions if each.images]

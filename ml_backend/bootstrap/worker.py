@@ -1,6 +1,6 @@
 """Examines the images of one item after another, for both engines."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, retry_if_exception_type
 from yarl import URL
 
-from ml_backend.bootstrap.items import Failure, Item, Outcome
+from ml_backend.bootstrap.items import Failure, Item, Needs, Outcome
 from ml_backend.errors import BootstrapError, ImageFetchError, ImageUnreachableError, PrelabelError, TokenRefusedError
 from ml_backend.http.retries import pauses
 from ml_backend.images.fetched import Fetched
@@ -20,16 +20,19 @@ from ml_backend.images.references import (
     parse_reference,
     readable,
 )
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio, LabelStudios
-from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.tasks import images_of, task_id, task_of_file
 from ml_backend.metrics import Metrics
+from ml_backend.model_results import ModelKind
 from ml_backend.pipeline.image_inference import ImageInference, ImageResult
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+Known = Callable[[str, Collection[ModelKind]], bool]
+"""Tells whether the checkpoint has the results of models for a digest already."""
 
 PAUSES = (1, 4)
 """Seconds between attempts to fetch an image."""
@@ -44,30 +47,32 @@ class Inference(Protocol):
     async def fetch(self, reference: ImageReference, home: LabelStudio | None, task_id: object) -> Fetched:
         """Return the bytes of an image."""
 
-    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> ImageResult:
-        """Return the detections and the perceptual hash of an image."""
+    async def infer_fetched(
+        self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind]
+    ) -> ImageResult:
+        """Return the results of models for an image, and its perceptual hash."""
 
 
 class Worker:
-    """Fetches the images of items and runs the detector on them; used from one event loop.
+    """Fetches the images of items and runs the models on them; used from one event loop.
 
     Args:
         inference: fetches and examines images.
         home: the configured Label Studio.
-        image_fields: the fields of a task's data that hold its images, by the label config.
-        known: tells whether the checkpoint has the result of a digest already.
+        needs: the fields of a task's data that hold its images, with the models whose results the label config needs.
+        known: tells whether the checkpoint has the results of models for a digest already.
     """
 
     def __init__(
         self,
         inference: Inference,
         home: LabelStudio | None,
-        image_fields: Sequence[ImageField],
-        known: Callable[[str], bool],
+        needs: Needs,
+        known: Known,
     ) -> None:
         self._inference = inference
         self._home = home
-        self._image_fields = image_fields
+        self._needs = needs
         self._known = known
 
     async def examine(self, item: Item) -> Outcome:
@@ -79,12 +84,12 @@ class Worker:
         images: dict[str, list[ImageResult]] = {}
         task: object = item.task
         if item.file is not None:
-            task = task_of_file(item.position, item.file, self._image_fields)
+            task = task_of_file(item.position, item.file, list(self._needs))
         try:
-            for field, values in images_of(task, self._image_fields).items():
+            for field, values in images_of(task, list(self._needs)).items():
                 images[field.key] = []
                 for value in values:
-                    images[field.key].append(await self._examine_image(value, task_id(task)))
+                    images[field.key].append(await self._examine_image(value, self._needs[field], task_id(task)))
         except BootstrapError:
             raise
         except TokenRefusedError as error:
@@ -99,15 +104,15 @@ class Worker:
             return Outcome(item.position, images, Failure(reason, PrelabelError.code))
         return Outcome(item.position, images)
 
-    async def _examine_image(self, value: object, task: object) -> ImageResult:
+    async def _examine_image(self, value: object, needs: Collection[ModelKind], task: object) -> ImageResult:
         reference = readable(parse_reference(value), self._home, task)
         fetch = self._fetch_from_home if self._is_at_home(reference) else self._inference.fetch
         retrying = AsyncRetrying(retry=retry_if_exception(_can_pass), **pauses(*PAUSES))
         fetched: Fetched = await retrying(fetch, reference, self._home, task)
         digest = fetched.version.digest
-        if self._known(digest):
+        if self._known(digest, needs):
             return ImageResult(digest)
-        return await self._inference.detect_fetched(reference, fetched)
+        return await self._inference.infer_fetched(reference, fetched, needs)
 
     async def _fetch_from_home(self, reference: ImageReference, home: LabelStudio | None, task: object) -> Fetched:
         retrying = AsyncRetrying(retry=retry_if_exception_type(ImageUnreachableError), **pauses(*PAUSES_AT_HOME))
@@ -127,12 +132,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def open_worker(
-    settings: Settings, detector: Detector, image_fields: Sequence[ImageField], known: Callable[[str], bool]
-) -> AsyncIterator[Worker]:
+async def open_worker(settings: Settings, models: Models, needs: Needs, known: Known) -> AsyncIterator[Worker]:
     """Open a worker with the cache and the Label Studio of the settings."""
-    async with ImageInference(settings, detector, Metrics()) as inference:
-        yield Worker(inference, LabelStudios.from_settings(settings).configured, image_fields, known)
+    async with ImageInference(settings, models, Metrics()) as inference:
+        yield Worker(inference, LabelStudios.from_settings(settings).configured, needs, known)
 
 
 def _can_pass(error: BaseException) -> bool:

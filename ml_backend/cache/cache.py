@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -157,18 +157,20 @@ class Cache:
         finally:
             await store.locks.release(key)
 
-    async def measure(self, namespace: str) -> list[TierReport]:
+    async def measure(self, namespaces: Collection[str]) -> list[TierReport]:
         """Update the metrics of entries and bytes, and return a report of each tier.
 
         Args:
-            namespace: of the keys whose hits and misses are reported.
+            namespaces: of the keys whose hits and misses are reported.
         """
-        reports = [await self._measure(self._memory, self._memory.usage, namespace)]
+        reports = [await self._measure(self._memory, self._memory.usage, namespaces)]
         if self._store is not None:
-            reports.append(await self._measure(self._store.store, self._store.usage, namespace))
+            reports.append(await self._measure(self._store.store, self._store.usage, namespaces))
         return reports
 
-    async def _measure(self, tier: Store, ask: Callable[[], Awaitable[Usage]], namespace: str) -> TierReport:
+    async def _measure(
+        self, tier: Store, ask: Callable[[], Awaitable[Usage]], namespaces: Collection[str]
+    ) -> TierReport:
         usage = problem = None
         try:
             usage = await ask()
@@ -178,8 +180,9 @@ class Cache:
             self._metrics.cache_entries.labels(tier.name).set(usage.entries)
             self._metrics.cache_bytes.labels(tier.name).set(usage.room)
         reads = {
-            result: int(
-                self._metrics.value("prelabel_cache_reads_total", tier=tier.name, kind=namespace, result=result)
+            result: sum(
+                int(self._metrics.value("prelabel_cache_reads_total", tier=tier.name, kind=kind, result=result))
+                for kind in namespaces
             )
             for result in RESULTS
         }

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ml_backend.cli.common import Model, app, err, load_detector, plain_errors, read_label_config, renamed
+from ml_backend.cli.common import Classifier, Model, app, err, load_models, plain_errors, read_label_config, renamed
 from ml_backend.errors import BootstrapError
+from ml_backend.label_studio.label_config import label_config_for
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
+from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
     from ml_backend.bootstrap.reporters import Quiet
@@ -42,6 +44,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         typer.Option(help="Label config (XML). [default: that of the project, else all Open Images classes]"),
     ] = None,
     model: Model = None,
+    classifier: Classifier = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Lowest score that is shown, 0 to 1. [default: MODEL_SCORE_THRESHOLD, else 0.3]"),
@@ -117,7 +120,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             raise BootstrapError("name a SOURCE or a --project, one of the two")
         if not to and project is None and not dry_run:
             raise BootstrapError("name a destination for the predictions: --to tasks.json, or another one (--help)")
-        settings = load_settings(model=model, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
         configure_logging("error" if quiet or json_lines else "warning")
         request = Request(
             source=place,
@@ -137,7 +140,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             checkpoint=renamed("--journal", journal, "--checkpoint", checkpoint),
         )
         try:
-            status = Run(request, settings).do(lambda: load_detector(settings), reporter)
+            status = Run(request, settings).do(lambda: load_models(settings), reporter)
         except KeyboardInterrupt:  # before anything was begun
             status = INTERRUPTED
         except OutputClosedError:
@@ -154,4 +157,8 @@ def _label_config(config: Path | None, project: int | None, to: list[str], setti
         from ml_backend.bootstrap.project_client import Studio
 
         return Studio.of(settings).label_config(project)
-    return read_label_config(config)
+    if config is not None:
+        return read_label_config(config)
+    if settings.detector is None:
+        raise BootstrapError("name a label config with the choices of the project: --config FILE")
+    return label_config_for(open_images_classes().names)

@@ -80,7 +80,7 @@ async def _stats() -> None:
 def clear(
     model: Annotated[
         str | None,
-        typer.Option(metavar="FINGERPRINT", help="Only detections of this model; its first digits are enough."),
+        typer.Option(metavar="FINGERPRINT", help="Only results of this model; its first digits are enough."),
     ] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="Only entries older than this, such as 12h or 7d.")
@@ -89,13 +89,13 @@ def clear(
 ) -> None:
     """Delete cached entries. Running servers keep those in memory until they are restarted."""
     with plain_errors():
-        prefix, before = _selection(model, older_than)
-        asyncio.run(_clear(prefix, before, yes=yes))
+        prefixes, before = _selection(model, older_than)
+        asyncio.run(_clear(prefixes, before, yes=yes))
 
 
-def _selection(model: str | None, older_than: str | None) -> tuple[str, float | None]:
+def _selection(model: str | None, older_than: str | None) -> tuple[list[str], float | None]:
     from ml_backend.cache.keys import PREFIX
-    from ml_backend.pipeline.cache_keys import detections_prefix
+    from ml_backend.pipeline.cache_keys import RESULTS, results_prefix
 
     if model is not None and not re.fullmatch(r"[0-9a-f]{4,64}", model):
         raise SettingsError(
@@ -106,19 +106,20 @@ def _selection(model: str | None, older_than: str | None) -> tuple[str, float | 
     except ValueError:
         raise SettingsError(f"--older-than {older_than}: expected an age such as 12h or 7d") from None
     before = time.time() - seconds if isinstance(seconds, int) else None
-    return (PREFIX if model is None else detections_prefix(model)), before
+    prefixes = [PREFIX] if model is None else [results_prefix(namespace, model) for namespace in RESULTS]
+    return prefixes, before
 
 
-async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
+async def _clear(prefixes: list[str], before: float | None, *, yes: bool) -> None:
     store = _store()
     try:
-        count = sum([len(keys) async for keys in _chosen(store, prefix, before)])
+        count = sum([len(keys) async for keys in _chosen(store, prefixes, before)])
         if not count:
             out.print(f"nothing to delete in {store.location}", markup=False, highlight=False, soft_wrap=True)
             return
         if not yes:
             typer.confirm(f"Delete {count:,} entries in {store.location}?", abort=True)
-        deleted = sum([await store.delete(keys) async for keys in _chosen(store, prefix, before)])
+        deleted = sum([await store.delete(keys) async for keys in _chosen(store, prefixes, before)])
     finally:
         await store.close()
     out.print(
@@ -126,17 +127,18 @@ async def _clear(prefix: str, before: float | None, *, yes: bool) -> None:
     )
 
 
-async def _chosen(store: Store, prefix: str, before: float | None) -> AsyncIterator[list[str]]:
+async def _chosen(store: Store, prefixes: list[str], before: float | None) -> AsyncIterator[list[str]]:
     from ml_backend.cache.keys import LOCKS
 
-    async for portion in store.scan(prefix):
-        keys = [
-            listed.key
-            for listed in portion
-            if not listed.key.startswith(LOCKS) and (before is None or (_written(listed) or 0) < before)
-        ]
-        if keys:
-            yield keys
+    for prefix in prefixes:
+        async for portion in store.scan(prefix):
+            keys = [
+                listed.key
+                for listed in portion
+                if not listed.key.startswith(LOCKS) and (before is None or (_written(listed) or 0) < before)
+            ]
+            if keys:
+                yield keys
 
 
 def _written(listed: StoredEntry) -> int | None:

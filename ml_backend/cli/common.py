@@ -1,4 +1,4 @@
-"""Shared parts of the commands: the application, consoles, error messages, and loading the detector."""
+"""Shared parts of the commands: the application, consoles, error messages, and loading the models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ml_backend.settings import Settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
-    from ml_backend.inference.detector import Detector
+    from ml_backend.inference.models import Models
 
 T = TypeVar("T")
 
@@ -41,7 +41,17 @@ Model = Annotated[
         "--model",
         metavar="HANDLE",
         help="Detector: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz, a gs:// path, or demo. "
-        "[default: PRELABEL_MODEL, else the published Open Images SSD MobileNetV2]",
+        "[default: PRELABEL_MODEL, else the published Open Images SSD MobileNetV2, or none with a classifier]",
+    ),
+]
+
+Classifier = Annotated[
+    str | None,
+    typer.Option(
+        "--classifier",
+        metavar="HANDLE",
+        help="Classifier of whole images, for choices: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz or a gs:// path. "
+        "[default: PRELABEL_CLASSIFIER]",
     ),
 ]
 
@@ -64,14 +74,15 @@ def complain(message: object, style: str = "red") -> None:
     err.print(f"prelabel: {message}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def load_detector(settings: Settings) -> Detector:
-    """Load the detector of the settings, and show its progress."""
+def load_models(settings: Settings) -> Models:
+    """Load the models of the settings, and show the progress."""
     with waiting("starting TensorFlow") as progress:
-        from ml_backend.inference.detector import Detector
+        from ml_backend.inference.models import Models
 
-        return Detector.load(
-            settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers, progress=progress
-        )
+        models = Models.load(settings, progress)
+    for note in models.notes:
+        complain(note, style="yellow")
+    return models
 
 
 @contextmanager
@@ -120,16 +131,24 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def read_label_config(path: Path | None) -> str:
-    """Return the text of a label config file, or a config with every Open Images class where no file is named.
+def every_class(models: Models) -> str:
+    """Return a label config with every class of the models."""
+    from ml_backend.label_studio.label_config import label_config_for
+
+    detector, classifier = models.detector, models.classifier
+    boxes = () if detector is None else detector.classes or open_images_classes().classes()
+    choices = () if classifier is None else classifier.classes or ()
+    return label_config_for(tuple(each.name for each in boxes), choices)
+
+
+def read_label_config(path: Path) -> str:
+    """Return the text of a label config file.
 
     Raises:
         LabelConfigError: the file cannot be read, or the config cannot be served.
     """
-    from ml_backend.label_studio.label_config import label_config_for, parse_label_config
+    from ml_backend.label_studio.label_config import parse_label_config
 
-    if path is None:
-        return label_config_for(open_images_classes().names)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

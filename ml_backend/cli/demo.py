@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ml_backend.cli.common import app, err, load_detector, out, plain_errors
+from ml_backend.cli.common import app, err, load_models, out, plain_errors
 from ml_backend.label_studio.regions import label_of
 from ml_backend.logs import configure_logging
 from ml_backend.settings import load_settings
@@ -24,12 +24,12 @@ def demo(
     with plain_errors():
         settings = load_settings(only={"tfhub_cache_dir"}, model="demo", cache="memory")
         configure_logging("warning")
-        detector = load_detector(settings)
+        models = load_models(settings)
 
         from ml_backend.demo.run import overlap, run_demo
 
         with err.status("drawing scenes, starting the server, posting tasks"):
-            result = run_demo(settings, detector, folder)
+            result = run_demo(settings, models, folder)
     table = Table("Task", "Image sent as", "Label", "Score", "Overlap (IoU) with the drawn object")
     for number, task in enumerate(result.tasks, 1):
         head = (str(number), task.how)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_detector, out, plain_errors
+from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_models, out, plain_errors
 from ml_backend.errors import SettingsError
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ml_backend.feedback.learning.project_calibration import CalibrationResult
-    from ml_backend.inference.detector import Detector
+    from ml_backend.inference.models import Models
 
 feedback_app = typer.Typer(
     help="Corrections that people made in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -42,7 +42,7 @@ def sync(project: ProjectId, model: Model = None) -> None:
 
         with err.status(f"asking for project {project}"):
             StudioClient.of(settings).project(project)  # a wrong token is found before TensorFlow is loaded
-        annotations, changed, problems = asyncio.run(_sync(settings, load_detector(settings), project))
+        annotations, changed, problems = asyncio.run(_sync(settings, load_models(settings), project))
         out.print(f"project {project}: {annotations} annotations, {changed} of them new or changed", highlight=False)
         for problem in problems[:20]:
             complain(problem)
@@ -52,7 +52,7 @@ def sync(project: ProjectId, model: Model = None) -> None:
         raise typer.Exit(1)
 
 
-async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[int, int, list[str]]:
+async def _sync(settings: Settings, models: Models, project: int) -> tuple[int, int, list[str]]:
     from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
     from ml_backend.feedback.learning.revisions import CurrentRevisions
     from ml_backend.feedback.store.database import Database
@@ -60,11 +60,14 @@ async def _sync(settings: Settings, detector: Detector, project: int) -> tuple[i
     from ml_backend.label_studio.client import StudioClient
     from ml_backend.pipeline.prediction import Pipeline
 
-    current, client = CurrentDetector(detector.fingerprint[:8], detector.name), StudioClient.of(settings, EVENT_PAUSES)
+    current, client = (
+        CurrentDetector(models.main.fingerprint[:8], models.main.name),
+        StudioClient.of(settings, EVENT_PAUSES),
+    )
     with closing(Database(settings.database_address)) as database:
-        revisions = CurrentRevisions(database, detector.fingerprint)
+        revisions = CurrentRevisions(database, models.main.fingerprint)
         revisions.refresh()
-        async with Pipeline(settings, detector, revisions.overrides) as pipeline:
+        async with Pipeline(settings, models, revisions.overrides) as pipeline:
             feedback = FeedbackService(database, pipeline, current, client, IngestOptions.of(settings))
             with err.status("reading tasks") as status:
                 try:
@@ -108,7 +111,6 @@ def report(
             postprocessor = Postprocessor.from_label_config(
                 about.label_config,
                 score_threshold=settings.model_score_threshold,
-                class_list=None,
                 overrides=past[-1].taught_to(detector) if past else NO_OVERRIDES,
             )
             figures = make_report(

@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,19 +15,33 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ml_backend.cli.common import Model, app, complain, err, load_detector, out, plain_errors, read_label_config
+from ml_backend.cli.common import (
+    Classifier,
+    Model,
+    app,
+    complain,
+    err,
+    load_models,
+    out,
+    plain_errors,
+    read_label_config,
+)
 from ml_backend.errors import PrelabelError
 from ml_backend.images.references import IMAGE_SUFFIXES
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
+from ml_backend.model_results import ModelKind
 from ml_backend.postprocessing.label_map import LabelMap
+from ml_backend.postprocessing.postprocessor import served_controls
 from ml_backend.settings import Settings, load_settings
+from ml_backend.vocabularies.imagenet import imagenet_classes, imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
-    from ml_backend.inference.detector import Detector
+    from ml_backend.inference.models import Models
+    from ml_backend.postprocessing.explanation import Explanation
 
 SHOWN_CLASSES = 8
 
@@ -60,22 +75,27 @@ def labels(
         ),
     ] = None,
     model: Model = None,
+    classifier: Classifier = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show the classes of each label with the rule, labels without a class, and the number of classes without a label."""
     with plain_errors():
-        settings = load_settings(model=model)
+        settings = load_settings(model=model, classifier=classifier)
         configure_logging("warning")
         label_config = read_label_config(config)
-        controls, problems = parse_label_config(label_config)
+        parsed, problems = parse_label_config(label_config)
+        handles: dict[ModelKind, str | None] = {"detector": settings.detector, "classifier": settings.classifier}
+        kinds = [kind for kind, handle in handles.items() if handle is not None]
+        controls, unserved = served_controls(parsed, kinds)
+        problems = (*problems, *unserved)
         reports = [_report(control) for control in controls]
         missed = None
         if images is not None:
-            detector = load_detector(settings)
+            models = load_models(settings)
             files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
             if not files:
                 raise PrelabelError(f"there are no images in {images}")
-            missed = asyncio.run(_census(settings, detector, files, label_config))
+            missed = asyncio.run(_census(settings, models, files, label_config))
     if as_json:
         census = None if missed is None else [vars(each) for each in missed]
         out.out(json.dumps({"problems": problems, "controls": reports, "missed": census}, indent=2), highlight=False)
@@ -89,28 +109,43 @@ def labels(
 
 
 def _report(control: Control) -> dict[str, Any]:
-    classes = open_images_classes()
-    captured = LabelMap(control).captured()
+    is_classified = control.model == "classifier"
+    vocabulary = imagenet_synsets() if is_classified else open_images_classes()
+    names = {each.id: each.name for each in (imagenet_classes() if is_classified else vocabulary.classes())}
+    label_map = LabelMap(control, vocabulary)
+    captured = label_map.captured()
     described: list[dict[str, Any]] = []
     for label in control.labels:
-        own = {mid: each for mid, each in captured.items() if each.label == label}
+        own = {known: each for known, each in captured.items() if each.label == label and known in names}
         described.append(
             {
                 "label": label.value,
                 "classes": [
                     {
-                        "name": classes.name_by_mid[mid],
-                        "mid": mid,
+                        "name": names[known],
+                        "mid": known,
                         "rule": each.rule,
-                        "ancestor": classes.name_by_mid.get(each.ancestor, ""),
+                        "ancestor": vocabulary.name_by_id.get(each.ancestor, ""),
                     }
-                    for mid, each in own.items()
+                    for known, each in own.items()
                 ],
-                "near": [] if own else difflib.get_close_matches(label.names[0].capitalize(), classes.names, n=3),
+                "near": [] if own else _near(label.names[0], vocabulary.names),
             }
         )
-    left_out = [name for mid, name in classes.name_by_mid.items() if mid not in captured]
-    return {"control": control.from_name, "image": control.to_name, "labels": described, "left_out": left_out}
+    return {
+        "control": control.from_name,
+        "image": control.to_name,
+        "model": control.model,
+        "labels": described,
+        "left_out": [name for known, name in names.items() if known not in captured],
+        "classes": len(names),
+        "notes": label_map.ambiguities(control.labels) if is_classified else [],
+    }
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    folded = {each.casefold(): each for each in names}
+    return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=3)]
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -131,16 +166,19 @@ def _print_report(report: dict[str, Any]) -> None:
         table.add_section()
     out.print(table)
     left_out = report["left_out"]
-    out.print(f"{len(left_out)} of {len(open_images_classes().names)} classes have no label", highlight=False)
+    kind = "choice" if report["model"] == "classifier" else "label"
+    out.print(f"{len(left_out)} of {report['classes']} classes have no {kind}", highlight=False)
+    for note in report["notes"]:
+        complain(note, style="yellow")
 
 
-async def _census(settings: Settings, detector: Detector, files: list[Path], label_config: str) -> list[Missed]:
+async def _census(settings: Settings, models: Models, files: list[Path], label_config: str) -> list[Missed]:
     from ml_backend.pipeline.prediction import Pipeline
 
     boxes: Counter[tuple[str, str]] = Counter()
     pictures: Counter[tuple[str, str]] = Counter()
-    async with Pipeline(settings, detector) as pipeline:
-        image_fields = pipeline.postprocessors.of(label_config).image_fields
+    async with Pipeline(settings, models) as pipeline:
+        image_fields = list(pipeline.postprocessors.of(label_config).needs)
         with err.status("predicting images") as status:
             for number, path in enumerate(files, 1):
                 status.update(f"predicting images ({number} of {len(files)})")
@@ -150,22 +188,26 @@ async def _census(settings: Settings, detector: Detector, files: list[Path], lab
                     complain(error)
                     continue
                 # A class with a label under one control is not missed, even if others have none for it.
-                captured = {
-                    (detections.class_names[decision.row], detections.class_mids[decision.row])
-                    for _, _, detections, decisions in explained
-                    for decision in decisions
-                    if decision.assignment
-                }
-                seen = [
-                    (detections.class_names[decision.row], detections.class_mids[decision.row])
-                    for _, _, detections, decisions in explained[:1]
-                    for decision in decisions
-                    if detections.scores[decision.row] >= settings.model_score_threshold
-                ]
-                missing = [each for each in seen if each not in captured]
+                seen = list(_seen(explained, settings.model_score_threshold))
+                captured = {each for each, has_label in seen if has_label}
+                missing = [each for each, _ in seen if each not in captured]
                 boxes.update(missing)
                 pictures.update(set(missing))
     return [Missed(name, mid, count, pictures[name, mid]) for (name, mid), count in boxes.most_common()]
+
+
+def _seen(explained: Explanation, threshold: float) -> Iterator[tuple[tuple[str, str], bool]]:
+    """Yield the classes that an image shows, by name and id, and whether each has a label or choice; the boxes of one control only."""
+    for number, boxes in enumerate(explained.boxes):
+        detections = boxes.detections
+        for decision in boxes.decisions:
+            known = (detections.class_names[decision.row], detections.class_mids[decision.row])
+            if decision.assignment or (number == 0 and detections.scores[decision.row] >= threshold):
+                yield known, decision.assignment is not None
+    for choices in explained.choices[:1]:
+        for each, probability, assignment in choices.classes:
+            if probability >= threshold:
+                yield (each.name, each.id), assignment is not None
 
 
 def _print_census(missed: list[Missed], threshold: float) -> None:

@@ -13,36 +13,37 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_backend.cli.common import (
+    Classifier,
     Model,
     app,
     complain,
     err,
-    load_detector,
+    every_class,
+    load_models,
     out,
     plain_errors,
     read_label_config,
     renamed,
 )
 from ml_backend.errors import PrelabelError
-from ml_backend.label_studio.regions import label_of
+from ml_backend.label_studio.regions import choices_in, label_of, rectangles_in, texts_of
 from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ml_backend.detections import Detections
-    from ml_backend.inference.detector import Detector
-    from ml_backend.label_studio.controls.control import Control
+    from ml_backend.inference.models import Models
     from ml_backend.label_studio.regions import Prediction
-    from ml_backend.postprocessing.selection import FilterDecision
+    from ml_backend.postprocessing.explanation import ExplainedBoxes, ExplainedChoices, Explanation
 
 
 @app.command()
-def predict(
+def predict(  # noqa: PLR0913 - an option is an argument
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     model: Model = None,
+    classifier: Classifier = None,
     config: Annotated[
-        Path | None, typer.Option(help="Label config (XML) of the project. [default: every Open Images class]")
+        Path | None, typer.Option(help="Label config (XML) of the project. [default: every class of the models]")
     ] = None,
     threshold: Annotated[
         float | None,
@@ -55,16 +56,17 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="Write the images with their boxes into DIR.")
     ] = None,
 ) -> None:
-    """Predict the boxes of image files, without a server.
+    """Predict the boxes and choices of image files, without a server.
 
     Exits with status 1 if an image failed.
     """
     with plain_errors():
-        settings = load_settings(model=model, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
         configure_logging("warning")
-        label_config = read_label_config(config)
-        detector = load_detector(settings)
-        tasks, answers = asyncio.run(_predict_files(settings, detector, images, label_config))
+        given = None if config is None else read_label_config(config)
+        models = load_models(settings)
+        label_config = given or every_class(models)
+        tasks, answers = asyncio.run(_predict_files(settings, models, images, label_config))
         done = list(zip(images, tasks, answers, strict=True))
         predictions = [(path, answer) for path, _, answer in done if not isinstance(answer, PrelabelError)]
         if as_json:
@@ -75,7 +77,7 @@ def predict(
             ]
             out.out(json.dumps(imported, indent=2, default=str), highlight=False)
         else:
-            _print_table(predictions)
+            _print_tables(predictions)
         if draw is not None:
             _draw(predictions, draw, settings)
         for _, _, answer in done:
@@ -86,24 +88,45 @@ def predict(
 
 
 async def _predict_files(
-    settings: Settings, detector: Detector, paths: list[Path], label_config: str
+    settings: Settings, models: Models, paths: list[Path], label_config: str
 ) -> tuple[list[dict[str, Any]], list[Prediction | PrelabelError]]:
     from ml_backend.pipeline.prediction import Pipeline
 
-    async with Pipeline(settings, detector) as pipeline:
+    async with Pipeline(settings, models) as pipeline:
         for warning in pipeline.postprocessors.of(label_config).warnings:
             complain(warning, style="yellow")
-        image_fields = pipeline.postprocessors.of(label_config).image_fields
+        image_fields = list(pipeline.postprocessors.of(label_config).needs)
         tasks = [task_of_file(number, path, image_fields) for number, path in enumerate(paths, 1)]
         with err.status(f"predicting {len(tasks)} images"):
             return tasks, await pipeline.predict(tasks, label_config)
 
 
-def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
+def _print_tables(predictions: list[tuple[Path, Prediction]]) -> None:
+    chosen = any(choices_in(prediction["result"]) for _, prediction in predictions)
+    if chosen:
+        _print_choices(predictions)
+    if not chosen or any(rectangles_in(prediction["result"]) for _, prediction in predictions):
+        _print_boxes(predictions)
+
+
+def _print_choices(predictions: list[tuple[Path, Prediction]]) -> None:
+    table = Table("Image", "Control", "Choice", "Score")
+    for path, prediction in predictions:
+        name = escape(path.name)
+        for region in choices_in(prediction["result"]):
+            chosen = ", ".join(texts_of(region))
+            table.add_row(name, escape(region["from_name"]), escape(chosen), f"{region['score']:.2f}")
+            name = ""
+        if name:
+            table.add_row(name, "", "(nothing)", "")
+    out.print(table)
+
+
+def _print_boxes(predictions: list[tuple[Path, Prediction]]) -> None:
     table = Table("Image", "Label", "Score", "Left", "Top", "Width", "Height", caption="boxes in pixels")
     for path, prediction in predictions:
         name = escape(path.name)
-        for region in prediction["result"]:
+        for region in rectangles_in(prediction["result"]):
             value = region["value"]
             if not label_of(region):
                 continue  # the rectangle of a pair; the other region has the label
@@ -116,7 +139,7 @@ def _print_table(predictions: list[tuple[Path, Prediction]]) -> None:
                 *(f"{number:.0f}" for number in pixels),
             )
             name = ""
-        if not prediction["result"]:
+        if not rectangles_in(prediction["result"]):
             table.add_row(name, "(nothing)", "", "", "", "", "")
         table.add_section()
     out.print(table)
@@ -134,7 +157,7 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
         names = (f"{path.stem}-boxes{number or ''}.png" for number in itertools.count())
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
-        draw_regions(pixels, prediction["result"]).save(target)
+        draw_regions(pixels, rectangles_in(prediction["result"])).save(target)
     err.print(f"{len(predictions)} images with boxes are in {folder}", highlight=False)
 
 
@@ -152,6 +175,7 @@ def explain(  # noqa: PLR0913 - an option is an argument
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
     config: Annotated[Path, typer.Option(help="Label config (XML) of the project.")],
     model: Model = None,
+    classifier: Classifier = None,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score that is shown where the label config has no threshold, 0 to 1.")
     ] = None,
@@ -165,27 +189,27 @@ def explain(  # noqa: PLR0913 - an option is an argument
         ),
     ] = None,
 ) -> None:
-    """List every detection in an image, whether a project shows it, and why."""
+    """List every detection in an image and every choice, whether a project shows it, and why."""
     min_score = renamed("--least", least, "--min-score", min_score)
     with plain_errors():
-        settings = load_settings(model=model, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
         configure_logging("warning")
         label_config = read_label_config(config)
-        detector = load_detector(settings)
-        explained = asyncio.run(_explain_file(settings, detector, image, label_config))
-        for control, _, detections, decisions in explained:
-            shown = [decision for decision in decisions if detections.scores[decision.row] >= min_score]
-            _print_decisions(control, detections, shown)
-            weak = len(decisions) - len(shown)
-            if weak:
-                out.print(f"and {weak} with scores below {min_score:g}", highlight=False)
-        if draw is not None:
+        models = load_models(settings)
+        explained = asyncio.run(_explain_file(settings, models, image, label_config))
+        for boxes in explained.boxes:
+            _print_decisions(boxes, min_score)
+        for choices in explained.choices:
+            _print_choice_decisions(choices, min_score)
+        if draw is not None and not explained.boxes:
+            complain("the label config has no boxes to draw", style="yellow")
+        elif draw is not None:
             from ml_backend.images.decoding.decode import decode
             from ml_backend.images.drawing import Box, draw_boxes
 
             pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
-            _, _, detections, decisions = explained[0]
-            boxes = [
+            detections, decisions = explained.boxes[0].detections, explained.boxes[0].decisions
+            drawn = [
                 Box(
                     detections.boxes[decision.row],
                     f"#{decision.row + 1} {decision.label or detections.class_names[decision.row]} {detections.scores[decision.row]:.2f}",
@@ -194,22 +218,21 @@ def explain(  # noqa: PLR0913 - an option is an argument
                 for decision in reversed(decisions)
                 if detections.scores[decision.row] >= min_score
             ]
-            draw_boxes(pixels, sorted(boxes, key=lambda box: box.colour == DECISION_COLOURS["kept"])).save(draw)
+            draw_boxes(pixels, sorted(drawn, key=lambda box: box.colour == DECISION_COLOURS["kept"])).save(draw)
 
 
-async def _explain_file(
-    settings: Settings, detector: Detector, path: Path, label_config: str
-) -> list[tuple[Control, int, Detections, list[FilterDecision]]]:
+async def _explain_file(settings: Settings, models: Models, path: Path, label_config: str) -> Explanation:
     from ml_backend.pipeline.prediction import Pipeline
 
-    async with Pipeline(settings, detector) as pipeline:
-        task = task_of_file(1, path, pipeline.postprocessors.of(label_config).image_fields)
+    async with Pipeline(settings, models) as pipeline:
+        task = task_of_file(1, path, list(pipeline.postprocessors.of(label_config).needs))
         return await pipeline.explain(task, label_config)
 
 
-def _print_decisions(control: Control, detections: Detections, decisions: list[FilterDecision]) -> None:
-    title = f"{control.labels_name or control.from_name} on {control.to_name}"
-    table = Table("#", "Class", "Score", "Decision", title=escape(title))
+def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:
+    control, detections = explained.control, explained.detections
+    decisions = [decision for decision in explained.decisions if detections.scores[decision.row] >= min_score]
+    table = Table("#", "Class", "Score", "Decision", title=escape(f"{control.shown_name} on {control.to_name}"))
     for decision in decisions:
         style = "green" if decision.kind == "kept" else ""
         reason = decision.reason
@@ -218,3 +241,28 @@ def _print_decisions(control: Control, detections: Detections, decisions: list[F
         name, score = detections.class_names[decision.row], f"{detections.scores[decision.row]:.2f}"
         table.add_row(str(decision.row + 1), escape(name), score, escape(reason), style=style)
     out.print(table)
+    weak = len(explained.decisions) - len(decisions)
+    if weak:
+        out.print(f"and {weak} with scores below {min_score:g}", highlight=False)
+
+
+def _print_choice_decisions(explained: ExplainedChoices, min_score: float) -> None:
+    control = explained.served.control
+    title = f"{control.from_name} on {control.to_name}, by {control.source}"
+    table = Table("Choice", "Score", "Decision", "Best classes", title=escape(title))
+    by_score = sorted(explained.decisions, key=lambda each: -each.score)
+    listed = [each for each in by_score if each.score >= min_score or each.kind == "kept"]
+    for decision in listed:
+        classes = ", ".join(f"{name} {score:.2f}" for name, score in decision.evidence)
+        style = "green" if decision.kind == "kept" else ""
+        kept = "kept" if decision.kind == "kept" else decision.reason
+        table.add_row(
+            escape(decision.choice.value), f"{decision.score:.2f}", escape(kept), escape(classes), style=style
+        )
+    out.print(table)
+    if len(listed) < len(by_score):
+        out.print(f"and {len(by_score) - len(listed)} with scores below {min_score:g}", highlight=False)
+    outside = [(each.name, score) for each, score, choice in explained.classes if choice is None and score >= min_score]
+    if outside:
+        shown = ", ".join(f"{name} {score:.2f}" for name, score in outside)
+        out.print(f"classes without a choice: {shown}", markup=False, highlight=False)

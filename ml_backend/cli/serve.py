@@ -11,8 +11,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from ml_backend.cli.common import Model, app, err, load_detector, out, plain_errors
-from ml_backend.errors import CacheError, DetectorLoadError, FeedbackError, LabelStudioError
+from ml_backend.cli.common import Classifier, Model, app, err, load_models, out, plain_errors
+from ml_backend.errors import CacheError, FeedbackError, LabelStudioError, ModelLoadError
 from ml_backend.images.fetch import ImageFetcher
 from ml_backend.label_studio.connections import LabelStudios
 from ml_backend.label_studio.health import Finding
@@ -23,6 +23,7 @@ from ml_backend.settings import Settings, load_settings
 @app.command()
 def serve(
     model: Model = None,
+    classifier: Classifier = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on. [default: PRELABEL_HOST, else 0.0.0.0]")
     ] = None,
@@ -30,7 +31,7 @@ def serve(
 ) -> None:
     """Start the service that Label Studio connects to."""
     with plain_errors():
-        settings = load_settings(model=model, host=host, port=port)
+        settings = load_settings(model=model, classifier=classifier, host=host, port=port)
         configure_logging(settings.log_level)
         from ml_backend.server.running import StartupListener
         from ml_backend.server.running import serve as run
@@ -38,7 +39,7 @@ def serve(
         # The first process of a container ignores SIGTERM by default, and loading can take minutes. The server sets its own handler.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with StartupListener(settings.host, settings.port) as listener:
-            detector = load_detector(settings)
+            models = load_models(settings)
             log = structlog.get_logger("prelabel")
             for warning in [*settings.warnings(), *_openness(settings)]:
                 log.warning(warning)
@@ -47,13 +48,12 @@ def serve(
             def ready() -> None:
                 log.info(
                     "ready",
-                    model=detector.name,
-                    fingerprint=detector.fingerprint[:8],
+                    **{each.kind: f"{each.name}@{each.fingerprint[:8]}" for each in models.all},
                     url=f"http://{settings.host}:{settings.port}",
                     inference_workers=settings.inference_workers,
                 )
 
-            run(create_app(settings, detector), listener, settings.max_connections, ready)
+            run(create_app(settings, models), listener, settings.max_connections, ready)
 
 
 def _openness(settings: Settings) -> list[str]:
@@ -68,13 +68,13 @@ def _openness(settings: Settings) -> list[str]:
 
 
 @app.command()
-def doctor(model: Model = None) -> None:
-    """Check the settings, the connection to Label Studio, the cache and the detector.
+def doctor(model: Model = None, classifier: Classifier = None) -> None:
+    """Check the settings, the connection to Label Studio, the cache and the models.
 
     Prints what to change, and exits with status 1 if a check fails.
     """
     with plain_errors():
-        settings = load_settings(model=model)
+        settings = load_settings(model=model, classifier=classifier)
         configure_logging("warning")
         for note in settings.warnings():
             out.print("note ", style="yellow", end=" ")
@@ -87,9 +87,11 @@ def doctor(model: Model = None) -> None:
         if findings[0].ok:
             findings += _check_projects(settings)
         try:
-            detector = load_detector(settings)
-            findings.append(Finding(ok=True, sentence=f"The detector {detector.name} is loaded and warm."))
-        except DetectorLoadError as error:
+            models = load_models(settings)
+            findings += [
+                Finding(ok=True, sentence=f"The {each.kind} {each.name} is loaded and warm.") for each in models.all
+            ]
+        except ModelLoadError as error:
             findings.append(Finding(ok=False, sentence=f"{error}"))
     for finding in findings:
         out.print("ok   " if finding.ok else "WRONG", style="green" if finding.ok else "red", end=" ")

@@ -18,9 +18,9 @@ from PIL import Image
 from ml_backend.demo.scenes import DrawnObject, draw_scene, encode
 from ml_backend.images.drawing import contact_sheet, draw_regions
 from ml_backend.inference.demo_model import SHAPES
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import label_config_for
-from ml_backend.label_studio.regions import Region
+from ml_backend.label_studio.regions import Region, rectangles_in
 from ml_backend.server.app import create_app
 from ml_backend.server.running import background_server
 from ml_backend.settings import Settings
@@ -61,12 +61,12 @@ class DemoResult:
     sheet: Path
 
 
-def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult:
+def run_demo(settings: Settings, models: Models, folder: Path) -> DemoResult:
     """Draw scenes, serve them over HTTP, post them as tasks to the real server, and draw the predicted boxes.
 
     Args:
         settings: for the server.
-        detector: the demo detector.
+        models: the demo detector.
         folder: for the scenes and the image with boxes.
     """
     scene_folder = folder / "scenes"
@@ -78,7 +78,7 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
         (scene_folder / f"scene-{number}.jpg").write_bytes(data)
 
     label_config = label_config_for(tuple(SHAPES))
-    with _file_server(scene_folder) as images, background_server(create_app(settings, detector)) as server:
+    with _file_server(scene_folder) as images, background_server(create_app(settings, models)) as server:
         inline = "data:image/jpeg;base64," + base64.b64encode(files[0]).decode()
         addresses = [inline, *(f"{images}/scene-{number}.jpg" for number in range(2, len(files) + 1))]
         tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
@@ -87,7 +87,7 @@ def run_demo(settings: Settings, detector: Detector, folder: Path) -> DemoResult
 
     ways = ["data: URI", *["http"] * (len(files) - 2), "http, EXIF-rotated"]
     done = [
-        DemoTask(way, drawn, result["result"], draw_regions(np.asarray(image), result["result"]))
+        DemoTask(way, drawn, result["result"], draw_regions(np.asarray(image), rectangles_in(result["result"])))
         for way, (image, drawn), result in zip(ways, scenes, answer["results"], strict=True)
     ]
     sheet = folder / "boxes.png"

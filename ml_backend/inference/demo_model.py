@@ -67,7 +67,7 @@ def _detect(images: Any) -> dict[str, Any]:
         "detection_scores": tf.ensure_shape(tf.pad(tf.gather(scores, best), filler), [ROWS]),
         "detection_class_labels": tf.gather(tf.constant(numbers, tf.int64), classes),
         "detection_class_entities": tf.gather(tf.constant(list(SHAPES)), classes),
-        "detection_class_names": tf.gather(tf.constant([known.mids[number - 1] for number in numbers]), classes),
+        "detection_class_names": tf.gather(tf.constant([known.ids[number - 1] for number in numbers]), classes),
     }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from ml_backend.errors import DetectorLoadError
+from ml_backend.errors import ModelLoadError
 from ml_backend.inference import demo_model
 from ml_backend.inference.runtimes.tensorflow import hub, tf
 from ml_backend.redaction import redact
@@ -41,14 +41,14 @@ def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, 
         The loaded module and the folder with its files.
 
     Raises:
-        DetectorLoadError: it cannot be loaded; the message has the handle, the cause and the remedies.
+        ModelLoadError: it cannot be loaded; the message has the handle, the cause and the remedies.
     """
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         return _load_mending(handle, cache_dir, progress)
     # The hub raises OSError, URLError, ValueError, RuntimeError, EOFError, tf.errors.OpError, …
     except Exception as error:
-        raise DetectorLoadError(_explain(handle, cache_dir, error)) from error
+        raise ModelLoadError(_explain(handle, cache_dir, error)) from error
 
 
 def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
@@ -183,9 +183,8 @@ def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
     inner = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
     cause = redact(str(inner).strip().split("\n")[0] or type(error).__name__)
     return (
-        f"the detector {redact(handle)} cannot be loaded: {cause}. Remedies: name a folder or .tar.gz on this machine "
-        f"(PRELABEL_MODEL=/path/to/module), fill the folder of downloads on a machine with network access and copy it here "
-        f"(TFHUB_CACHE_DIR={cache_dir}), or try Prelabel with its drawn scenes (prelabel demo)."
+        f"{redact(handle)} cannot be loaded: {cause}. Remedies: fill the folder of downloads on a machine with network access and copy it "
+        f"here (TFHUB_CACHE_DIR={cache_dir}); try Prelabel with its drawn scenes (prelabel demo)"
     )
 
 

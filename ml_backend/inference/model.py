@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.vocabularies.open_images import ClassList
+from ml_backend.vocabularies.class_list import ModelClass
 
 Found_co = TypeVar("Found_co", covariant=True)
 
@@ -19,10 +19,10 @@ class Model(Protocol[Found_co]):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the model's files, 64 hex digits."""
+        """SHA-256 of the model's files, and of the user's class list where it is used; 64 hex digits."""
 
     @property
-    def class_list(self) -> ClassList | None:
+    def classes(self) -> tuple[ModelClass, ...] | None:
         """The classes that the model can return; None where they are unknown."""
 
     def run(self, pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Found_co:
@@ -33,5 +33,5 @@ class Model(Protocol[Found_co]):
             size: width and height of the displayed image in pixels, where ``pixels`` was shrunk.
 
         Raises:
-            DetectorError: the model failed on this image.
+            ModelError: the model failed on this image.
         """

@@ -1,6 +1,8 @@
 """Parser of label configs: the control tags that Prelabel serves, with their images, labels and attributes."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from xml.sax.saxutils import quoteattr
 
 from label_studio_sdk.label_interface import LabelInterface
@@ -10,6 +12,7 @@ from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.controls.registry import READERS
 from ml_backend.label_studio.controls.tags import Tags
 from ml_backend.redaction import printable
+from ml_backend.vocabularies.class_list import ModelClass
 
 # lxml, which the SDK uses, refuses a declared encoding in a decoded text.
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
@@ -33,21 +36,33 @@ def parse_label_config(xml: str) -> tuple[tuple[Control, ...], tuple[str, ...]]:
         problems += unserved
     if not controls:
         others = ", ".join(sorted({tag.tag for tag in tags.controls})) or "no control tag at all"
-        missing = f"the label config has no {', no '.join(READERS)} (it has {others})"
+        missing = f"the label config has no {', and no '.join(READERS)} (it has {others})"
         raise LabelConfigError("; ".join(problems) or missing)
     return tuple(controls), tuple(problems)
 
 
-def label_config_for(names: tuple[str, ...]) -> str:
-    """Return a label config with one rectangle control that has a label for each of ``names``; its task key is ``image``.
+def label_config_for(names: Sequence[str], choices: Sequence[ModelClass] = ()) -> str:
+    """Return a label config with the classes of models themselves; its task key is ``image``.
 
-    Each label gets the class of its name only, and no box suppresses another: the output of the detector itself.
+    Each label gets the class of its name only, and no box suppresses another.
+
+    Args:
+        names: labels of a rectangle control; none for no control.
+        choices: classes of a classifier, for a control of which one is chosen; none for no control. Those with one name have their ids
+            added.
     """
     labels = "".join(f"<Label value={quoteattr(name)}/>" for name in names)
-    return (
-        '<View><Image name="image" value="$image"/>'
-        f'<RectangleLabels name="label" toName="image" model_hierarchy="false" model_nms_iou="1">{labels}</RectangleLabels></View>'
+    count = Counter(each.name for each in choices)
+    shown = "".join(
+        f"<Choice value={quoteattr(f'{name} ({known})' if count[name] > 1 else name)} predicted_values={quoteattr(known or name)}/>"
+        for name, known in choices
     )
+    boxes = (
+        '<RectangleLabels name="label" toName="image" model_hierarchy="false" model_nms_iou="1">{}</RectangleLabels>'
+    )
+    classes = '<Choices name="choice" toName="image" choice="single" model_hierarchy="false">{}</Choices>'
+    controls = (boxes.format(labels) if names else "") + (classes.format(shown) if choices else "")
+    return f'<View><Image name="image" value="$image"/>{controls}</View>'
 
 
 def _first_line(error: Exception) -> str:

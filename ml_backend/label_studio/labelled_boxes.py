@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ml_backend.label_studio.controls.control import Control
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.geometry import upright
 from ml_backend.redaction import printable
 
@@ -54,14 +55,16 @@ def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
 
     Args:
         regions: a list of regions, or any other value.
-        controls: the rectangle controls of the project.
+        controls: the controls of the project.
     """
     read = ReadRegions()
     if not isinstance(regions, list):
         read.odd["unreadable"] += regions is not None
         return read
-    names = {control.from_name for control in controls}
-    labelled_by = {control.from_name: control.labels_name for control in controls if control.labels_name}
+    rectangles = [control for control in controls if isinstance(control, RectangleControl)]
+    names = {control.from_name for control in rectangles}
+    labelled_by = {control.from_name: control.labels_name for control in rectangles if control.labels_name}
+    others = {control.from_name for control in controls} - names
     usable = [region for region in regions if isinstance(region, dict)]
     read.odd["unreadable"] += len(regions) - len(usable)
     words = _labels_of_pairs(usable)
@@ -69,6 +72,8 @@ def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
         kind, name = str(region.get("type")), str(region.get("from_name"))
         if kind == "labels" and name in labelled_by.values():
             continue  # the other half of a rectangle
+        if name in others:
+            continue  # choices
         if kind not in RECTANGLES or name not in names:
             read.odd["other control"] += 1
             continue

@@ -1,12 +1,15 @@
-"""Rectangle regions and predictions of Label Studio. All values are plain JSON: no NumPy scalars, no NaN."""
+"""Regions and predictions of Label Studio. All values are plain JSON: no NumPy scalars, no NaN."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.geometry import visible
+
+PATH_SEPARATOR = " / "  # in a path through the tree of a <Taxonomy>, as the editor shows it
 
 
 class RectangleValue(TypedDict):
@@ -22,7 +25,7 @@ class RectangleValue(TypedDict):
 
 
 class Region(TypedDict):
-    """One region of a prediction, as Label Studio stores it. A pair of tags writes a rectangle as two with one id.
+    """One rectangle of a prediction, as Label Studio stores it. A pair of tags writes a rectangle as two with one id.
 
     A rectangle that a person drew has no ``score``.
     """
@@ -39,10 +42,32 @@ class Region(TypedDict):
     item_index: NotRequired[int]
 
 
+class ChoicesValue(TypedDict, total=False):
+    """Choices for a whole image: texts, or paths through the tree of a ``<Taxonomy>``."""
+
+    choices: list[str]
+    taxonomy: list[list[str]]
+
+
+class ChoiceRegion(TypedDict):
+    """The choices of a prediction under one control, as Label Studio stores them."""
+
+    id: str
+    from_name: str
+    to_name: str
+    type: Literal["choices", "taxonomy"]
+    original_width: int
+    original_height: int
+    image_rotation: int
+    value: ChoicesValue
+    score: float
+    item_index: NotRequired[int]
+
+
 class Prediction(TypedDict):
     """The prediction of one task, as Label Studio stores it; ``score`` from 0 to 1."""
 
-    result: list[Region]
+    result: list[Region | ChoiceRegion]
     score: float
     model_version: str
 
@@ -60,6 +85,22 @@ def rectangle(box: NDArray[np.float32]) -> RectangleValue | None:
     if not width * height:
         return None
     return {"x": left, "y": top, "width": width, "height": height, "rotation": 0}
+
+
+def rectangles_in(regions: Iterable[Region | ChoiceRegion]) -> list[Region]:
+    """Return the rectangles among regions."""
+    return [region for region in regions if region["type"] != "choices" and region["type"] != "taxonomy"]
+
+
+def choices_in(regions: Iterable[Region | ChoiceRegion]) -> list[ChoiceRegion]:
+    """Return the choices among regions."""
+    return [region for region in regions if region["type"] == "choices" or region["type"] == "taxonomy"]
+
+
+def texts_of(region: ChoiceRegion) -> list[str]:
+    """Return the choices of a region as texts; a path through a tree as one text."""
+    value = region["value"]
+    return value.get("choices") or [PATH_SEPARATOR.join(path) for path in value.get("taxonomy", [])]
 
 
 def label_of(region: Region) -> str:

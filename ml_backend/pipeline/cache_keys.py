@@ -1,4 +1,4 @@
-"""The keys of detections and image versions in the cache."""
+"""The keys of results and image versions in the cache."""
 
 import hashlib
 
@@ -6,11 +6,13 @@ from ml_backend.cache.keys import PREFIX
 from ml_backend.images.decoding.decode import INPUT_SHAPING
 
 DETECTIONS = "detections"
+CLASSIFICATIONS = "classifications"
+RESULTS = (DETECTIONS, CLASSIFICATIONS)
 ADDRESSES = "addresses"
 
 
 def input_shaping(max_side: int) -> str:
-    """Return the version of the way from an image file to the detector's input, such as ``3-640``.
+    """Return the version of the way from an image file to the pixels for the models, such as ``3-640``.
 
     Args:
         max_side: the longer side to which larger images are shrunk, in pixels; 0 for none.
@@ -18,20 +20,21 @@ def input_shaping(max_side: int) -> str:
     return f"{INPUT_SHAPING}-{max_side}"
 
 
-def detection_key(fingerprint: str, shaping: str, digest: str) -> str:
-    """Return the key of one image's raw detections: same model, same input shaping, same bytes.
+def result_key(namespace: str, fingerprint: str, shaping: str, digest: str) -> str:
+    """Return the key of a model's result for one image: same model, same input shaping, same bytes.
 
     Args:
-        fingerprint: of the detector's files, 64 hex digits.
+        namespace: :data:`DETECTIONS` or :data:`CLASSIFICATIONS`.
+        fingerprint: of the model, 64 hex digits.
         shaping: of :func:`input_shaping`.
         digest: SHA-256 of the bytes of the image file, 64 hex digits.
     """
-    return f"{detections_prefix(fingerprint)}:{shaping}:{digest}"
+    return f"{results_prefix(namespace, fingerprint)}:{shaping}:{digest}"
 
 
-def detections_prefix(fingerprint: str) -> str:
-    """Return the beginning of the keys of a model's detections; the first digits of its fingerprint are enough."""
-    return f"{PREFIX}{DETECTIONS}:{fingerprint}"
+def results_prefix(namespace: str, fingerprint: str) -> str:
+    """Return the beginning of the keys of a model's results; the first digits of its fingerprint are enough."""
+    return f"{PREFIX}{namespace}:{fingerprint}"
 
 
 def address_key(address: str) -> str:
@@ -40,6 +43,9 @@ def address_key(address: str) -> str:
 
 
 def fingerprint_of(key: str) -> str:
-    """Return the model fingerprint in a key of detections; empty for another key."""
-    prefix = detections_prefix("")
-    return key.removeprefix(prefix).partition(":")[0] if key.startswith(prefix) else ""
+    """Return the model fingerprint in the key of a result; empty for another key."""
+    for namespace in RESULTS:
+        prefix = results_prefix(namespace, "")
+        if key.startswith(prefix):
+            return key.removeprefix(prefix).partition(":")[0]
+    return ""

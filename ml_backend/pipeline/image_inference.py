@@ -1,20 +1,21 @@
-"""The way of one image, from its reference to its detections.
+"""The way of one image, from its reference to the results of the models.
 
-image reference -> address -> bytes -> digest -> cache? -> pixels -> detector -> detections
+image reference -> address -> bytes -> digest -> cache? -> pixels -> models -> results
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ml_backend.cache.cache import Cache
 from ml_backend.cache.single_flight import SingleFlight
+from ml_backend.classification import Classification
 from ml_backend.detections import Detections
-from ml_backend.errors import DetectorError, ImageDecodeError
+from ml_backend.errors import ImageDecodeError, ModelError
 from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.fetch import ImageFetcher
@@ -23,10 +24,12 @@ from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.versions import ImageVersion
 from ml_backend.inference.model import Model
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
-from ml_backend.pipeline.cache_keys import address_key, detection_key, input_shaping
+from ml_backend.model_results import ModelKind, ModelResults
+from ml_backend.pipeline.cache_keys import CLASSIFICATIONS, DETECTIONS, address_key, input_shaping, result_key
 from ml_backend.settings import Settings
 
 T = TypeVar("T")
@@ -34,44 +37,80 @@ Slot = Callable[[], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class ImageDetections:
-    """The detections in an image, the version of the image, and its address, where it has one."""
+class InferredImage:
+    """The results of the models for an image, the version of the image, and its address, where it has one."""
 
-    detections: Detections
+    results: ModelResults
     version: ImageVersion
     address: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """The result of the model for one image, as bulk jobs keep it.
+    """The results of the models for one image, as bulk jobs keep them.
 
     Attributes:
         digest: SHA-256 of the file's bytes, 64 hex digits.
-        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if they are known by the digest.
+        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if they are known by the digest, or not needed.
         perceptual_hash: of the image, 64 bits (:func:`~ml_backend.images.perceptual_hash.perceptual_hash`).
-        computed: whether the detector ran for this result.
+        computed: whether a model ran for this result.
+        classification: encoded (:meth:`~ml_backend.classification.Classification.to_bytes`); empty as ``detections`` can be.
     """
 
     digest: str
     detections: bytes = b""
     perceptual_hash: int = 0
     computed: bool = False
+    classification: bytes = b""
+
+    def decoded(self, kinds: Collection[ModelKind]) -> ModelResults:
+        """Return the results of some models."""
+        return ModelResults(
+            Detections.from_bytes(self.detections) if "detector" in kinds else None,
+            Classification.from_bytes(self.classification) if "classifier" in kinds else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Cached:
+    """A model whose results are cached."""
+
+    model: Model[Any]
+    namespace: str
+    decode: Callable[[bytes], Any]
+
+
+class _Pixels:
+    """The pixels of a fetched image, decoded when they are first needed."""
+
+    def __init__(self, decode: Callable[[], DecodedImage]) -> None:
+        self._decode = decode
+        self.decoded: DecodedImage | None = None
+
+    def get(self) -> DecodedImage:
+        """Return the pixels; called by one thread at a time."""
+        if self.decoded is None:
+            self.decoded = self._decode()
+        return self.decoded
 
 
 class ImageInference:
-    """Detects objects in images, each image once. An async context manager, to be used from one event loop."""
+    """Runs the models on images, each on each image once. An async context manager, to be used from one event loop."""
 
-    def __init__(self, settings: Settings, model: Model[Detections], metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, models: Models, metrics: Metrics) -> None:
         self._settings = settings
-        self._model = model
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)
+        self._models: dict[ModelKind, _Cached] = {}
+        if models.detector is not None:
+            self._models["detector"] = _Cached(models.detector, DETECTIONS, Detections.from_bytes)
+        if models.classifier is not None:
+            self._models["classifier"] = _Cached(models.classifier, CLASSIFICATIONS, Classification.from_bytes)
         self.cache = Cache.from_settings(settings, metrics)
-        self._by_address: SingleFlight[ImageDetections] = SingleFlight()
+        self._by_address: SingleFlight[InferredImage] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
-        self._by_content: SingleFlight[Detections] = SingleFlight(waits.inc)
-        # Decoding and the model share the workers, so a decoded image never waits for the model.
+        self._by_content: SingleFlight[Any] = SingleFlight(waits.inc)
+        # Decoding and the models share the workers, so a decoded image never waits for a model.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
         self._decoders = DecoderPool(Limits.from_settings(settings))
         self._in_flight = asyncio.Semaphore(settings.max_concurrent_images)
@@ -97,45 +136,51 @@ class ImageInference:
         """Return the permanent address of an image, or None where only its content identifies it."""
         return self._fetcher.address(reference, label_studio)
 
-    async def detect(
+    async def infer(
         self,
         reference: ImageReference,
+        needs: Collection[ModelKind],
         label_studio: LabelStudio | None = None,
         task_id: object = None,
         *,
         slot: Slot = nullcontext,
         known_digest: str | None = None,
-    ) -> ImageDetections:
-        """Return all detections in one image.
+    ) -> InferredImage:
+        """Return the results of models for one image.
 
         Args:
             reference: the image.
+            needs: the models.
             label_studio: the Label Studio of the task.
             task_id: the task's id in Label Studio.
             slot: a context that is entered before anything is fetched. An image that is known without a request needs none.
             known_digest: SHA-256 of the image in hex, where the caller knows that it has not changed.
 
         Raises:
-            PrelabelError: the image cannot be fetched or decoded, or the model failed on it.
+            PrelabelError: the image cannot be fetched or decoded, or a model failed on it.
         """
         address = self.address(reference, label_studio)
-        known = await self._recall(address, known_digest)
+        known = await self._recall(address, needs, known_digest)
         certain = known_digest is not None or (label_studio is not None and label_studio.shared_across_projects)
         if known is not None and known.version.final and certain:
             self._metrics.fetches.labels("remembered").inc()
             return known
         async with slot():
             if address is None:
-                return await self._fetch_and_detect(reference, address, label_studio, task_id, known)
+                return await self._fetch_and_infer(reference, needs, address, label_studio, task_id, known)
             # Only requests for the same address with the same token share a fetch: a signature is a permission too, and Label
             # Studio resolves cloud storage by the task.
             owner = (id(label_studio.headers), label_studio.url) if label_studio else None
-            request = repr((owner, task_id if isinstance(reference, CloudReference) else None, reference))
+            request = repr(
+                (owner, task_id if isinstance(reference, CloudReference) else None, reference, sorted(needs))
+            )
             return await self._by_address.run(
-                request, lambda: self._fetch_and_detect(reference, address, label_studio, task_id, known)
+                request, lambda: self._fetch_and_infer(reference, needs, address, label_studio, task_id, known)
             )
 
-    async def _recall(self, address: str | None, known_digest: str | None) -> ImageDetections | None:
+    async def _recall(
+        self, address: str | None, needs: Collection[ModelKind], known_digest: str | None
+    ) -> InferredImage | None:
         version = None
         if known_digest is not None:
             version = ImageVersion(known_digest, final=True)
@@ -143,18 +188,22 @@ class ImageInference:
             version = await self.cache.get(address_key(address), ImageVersion.from_bytes)
         if version is None:
             return None
-        key = self._key_of(version)
-        detections = await self.cache.get(key, Detections.from_bytes)
-        return None if detections is None else ImageDetections(detections, version, address)
+        results: dict[ModelKind, Any] = {}
+        for kind in needs:
+            results[kind] = await self.cache.get(self._key_of(kind, version), self._models[kind].decode)
+            if results[kind] is None:
+                return None
+        return InferredImage(_as_results(results), version, address)
 
-    async def _fetch_and_detect(
+    async def _fetch_and_infer(
         self,
         reference: ImageReference,
+        needs: Collection[ModelKind],
         address: str | None,
         label_studio: LabelStudio | None,
         task_id: object,
-        known: ImageDetections | None,
-    ) -> ImageDetections:
+        known: InferredImage | None,
+    ) -> InferredImage:
         async with self._in_flight:
             with self._metrics.images_in_flight.track_inprogress():
                 fetched = await self._fetcher.fetch(
@@ -165,10 +214,10 @@ class ImageInference:
                     self._metrics.fetches.labels("unchanged").inc()
                     return known
                 self._metrics.fetches.labels("transfer").inc()
-                detections = await self._detect(reference, fetched)
+                results = await self._infer(reference, fetched, needs, _Pixels(lambda: self._decode(fetched.data)))
         if address is not None and fetched.version.can_be_asked_for and self._settings.remember_addresses:
             await self.cache.put({address_key(address): fetched.version.to_bytes()})
-        return ImageDetections(detections, fetched.version, address)
+        return InferredImage(_as_results(results), fetched.version, address)
 
     async def fetch(
         self, reference: ImageReference, label_studio: LabelStudio | None = None, task_id: object = None
@@ -183,48 +232,47 @@ class ImageInference:
         self._metrics.fetches.labels("transfer").inc()
         return fetched
 
-    async def detect_fetched(self, reference: ImageReference, fetched: Fetched) -> ImageResult:
-        """Return the detections in a fetched image and its perceptual hash, which is made of the same pixels.
+    async def infer_fetched(
+        self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind]
+    ) -> ImageResult:
+        """Return the results of models for a fetched image, and its perceptual hash, which is made of the same pixels.
 
         Raises:
-            PrelabelError: the image cannot be decoded, or the model failed on it.
+            PrelabelError: the image cannot be decoded, or a model failed on it.
         """
-        hashes: list[int] = []
+        pixels = _Pixels(lambda: self._decode(fetched.data))
+        encoded = {
+            kind: result.to_bytes() for kind, result in (await self._infer(reference, fetched, needs, pixels)).items()
+        }
+        computed = pixels.decoded is not None
+        hashed = await self._in_worker(lambda: perceptual_hash(pixels.get().pixels))
+        detections, classification = encoded.get("detector", b""), encoded.get("classifier", b"")
+        return ImageResult(fetched.version.digest, detections, hashed, computed, classification)
 
-        def note(decoded: DecodedImage) -> None:
-            hashes.append(perceptual_hash(decoded.pixels))
-
-        detections = await self._detect(reference, fetched, note)
-        computed = bool(hashes)
-        if not computed:
-            await self._in_worker(lambda: note(self._decode(fetched.data)))
-        return ImageResult(fetched.version.digest, detections.to_bytes(), hashes[0], computed)
-
-    async def _detect(
-        self, reference: ImageReference, fetched: Fetched, note: Callable[[DecodedImage], None] | None = None
-    ) -> Detections:
-        """Return the detections in an image; ``note`` gets its pixels if they had to be decoded."""
-        key = self._key_of(fetched.version)
-
-        def decode_and_run() -> Detections:
-            decoded = self._decode(fetched.data)
-            if note is not None:
-                note(decoded)
-            self._metrics.model_runs.inc()
-            return self._model.run(decoded.pixels, (decoded.width, decoded.height))
-
+    async def _infer(
+        self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind], pixels: _Pixels
+    ) -> dict[ModelKind, Any]:
+        """Return the results of models for an image, which is decoded once for all of them."""
         try:
-            return await self._by_content.run(
-                key,
-                lambda: self.cache.get_or_compute(
-                    key,
-                    lambda: self._in_worker(decode_and_run),
-                    encode=Detections.to_bytes,
-                    decode=Detections.from_bytes,
-                ),
-            )
-        except (ImageDecodeError, DetectorError) as error:
+            return {kind: await self._run(kind, fetched.version, pixels) for kind in sorted(needs, reverse=True)}
+        except (ImageDecodeError, ModelError) as error:
             raise fetched.failure(reference, error) from error
+
+    async def _run(self, kind: ModelKind, version: ImageVersion, pixels: _Pixels) -> Any:
+        cached = self._models[kind]
+        key = self._key_of(kind, version)
+
+        def decode_and_run() -> Any:
+            image = pixels.get()
+            self._metrics.model_runs.labels(kind).inc()
+            return cached.model.run(image.pixels, (image.width, image.height))
+
+        async def compute() -> Any:
+            return await self.cache.get_or_compute(
+                key, lambda: self._in_worker(decode_and_run), encode=lambda each: each.to_bytes(), decode=cached.decode
+            )
+
+        return await self._by_content.run(key, compute)
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
@@ -232,9 +280,14 @@ class ImageInference:
     def _decode(self, image: bytes) -> DecodedImage:
         return self._decoders.decode(image, self._settings.model_input_max_side)
 
-    def _key_of(self, version: ImageVersion) -> str:
-        return detection_key(self._model.fingerprint, self._shaping, version.digest)
+    def _key_of(self, kind: ModelKind, version: ImageVersion) -> str:
+        cached = self._models[kind]
+        return result_key(cached.namespace, cached.model.fingerprint, self._shaping, version.digest)
 
     async def check_label_studio(self, label_studio: LabelStudio | None) -> Finding:
         """Check whether a Label Studio can be reached and accepts the token."""
         return await self._fetcher.check(label_studio)
+
+
+def _as_results(by_kind: dict[ModelKind, Any]) -> ModelResults:
+    return ModelResults(by_kind.get("detector"), by_kind.get("classifier"))

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.inference.model import Model
+from ml_backend.inference.models import Models
 from ml_backend.pipeline.model_version import model_version
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
@@ -29,17 +28,17 @@ def no_overrides(_: str | None) -> LabelOverrides:
 
 
 class PostprocessorCache:
-    """The postprocessors for one detector.
+    """The postprocessors for the models of a service.
 
     Args:
         settings: the settings of the service.
-        model: the detector; its class list finds labels that no class reaches.
+        models: of the service; their classes find labels that no class reaches.
         overrides: gives the overrides of a project; called once a request.
     """
 
-    def __init__(self, settings: Settings, model: Model[Detections], overrides: OverridesProvider) -> None:
+    def __init__(self, settings: Settings, models: Models, overrides: OverridesProvider) -> None:
         self._settings = settings
-        self._model = model
+        self._models = models
         self._overrides = overrides
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="label-configs")
         self._known: OrderedDict[_Key, Postprocessor | str] = OrderedDict()
@@ -94,7 +93,7 @@ class PostprocessorCache:
                 label_config,
                 score_threshold=self._settings.model_score_threshold,
                 max_controls=self._settings.max_controls,
-                class_list=self._model.class_list,
+                classes=self._models.classes,
                 overrides=overrides,
             )
         except LabelConfigError as error:
@@ -102,7 +101,7 @@ class PostprocessorCache:
 
     def version_of(self, postprocessor: Postprocessor) -> str:
         """Return the model version of predictions by a postprocessor."""
-        return model_version(self._model, self._settings, postprocessor.digest)
+        return model_version(self._models.chosen(postprocessor.models), self._settings, postprocessor.digest)
 
     def version_for(self, label_config: str, project: str | None = None) -> str:
         """Return the model version for a project's label config. One that cannot be served has a version too, which changes with it."""
@@ -113,4 +112,4 @@ class PostprocessorCache:
 
     def version_of_unserved(self, label_config: str) -> str:
         """Return the :func:`model_version` under a label config that cannot be served."""
-        return model_version(self._model, self._settings, label_config)
+        return model_version([self._models.main], self._settings, label_config)

@@ -1,11 +1,11 @@
 """The way of a task, from its image references to its prediction.
 
-task -> image reference -> (image_inference.py) -> detections -> label map -> selection -> regions -> answer
+task -> image reference -> (image_inference.py) -> results -> label map -> selection -> regions -> answer
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,25 +14,25 @@ from typing import Any, Self
 import structlog
 
 from ml_backend.cache.cache import TierReport
-from ml_backend.detections import Detections
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
 from ml_backend.images.references import parse_reference
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudios
-from ml_backend.label_studio.controls.control import Control, ImageField
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.health import Finding
 from ml_backend.label_studio.interactive import DrawnRegion, drawn_regions, newest_region, read_drawn_region
 from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import data_of, images_of, task_id
 from ml_backend.metrics import Metrics
+from ml_backend.model_results import ModelKind, ModelResults
 from ml_backend.pipeline.background import BackgroundWork, Batch
-from ml_backend.pipeline.cache_keys import DETECTIONS
+from ml_backend.pipeline.cache_keys import RESULTS
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import ImageDetections, ImageInference, Slot
+from ml_backend.pipeline.image_inference import ImageInference, InferredImage, Slot
 from ml_backend.pipeline.limits import ImageLimits
 from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, no_overrides
+from ml_backend.postprocessing.explanation import Explanation
 from ml_backend.postprocessing.postprocessor import Postprocessor
-from ml_backend.postprocessing.selection import FilterDecision
 from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -86,29 +86,29 @@ class Pipeline:
     """Predicts tasks. An async context manager, to be used from one event loop.
 
     Attributes:
-        detector: as given.
+        models: as given.
         postprocessors: the postprocessors of label configs.
         label_studios: the Label Studio of each project.
         metrics: the metrics of everything below.
 
     Args:
         settings: the settings of the service.
-        detector: the detector.
+        models: the models.
         overrides: gives what was learned for a project; called once a request.
     """
 
     def __init__(
         self,
         settings: Settings,
-        detector: Detector,
+        models: Models,
         overrides: OverridesProvider = no_overrides,
     ) -> None:
-        self.detector = detector
-        self.postprocessors = PostprocessorCache(settings, detector, overrides)
+        self.models = models
+        self.postprocessors = PostprocessorCache(settings, models, overrides)
         self.label_studios = LabelStudios.from_settings(settings)
         self._settings = settings
         self.metrics = Metrics()
-        self._image_inference = ImageInference(settings, detector, self.metrics)
+        self._image_inference = ImageInference(settings, models, self.metrics)
         self._background: BackgroundWork[_TaskResult] = BackgroundWork()
         self._limits = ImageLimits(settings.max_concurrent_images)
 
@@ -123,6 +123,11 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    @property
+    def kinds(self) -> Collection[ModelKind]:
+        """The models that there are."""
+        return self.models.by_kind
 
     async def _request(self, label_config: str, project: str | None) -> _Request:
         postprocessor = await self.postprocessors.load(label_config, project)
@@ -164,7 +169,7 @@ class Pipeline:
         if not request.regions:
             context = None  # an empty context and none have one key
         else:
-            controls = [control for control, _ in request.postprocessor.controls]
+            controls = request.postprocessor.controls
             request.drawn = await asyncio.to_thread(read_drawn_region, context, controls)
         keys = await asyncio.to_thread(lambda: [_task_key(task, request, context) for task in tasks])
         batch = Batch(self._background, keys, lambda position: self._predict_task(tasks[position], request, convert))
@@ -190,14 +195,14 @@ class Pipeline:
         def slot() -> AbstractAsyncContextManager[None]:
             return self._limits.slot(request.image_slots, late=request.overdue)
 
-        found = await self.detect(task, request.postprocessor.image_fields, request.project, slot=slot)
+        found = await self.infer(task, request.postprocessor.needs, request.project, slot=slot)
         images = [image for of_field in found.values() for image in of_field]
         for image in images:
             if image.address is not None:
                 digests[_image_key(image.address, task, request.project)] = image.version.digest
         async with request.postprocessing:
             await asyncio.sleep(0)  # other requests get their turn
-            prediction = request.postprocessor.predict(task_id(task), _detections(found), request.version)
+            prediction = request.postprocessor.predict(task_id(task), _results(found), request.version)
         if any(in_holdout(image.version.digest, self._settings.holdout_fraction) for image in images):
             prediction["result"] = []  # the score stays, or the order of the tasks would give the holdout away
         return prediction
@@ -211,13 +216,11 @@ class Pipeline:
         (values,) = images_of(task, [drawn.control.image_field]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        found = await self._detect_image(values[drawn.item], task, request.project)
-        return request.postprocessor.predict_drawn(drawn, found.detections, task_id(task), request.version)
+        found = await self._infer_image(values[drawn.item], [drawn.control.model], task, request.project)
+        return request.postprocessor.predict_drawn(drawn, found.results.boxes, task_id(task), request.version)
 
-    async def explain(
-        self, task: object, label_config: str, *, project: str | None = None
-    ) -> list[tuple[Control, int, Detections, list[FilterDecision]]]:
-        """Return the decision about every raw detection, for each control and each of the task's images under it.
+    async def explain(self, task: object, label_config: str, *, project: str | None = None) -> Explanation:
+        """Return the decision about every raw detection and every choice.
 
         Args:
             task: the Label Studio task.
@@ -228,22 +231,22 @@ class Pipeline:
             PrelabelError: the label config cannot be served, or an image cannot be fetched or decoded.
         """
         request = await self._request(label_config, project)
-        found = await self.detect(task, request.postprocessor.image_fields, project)
-        return list(request.postprocessor.explain(_detections(found)))
+        found = _results(await self.infer(task, request.postprocessor.needs, project))
+        return Explanation.of(request.postprocessor, found)
 
-    async def detect(
+    async def infer(
         self,
         task: object,
-        image_fields: Sequence[ImageField],
+        needs: Mapping[ImageField, Collection[ModelKind]],
         project: str | None = None,
         *,
         slot: Slot = nullcontext,
-    ) -> dict[ImageField, list[ImageDetections]]:
-        """Return all detections in a task's images, by the field of its data that holds them.
+    ) -> dict[ImageField, list[InferredImage]]:
+        """Return the results of the models for a task's images, by the field of its data that holds them.
 
         Args:
             task: the Label Studio task.
-            image_fields: the fields of a task's data that hold images.
+            needs: the fields of a task's data that hold images, and the models whose results are needed.
             project: the project.
             slot: a context that is entered before an image is fetched.
 
@@ -251,24 +254,29 @@ class Pipeline:
             PrelabelError: the task lacks a field, or an image cannot be fetched or decoded.
         """
         return {
-            image_field: [await self._detect_image(value, task, project, slot) for value in values]
-            for image_field, values in images_of(task, image_fields).items()
+            field: [await self._infer_image(value, needs[field], task, project, slot) for value in values]
+            for field, values in images_of(task, list(needs)).items()
         }
 
-    async def _detect_image(
-        self, value: object, task: object, project: str | None, slot: Slot = nullcontext
-    ) -> ImageDetections:
+    async def _infer_image(
+        self,
+        value: object,
+        needs: Collection[ModelKind],
+        task: object,
+        project: str | None,
+        slot: Slot = nullcontext,
+    ) -> InferredImage:
         reference = parse_reference(value, self._settings.address_max_length)
         label_studio = self.label_studios.of(project)
         address = self._image_inference.address(reference, label_studio)
         known_digest = None if address is None else self._background.recall(_image_key(address, task, project))
-        return await self._image_inference.detect(
-            reference, label_studio, task_id(task), slot=slot, known_digest=known_digest
+        return await self._image_inference.infer(
+            reference, needs, label_studio, task_id(task), slot=slot, known_digest=known_digest
         )
 
     async def check_cache(self) -> list[TierReport]:
         """Return the state of each tier of the cache, and update its metrics."""
-        return await self._image_inference.cache.measure(DETECTIONS)
+        return await self._image_inference.cache.measure(RESULTS)
 
     async def check_label_studio(self) -> Finding:
         """Check whether the configured Label Studio can be reached and accepts the token."""
@@ -294,8 +302,8 @@ def _deadline_error(deadline: float | None) -> DeadlineError:
     )
 
 
-def _detections(found: dict[ImageField, list[ImageDetections]]) -> dict[ImageField, list[Detections]]:
-    return {image_field: [image.detections for image in images] for image_field, images in found.items()}
+def _results(found: dict[ImageField, list[InferredImage]]) -> dict[ImageField, list[ModelResults]]:
+    return {image_field: [image.results for image in images] for image_field, images in found.items()}
 
 
 def _image_key(address: str, task: object, project: str | None) -> str:

@@ -1,16 +1,17 @@
 """The label map: from the classes of a detector to the labels of a control. Computed once for each control."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls.control import Control, Label
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
-from ml_backend.vocabularies.open_images import ClassList, fold, open_images_classes
-from ml_backend.vocabularies.synonyms import CLASS_NAME_BY_SYNONYM
+from ml_backend.vocabularies.class_list import ClassList, fold
+from ml_backend.vocabularies.open_images import open_images_classes
 
 Rule = Literal["predicted_values", "corrections", "name", "synonym", "hierarchy"]
+STRONGER_THAN_NAMES: tuple[Rule, ...] = ("predicted_values", "corrections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Assignment:
     Attributes:
         label: of the control.
         rule: the rule that decided.
-        ancestor: MID of the superclass that has the label; empty unless the rule is ``hierarchy``.
+        ancestor: id of the superclass that has the label; empty unless the rule is ``hierarchy``.
     """
 
     label: Label
@@ -31,12 +32,17 @@ class Assignment:
 class LabelMap:
     """Assigns classes to the labels of one control, by the first rule that applies.
 
-    1. ``predicted_values`` of a label list the class's name or MID.
+    1. ``predicted_values`` of a label list the class's name or id.
     2. Corrections assign the class to a label (:class:`~ml_backend.postprocessing.overrides.LabelOverrides`). A branch, learned from several
        subclasses of a class, also passes its label on to subclasses by rule 4.
-    3. The class's name or MID is that of a label: exactly, else compared by :func:`fold`, else as a synonym.
-    4. A superclass in the Open Images hierarchy has a label: the nearest, and among equals the first in the config.
+    3. The class's name or id is that of a label: exactly, else compared by :func:`fold`, else as a synonym.
+    4. A superclass in the hierarchy of the vocabulary has a label: the nearest, and among equals the first in the config.
        ``model_hierarchy="false"`` on the control or the label switches this rule off.
+
+    Args:
+        control: the control tag.
+        vocabulary: the classes with their hierarchy; by default those of Open Images.
+        overrides: learned labels.
 
     Attributes:
         overrides: learned labels, as given.
@@ -46,12 +52,12 @@ class LabelMap:
     """
 
     def __init__(
-        self, control: Control, classes: ClassList | None = None, overrides: LabelOverrides = NO_OVERRIDES
+        self, control: Control, vocabulary: ClassList | None = None, overrides: LabelOverrides = NO_OVERRIDES
     ) -> None:
         self.overrides = overrides
-        self._classes = classes or open_images_classes()
-        self._by_mid: dict[str, Assignment] = {}
-        self._foreign: dict[str, Assignment] = {}  # by folded name: classes of detectors outside Open Images
+        self._vocabulary = vocabulary or open_images_classes()
+        self._by_id: dict[str, Assignment] = {}
+        self._by_name: dict[str, Assignment] = {}  # by folded text: for classes that the vocabulary does not have
         self._claim_predicted(control)
         by_value = {label.value: label for label in control.labels}
         self._claim_branches(overrides.branches_of(control), by_value)
@@ -77,8 +83,8 @@ class LabelMap:
     def _correct(self, overrides: Mapping[str, str], by_value: Mapping[str, Label]) -> None:
         """Assign single classes by corrections; their subclasses keep their assignments."""
         for text, value in overrides.items():
-            mid = self._classes.find(text)
-            place, key = (self._foreign, fold(text)) if mid is None else (self._by_mid, mid)
+            known = self._vocabulary.find(text)
+            place, key = (self._by_name, fold(text)) if known is None else (self._by_id, known)
             now = place.get(key)
             settled = now is not None and (now.rule == "predicted_values" or now.label.value == value)
             if value in by_value and not settled:
@@ -86,53 +92,93 @@ class LabelMap:
 
     def _claim_named(self, control: Control) -> None:
         named = [(label, name) for label in control.labels for name in label.names]
-        class_names = set(self._classes.names)
+        class_names = set(self._vocabulary.names)
         exact = [(label, name) for label, name in named if name in class_names]
         for label, name in [*exact, *named]:
             self._claim(name, Assignment(label, "name"))
         for label, name in named:
-            meant = CLASS_NAME_BY_SYNONYM.get(fold(name))
-            if meant is not None and self._classes.find(name) is None:
-                self._claim(meant, Assignment(label, "synonym"))
+            meant = self._vocabulary.find_synonym(name)
+            if meant is not None and self._vocabulary.find(name) is None:
+                self._by_id.setdefault(meant, Assignment(label, "synonym"))
 
     def _claim(self, text: str, assignment: Assignment) -> Assignment:
-        """Assign the class with this name or MID unless it has an assignment; returns the one in force."""
-        mid = self._classes.find(text)
-        if mid is None:
-            return self._foreign.setdefault(fold(text), assignment)
-        return self._by_mid.setdefault(mid, assignment)
+        """Assign the class with this name or id unless it has an assignment; returns the one in force."""
+        known = self._vocabulary.find(text)
+        if known is None:
+            return self._by_name.setdefault(fold(text), assignment)
+        if assignment.rule == "name":
+            self._by_name.setdefault(fold(text), assignment)
+        return self._by_id.setdefault(known, assignment)
 
     def _inherit(self, control: Control) -> None:
         order = {label: index for index, label in enumerate(control.labels)}
-        explicit = dict(self._by_mid)
-        for mid in self._classes.mids:
-            if mid in explicit:
+        explicit = dict(self._by_id)
+        for each in self._vocabulary.ids:
+            if each in explicit:
                 continue
-            for level in self._classes.ancestors(mid):
+            for level in self._vocabulary.ancestors(each):
                 above = [up for up in level if up in explicit and explicit[up].label.hierarchy]
                 if above:
                     ancestor = min(above, key=lambda up: order[explicit[up].label])
-                    self._by_mid[mid] = Assignment(explicit[ancestor].label, "hierarchy", ancestor)
+                    self._by_id[each] = Assignment(explicit[ancestor].label, "hierarchy", ancestor)
                     break
 
-    def assignment(self, class_name: str, class_mid: str) -> Assignment | None:
-        """Return the assignment of a class by its MID, else by its name (either may be empty); None where it has none."""
-        if class_mid in self._classes.name_by_mid:
-            return self._by_mid.get(class_mid)
-        known = self._classes.find(class_name) or ""
-        by_mid = self._foreign.get(fold(class_mid)) if class_mid else None
-        return by_mid or self._by_mid.get(known) or self._foreign.get(fold(class_name))
+    def assignment(self, class_name: str, class_id: str) -> Assignment | None:
+        """Return the assignment of a class by its id, else by its name (either may be empty); None where it has none.
+
+        A class of another list can have an id of the vocabulary and a name of its own: COCO's ``mouse`` is a computer mouse. A label of
+        that very name means it.
+        """
+        known_as = self._vocabulary.name_by_id.get(class_id)
+        if known_as is not None:
+            by_id = self._by_id.get(class_id)
+            if not class_name or fold(class_name) == fold(known_as) or (by_id and by_id.rule in STRONGER_THAN_NAMES):
+                return by_id
+            return self._by_name.get(fold(class_name)) or by_id
+        by_foreign_id = self._by_name.get(fold(class_id)) if class_id else None
+        known = self._vocabulary.find(class_name) or ""
+        return by_foreign_id or self._by_id.get(known) or self._by_name.get(fold(class_name))
 
     def label_for(self, class_name: str, class_mid: str) -> str | None:
         """Return the value of the label of a class, or None."""
         found = self.assignment(class_name, class_mid)
         return found.label.value if found else None
 
+    def described(self, label: Label) -> str:
+        """Return the name of a label that no class reaches, with the label that has its class instead, if there is one."""
+        name = label.names[0]
+        known = self._vocabulary.find(name) or self._vocabulary.find_synonym(name)
+        taken = None if known is None else self._by_id.get(known)
+        if taken is None or taken.label.value == label.value:
+            return name
+        return f"{name} (its class {self._vocabulary.name_by_id[known or '']} goes to {taken.label.value})"
+
+    def ambiguities(self, labels: Sequence[Label]) -> list[str]:
+        """Return a sentence for each label whose word has further meanings in the vocabulary, which no label has."""
+        found = []
+        for label in labels:
+            if label.predicted_values or label.skip:
+                continue
+            name = label.names[0]
+            others = [each for each in self._vocabulary.other_meanings(name) if each not in self._by_id]
+            if others:
+                meant = self._vocabulary.find(name) or self._vocabulary.find_synonym(name) or ""
+                listed = ", ".join(map(self._kind_of, others))
+                found.append(
+                    f"{name!r} is taken to mean {self._kind_of(meant)}; other meanings need predicted_values: {listed}"
+                )
+        return found
+
+    def _kind_of(self, known: str) -> str:
+        parents = self._vocabulary.parents.get(known, ())
+        names = self._vocabulary.name_by_id
+        return f"{known} ({names[known]}, a kind of {names[parents[0]]})" if parents else f"{known} ({names[known]})"
+
     def corrected(self) -> dict[str, str]:
-        """Return the labels of classes that corrections have assigned, by MID, or by folded name where they have none."""
-        everything = {**self._foreign, **self._by_mid}
+        """Return the labels of classes that corrections have assigned, by id, or by folded name where they have none."""
+        everything = {**self._by_name, **self._by_id}
         return {known: each.label.value for known, each in sorted(everything.items()) if each.rule == "corrections"}
 
     def captured(self) -> dict[str, Assignment]:
-        """Return the assignments of Open Images classes, by MID."""
-        return dict(self._by_mid)
+        """Return the assignments of the classes of the vocabulary, by id."""
+        return dict(self._by_id)

@@ -1,40 +1,53 @@
-"""From the detections of a task to its prediction, under one label config."""
+"""From the results of the models for a task's images to its prediction, under one label config."""
 
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
+from ml_backend.label_studio.controls.choices import ChoicesControl, TaxonomyControl, TaxonomyItem
 from ml_backend.label_studio.controls.control import Control, ImageField
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.interactive import DrawnRegion
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.label_studio.regions import Prediction, Region, region_id
+from ml_backend.label_studio.regions import ChoiceRegion, Prediction, Region, region_id
+from ml_backend.model_results import ModelKind, ModelResults
+from ml_backend.postprocessing.choices import ChoiceDecision, ServedChoices
 from ml_backend.postprocessing.interactive import select_detection
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.selection import FilterDecision, select
 from ml_backend.postprocessing.task_score import task_score
 from ml_backend.redaction import printable
-from ml_backend.vocabularies.open_images import ClassList
+from ml_backend.vocabularies.class_list import ModelClass
+from ml_backend.vocabularies.imagenet import imagenet_synsets
 
 RULES = 3  # part of the digest; raise it when the rules of selection or regions change
+CHOICE_RULES = 1  # the same for choices
+
+KnownClasses = Mapping[ModelKind, tuple[ModelClass, ...] | None]
+"""The classes of each model that there is; None for a model with unknown classes."""
+
+ANY_MODELS: KnownClasses = {"detector": None, "classifier": None}
 
 
 @dataclass(frozen=True)
 class Postprocessor:
-    """A label config and thresholds, ready to turn detections into predictions.
+    """A label config and thresholds, ready to turn the results of models into predictions.
 
     Attributes:
-        controls: each rectangle control with its label map.
+        rectangles: each rectangle control with its label map.
+        choices: the controls that classify images.
         score_threshold: lowest score that is shown, 0 to 1.
         digest: 6 hex digits that change when predictions would, and with each revision of learned thresholds and labels.
         warnings: problems of the label config, one sentence each.
     """
 
-    controls: tuple[tuple[Control, LabelMap], ...]
+    rectangles: tuple[tuple[RectangleControl, LabelMap], ...]
+    choices: tuple[ServedChoices, ...]
     score_threshold: float
     digest: str
     warnings: tuple[str, ...]
@@ -46,7 +59,7 @@ class Postprocessor:
         xml: str,
         *,
         score_threshold: float,
-        class_list: ClassList | None,
+        classes: KnownClasses = ANY_MODELS,
         overrides: LabelOverrides = NO_OVERRIDES,
         max_controls: int | None = None,
     ) -> Self:
@@ -55,9 +68,9 @@ class Postprocessor:
         Args:
             xml: the project's label config.
             score_threshold: lowest score that is shown, 0 to 1.
-            class_list: the classes of the detector, to find labels without any class; None where they are unknown.
+            classes: of the models, to serve the controls that they can, and to find labels without any class.
             overrides: thresholds and labels that were learned from corrections of the project.
-            max_controls: the largest number of rectangle controls; None for no limit.
+            max_controls: the largest number of controls; None for no limit.
 
         Raises:
             LabelConfigError: the config cannot be served; the message gives the reason.
@@ -65,34 +78,37 @@ class Postprocessor:
         parsed, warnings = parse_label_config(xml)
         if max_controls is not None and len(parsed) > max_controls:
             raise LabelConfigError(
-                f"the label config has {len(parsed)} rectangle controls; the limit is {max_controls} (PRELABEL_MAX_CONTROLS)"
+                f"the label config has {len(parsed)} controls; the limit is {max_controls} (PRELABEL_MAX_CONTROLS)"
             )
-        controls = [overrides.applied_to(control, score_threshold) for control in parsed]
-        mapped = tuple((control, LabelMap(control, overrides=overrides)) for control in controls)
-        if class_list is not None:
-            warnings += _unreachable_labels(mapped)
-        # The label of each class is part of the digest, since synonyms and hierarchy may differ between releases.
-        goes_to = [
-            sorted((mid, assignment.label.value) for mid, assignment in label_map.captured().items())
-            for _, label_map in mapped
-        ]
-        # A target precision does not change predictions.
-        read = [
-            {name: value for name, value in asdict(each).items() if name != "target_precision"} for each in controls
-        ]
-        # Classes outside Open Images are assigned by name, which the controls determine, or by corrections.
-        corrected = [label_map.corrected() for _, label_map in mapped]
-        optional = [corrected] if any(corrected) else []
-        decided = json.dumps([RULES, read, goes_to, score_threshold, *optional])
-        if overrides.revision:
-            decided += f" revision {overrides.revision}"
-        digest = hashlib.sha256(decided.encode()).hexdigest()[:6]
-        return cls(controls=mapped, score_threshold=score_threshold, digest=digest, warnings=warnings)
+        served, unserved = served_controls(parsed, classes)
+        controls = [overrides.applied_to(control, score_threshold) for control in served]
+        rectangles = tuple(
+            (control, LabelMap(control, overrides=overrides))
+            for control in controls
+            if isinstance(control, RectangleControl)
+        )
+        choices, useless = _serve_choices([each for each in controls if isinstance(each, ChoicesControl)], classes)
+        unserved += useless
+        if not rectangles and not choices:
+            raise LabelConfigError("; ".join([*warnings, *unserved]))
+        warnings += (*unserved, *_unreachable_labels(rectangles, choices, classes))
+        digest = _digest(rectangles, choices, score_threshold, overrides.revision)
+        return cls(rectangles, choices, score_threshold, digest, warnings)
 
     @property
-    def image_fields(self) -> list[ImageField]:
-        """The fields of a task's data that hold images, each once."""
-        return list(dict.fromkeys(control.image_field for control, _ in self.controls))
+    def controls(self) -> list[Control]:
+        """All controls."""
+        return [control for control, _ in self.rectangles] + [each.control for each in self.choices]
+
+    @property
+    def needs(self) -> dict[ImageField, frozenset[ModelKind]]:
+        """The fields of a task's data that hold images, each with the models whose results are needed."""
+        return _needs(self.controls)
+
+    @property
+    def models(self) -> frozenset[ModelKind]:
+        """The models whose results are needed."""
+        return frozenset().union(*self.needs.values())
 
     def limited_to(self, drawable: Mapping[str, Collection[str]]) -> Self:
         """Return the postprocessor of the same label config with fewer labels.
@@ -106,45 +122,64 @@ class Postprocessor:
         return self._limited[key]
 
     def _limit(self, drawable: Mapping[str, Collection[str]]) -> Self:
-        controls = []
-        for control, label_map in self.controls:
+        rectangles = []
+        for control, label_map in self.rectangles:
             labels = tuple(label for label in control.labels if label.value in drawable.get(control.from_name, ()))
             if labels == control.labels:
-                controls.append((control, label_map))
+                rectangles.append((control, label_map))
             elif labels:
                 limited = replace(control, labels=labels)
-                controls.append((limited, LabelMap(limited, overrides=label_map.overrides)))
-        return replace(self, controls=tuple(controls))
+                rectangles.append((limited, LabelMap(limited, overrides=label_map.overrides)))
+        return replace(self, rectangles=tuple(rectangles))
 
     def predict(
-        self, task_id: object, found: Mapping[ImageField, Sequence[Detections]], model_version: str
+        self, task_id: object, found: Mapping[ImageField, Sequence[ModelResults]], model_version: str
     ) -> Prediction:
-        """Turn the detections in a task's images into its prediction.
+        """Turn the results for a task's images into its prediction.
 
         Args:
             task_id: part of region ids, so that they differ between tasks.
-            found: detections by field of the task's data, one for each image in that field.
+            found: results by field of the task's data, one for each image in that field.
             model_version: of the prediction.
         """
-        regions: list[Region] = []
+        identity = (task_id, model_version)
+        regions: list[Region | ChoiceRegion] = []
         hidden: list[float] = []
         for control, item, detections, decisions in self.explain(found):
             shown = [(each.row, each.label) for each in decisions if each.kind == "kept"]
-            regions += control.regions((task_id, model_version), item, detections, shown)
+            regions += control.regions(identity, item, detections, shown)
             hidden += [float(detections.scores[each.row]) for each in decisions if each.kind == "below the threshold"]
+        for served, item, choices in self.explain_choices(found):
+            kept = [(each.choice, each.score) for each in choices if each.kind == "kept"]
+            size = found[served.control.image_field][item].size
+            regions += served.control.regions(identity, item, size, kept)
+            hidden += [each.score for each in choices if each.kind == "below the threshold" and not kept]
         return self._prediction(regions, hidden, model_version)
 
     def explain(
-        self, found: Mapping[ImageField, Sequence[Detections]]
-    ) -> Iterator[tuple[Control, int, Detections, list[FilterDecision]]]:
-        """Yield a control, the index of an image, its detections and a decision on each, for each image of each control.
+        self, found: Mapping[ImageField, Sequence[ModelResults]]
+    ) -> Iterator[tuple[RectangleControl, int, Detections, list[FilterDecision]]]:
+        """Yield a control, the index of an image, its detections and a decision on each, for each image of each rectangle control.
 
         Args:
-            found: detections by field of the task's data, one for each image in that field.
+            found: results by field of the task's data, one for each image in that field.
         """
-        for control, label_map in self.controls:
-            for item, detections in enumerate(found[control.image_field]):
+        for control, label_map in self.rectangles:
+            for item, results in enumerate(found[control.image_field]):
+                detections = results.boxes
                 yield control, item, detections, select(detections, control, label_map, self.score_threshold)
+
+    def explain_choices(
+        self, found: Mapping[ImageField, Sequence[ModelResults]]
+    ) -> Iterator[tuple[ServedChoices, int, list[ChoiceDecision]]]:
+        """Yield a control that classifies images, the index of an image, and a decision on each choice.
+
+        All images of a list are decided on together, under the first index, unless the control has ``perItem``. An empty list has no choices.
+        """
+        for served in self.choices:
+            images = found[served.control.image_field]
+            for item in range(len(images) if served.control.per_item else min(1, len(images))):
+                yield served, item, served.decide(served.group(images, item), self.score_threshold)
 
     def predict_drawn(
         self, drawn: DrawnRegion, detections: Detections, task_id: object, model_version: str
@@ -160,32 +195,136 @@ class Postprocessor:
             task_id: part of region ids, so that they differ between tasks.
             model_version: of the prediction.
         """
-        label_map = next(label_map for control, label_map in self.controls if control == drawn.control)
+        label_map = next(label_map for control, label_map in self.rectangles if control == drawn.control)
         row = select_detection(drawn, detections, label_map)
         identity = (task_id, model_version, drawn.region_id)
         control, item = drawn.control, drawn.item
         regions = [] if row is None else control.regions(identity, item, detections, [(row, drawn.label)])
         regions = regions or control.rectangle(region_id(*identity), item, detections, drawn.rectangle, drawn.label)
-        return self._prediction(regions, [], model_version)
+        return self._prediction([*regions], [], model_version)
 
-    def _prediction(self, regions: list[Region], hidden: Sequence[float], model_version: str) -> Prediction:
+    def _prediction(
+        self, regions: list[Region | ChoiceRegion], hidden: Sequence[float], model_version: str
+    ) -> Prediction:
         # A pair of tags writes one rectangle as two regions with one id.
         scores = {region["id"]: region["score"] for region in regions if "score" in region}
         score = task_score(list(scores.values()), hidden, self.score_threshold)
         return {"result": regions, "score": score, "model_version": model_version}
 
 
-def _unreachable_labels(mapped: tuple[tuple[Control, LabelMap], ...]) -> tuple[str, ...]:
-    unknown: list[str] = []
+def needs_of(controls: Sequence[Control], kinds: Collection[ModelKind]) -> dict[ImageField, frozenset[ModelKind]]:
+    """Return the image fields of the controls that some models can serve, each with the models whose results are needed."""
+    served, _ = served_controls(controls, kinds)
+    return _needs(served)
+
+
+def _needs(controls: Sequence[Control]) -> dict[ImageField, frozenset[ModelKind]]:
+    found: dict[ImageField, frozenset[ModelKind]] = {}
+    for control in controls:
+        found[control.image_field] = found.get(control.image_field, frozenset()) | {control.model}
+    return found
+
+
+def served_controls(parsed: Sequence[Control], kinds: Collection[ModelKind]) -> tuple[list[Control], list[str]]:
+    """Return the controls that the models can serve, with their sources decided, and a sentence for each of the others."""
+    served: list[Control] = []
+    problems: list[str] = []
+    for given in parsed:
+        control = given
+        if isinstance(control, ChoicesControl) and not control.source:
+            control = replace(control, source="classifier" if "classifier" in kinds else "detections")
+        if control.model in kinds:
+            served.append(control)
+            continue
+        missing = "classifier (PRELABEL_CLASSIFIER)" if control.model == "classifier" else "detector (PRELABEL_MODEL)"
+        problems.append(f"the control {printable(control.from_name, 100)!r} is not served: it needs a {missing}")
+    return served, problems
+
+
+def _serve_choices(
+    controls: Sequence[ChoicesControl], classes: KnownClasses
+) -> tuple[tuple[ServedChoices, ...], list[str]]:
+    """Return the controls that some class reaches, and a sentence for each of the others, which ask about other things."""
+    found: list[ServedChoices] = []
+    problems: list[str] = []
+    for control in controls:
+        of_model = classes[control.model]
+        if control.model == "classifier":
+            served = ServedChoices(control, LabelMap(control, imagenet_synsets()), of_model or ())
+        else:
+            served = ServedChoices(control, LabelMap(control), ())
+        if of_model is None or any(served.label_map.assignment(*each) for each in of_model):
+            found.append(served)
+            continue
+        first = printable(", ".join(label.names[0] for label in control.labels[:5]), 200)
+        problems.append(
+            f"the control {printable(control.from_name, 100)!r} is not served: the {control.model} knows none of its choices ({first}); "
+            'predicted_values="…" gives a choice class names or ids'
+        )
+    return tuple(found), problems
+
+
+def _digest(
+    rectangles: Sequence[tuple[RectangleControl, LabelMap]],
+    choices: Sequence[ServedChoices],
+    score_threshold: float,
+    revision: int,
+) -> str:
+    # The label of each class is part of the digest, since synonyms and hierarchy may differ between releases.
+    label_maps = [label_map for _, label_map in rectangles] + [each.label_map for each in choices]
+    goes_to = [
+        sorted((known, assignment.label.value) for known, assignment in label_map.captured().items())
+        for label_map in label_maps
+    ]
+    decisive = [control.decisive() for control, _ in rectangles] + [each.control.decisive() for each in choices]
+    # Classes outside the vocabulary are assigned by name, which the controls determine, or by corrections.
+    corrected = [label_map.corrected() for _, label_map in rectangles]
+    optional: list[object] = [corrected] if any(corrected) else []
+    if choices:
+        optional.append(CHOICE_RULES)
+    decided = json.dumps([RULES, decisive, goes_to, score_threshold, *optional])
+    if revision:
+        decided += f" revision {revision}"
+    return hashlib.sha256(decided.encode()).hexdigest()[:6]
+
+
+def _unreachable_labels(
+    rectangles: Sequence[tuple[RectangleControl, LabelMap]], choices: Sequence[ServedChoices], classes: KnownClasses
+) -> tuple[str, ...]:
+    """Return sentences about labels and choices that no class of the models reaches, and about words with several meanings.
+
+    Raises:
+        LabelConfigError: no label of the whole config is reached.
+    """
+    unknown: dict[ModelKind, list[str]] = {"detector": [], "classifier": []}
     known = 0
-    for control, label_map in mapped:
-        reached = {assignment.label for assignment in label_map.captured().values()}
+    pairs: list[tuple[Control, LabelMap]] = [*rectangles, *((each.control, each.label_map) for each in choices)]
+    for control, label_map in pairs:
+        of_model = classes[control.model]
+        if of_model is None:
+            known += 1
+            continue
+        reached = {assignment.label for each in of_model if (assignment := label_map.assignment(*each))}
         known += len(reached)
-        unknown += [label.names[0] for label in control.labels if label not in reached]
-    if not unknown:
-        return ()
-    names = printable(", ".join(unknown[:10]), 300) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
-    advice = 'give such a label predicted_values="…" with the class names or MIDs that it stands for'
-    if known == 0:
-        raise LabelConfigError(f"the detector knows none of the labels of this config ({names}); {advice}")
-    return (f"the detector knows no class for: {names}; {advice}",)
+        unreached = [label for label in control.labels if label not in reached]
+        if isinstance(control, TaxonomyControl):  # an item is reached by those below it
+            above = {
+                label.path[:depth]
+                for label in reached
+                if isinstance(label, TaxonomyItem)
+                for depth in range(len(label.path))
+            }
+            unreached = [label for label in unreached if not (isinstance(label, TaxonomyItem) and label.path in above)]
+        unknown[control.model] += [label_map.described(label) for label in unreached]
+    advice = 'give such a label predicted_values="…" with the class names or ids that it stands for'
+    problems = []
+    for kind, names in unknown.items():
+        if names:
+            shown = printable(", ".join(names[:10]), 300) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+            problems.append((kind, shown))
+    if problems and known == 0:
+        reasons = "; ".join(f"the {kind} knows none of the labels of this config ({shown})" for kind, shown in problems)
+        raise LabelConfigError(f"{reasons}; {advice}")
+    return tuple(f"the {kind} knows no class for: {shown}; {advice}" for kind, shown in problems) + tuple(
+        sentence for each in choices for sentence in each.label_map.ambiguities(each.control.labels)
+    )

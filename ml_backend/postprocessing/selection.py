@@ -8,6 +8,7 @@ import numpy as np
 
 from ml_backend.detections import Detections, iou
 from ml_backend.label_studio.controls.control import Control, Label
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.geometry import visible
 from ml_backend.postprocessing.label_map import Assignment, LabelMap
 
@@ -46,7 +47,7 @@ class FilterDecision:
 
 
 def select(
-    detections: Detections, control: Control, label_map: LabelMap, default_threshold: float | None
+    detections: Detections, control: RectangleControl, label_map: LabelMap, default_threshold: float | None
 ) -> list[FilterDecision]:
     """Decide on each detection in one image.
 
@@ -81,7 +82,7 @@ def select(
 def _alone(
     name: str,
     assignment: Assignment | None,
-    control: Control,
+    control: RectangleControl,
     score: float,
     area: float,
     default_threshold: float | None,

@@ -18,7 +18,7 @@ from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector
-from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.client import StudioClient
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
@@ -30,12 +30,12 @@ from ml_backend.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings, detector: Detector) -> FastAPI:
-    """Return the service for a loaded detector: it can predict as soon as it answers."""
+def create_app(settings: Settings, models: Models) -> FastAPI:
+    """Return the service for loaded models: it can predict as soon as it answers."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _service(settings, detector) as service:
+        async with _service(settings, models) as service:
             app.state.service = service
             probe = asyncio.create_task(_log_connections(service.pipeline))
             yield
@@ -59,18 +59,18 @@ def create_app(settings: Settings, detector: Detector) -> FastAPI:
 
 
 @asynccontextmanager
-async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Service]:
+async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         database = Database(settings.database_address)
         stack.callback(database.close)
-        revisions = CurrentRevisions(database, detector.fingerprint)
+        revisions = CurrentRevisions(database, models.main.fingerprint)
         stack.callback(revisions.close)
         await asyncio.to_thread(revisions.start)
-        pipeline = await stack.enter_async_context(Pipeline(settings, detector, revisions.overrides))
+        pipeline = await stack.enter_async_context(Pipeline(settings, models, revisions.overrides))
         feedback = FeedbackService(
             database,
             pipeline,
-            CurrentDetector(detector.fingerprint[:8], detector.name),
+            CurrentDetector(models.main.fingerprint[:8], models.main.name),
             StudioClient.if_set(settings, EVENT_PAUSES),
             IngestOptions.of(settings),
         )
@@ -92,7 +92,15 @@ async def _service(settings: Settings, detector: Detector) -> AsyncIterator[Serv
         )
         stack.push_async_callback(upkeep.close)
         upkeep.start()
-        yield Service(settings, pipeline, revisions, feedback, trainer, upkeep, start_warnings=settings.warnings())
+        yield Service(
+            settings,
+            pipeline,
+            revisions,
+            feedback,
+            trainer,
+            upkeep,
+            start_warnings=[*settings.warnings(), *models.notes],
+        )
 
 
 async def _log_connections(pipeline: Pipeline) -> None:

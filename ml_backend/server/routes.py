@@ -16,10 +16,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.inference.classifier import Classifier
+from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.project_id import parse_project_id
 from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import task_id
+from ml_backend.model_results import ModelKind
 from ml_backend.redaction import printable
+from ml_backend.server import explain as explanations
 from ml_backend.server import webhook
 from ml_backend.server.auth import authenticate
 from ml_backend.server.bodies import (
@@ -32,7 +36,6 @@ from ml_backend.server.bodies import (
     predict_request,
     setup_request,
 )
-from ml_backend.server.explain import explain_image
 from ml_backend.server.schemas import (
     ErrorResponse,
     ExplainResponse,
@@ -65,7 +68,7 @@ for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(40
 @router.get("/", include_in_schema=False)
 @router.get("/health")
 async def health() -> HealthResponse:
-    """Report that the service is ready. While the detector loads, the port answers 503."""
+    """Report that the service is ready. While the models load, the port answers 503."""
     return HealthResponse(status="UP", model_class="Prelabel")
 
 
@@ -173,10 +176,9 @@ def _log_failure(
 async def explain(
     body: Annotated[tuple[object, str, str | None], Depends(explain_request)], service: ServiceDependency
 ) -> ExplainResponse:
-    """List every raw detection in a task's images, whether it is shown, and why."""
+    """List every raw detection in a task's images and every choice, whether it is shown, and why."""
     task, label_config, project = body
-    explained = await service.pipeline.explain(task, label_config, project=project)
-    return ExplainResponse(images=[explain_image(*each) for each in explained])
+    return explanations.explain(await service.pipeline.explain(task, label_config, project=project))
 
 
 @for_users.get("/versions")
@@ -195,20 +197,16 @@ async def metrics(service: ServiceDependency) -> Response:
 @for_users.get("/status", response_class=Response)
 async def show_status(request: Request, service: ServiceDependency) -> Response:
     """Show versions, connections, recent activity and failures: a page for browsers, JSON for other clients."""
-    detector = service.pipeline.detector
+    models = service.pipeline.models
     service.upkeep.check_soon()
     label_studio = await service.pipeline.check_label_studio()
     report = {
         "version": __version__,
-        "model": {
-            "handle": detector.handle,
-            "name": detector.name,
-            "fingerprint": detector.fingerprint,
-            "contract": str(detector.contract),
-        },
+        "model": _model(models.main),
+        "models": [_model(model) for model in models.all],
         "score_threshold": service.settings.model_score_threshold,
         "cache": [asdict(tier) for tier in await service.pipeline.check_cache()],
-        "model_runs": int(service.pipeline.metrics.value("prelabel_model_runs_total")),
+        "model_runs": {kind: int(_runs(service, kind)) for kind in models.by_kind},
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
         "events": service.events.to_json(),
@@ -221,6 +219,20 @@ async def show_status(request: Request, service: ServiceDependency) -> Response:
     if "text/html" in request.headers.get("Accept", ""):
         return HTMLResponse(_templates.get_template("status.html").render(report))
     return JSONResponse(report)
+
+
+def _model(model: Detector | Classifier) -> dict[str, str]:
+    return {
+        "kind": model.kind,
+        "handle": model.handle,
+        "name": model.name,
+        "fingerprint": model.fingerprint,
+        "contract": str(model.contract),
+    }
+
+
+def _runs(service: Service, kind: ModelKind) -> float:
+    return service.pipeline.metrics.value("prelabel_model_runs_total", model=kind)
 
 
 def _revision(service: Service, project: str) -> int:

@@ -51,8 +51,15 @@ class RectangleValueModel(BaseModel):
     labels: list[str] | None = Field(None, description="in place of rectanglelabels for a Rectangle with Labels")
 
 
+class ChoicesValueModel(BaseModel):
+    """Choices for a whole image."""
+
+    choices: list[str] | None = Field(None, examples=[["Dog"]])
+    taxonomy: list[list[str]] | None = Field(None, description="paths, for a Taxonomy", examples=[[["Animal", "Dog"]]])
+
+
 class RegionModel(BaseModel):
-    """One rectangle of a prediction."""
+    """One rectangle, or the choices of one control."""
 
     id: str = Field(examples=["d179c43efe5c83dd35e4"])
     from_name: str = Field(examples=["label"])
@@ -61,7 +68,7 @@ class RegionModel(BaseModel):
     original_width: int = Field(ge=1, description="of the displayed image, in pixels", examples=[640])
     original_height: int = Field(ge=1, description="of the displayed image, in pixels", examples=[422])
     image_rotation: int = Field(examples=[0])
-    value: RectangleValueModel
+    value: RectangleValueModel | ChoicesValueModel
     score: float = Field(ge=0, le=1, examples=[0.874])
 
 
@@ -98,10 +105,41 @@ class ExplainedImage(BaseModel):
     detections: list[ExplainedDetection]
 
 
+class ExplainedChoice(BaseModel):
+    """One choice and the decision on it."""
+
+    choice: str = Field(examples=["Dog"])
+    score: float = Field(ge=0, le=1, description="the sum of its classes' probabilities, or its best detection's score")
+    fate: str = Field(examples=["kept"])
+    reason: str = Field(examples=["Dog 0.81"])
+
+
+class ExplainedClass(BaseModel):
+    """One class of the classifier with its probability and its choice."""
+
+    class_name: str = Field(examples=["golden retriever"])
+    class_id: str = Field(description="synset of WordNet, or empty", examples=["n02099601"])
+    probability: float = Field(ge=0, le=1)
+    choice: str = Field(description="the project's choice, or empty", examples=["Dog"])
+    rule: str = Field(description="why the class belongs to that choice, or empty", examples=["hierarchy"])
+
+
+class ExplainedClassification(BaseModel):
+    """The choices of one control, for one image or all images of a list together."""
+
+    from_name: str = Field(examples=["choice"])
+    to_name: str = Field(examples=["image"])
+    item_index: int = Field(ge=0, description="which image of a list", examples=[0])
+    source: str = Field(description="classifier or detections", examples=["classifier"])
+    choices: list[ExplainedChoice]
+    classes: list[ExplainedClass] = Field(description="the most probable classes; empty where detections decide")
+
+
 class ExplainResponse(BaseModel):
     """Response of ``POST /explain``."""
 
     images: list[ExplainedImage]
+    classifications: list[ExplainedClassification] = []
 
 
 class PredictResponse(BaseModel):

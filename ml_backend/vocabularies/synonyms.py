@@ -4,9 +4,7 @@ The list has only words that mean the same everywhere. Words with a similar mean
 belong into a project's ``predicted_values``, where a person decides.
 """
 
-from ml_backend.vocabularies.open_images import fold
-
-_SYNONYMS = {
+SYNONYMS = {
     # other words for people; Open Images knows Man, Woman, Boy and Girl as kinds of Person
     "Person": ("human", "human being", "people", "persons", "pedestrian"),
     # no country uses the name of the class
@@ -31,6 +29,4 @@ _SYNONYMS = {
     "Computer keyboard": ("pc keyboard",),
     "Houseplant": ("potted plant",),
 }
-
-CLASS_NAME_BY_SYNONYM = {fold(word): name for name, words in _SYNONYMS.items() for word in words}
-"""Class names by folded synonym."""
+"""Other words by class name."""

@@ -34,7 +34,7 @@ def job(tmp_path: Path) -> Iterator[Callable[..., JobPredictions]]:
             checkpoint.record(
                 [Outcome(each.position, looked_at(found[each.key] or {})) for each in checkpoint.pending()]
             )
-            postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3, class_list=None)
+            postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3)
             return JobPredictions(checkpoint, postprocessor, "demo@01234567.abcdef")
 
         yield made

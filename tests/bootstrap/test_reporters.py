@@ -34,7 +34,7 @@ OUTCOMES = [
 
 def tally_of(config: str = BALLOON_CONFIG) -> Tally:
     """Return an empty tally."""
-    return Tally(Postprocessor.from_label_config(config, score_threshold=0.3, class_list=None))
+    return Tally(Postprocessor.from_label_config(config, score_threshold=0.3))
 
 
 def whole_run(reporter: Quiet) -> None:

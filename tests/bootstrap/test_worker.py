@@ -17,6 +17,7 @@ from ml_backend.bootstrap.items import Item, Outcome
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.images.perceptual_hash import perceptual_hash
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.settings import Settings
 
@@ -52,7 +53,12 @@ def examining(demo_detector: Detector) -> Examining:
         image_fields: list[ImageField] = IMAGE_FIELDS, known: frozenset[str] = frozenset(), **settings: Any
     ) -> AsyncIterator[Examine]:
         given = Settings(**{"cache": "none"} | settings)
-        async with examine.open_worker(given, demo_detector, image_fields, known.__contains__) as worker:
+        async with examine.open_worker(
+            given,
+            Models(demo_detector),
+            {field: ["detector"] for field in image_fields},
+            lambda digest, _: digest in known,
+        ) as worker:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:
                 data = {place.key: image for place in image_fields}

@@ -16,7 +16,7 @@ from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.keys import lock_key
 from ml_backend.cache.stores.redis import LOCK_SECONDS
 from ml_backend.detections import Detections
-from ml_backend.errors import DetectorError
+from ml_backend.errors import ModelError
 from ml_backend.metrics import Metrics
 from ml_backend.settings import Settings
 
@@ -139,7 +139,7 @@ async def test_nothing_listens() -> None:
         for _ in range(10):
             await get_or_compute(cache, compute)
         assert metrics.value("prelabel_cache_breaker_open", tier="redis") == 1
-        assert [report.problem is None for report in await cache.measure("detections")] == [True, False]
+        assert [report.problem is None for report in await cache.measure(["detections"])] == [True, False]
     assert len(runs) == 1
 
 
@@ -186,11 +186,11 @@ async def test_error_frees_the_lock(redis: RedisServer) -> None:
     """The next one tries again at once."""
 
     async def fail() -> Detections:
-        raise DetectorError("no")
+        raise ModelError("no")
 
     compute, runs = computing()
     async with cache_of(cache="redis", redis_url=redis.url) as (cache, _):
-        with pytest.raises(DetectorError):
+        with pytest.raises(ModelError):
             await get_or_compute(cache, fail)
         assert not redis.client.exists(lock_key(KEY))
         await get_or_compute(cache, compute)
@@ -203,7 +203,7 @@ async def test_reports_are_for_people(redis: RedisServer) -> None:
     async with cache_of(cache="redis", redis_url=url) as (cache, _):
         await cache.put({KEY: FOUND.to_bytes()})
         assert await cache.get(KEY, payload) is not None
-        memory, behind = await cache.measure("detections")
+        memory, behind = await cache.measure(["detections"])
     assert (memory.name, memory.hits, memory.misses) == ("memory", 1, 0)
     assert behind.place == redis.url
     assert behind.usage is not None

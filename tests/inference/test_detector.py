@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import balloon_scene
 
-from ml_backend.errors import DetectorError
+from ml_backend.errors import ModelError
 from ml_backend.inference.detector import Detector
 from ml_backend.vocabularies.open_images import open_images_classes
 
@@ -28,11 +28,11 @@ def test_size_is_that_of_the_picture(demo_detector: Detector) -> None:
 
 def test_trained_detector_says_that_it_speaks_open_images(trained_detector: Detector) -> None:
     """Known from its outputs, so labels that it can never return are found early."""
-    assert trained_detector.class_list is open_images_classes()
+    assert trained_detector.classes == open_images_classes().classes()
 
 
 def test_failure_of_the_model_is_one_sentence(trained_detector: Detector) -> None:
     """A picture that the graph cannot take is that picture's error, without a trace of the graph."""
-    with pytest.raises(DetectorError, match="failed on an image of 40000 x 1 pixels") as caught:
+    with pytest.raises(ModelError, match="failed on an image of 40000 x 1 pixels") as caught:
         trained_detector.run(np.zeros((1, 40_000, 3), np.uint8))
     assert "\n" not in str(caught.value)

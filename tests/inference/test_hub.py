@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from picture_server import Answer, PictureServer
 
-from ml_backend.errors import DetectorLoadError
+from ml_backend.errors import ModelLoadError
 from ml_backend.inference import demo_model
+from ml_backend.inference.detector import Detector
 from ml_backend.inference.hub import load_module, model_name
 
 
@@ -111,7 +112,7 @@ def test_broken_download_without_network_is_an_error_and_not_a_loop(
     _, folder = load_module(url, tmp_path, waits.append)
     (Path(folder) / "saved_model.pb").unlink()
     pictures.add("/detector/1", Answer(status=503))
-    with pytest.raises(DetectorLoadError, match="503"):
+    with pytest.raises(ModelLoadError, match="503"):
         load_module(url, tmp_path, waits.append)
     assert (Path(folder) / "variables").is_dir(), "what was there is still there, for a person to mend"
 
@@ -123,7 +124,7 @@ def test_users_own_folder_is_never_removed(module: Path, tmp_path: Path, waits: 
     shutil.copytree(module, mine)
     (mine / "saved_model.pb").write_bytes(b"\xff\xff")
     (mine / "notes").write_text("mine")
-    with pytest.raises(DetectorLoadError):
+    with pytest.raises(ModelLoadError):
         load_module(str(mine), tmp_path / "cache", waits.append)
     assert (mine / "notes").exists()
     assert (mine / "variables").is_dir()
@@ -175,15 +176,15 @@ def test_what_cannot_be_loaded_names_handle_cause_and_ways_out(
     pictures.add("/page", b"<html>Sign in</html>")
     (tmp_path / "text.tar.gz").write_text("no archive")
     handle = handle.format(server=pictures.url, file=tmp_path / "text.tar.gz")
-    with pytest.raises(DetectorLoadError, match=cause) as caught:
-        load_module(handle, tmp_path / "cache", waits.append)
+    with pytest.raises(ModelLoadError, match=cause) as caught:
+        Detector.load(handle, tmp_path / "cache", workers=1, progress=waits.append)
     for words in (handle, "PRELABEL_MODEL=", f"TFHUB_CACHE_DIR={tmp_path / 'cache'}", "prelabel demo"):
         assert words in str(caught.value)
 
 
 def test_signatures_in_addresses_are_not_shown(tmp_path: Path, waits: list[str]) -> None:
     """Neither while waiting nor in the error."""
-    with pytest.raises(DetectorLoadError) as caught:
+    with pytest.raises(ModelLoadError) as caught:
         load_module("http://me:s3cret@127.0.0.1:1/detector.tar.gz?X-Sig=s3cret", tmp_path, waits.append)
     assert "s3cret" not in str(caught.value) + str(waits)
 

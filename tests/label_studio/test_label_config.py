@@ -10,7 +10,7 @@ REAR = '<Image name="back" value="$rear"/>'
 CAR = '<Label value="Car"/>'
 CAR_AS_C = '<Label value="Car" alias="c"/>'
 DOG = '<Label value="Dog"/>'
-CHOICES = '<Choices name="c" toName="image"><Choice value="x"/></Choices>'
+RATING = '<Rating name="c" toName="image"/>'
 
 
 def rectangles(inside: str = CAR, name: str = "label", to_name: str = "image") -> str:
@@ -26,7 +26,7 @@ def rectangles(inside: str = CAR, name: str = "label", to_name: str = "image") -
             [RectangleControl("label", "image", "image", (Label("Car", ("Car",)),))],
         ),
         (
-            f'<View><Header value="hi"/><View>{IMAGE}</View>{rectangles()}{CHOICES}</View>',
+            f'<View><Header value="hi"/><View>{IMAGE}</View>{rectangles()}{RATING}</View>',
             [RectangleControl("label", "image", "image", (Label("Car", ("Car",)),))],
         ),
         (
@@ -103,7 +103,7 @@ def test_what_cannot_be_served_is_said_in_one_sentence(xml: str, words: str) -> 
 def test_commented_control_is_none() -> None:
     """The sentence does not speak of a tag that is not there."""
     with pytest.raises(LabelConfigError, match="has no <RectangleLabels> control"):
-        parse_label_config(f"<View>{IMAGE}<!-- {rectangles()} -->{CHOICES}</View>")
+        parse_label_config(f"<View>{IMAGE}<!-- {rectangles()} -->{RATING}</View>")
 
 
 def test_one_control_that_cannot_be_served_leaves_the_others() -> None:
@@ -241,6 +241,7 @@ def test_rectangle_with_labels_is_a_control() -> None:
     """The pair draws like RectangleLabels; either tag may carry the attributes."""
     given = PAIR.replace('name="what"', 'name="what" model_nms_iou="0.4"')
     (control,), _ = parse_label_config(f"<View>{IMAGE}{given}</View>")
+    assert isinstance(control, RectangleControl)
     assert (control.from_name, control.labels_name, control.nms_iou) == ("box", "what", 0.4)
     assert [label.value for label in control.labels] == ["Car"]
 
@@ -251,7 +252,7 @@ def test_rectangle_with_labels_is_a_control() -> None:
         ('<Rectangle name="box" toName="image"/>', '<Rectangle name="box"> is not served: no <Labels> has its toName'),
         (
             '<Labels name="what" toName="image"><Label value="Car"/></Labels>',
-            r"no <RectangleLabels> control .* nor a <Rectangle> with <Labels> \(it has Labels\)",
+            r"no <RectangleLabels> control .* nor a <Rectangle> with <Labels>, .* \(it has Labels\)",
         ),
     ],
     ids=["rectangle", "labels"],
@@ -269,6 +270,7 @@ def test_attributes_are_read() -> None:
     inside = '<Label value="Car" model_score_threshold="0.8" model_hierarchy="false" model_skip="true"/>'
     tag = rectangles(inside).replace('name="label"', f'name="label" {attributes}')
     (control,), _ = parse_label_config(f"<View>{IMAGE}{tag}</View>")
+    assert isinstance(control, RectangleControl)
     assert (control.score_threshold, control.nms_iou, control.min_area) == (0.5, 0, 0.2)
     assert (control.max_regions, control.hierarchy, control.skip) == (7, False, False)
     assert control.nms_across_labels

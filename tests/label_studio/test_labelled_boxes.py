@@ -13,6 +13,7 @@ from samples import BALLOON_CONFIG, detections_of
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import MAX_LABEL_LENGTH, LabelledBox, ReadRegions, read_regions
+from ml_backend.model_results import ModelResults
 
 PLAIN, PAIR = parse_label_config(BALLOON_CONFIG)[0], parse_label_config(PAIR_CONFIG)[0]
 VALUE = {"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0, "rectanglelabels": ["Kite"]}
@@ -317,8 +318,10 @@ def test_box_has_each_label_of_its_own_pair_once(more: list[dict[str, Any]], lab
 def test_own_predictions_are_read_back_as_what_was_shown(xml: str, is_list: bool) -> None:
     """Control, place in the list, label, edges, score and the id of the region."""
     postprocessor = postprocessor_of(xml.replace('value="$image"', 'valueList="$image"') if is_list else xml)
-    (control,) = (each for each, _ in postprocessor.controls)
-    pictures = [detections_of(("Kite", 0.9, BOX), ("Balloon", 0.5, AWAY), ("Car", 0.9, BOX))] * (1 + is_list)
+    (control,) = postprocessor.controls
+    pictures = [ModelResults(detections_of(("Kite", 0.9, BOX), ("Balloon", 0.5, AWAY), ("Car", 0.9, BOX)))] * (
+        1 + is_list
+    )
     prediction = postprocessor.predict(1, {ImageField("image", is_list): pictures}, "v1")
     found = read_regions(json.loads(json.dumps(prediction["result"])), [control])
     expected = [

@@ -4,10 +4,10 @@ from ml_backend.pipeline.cache_keys import (
     ADDRESSES,
     DETECTIONS,
     address_key,
-    detection_key,
-    detections_prefix,
     fingerprint_of,
     input_shaping,
+    result_key,
+    results_prefix,
 )
 
 FINGERPRINT, DIGEST = "f" * 64, "d" * 64
@@ -15,22 +15,22 @@ FINGERPRINT, DIGEST = "f" * 64, "d" * 64
 
 def test_keys_are_those_of_older_caches() -> None:
     """Another spelling would lose every cached entry."""
-    assert detection_key(FINGERPRINT, "3-640", DIGEST) == f"prelabel:detections:{FINGERPRINT}:3-640:{DIGEST}"
+    assert result_key(DETECTIONS, FINGERPRINT, "3-640", DIGEST) == f"prelabel:detections:{FINGERPRINT}:3-640:{DIGEST}"
     digest = "c3c0d22b72f11553575e671a77963fff4fab60298fbcbbee6f7acb0b8146b36b"
     assert address_key("http://host/a.jpg") == f"prelabel:addresses:{digest}"
 
 
 def test_detections_belong_to_model_input_and_bytes() -> None:
     """The same image hits under another name; another model, input or image never does."""
-    key = detection_key(FINGERPRINT, input_shaping(640), DIGEST)
+    key = result_key(DETECTIONS, FINGERPRINT, input_shaping(640), DIGEST)
     others = (
-        detection_key("e" * 64, input_shaping(640), DIGEST),
-        detection_key(FINGERPRINT, input_shaping(0), DIGEST),
-        detection_key(FINGERPRINT, input_shaping(640), "e" * 64),
+        result_key(DETECTIONS, "e" * 64, input_shaping(640), DIGEST),
+        result_key(DETECTIONS, FINGERPRINT, input_shaping(0), DIGEST),
+        result_key(DETECTIONS, FINGERPRINT, input_shaping(640), "e" * 64),
     )
     assert len({key, *others}) == 4
     assert fingerprint_of(key) == FINGERPRINT
-    assert key.startswith(detections_prefix("ffff"))
+    assert key.startswith(results_prefix(DETECTIONS, "ffff"))
 
 
 def test_input_shaping_has_the_version_of_decoding() -> None:
@@ -46,5 +46,5 @@ def test_addresses_are_not_readable() -> None:
 
 def test_namespaces_are_the_kinds_of_the_metrics() -> None:
     """Reads are counted by the namespace of their key."""
-    assert namespace_of(detection_key(FINGERPRINT, "3-640", DIGEST)) == DETECTIONS
+    assert namespace_of(result_key(DETECTIONS, FINGERPRINT, "3-640", DIGEST)) == DETECTIONS
     assert namespace_of(address_key("http://host/a.jpg")) == ADDRESSES

@@ -13,6 +13,7 @@ from waiting import until
 from ml_backend.errors import ImageFetchError
 from ml_backend.images.references import parse_reference
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio, LabelStudios
 from ml_backend.metrics import Metrics
 from ml_backend.pipeline.image_inference import ImageInference
@@ -30,13 +31,13 @@ def looking(demo_detector: Detector) -> Callable[..., Any]:
     async def open_pictures(**settings: Any) -> AsyncIterator[Callable[..., Any]]:
         given, metrics = Settings(**settings), Metrics()
         home = LabelStudios.from_settings(given).configured
-        async with ImageInference(given, demo_detector, metrics) as pictures:
+        async with ImageInference(given, Models(demo_detector), metrics) as pictures:
 
             async def detect(value: str, at: LabelStudio | None = home, task: int = 7) -> tuple[int, str]:
                 before = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}
-                seen = await pictures.detect(parse_reference(value), at, task)
+                seen = await pictures.infer(parse_reference(value), ["detector"], at, task)
                 after = {name: metrics.value("prelabel_fetches_total", outcome=name) for name in OUTCOMES}
-                return seen.detections.width, next(name for name in OUTCOMES if after[name] > before[name])
+                return seen.results.boxes.width, next(name for name in OUTCOMES if after[name] > before[name])
 
             yield detect
 

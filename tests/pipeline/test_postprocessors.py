@@ -10,6 +10,7 @@ from samples import BALLOON_CONFIG
 
 from ml_backend.errors import LabelConfigError
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.postprocessors import PostprocessorCache, no_overrides
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
@@ -45,7 +46,7 @@ def versions(
     detector: Detector, overrides: LabelOverrides = NO_OVERRIDES, xml: str = BALLOON_CONFIG, **settings: Any
 ) -> str:
     """Return the version of a label config under settings and what was learned."""
-    return PostprocessorCache(Settings(**settings), detector, lambda _: overrides).version_for(xml, "3")
+    return PostprocessorCache(Settings(**settings), Models(detector), lambda _: overrides).version_for(xml, "3")
 
 
 KITE = ("label", "Kite")
@@ -115,7 +116,7 @@ def test_each_project_has_its_policy(demo_detector: Detector) -> None:
         asked.append(project)
         return taught.get(project, NO_OVERRIDES)
 
-    postprocessors = PostprocessorCache(Settings(), demo_detector, overrides)
+    postprocessors = PostprocessorCache(Settings(), Models(demo_detector), overrides)
     third, fourth = postprocessors.of(BALLOON_CONFIG, "3.5"), postprocessors.of(BALLOON_CONFIG, "4")
     assert third.digest != fourth.digest
     assert postprocessors.of(BALLOON_CONFIG, "3.5") is third
@@ -127,7 +128,7 @@ def test_each_project_has_its_policy(demo_detector: Detector) -> None:
 
 def test_config_that_cannot_be_served_is_refused_each_time(demo_detector: Detector) -> None:
     """With the same sentence."""
-    postprocessors = PostprocessorCache(Settings(), demo_detector, no_overrides)
+    postprocessors = PostprocessorCache(Settings(), Models(demo_detector), no_overrides)
     sentences = set()
     for _ in range(2):
         with pytest.raises(LabelConfigError) as refused:

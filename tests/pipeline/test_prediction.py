@@ -15,6 +15,7 @@ from waiting import SECONDS, until
 
 from ml_backend.errors import PrelabelError
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.settings import Settings
@@ -38,7 +39,7 @@ def pipeline(demo_detector: Detector) -> Callable[..., Any]:
     @asynccontextmanager
     async def open_pipeline(**settings: Any) -> AsyncIterator[tuple[Pipeline, list[int]]]:
         detector, runs = counting(demo_detector)
-        async with Pipeline(Settings(**settings), detector) as pipeline:
+        async with Pipeline(Settings(**settings), Models(detector)) as pipeline:
             yield pipeline, runs
 
     return open_pipeline
@@ -460,7 +461,7 @@ async def test_what_was_learned_of_the_project_counts_without_a_model_run(
     detector, runs = counting(demo_detector)
     tasks = [task(pictures.add("/a.png", balloon_file()))]
     answers: list[Any] = []
-    async with Pipeline(Settings(), detector, overrides) as pipe:
+    async with Pipeline(Settings(), Models(detector), overrides) as pipe:
         for project in ("3.1", "4.1", "5.1", None):
             answers += await pipe.predict(tasks, BALLOON_CONFIG, project=project)
         versions = [pipe.postprocessors.version_for(BALLOON_CONFIG, project) for project in ("3.1", "4.1", "5.1", None)]
@@ -474,7 +475,9 @@ async def test_what_was_learned_of_the_project_counts_without_a_model_run(
 
 def test_model_version_has_its_form(demo_detector: Detector) -> None:
     """<model name>@<fingerprint, 8 hex>.<policy digest, 6 hex>, the same in every replica."""
-    versions = {Pipeline(Settings(), demo_detector).postprocessors.version_for(BALLOON_CONFIG) for _ in range(2)}
+    versions = {
+        Pipeline(Settings(), Models(demo_detector)).postprocessors.version_for(BALLOON_CONFIG) for _ in range(2)
+    }
     (version,) = versions
     name, _, rest = version.partition("@")
     fingerprint, _, digest = rest.partition(".")

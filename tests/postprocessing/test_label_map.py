@@ -6,8 +6,9 @@ from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls.control import Label
 from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.vocabularies.open_images import fold, open_images_classes
-from ml_backend.vocabularies.synonyms import CLASS_NAME_BY_SYNONYM
+from ml_backend.vocabularies.class_list import fold
+from ml_backend.vocabularies.open_images import open_images_classes
+from ml_backend.vocabularies.synonyms import SYNONYMS
 
 CLASSES = open_images_classes()
 
@@ -141,7 +142,7 @@ def test_single_label_captures_its_class_and_those_below_and_no_other() -> None:
     """Each class of the list, against the hierarchy, walked the other way round."""
     for name in CLASSES.names:
         mid = CLASSES.find(name)
-        below = {each for each in CLASSES.mids if any(mid in level for level in CLASSES.ancestors(each))}
+        below = {each for each in CLASSES.ids if any(mid in level for level in CLASSES.ancestors(each))}
         assert set(label_map(label(name)).captured()) == below | {mid}, name
 
 
@@ -173,5 +174,5 @@ def test_most_specific_label_wins(chosen: list[str], seen: str) -> None:
 def test_synonyms_name_classes_and_are_none_themselves() -> None:
     """A word that is a class already needs no synonym, and a synonym of nothing helps nobody."""
     folded = {fold(name) for name in CLASSES.names}
-    assert set(CLASS_NAME_BY_SYNONYM.values()) <= set(CLASSES.names)
-    assert not set(CLASS_NAME_BY_SYNONYM) & folded
+    assert set(SYNONYMS) <= set(CLASSES.names)
+    assert not {fold(word) for words in SYNONYMS.values() for word in words} & folded

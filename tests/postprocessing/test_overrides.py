@@ -9,8 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
-from ml_backend.label_studio.controls.control import Control, ImageField, Label
+from ml_backend.label_studio.controls.control import ImageField, Label
 from ml_backend.label_studio.controls.rectangles import RectangleControl
+from ml_backend.label_studio.regions import label_of, rectangles_in
+from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
@@ -21,20 +23,22 @@ KITE = ("label", "Kite")
 PERSON, WORKER, VEHICLE = Label("Person", ("Person",)), Label("Worker", ("Worker",)), Label("Vehicle", ("Vehicle",))
 
 
-def control_of(*labels: Label, **more: Any) -> Control:
+def control_of(*labels: Label, **more: Any) -> RectangleControl:
     """Return a control with some labels."""
     return RectangleControl("label", "image", "image", labels, **more)
 
 
 def postprocessor_of(xml: str = BALLOON_CONFIG, overrides: LabelOverrides = NO_OVERRIDES) -> Postprocessor:
     """Decide a policy for whatever detector, where the settings' threshold is 0.3."""
-    return Postprocessor.from_label_config(xml, score_threshold=0.3, class_list=None, overrides=overrides)
+    return Postprocessor.from_label_config(xml, score_threshold=0.3, overrides=overrides)
 
 
 def answered(postprocessor: Postprocessor, *rows: Row) -> list[str]:
     """Return the labels of what a policy answers."""
-    prediction = postprocessor.predict(1, {ImageField("image", is_list=False): [detections_of(*rows)]}, "v")
-    return [region["value"]["rectanglelabels"][0] for region in prediction["result"]]
+    prediction = postprocessor.predict(
+        1, {ImageField("image", is_list=False): [ModelResults(detections_of(*rows))]}, "v"
+    )
+    return [label_of(region) for region in rectangles_in(prediction["result"])]
 
 
 def with_attribute(attribute: str, *, of: str) -> str:
@@ -444,7 +448,10 @@ def test_learned_class_reaches_a_label_that_the_detector_would_not_know() -> Non
     xml = BALLOON_CONFIG.replace('"Kite"', '"Drachen"')
     warnings = [
         Postprocessor.from_label_config(
-            xml, score_threshold=0.3, class_list=open_images_classes(), overrides=LabelOverrides.of({}, classes)
+            xml,
+            score_threshold=0.3,
+            classes={"detector": open_images_classes().classes()},
+            overrides=LabelOverrides.of({}, classes),
         ).warnings
         for classes in ({}, {("label", "Kite"): "Drachen"})
     ]

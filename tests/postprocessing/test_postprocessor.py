@@ -8,7 +8,8 @@ from samples import BALLOON_CONFIG, Row, detections_of
 from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.interactive import read_drawn_region
-from ml_backend.label_studio.regions import label_of
+from ml_backend.label_studio.regions import label_of, rectangles_in
+from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.vocabularies.open_images import open_images_classes
 
@@ -24,7 +25,9 @@ TWO_CAMERAS = (
 
 def postprocessor(xml: str = BALLOON_CONFIG, score_threshold: float = 0.3) -> Postprocessor:
     """Decide a policy for a detector that speaks Open Images."""
-    return Postprocessor.from_label_config(xml, score_threshold=score_threshold, class_list=open_images_classes())
+    return Postprocessor.from_label_config(
+        xml, score_threshold=score_threshold, classes={"detector": open_images_classes().classes()}
+    )
 
 
 BOX, AWAY = (0.1, 0.2, 0.3, 0.4), (0.6, 0.6, 0.9, 0.9)
@@ -33,8 +36,8 @@ BOX, AWAY = (0.1, 0.2, 0.3, 0.4), (0.6, 0.6, 0.9, 0.9)
 def test_threshold_and_labels_select() -> None:
     """Other classes and lower scores are left out; a score on the threshold is in."""
     found = detections_of(("Kite", 0.9, BOX), ("Car", 0.9, BOX), ("Box", 0.29, BOX), ("Balloon", 0.3, BOX))
-    prediction = postprocessor().predict(1, {IMAGE: [found]}, "v1")
-    assert [label_of(region) for region in prediction["result"]] == ["Kite", "Balloon"]
+    prediction = postprocessor().predict(1, {IMAGE: [ModelResults(found)]}, "v1")
+    assert [label_of(region) for region in rectangles_in(prediction["result"])] == ["Kite", "Balloon"]
     assert prediction["score"] == pytest.approx(0.6)
     assert prediction["model_version"] == "v1"
 
@@ -47,14 +50,18 @@ def test_labels_that_share_an_alias_both_get_boxes() -> None:
         "</RectangleLabels></View>"
     )
     rows: list[Row] = [("Car", 0.9, BOX), ("Truck", 0.8, AWAY), ("Truck", 0.7, BOX), ("Kite", 0.6, (0.5, 0, 0.6, 0.1))]
-    prediction = postprocessor(xml).predict(1, {IMAGE: [detections_of(*rows)]}, "v1")
-    assert [(label_of(each), each["score"]) for each in prediction["result"]] == [("c", 0.9), ("c", 0.8), ("c", 0.6)]
+    prediction = postprocessor(xml).predict(1, {IMAGE: [ModelResults(detections_of(*rows))]}, "v1")
+    assert [(label_of(each), each["score"]) for each in rectangles_in(prediction["result"])] == [
+        ("c", 0.9),
+        ("c", 0.8),
+        ("c", 0.6),
+    ]
     assert postprocessor(xml).warnings == ()
 
 
 def test_nothing_found_is_an_empty_result_with_a_score() -> None:
     """Label Studio then knows that the picture was looked at."""
-    assert postprocessor().predict(1, {IMAGE: [detections_of()]}, "v1") == {
+    assert postprocessor().predict(1, {IMAGE: [ModelResults(detections_of())]}, "v1") == {
         "result": [],
         "score": 1.0,
         "model_version": "v1",
@@ -65,10 +72,14 @@ def test_each_control_draws_on_its_own_image() -> None:
     """Several controls and images: names, sizes and labels are those of the control."""
     front, rear = detections_of(("Car", 0.9, BOX)), detections_of(("Car", 0.8, BOX), ("Person", 0.7, BOX), width=320)
     decided = postprocessor(TWO_CAMERAS)
-    assert decided.image_fields == [ImageField("front", False), ImageField("rear", False)]
-    regions = decided.predict(1, {ImageField("front", False): [front], ImageField("rear", False): [rear]}, "v1")[
-        "result"
-    ]
+    assert list(decided.needs) == [ImageField("front", False), ImageField("rear", False)]
+    regions = rectangles_in(
+        decided.predict(
+            1,
+            {ImageField("front", False): [ModelResults(front)], ImageField("rear", False): [ModelResults(rear)]},
+            "v1",
+        )["result"]
+    )
     assert [(each["from_name"], each["to_name"], label_of(each), each["original_width"]) for each in regions] == [
         ("a", "front", "Car", 640),
         ("b", "rear", "car", 320),
@@ -83,12 +94,12 @@ def test_list_of_images_tells_which_one() -> None:
     pages = BALLOON_CONFIG.replace('value="$image"', 'valueList="$pages"')
     found = {
         ImageField("pages", True): [
-            detections_of(("Kite", 0.9, BOX)),
-            detections_of(),
-            detections_of(("Kite", 0.9, BOX), width=320),
+            ModelResults(detections_of(("Kite", 0.9, BOX))),
+            ModelResults(detections_of()),
+            ModelResults(detections_of(("Kite", 0.9, BOX), width=320)),
         ]
     }
-    regions = postprocessor(pages).predict(1, found, "v1")["result"]
+    regions = rectangles_in(postprocessor(pages).predict(1, found, "v1")["result"])
     assert [(each["item_index"], each["original_width"]) for each in regions] == [(0, 640), (2, 320)]
     assert len({each["id"] for each in regions}) == 2
 
@@ -99,13 +110,15 @@ def test_pair_of_tags_writes_a_rectangle_as_two_regions() -> None:
         '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image"/>'
         '<Labels name="what" toName="image"><Label value="Kite"/></Labels></View>'
     )
-    prediction = postprocessor(pair).predict(1, {IMAGE: [detections_of(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY))]}, "v1")
-    box, name, *_ = prediction["result"]
+    prediction = postprocessor(pair).predict(
+        1, {IMAGE: [ModelResults(detections_of(("Kite", 0.9, BOX), ("Kite", 0.5, AWAY)))]}, "v1"
+    )
+    box, name, *_ = rectangles_in(prediction["result"])
     assert (box["from_name"], box["type"], label_of(box)) == ("box", "rectangle", "")
     assert (name["from_name"], name["type"], label_of(name)) == ("what", "labels", "Kite")
     assert box["id"] == name["id"]
     assert box["value"]["x"] == name["value"]["x"]
-    assert len(prediction["result"]) == 4
+    assert len(rectangles_in(prediction["result"])) == 4
     assert prediction["score"] == pytest.approx(0.7)
     assert LabelInterface(pair).validate_prediction(prediction)
 
@@ -134,11 +147,11 @@ def test_drawn_rectangle_without_a_detection_is_the_answer(xml: str, expected: l
     region: dict[str, Any] = {"id": "r", "from_name": "label", "to_name": "image", "value": {**given, words: ["Kite"]}}
     region |= {"original_width": 640, "original_height": 480, "item_index": 1 if "valueList" in xml else None}
     decided = postprocessor(xml)
-    gesture = read_drawn_region({"result": [region]}, [control for control, _ in decided.controls])
+    gesture = read_drawn_region({"result": [region]}, decided.controls)
     assert gesture is not None
     answer = decided.predict_drawn(gesture, detections_of(("Kite", 0.9, BOX)), 1, "v1")
     assert (answer["score"], answer["model_version"]) == (1.0, "v1")
-    parts = answer["result"]
+    parts = rectangles_in(answer["result"])
     assert [
         (each["from_name"], each["type"], list(each["value"])[5:], each.get("item_index")) for each in parts
     ] == expected
@@ -151,7 +164,7 @@ def test_drawn_rectangle_without_a_detection_is_the_answer(xml: str, expected: l
 
 def test_prediction_is_plain_json_and_label_studio_accepts_it() -> None:
     """No numpy scalar, no NaN; the SDK's own validation passes."""
-    prediction = postprocessor().predict(1, {IMAGE: [detections_of(("Kite", 0.87654321, BOX))]}, "v1")
+    prediction = postprocessor().predict(1, {IMAGE: [ModelResults(detections_of(("Kite", 0.87654321, BOX)))]}, "v1")
     assert json.loads(json.dumps(prediction, allow_nan=False)) == prediction
     assert LabelInterface(BALLOON_CONFIG).validate_prediction(prediction)
 
@@ -215,6 +228,6 @@ def test_config_whose_labels_the_detector_all_does_not_know_is_refused() -> None
 def test_detector_with_classes_of_its_own_takes_any_label() -> None:
     """Where the vocabulary is unknown, no label can be called wrong."""
     xml = BALLOON_CONFIG.replace("Kite", "Helmet")
-    decided = Postprocessor.from_label_config(xml, score_threshold=0.3, class_list=None)
+    decided = Postprocessor.from_label_config(xml, score_threshold=0.3)
     assert decided.warnings == ()
-    assert len(decided.predict(1, {IMAGE: [detections_of(("helmet", 0.9, BOX))]}, "v")["result"]) == 1
+    assert len(decided.predict(1, {IMAGE: [ModelResults(detections_of(("helmet", 0.9, BOX)))]}, "v")["result"]) == 1

@@ -18,8 +18,8 @@ def test_numbers_outside_the_list_name_nothing(number: int) -> None:
 def test_list_is_whole() -> None:
     """601 classes, each MID and each name once."""
     classes = open_images_classes()
-    assert len(classes.names) == len(set(classes.names)) == len(set(classes.mids)) == 601
-    assert all(map(is_mid, classes.mids))
+    assert len(classes.names) == len(set(classes.names)) == len(set(classes.ids)) == 601
+    assert all(map(is_mid, classes.ids))
     assert not any(map(is_mid, classes.names))
 
 
@@ -44,7 +44,7 @@ def test_ancestors_by_distance(name: str, expected: list[list[str]]) -> None:
     """Kinds only: what is a part of something is no kind of it."""
     classes = open_images_classes()
     levels = classes.ancestors(classes.find(name) or "")
-    assert [{classes.name_by_mid[mid] for mid in level} for level in levels] == [set(level) for level in expected]
+    assert [{classes.name_by_id[mid] for mid in level} for level in levels] == [set(level) for level in expected]
 
 
 @pytest.mark.parametrize("text", ["Traffic light", "traffic_light", "TRAFFICLIGHT", "/m/015qff", "/M/015QFF"])
@@ -58,6 +58,6 @@ def test_hierarchy_has_only_classes_and_no_circle() -> None:
     classes = open_images_classes()
     edges = [(child, parent) for child, parents in classes.parents.items() for parent in parents]
     assert len(edges) == 557
-    assert {mid for edge in edges for mid in edge} <= set(classes.mids)
-    for mid in classes.mids:
+    assert {mid for edge in edges for mid in edge} <= set(classes.ids)
+    for mid in classes.ids:
         assert mid not in {up for level in classes.ancestors(mid) for up in level}

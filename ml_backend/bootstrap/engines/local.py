@@ -1,16 +1,16 @@
-"""The engine of one machine: one detector, and as many images at once as the settings allow."""
+"""The engine of one machine: one process, and as many images at once as the settings allow."""
 
 import asyncio
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.items import Item, Keep, Outcome
+from ml_backend.bootstrap.items import Item, Keep, Needs, Outcome
 from ml_backend.bootstrap.worker import Worker, open_worker
 from ml_backend.errors import BootstrapError
-from ml_backend.inference.detector import Detector
-from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.inference.models import Models
+from ml_backend.model_results import ModelKind
 from ml_backend.settings import Settings
 
 KEPT_AT_ONCE = 64  # outcomes that are recorded together
@@ -22,14 +22,14 @@ class LocalEngine:
 
     Args:
         settings: as for the service.
-        detector: runs on the images.
+        models: run on the images.
     """
 
-    def __init__(self, settings: Settings, detector: Detector) -> None:
+    def __init__(self, settings: Settings, models: Models) -> None:
         self._settings = settings
-        self._detector = detector
+        self._models = models
 
-    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+    def run(self, checkpoint: Checkpoint, needs: Needs, keep: Keep) -> None:
         """Examine all pending items; their outcomes go to ``keep``. SIGTERM interrupts the run as Ctrl-C does.
 
         Raises:
@@ -37,7 +37,7 @@ class LocalEngine:
             BootstrapError: the run cannot go on; recorded outcomes are kept.
         """
         try:
-            asyncio.run(self._run(checkpoint, image_fields, keep))
+            asyncio.run(self._run(checkpoint, needs, keep))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         except BaseExceptionGroup as group:
@@ -46,17 +46,17 @@ class LocalEngine:
                 raise
             raise _first(reasons) from None
 
-    async def _run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+    async def _run(self, checkpoint: Checkpoint, needs: Needs, keep: Keep) -> None:
         this = asyncio.current_task()
         if this is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
         kept = _Kept(keep)
         pending = checkpoint.pending()
 
-        def known(digest: str) -> bool:
-            return digest in kept.digests or checkpoint.has_image(digest)
+        def known(digest: str, kinds: Collection[ModelKind]) -> bool:
+            return digest in kept.digests or checkpoint.has_image(digest, kinds)
 
-        async with open_worker(self._settings, self._detector, image_fields, known) as worker:
+        async with open_worker(self._settings, self._models, needs, known) as worker:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._settings.max_concurrent_images):

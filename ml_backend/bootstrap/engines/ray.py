@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
-from ml_backend.bootstrap.items import Item, Keep, Outcome
+from ml_backend.bootstrap.items import Item, Keep, Needs, Outcome
 from ml_backend.bootstrap.pending import PendingItems
-from ml_backend.errors import BootstrapError, DetectorLoadError, PrelabelError
-from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.errors import BootstrapError, ModelLoadError, PrelabelError
 from ml_backend.logs import configure_logging
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
@@ -45,7 +44,7 @@ except ImportError:
     ) from None
 
 if TYPE_CHECKING:  # it imports TensorFlow: seconds and 500 MB in each process that only reads pages
-    from ml_backend.inference.detector import Detector
+    from ml_backend.inference.models import Models
 
 T = TypeVar("T")
 
@@ -53,7 +52,7 @@ MAX_ON_PAGE = 64  # items
 PAGES_EACH = 8  # pages for each worker, at least, so that all workers end at about the same time
 MAX_READS = 500  # tasks that read pages; Ray holds all of them in memory
 MIN_PAGES = 16  # in such a task
-THREADS = 2  # of a worker, by default: one decodes while the other runs the detector
+THREADS = 2  # of a worker, by default: one decodes while the other runs a model
 AT_ONCE = 2  # pages in a worker, so that one slow image does not hold up the others
 STALLED_SECONDS = (
     3600  # without a completed page; Ray itself waits for ever for nodes and for pages that kill their worker
@@ -66,17 +65,17 @@ class RayEngine:
 
     Args:
         settings: as for the service; those of the detector and of images apply to each worker.
-        fingerprint: of the detector, which must be the same on all nodes.
-        workers: the number of detectors.
+        fingerprints: of the models, which must be the same on all nodes.
+        workers: the number of processes, each with all models.
     """
 
-    def __init__(self, settings: Settings, fingerprint: str, workers: int) -> None:
+    def __init__(self, settings: Settings, fingerprints: Sequence[str], workers: int) -> None:
         self._settings = _for_workers(settings)
-        self._fingerprint = fingerprint
+        self._fingerprints = list(fingerprints)
         self._workers = workers
         self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
 
-    def run(self, checkpoint: Checkpoint, image_fields: Sequence[ImageField], keep: Keep) -> None:
+    def run(self, checkpoint: Checkpoint, needs: Needs, keep: Keep) -> None:
         """Examine all pending items; their outcomes go to ``keep``, a page at a time. SIGTERM interrupts the run as Ctrl-C does.
 
         Raises:
@@ -89,7 +88,7 @@ class RayEngine:
         with _ended_by_sigterm(), self._connected(), _ended_by_sigterm():  # Ray has a handler of its own
             _configure_data()
             try:
-                for row in self._outcomes(pages, image_fields).iter_rows():
+                for row in self._outcomes(pages, needs).iter_rows():
                     keep(pickle.loads(row["outcomes"]))  # noqa: S301 - our own workers'
                     if row["problem"]:
                         raise BootstrapError(row["problem"])
@@ -100,7 +99,7 @@ class RayEngine:
         if left:
             raise BootstrapError(f"Ray has lost {left:,} items; run the same command again to examine them")
 
-    def _outcomes(self, pages: "Pages", image_fields: Sequence[ImageField]) -> Any:
+    def _outcomes(self, pages: "Pages", needs: Needs) -> Any:
         # By reference, since Ray logs the arguments of a worker.
         settings = ray.put(self._settings)
         reads = len(pages.reads)
@@ -117,8 +116,8 @@ class RayEngine:
             num_cpus=self._processors,
             fn_constructor_kwargs={
                 "settings": settings,
-                "fingerprint": self._fingerprint,
-                "image_fields": list(image_fields),
+                "fingerprints": self._fingerprints,
+                "needs": needs,
             },
         )
 
@@ -189,9 +188,9 @@ def _read(checkpoint: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
 
 
 class Worker:
-    """A detector in a process of its own, with the event loop in which images are fetched."""
+    """The models in a process of their own, with the event loop in which images are fetched."""
 
-    def __init__(self, settings: Any, fingerprint: str, image_fields: Sequence[ImageField]) -> None:
+    def __init__(self, settings: Any, fingerprints: Sequence[str], needs: Needs) -> None:
         from ml_backend.bootstrap.worker import open_worker
 
         settings = ray.get(settings)
@@ -202,17 +201,18 @@ class Worker:
         self._problem = ""
         # Returned with a page, since Ray shows an exception from here as a stack trace.
         try:
-            detector = _load(settings)
+            models = _load(settings)
         except PrelabelError as error:
             self._problem = f"on {socket.gethostname()}: {error}"
             return
-        if detector.fingerprint != fingerprint:
-            self._problem = (
-                f"{detector.handle} on {socket.gethostname()} is another detector than here "
-                f"({detector.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
-            )
-            return
-        self._opened = open_worker(settings, detector, image_fields, known=lambda _: False)
+        for model, fingerprint in zip(models.all, fingerprints, strict=True):
+            if model.fingerprint != fingerprint:
+                self._problem = (
+                    f"{model.handle} on {socket.gethostname()} is another {model.kind} than here "
+                    f"({model.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
+                )
+                return
+        self._opened = open_worker(settings, models, needs, known=lambda *_: False)
         self._worker = self._wait_for(self._opened.__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
@@ -241,29 +241,24 @@ class Worker:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
-def _load(settings: Settings) -> "Detector":
-    from ml_backend.inference.detector import Detector
-
-    def load() -> Detector:
-        return Detector.load(settings.model, settings.tfhub_cache_dir, workers=settings.inference_workers)
+def _load(settings: Settings) -> "Models":
+    from ml_backend.inference.models import Models
 
     try:
-        return load()
-    except DetectorLoadError:
+        return Models.load(settings)
+    except ModelLoadError:
         time.sleep(5)  # another worker of this node may be unpacking the same files
-        return load()
+        return Models.load(settings)
 
 
 def _for_workers(settings: Settings) -> Settings:
     """Return settings with absolute paths, for other nodes, without the secrets that workers do not need."""
-    from ml_backend.inference import demo_model
-
-    is_path = "://" not in settings.model and settings.model != demo_model.HANDLE
-    model = str(Path(settings.model).expanduser().absolute()) if is_path else settings.model
     threads = settings.inference_workers if "inference_workers" in settings.model_fields_set else THREADS
     return settings.model_copy(
         update={
-            "model": model,
+            "model": _absolute(settings.model),
+            "classifier": _absolute(settings.classifier),
+            "class_names": settings.class_names and settings.class_names.absolute(),
             "inference_workers": threads,
             "tfhub_cache_dir": settings.tfhub_cache_dir.absolute(),
             "cache_file": settings.cache_file.absolute(),
@@ -271,6 +266,15 @@ def _for_workers(settings: Settings) -> Settings:
             "basic_auth_pass": None,
         }
     )
+
+
+def _absolute(handle: str | None) -> str | None:
+    """Return the handle of a model with the absolute path of a folder or archive."""
+    from ml_backend.inference import demo_model
+
+    if handle is None or "://" in handle or handle == demo_model.HANDLE:
+        return handle
+    return str(Path(handle).expanduser().absolute())
 
 
 @contextmanager

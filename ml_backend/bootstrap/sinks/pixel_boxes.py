@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from ml_backend.bootstrap.items import PredictedImage
 from ml_backend.label_studio.controls.control import Control
-from ml_backend.label_studio.regions import label_of
+from ml_backend.label_studio.controls.rectangles import RectangleControl
+from ml_backend.label_studio.regions import label_of, rectangles_in
 
 
 class PixelBox(NamedTuple):
@@ -22,7 +23,7 @@ class PixelBox(NamedTuple):
 def boxes_of(image: PredictedImage) -> Iterator[PixelBox]:
     """Yield the labelled boxes on an image."""
     x, y = image.width / 100, image.height / 100
-    for region in image.regions:
+    for region in rectangles_in(image.regions):
         value, label = region["value"], label_of(region)
         if label:  # the rectangle of a pair has no label, its other half has
             yield PixelBox(
@@ -31,5 +32,6 @@ def boxes_of(image: PredictedImage) -> Iterator[PixelBox]:
 
 
 def label_names(controls: Sequence[Control]) -> list[str]:
-    """Return the labels of all controls, each once, in the order of the label config."""
-    return list(dict.fromkeys(label.value for control in controls for label in control.labels))
+    """Return the labels of all controls that draw boxes, each once, in the order of the label config."""
+    boxes = (control for control in controls if isinstance(control, RectangleControl))
+    return list(dict.fromkeys(label.value for control in boxes for label in control.labels))

@@ -16,6 +16,7 @@ from ml_backend.images.drawing import contact_sheet, draw_regions
 from ml_backend.images.fetch import ImageFetcher
 from ml_backend.images.references import parse_reference, readable
 from ml_backend.label_studio.connections import LabelStudios
+from ml_backend.label_studio.regions import choices_in, rectangles_in, texts_of
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.settings import Settings
 
@@ -67,7 +68,10 @@ def draw_sheet(chosen: Sequence[PredictedItem], path: Path, settings: Settings) 
 
 
 def _score(predicted: PredictedItem) -> str:
-    return "" if predicted.prediction is None else f"{predicted.prediction['score']:.2f}"
+    if predicted.prediction is None:
+        return ""
+    chosen = [text for region in choices_in(predicted.prediction["result"]) for text in texts_of(region)]
+    return "  ".join([f"{predicted.prediction['score']:.2f}", *chosen])
 
 
 async def _drawn(chosen: Sequence[PredictedItem], settings: Settings) -> list[Image.Image | None]:
@@ -84,7 +88,7 @@ async def _drawn(chosen: Sequence[PredictedItem], settings: Settings) -> list[Im
             pixels = decoders.decode(fetched.data, max_side=max(TILE)).pixels
         except PrelabelError:
             return None
-        return draw_regions(np.asarray(pixels), image.regions)
+        return draw_regions(np.asarray(pixels), rectangles_in(image.regions))
 
     with DecoderPool(Limits.from_settings(settings)) as decoders:
         async with ImageFetcher.from_settings(settings) as fetcher:

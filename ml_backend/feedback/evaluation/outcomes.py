@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.evaluation.matching import Boxes, assign, match, same_label
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls.control import Control, ImageField
+from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import FilterDecision
@@ -41,7 +43,7 @@ class MatchedImage:
         saw_predictions: whether the annotator saw ``shown``.
     """
 
-    control: Control
+    control: RectangleControl
     label_map: LabelMap
     detections: Detections
     decisions: list[FilterDecision]
@@ -54,16 +56,16 @@ def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iter
     """Yield the images of an annotation under each control, for a postprocessor limited to the labels of that time."""
     postprocessor = postprocessor.limited_to(annotation.drawable)
     # The label config may have changed since: images under other keys are left out.
-    found: dict[ImageField, list[Detections]] = {
+    found: dict[ImageField, list[ModelResults]] = {
         image_field: [
-            image.detections
+            ModelResults(image.detections)
             for image in annotation.images
             if image.key == image_field.key and (image_field.is_list or image.item == 0)
         ]
-        for image_field in postprocessor.image_fields
+        for image_field in postprocessor.needs
     }
     saw_predictions = annotation.lost or (annotation.shown is not None and not annotation.audited)
-    label_maps = {control.from_name: label_map for control, label_map in postprocessor.controls}
+    label_maps = {control.from_name: label_map for control, label_map in postprocessor.rectangles}
     for control, item, detections, decisions in postprocessor.explain(found):
         here = (control.from_name, item)
         drawn = [box for box in annotation.drawn if (box.control, box.item) == here]

@@ -165,14 +165,14 @@ def begin(postprocessor: Postprocessor) -> ThresholdStats:
 def labels_of(postprocessor: Postprocessor) -> list[LabelKey]:
     """Return the labels of a postprocessor's controls, in the order of the label config."""
     each = (
-        LabelKey(control.from_name, label.value) for control, _ in postprocessor.controls for label in control.labels
+        LabelKey(control.from_name, label.value) for control, _ in postprocessor.rectangles for label in control.labels
     )
     return list(dict.fromkeys(each))  # two labels may share an alias
 
 
 def threshold_in(postprocessor: Postprocessor, where: LabelKey) -> float:
     """Return the threshold of a label under a postprocessor; the general one for a label that is not in the label config."""
-    for control, _ in postprocessor.controls:
+    for control, _ in postprocessor.rectangles:
         for label in control.labels:
             if (control.from_name, label.value) == where:
                 return threshold_of(label, control, postprocessor.score_threshold)

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from ml_backend.errors import LabelConfigError, PrelabelError
-from ml_backend.feedback.ingest.detection_pipeline import DetectionPipeline
+from ml_backend.feedback.ingest.inference_pipeline import InferencePipeline
 from ml_backend.feedback.ingest.payloads import controls_of, has_id, updated_at_of, without_boxes
 from ml_backend.feedback.ingest.provenance import (
     Beginning,
@@ -23,7 +23,8 @@ from ml_backend.feedback.store.projects import Project, config_at, configs_of
 from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import ImageDetections
+from ml_backend.pipeline.image_inference import InferredImage
+from ml_backend.postprocessing.postprocessor import needs_of
 from ml_backend.redaction import printable
 
 log = structlog.get_logger(__name__)
@@ -95,7 +96,7 @@ class AnnotationBuilder:
         holdout_fraction: share of images that are answered without boxes, 0 to 1.
     """
 
-    def __init__(self, pipeline: DetectionPipeline, detector: str, holdout_fraction: float) -> None:
+    def __init__(self, pipeline: InferencePipeline, detector: str, holdout_fraction: float) -> None:
         self._pipeline = pipeline
         self._holdout_fraction = holdout_fraction
         self._places = asyncio.Semaphore(MAX_CONCURRENT_TASKS)
@@ -147,7 +148,7 @@ class AnnotationBuilder:
         if not outdated and all(annotation.skipped for annotation in changed):
             return BuiltTask(task_id, ids, changed, read_at)
         controls = await asyncio.to_thread(controls_of, project.label_config)
-        found, problem = await self._detect(task, project, controls)
+        found, problem = await self._infer(task, project, controls)
         held_out = any(
             in_holdout(each.version.digest, self._holdout_fraction) for images in found.values() for each in images
         )
@@ -181,15 +182,14 @@ class AnnotationBuilder:
         ]
         return BuiltTask(task_id, ids, changed, read_at)
 
-    async def _detect(
+    async def _infer(
         self, task: Mapping[str, Any], project: Project, controls: Sequence[Control]
-    ) -> tuple[Mapping[ImageField, Sequence[ImageDetections]], str]:
-        """Return the detections in a task's images, or why there will be none."""
+    ) -> tuple[Mapping[ImageField, Sequence[InferredImage]], str]:
+        """Return the results for a task's images, or why there will be none."""
         if not controls:
             return {}, "the label config cannot be served"
         try:
-            image_fields = list(dict.fromkeys(control.image_field for control in controls))
-            return await self._pipeline.detect(task, image_fields, str(project.id)), ""
+            return await self._pipeline.infer(task, needs_of(controls, self._pipeline.kinds), str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated image cannot be read", project=project.id, task=task["id"], cause=str(error))
             if error.retryable:
@@ -197,7 +197,7 @@ class AnnotationBuilder:
             return {}, printable(f"task {task['id']}: {error}", 500)
 
     def _reconstruct(
-        self, task: int, project: Project, found: Mapping[ImageField, Sequence[ImageDetections]], *, held_out: bool
+        self, task: int, project: Project, found: Mapping[ImageField, Sequence[InferredImage]], *, held_out: bool
     ) -> StoredPrediction | None:
         """Return the prediction that would be shown now, since an event does not hold the one that was."""
         if not found:
@@ -207,8 +207,8 @@ class AnnotationBuilder:
         except LabelConfigError:
             return None
         version = self._pipeline.postprocessors.version_of(postprocessor)
-        detections = {image_field: [each.detections for each in images] for image_field, images in found.items()}
-        regions = [] if held_out else postprocessor.predict(task, detections, version)["result"]
+        results = {image_field: [each.results for each in images] for image_field, images in found.items()}
+        regions = [] if held_out else postprocessor.predict(task, results, version)["result"]
         return StoredPrediction(0, version, regions, 0.0)
 
 
@@ -238,14 +238,15 @@ def _with_boxes(
 
 
 def _annotated_images(
-    task: Mapping[str, Any], found: Mapping[ImageField, Sequence[ImageDetections]]
+    task: Mapping[str, Any], found: Mapping[ImageField, Sequence[InferredImage]]
 ) -> Iterable[AnnotatedImage]:
     for image_field, images in found.items():
         values = task["data"][image_field.key]
         for item, (value, each) in enumerate(zip(values if image_field.is_list else [values], images, strict=True)):
             short = isinstance(value, str) and len(value) <= MAX_REFERENCE_LENGTH
             reference = printable(value, MAX_REFERENCE_LENGTH) if short else ""
-            yield AnnotatedImage(image_field.key, item, reference, each.detections)
+            if each.results.detections is not None:
+                yield AnnotatedImage(image_field.key, item, reference, each.results.detections)
 
 
 def _is_known(annotation: Mapping[str, Any], known: Mapping[int, Known]) -> bool:

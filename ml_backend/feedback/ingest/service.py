@@ -11,8 +11,8 @@ import structlog
 
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder
-from ml_backend.feedback.ingest.detection_pipeline import DetectionPipeline
 from ml_backend.feedback.ingest.event_processor import EventProcessor
+from ml_backend.feedback.ingest.inference_pipeline import InferencePipeline
 from ml_backend.feedback.ingest.read_back import ReadBack
 from ml_backend.feedback.ingest.trusted_events import TrustedEvents
 from ml_backend.feedback.store.database import Database
@@ -71,7 +71,7 @@ class FeedbackService:
     def __init__(
         self,
         database: Database,
-        pipeline: DetectionPipeline,
+        pipeline: InferencePipeline,
         detector: CurrentDetector,
         client: StudioClient | None,
         options: IngestOptions,

@@ -16,7 +16,7 @@ from ml_backend.feedback.evaluation.threshold_stats import (
 )
 from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls.control import Control
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -107,7 +107,7 @@ def propose(
     current: LabelOverrides,
     *,
     score_threshold: float,
-    targets: Callable[[Control], float],
+    targets: Callable[[RectangleControl], float],
 ) -> Proposal:
     """Propose overrides from annotations.
 
@@ -127,12 +127,10 @@ def propose(
     """
 
     def postprocessor_of(overrides: LabelOverrides) -> Postprocessor:
-        return Postprocessor.from_label_config(
-            label_config, score_threshold=score_threshold, class_list=None, overrides=overrides
-        )
+        return Postprocessor.from_label_config(label_config, score_threshold=score_threshold, overrides=overrides)
 
     # Without overrides, the threshold of a label is that of the label config.
-    own = {control.from_name: control for control, _ in postprocessor_of(LabelOverrides()).controls}
+    own = {control.from_name: control for control, _ in postprocessor_of(LabelOverrides()).rectangles}
     before = gather(load(), postprocessor_of(current))
     relabelings = relabelings_of(before)
     classes = {(control, known): label for control, known, label in current.classes}
@@ -171,7 +169,9 @@ def propose(
     return Proposal(overrides, changed, before.annotations, changes, relabelings)
 
 
-def _threshold(stats: LabelStats, control: Control, where: LabelKey, target: float) -> tuple[float | None, str]:
+def _threshold(
+    stats: LabelStats, control: RectangleControl, where: LabelKey, target: float
+) -> tuple[float | None, str]:
     """Return the new threshold of a label, or None and the reason why it keeps its own."""
     label = next(each for each in control.labels if each.value == where.label)
     stated = label.score_threshold if label.score_threshold is not None else control.score_threshold

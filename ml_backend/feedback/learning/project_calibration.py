@@ -12,7 +12,7 @@ from ml_backend.feedback.store.detectors import current_detector
 from ml_backend.feedback.store.projects import Project, get_project
 from ml_backend.feedback.store.revisions import Revision, apply, history
 from ml_backend.feedback.store.trainings import Result, Training, put_training
-from ml_backend.label_studio.controls.control import Control
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 
 
@@ -84,7 +84,7 @@ def calibrate_project(
         LabelConfigError: its label config cannot be served.
     """
 
-    def target_of(control: Control) -> float:
+    def target_of(control: RectangleControl) -> float:
         return target or control.target_precision or target_precision
 
     with database.reading() as connection:

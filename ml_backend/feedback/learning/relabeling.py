@@ -62,7 +62,7 @@ def relabelings_of(stats: ThresholdStats) -> list[Relabeling]:
     together, the most general branch first, and the whole branch gets the label, with classes that nobody has corrected yet.
     """
     found: list[Relabeling] = []
-    for control, label_map in stats.postprocessor.controls:
+    for control, label_map in stats.postprocessor.rectangles:
         counts = {known: each for (name, known), each in stats.classes.items() if name == control.from_name}
         # The label of a whole branch does not depend on that of its top class alone.
         after = LabelMap(control, overrides=replace(label_map.overrides, classes=()))
@@ -94,9 +94,7 @@ def _branches(counts: dict[str, Counter[str]]) -> Iterator[tuple[str, Counter[st
         for known in members:
             pooled += counts[known]
         label = _commonest(pooled)
-        kinds = tuple(
-            sorted(classes.name_by_mid[known] for known in below[up] if counts[known][label] >= MIN_OF_A_KIND)
-        )
+        kinds = tuple(sorted(classes.name_by_id[known] for known in below[up] if counts[known][label] >= MIN_OF_A_KIND))
         if label and len(kinds) >= MIN_KINDS:
             yield up, pooled, kinds
 
@@ -109,7 +107,7 @@ def _relabeling_of(
     goes_to = next((each for each in control.labels if each.value == label), None)
     if goes_to is None or goes_to.skip or control.skip or (kinds and not goes_to.hierarchy):
         return None
-    name = open_images_classes().name_by_mid.get(known, known)
+    name = open_images_classes().name_by_id.get(known, known)
     now = after.assignment(name, known)
     if now is not None and (now.label.value == label or now.rule == "predicted_values"):
         return None

@@ -1,14 +1,15 @@
 """The description of a signature, and the protocol of contracts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from numpy.typing import NDArray
 
-from ml_backend.detections import Detections
-from ml_backend.vocabularies.open_images import ClassList
+from ml_backend.vocabularies.class_list import ModelClass
+from ml_backend.vocabularies.class_names import ClassNames
 
+Found_co = TypeVar("Found_co", covariant=True)
 Shape = Sequence[int | None]  # None for a size that is known only when the model runs
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -55,7 +56,27 @@ class Signature:
         return f"{self.name}({_listed(self.inputs)}) -> {_listed(self.outputs)}"
 
 
-class Contract(Protocol):
+class ImageInput(NamedTuple):
+    """The image input of a signature, and the way from pixels to its tensor, [1, H, W, 3].
+
+    Attributes:
+        name: of the input.
+        dtype: ``float32`` or ``uint8``.
+        white: the value of a white pixel: 1 or 255.
+        size: height and width that the image is resized to, bilinearly and without keeping its proportions; None for any size.
+    """
+
+    name: str
+    dtype: str = "float32"
+    white: int = 1
+    size: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        height, width = self.size or ("H", "W")
+        return f"{self.name} {self.dtype} [1,{height},{width},3]"
+
+
+class Contract(Protocol[Found_co]):
     """A signature with known inputs and outputs. ``str()`` describes it in one line."""
 
     @property
@@ -63,15 +84,30 @@ class Contract(Protocol):
         """Name of the signature to call."""
 
     @property
-    def input(self) -> str:
-        """Name of the image input: float32 [1, H, W, 3] in [0, 1]."""
+    def input(self) -> ImageInput:
+        """The image input."""
 
     @property
     def outputs(self) -> Sequence[str]:
         """Names of the outputs that are read."""
 
-    def read(self, outputs: Outputs, width: int, height: int) -> Detections:
-        """Convert the outputs of one call to detections.
+    @property
+    def classes(self) -> tuple[ModelClass, ...] | None:
+        """The classes that the model can return; None where they are unknown."""
+
+    def with_classes(self, outputs: Sequence[Outputs], class_names: ClassNames | None) -> "Prepared[Self]":
+        """Return the contract with the classes of the model.
+
+        Args:
+            outputs: of the model for each of the warm-up images.
+            class_names: the class list that the user names.
+
+        Raises:
+            ModelContractError: the classes are unknown, or the outputs are not those of the contract.
+        """
+
+    def read(self, outputs: Outputs, width: int, height: int) -> Found_co:
+        """Convert the outputs of one call.
 
         Args:
             outputs: arrays by output name.
@@ -79,11 +115,28 @@ class Contract(Protocol):
             height: of the displayed image, in pixels.
 
         Raises:
-            DetectorError: the shapes of the outputs differ from those of the contract.
+            ModelError: the outputs differ from those of the contract.
         """
 
-    def class_list(self, outputs: Outputs) -> ClassList | None:
-        """Return the classes that the model can return, by its outputs for an empty image; None where they are unknown."""
+
+Prepared_co = TypeVar("Prepared_co", covariant=True)
+
+
+class Prepared(NamedTuple, Generic[Prepared_co]):
+    """A contract that is ready to read outputs.
+
+    Attributes:
+        contract: with classes.
+        uses_class_names: whether they come from the user's class list.
+        note: a sentence about an assumption that people should know; empty for none.
+    """
+
+    contract: Prepared_co
+    uses_class_names: bool = False
+    note: str = ""
+
+
+Recogniser = Callable[[Signature], Contract[Found_co] | None]
 
 
 def _listed(tensors: Mapping[str, Tensor]) -> str:

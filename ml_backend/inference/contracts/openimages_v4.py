@@ -16,15 +16,19 @@ and at least one of the three class outputs are required.
 """
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
-from ml_backend.errors import DetectorError
-from ml_backend.inference.contracts.contract import Outputs, Shape, Signature
-from ml_backend.vocabularies.open_images import ClassList, is_mid, open_images_classes
+from ml_backend.errors import ModelError
+from ml_backend.inference.contracts.contract import ImageInput, Outputs, Prepared, Shape, Signature
+from ml_backend.vocabularies.class_list import ModelClass
+from ml_backend.vocabularies.class_names import ClassNames
+from ml_backend.vocabularies.open_images import is_mid, open_images_classes
 
 # Rows below it are filler. Thresholds are set per project, so all others are kept: a floor of 0.01 cost 0.001 of COCO AP (docs/design.md).
 SCORE_FLOOR = 0.001
@@ -49,16 +53,18 @@ class OpenImagesV4:
 
     Attributes:
         signature: its key in the module's ``signatures``.
-        input: name of the image input.
+        input: the image input.
         outputs: names of the outputs that are read.
+        classes: those of Open Images; None for a model with other classes.
     """
 
     signature: str
-    input: str
+    input: ImageInput
     outputs: tuple[str, ...]
+    classes: tuple[ModelClass, ...] | None = None
 
     def __str__(self) -> str:
-        return f"signature {self.signature!r}: {self.input} float32 [1,H,W,3] -> {', '.join(self.outputs)}"
+        return f"signature {self.signature!r}: {self.input} -> {', '.join(self.outputs)}"
 
     def read(self, outputs: Outputs, width: int, height: int) -> Detections:
         """Convert the outputs of one call to detections, without rows below :data:`SCORE_FLOOR` and boxes that are not finite.
@@ -69,19 +75,19 @@ class OpenImagesV4:
             height: of the displayed image, in pixels.
 
         Raises:
-            DetectorError: the shapes of the outputs differ from those of the contract.
+            ModelError: the shapes of the outputs differ from those of the contract.
         """
         scores = np.asarray(outputs[SCORES], dtype=np.float32)
         boxes = np.asarray(outputs[BOXES], dtype=np.float32)
         if scores.ndim != 1 or boxes.shape != (len(scores), 4):
-            raise DetectorError(
+            raise ModelError(
                 f"the detector returned boxes {list(boxes.shape)} and scores {list(scores.shape)}; expected [N, 4] and [N]"
             )
         for name in self.outputs:
             if len(outputs[name]) != len(scores):
-                raise DetectorError(f"the detector returned {len(scores)} scores, but {len(outputs[name])} of {name}")
+                raise ModelError(f"the detector returned {len(scores)} scores, but {len(outputs[name])} of {name}")
         kept = np.flatnonzero((scores >= SCORE_FLOOR) & np.isfinite(boxes).all(axis=1))
-        classes = self.classes(outputs, kept)
+        classes = self.classes_of(outputs, kept)
         return Detections(
             boxes=boxes[kept],
             scores=np.minimum(scores[kept], np.float32(1)),
@@ -91,7 +97,7 @@ class OpenImagesV4:
             height=height,
         )
 
-    def classes(self, outputs: Outputs, rows: NDArray[np.intp]) -> list[tuple[str, str]]:
+    def classes_of(self, outputs: Outputs, rows: NDArray[np.intp]) -> list[tuple[str, str]]:
         """Return readable name and MID for each of ``rows``; a missing name is looked up by MID, then by class number."""
         texts = [np.asarray(outputs[name])[rows] for name in CLASS_TEXTS if name in self.outputs]
         numbers = (
@@ -99,12 +105,16 @@ class OpenImagesV4:
         )
         return [_name_and_mid(*row) for row in zip(numbers.tolist(), *texts, strict=True)]
 
-    def class_list(self, outputs: Outputs) -> ClassList | None:
-        """Return the Open Images classes if the outputs for an empty image have one of them, since filler rows have classes too."""
+    def with_classes(self, outputs: Sequence[Outputs], class_names: ClassNames | None) -> Prepared[Self]:  # noqa: ARG002 - the model returns names
+        """Return the contract with the Open Images classes if the outputs for an empty image have one of them.
+
+        Filler rows have classes too.
+        """
         known = open_images_classes()
-        rows = np.arange(len(outputs[SCORES]))
-        mids = {mid for _, mid in self.classes(outputs, rows)}
-        return known if mids & set(known.mids) or not len(rows) else None
+        rows = np.arange(len(outputs[0][SCORES]))
+        mids = {mid for _, mid in self.classes_of(outputs[0], rows)}
+        has_them = bool(mids & set(known.ids)) or not len(rows)
+        return Prepared(replace(self, classes=known.classes()) if has_them else self)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -112,7 +122,7 @@ def _name_and_mid(number: int, *encoded: bytes) -> tuple[str, str]:
     known = open_images_classes()
     texts = [text.decode("utf-8", errors="replace") for text in encoded]
     mid = next((text for text in texts if is_mid(text)), "")
-    name = next((text for text in texts if text and not is_mid(text)), "") or known.name_by_mid.get(mid, "")
+    name = next((text for text in texts if text and not is_mid(text)), "") or known.name_by_id.get(mid, "")
     if not name:
         name, listed_mid = known.at(number)
         mid = mid or listed_mid
@@ -126,7 +136,11 @@ def recognise(signature: Signature) -> OpenImagesV4 | None:
         return None
     ((name, image),) = signature.inputs.items()
     any_size = image.shape is not None and image.shape[1:3] == (None, None)
-    return OpenImagesV4(signature.name, name, read) if any_size and image.fits("float32", (1, None, None, 3)) else None
+    return (
+        OpenImagesV4(signature.name, ImageInput(name), read)
+        if any_size and image.fits("float32", (1, None, None, 3))
+        else None
+    )
 
 
 def _offers(signature: Signature, name: str) -> bool:

@@ -22,7 +22,7 @@ class Runtime(Protocol):
     def signatures(self, module: Any) -> list[Signature]:
         """Return the signatures that a loaded module offers."""
 
-    def compile(self, module: Any, contract: Contract) -> Function:
+    def compile(self, module: Any, contract: Contract[Any]) -> Function:
         """Return a function that calls the signature of a contract and raises :class:`RunError`."""
 
     def set_workers(self, workers: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.inference.contracts.contract import Contract, Outputs, Signature, Tensor
+from ml_backend.inference.contracts.contract import Contract, ImageInput, Outputs, Signature, Tensor
 from ml_backend.inference.runtimes.runtime import Function, RunError
 
 
@@ -60,16 +60,16 @@ class TensorFlow:
             for name, function in getattr(module, "signatures", {}).items()
         ]
 
-    def compile(self, module: Any, contract: Contract) -> Function:
+    def compile(self, module: Any, contract: Contract[Any]) -> Function:
         """Return a function that calls the signature of a contract.
 
-        The conversion of pixels to float32 is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
+        The conversion of pixels to the input is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
         """
         signature = module.signatures[contract.signature]
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
         def call(pixels: Any) -> Any:
-            return signature(**{contract.input: tf.cast(pixels[None], tf.float32) / 255})
+            return signature(**{contract.input.name: _as_input(pixels[None], contract.input)})
 
         concrete = call.get_concrete_function()  # saves the dispatch by argument types in each call
 
@@ -81,6 +81,14 @@ class TensorFlow:
             return {name: np.asarray(outputs[name]) for name in contract.outputs}
 
         return run
+
+
+def _as_input(pixels: Any, expected: ImageInput) -> Any:
+    """Convert pixels, uint8 [1, H, W, 3], to the tensor of an input."""
+    values = tf.cast(pixels, tf.float32) / (255 / expected.white)
+    if expected.size is not None:
+        values = tf.image.resize(values, expected.size, method="bilinear")
+    return tf.cast(values, expected.dtype)
 
 
 def _reason(error: Any) -> str:

@@ -2,29 +2,85 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from label_studio_sdk.label_interface.control_tags import ControlTag, LabelsTag, RectangleLabelsTag, RectangleTag
 
 from ml_backend.detections import Detections
-from ml_backend.label_studio.controls.control import NMS_IOU, Control
+from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.controls.tags import Attributes, Tags, UnservedError, named
 from ml_backend.label_studio.geometry import DECIMALS
 from ml_backend.label_studio.regions import RectangleValue, Region, rectangle, region_id
+from ml_backend.model_results import ModelKind
 
 EXPECTED = "<RectangleLabels> control to draw boxes with, nor a <Rectangle> with <Labels>"
 
 
+NMS_IOU = 0.6  # the default of model_nms_iou
+
+# Their names and their order are part of model versions.
+_DECISIVE = (
+    *(
+        "from_name",
+        "to_name",
+        "data_key",
+        "labels",
+        "is_list",
+        "labels_name",
+        "score_threshold",
+        "nms_iou",
+        "nms_across_labels",
+    ),
+    *("min_area", "max_regions", "hierarchy", "skip"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RectangleControl(Control):
-    """A control that draws rectangles. A pair of tags writes two regions with one id for each: the rectangle and its label."""
+    """A control that draws rectangles. A pair of tags writes two regions with one id for each: the rectangle and its label.
+
+    Attributes:
+        labels_name: ``name`` of the ``<Labels>`` of a pair; empty for ``<RectangleLabels>``.
+        nms_iou: overlap (IoU) over which the box with the lower score of two with one label is suppressed, 0 to 1.
+        nms_across_labels: whether boxes of different labels suppress each other too.
+        min_area: smallest box that is shown, in percent of the image's area.
+        max_regions: largest number of boxes in an image; None for no limit.
+        target_precision: share of shown boxes that should be right, 0 to 1, for learned thresholds; None for that of the settings.
+    """
+
+    labels_name: str = ""
+    nms_iou: float = NMS_IOU
+    nms_across_labels: bool = False
+    min_area: float = 0.0
+    max_regions: int | None = None
+    target_precision: float | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """``name`` of the tag that has the labels."""
+        return self.labels_name or self.from_name
+
+    @property
+    def model(self) -> ModelKind:
+        """The kind of model whose results it shows."""
+        return "detector"
+
+    def decisive(self) -> dict[str, Any]:
+        """Return everything that decides on its regions. A target precision does not."""
+        values = asdict(self)
+        return {name: values[name] for name in _DECISIVE}
 
     def regions(
         self, identity: Sequence[object], item: int, detections: Detections, shown: Sequence[tuple[int, str]]
     ) -> list[Region]:
-        """Write detections as regions: see :meth:`~ml_backend.label_studio.controls.control.Control.regions`.
+        """Write the detections that are shown in one image as Label Studio's regions. A box without area inside the image gives none.
 
-        A box without area inside the image gives no region.
+        Args:
+            identity: task and model version, which make region ids unique together with control, image and detection.
+            item: index of the image in its list; 0 where there is one image.
+            detections: all detections in that image.
+            shown: row and label of each detection that is shown.
         """
         return [region for row, label in shown for region in self._of_detection(identity, item, detections, row, label)]
 

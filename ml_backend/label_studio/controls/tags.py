@@ -59,19 +59,20 @@ class Tags:
         Raises:
             UnservedError: an attribute of a label cannot be used.
         """
-        node = self._node_of[tag.tag, tag.name]
-        given = [_label(inner.attrib) for inner in node.iter() if str(inner.tag).lower() == "label"]
+        given = [label_of(inner.attrib) for inner in self.node(tag).iter() if str(inner.tag).lower() == "label"]
         labels = list(dict.fromkeys(label for label in given if label.value))
         problems = []
         if unnamed := sum(not label.value for label in given):
             problems.append(f"{unnamed} <Label> of {named(tag)} are not served: they have neither a value nor an alias")
-        value = (tag.attr or {}).get("value", "")
-        if value.startswith("$"):
-            problems.append(
-                f"the labels that {named(tag)} takes from the task (value={quoteattr(value)}) are not served: only those of the "
-                "label config are"
-            )
-        return labels, problems
+        return labels, problems + taken_from_task(tag, "labels")
+
+    def node(self, tag: ControlTag) -> Any:
+        """Return the XML node of a tag."""
+        return self._node_of[tag.tag, tag.name]
+
+    def is_on_image(self, tag: ControlTag) -> bool:
+        """Tell whether a tag belongs to an ``<Image>``, alone or among others."""
+        return any(isinstance(self._objects.get(name), ImageTag) for name in tag.to_name or ())
 
     def image_of(self, tag: ControlTag) -> tuple[str, ImageField]:
         """Return the name of the ``<Image>`` that a tag belongs to, and the field of a task's data that holds its image or images.
@@ -137,7 +138,22 @@ def named(tag: ControlTag) -> str:
     return f"<{tag.tag} name={quoteattr(tag.name or '')}>"
 
 
-def _label(given: Mapping[str, Any]) -> Label:
+def taken_from_task(tag: ControlTag, kind: str) -> list[str]:
+    """Return a sentence about the labels or choices that a tag takes from the task; or none."""
+    value = (tag.attr or {}).get("value", "")
+    if not value.startswith("$"):
+        return []
+    return [
+        f"the {kind} that {named(tag)} takes from the task (value={quoteattr(value)}) are not served: only those of the label config are"
+    ]
+
+
+def label_of(given: Mapping[str, Any]) -> Label:
+    """Return the label of the attributes of a ``<Label>`` or ``<Choice>``; its value is empty where it has none.
+
+    Raises:
+        UnservedError: an attribute cannot be used.
+    """
     attributes = Attributes(given)
     value, alias = given.get("value", ""), given.get("alias", "")
     return Label(

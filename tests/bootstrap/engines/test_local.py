@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bootstrap_jobs import IMAGE_FIELDS, item_of_file
+from bootstrap_jobs import NEEDS, item_of_file
 from picture_server import Answer, PictureServer
 from PIL import Image
 from samples import balloon_file, balloon_scene, encoded
@@ -21,6 +21,7 @@ from ml_backend.bootstrap.engines.local import KEPT_AT_ONCE, LocalEngine
 from ml_backend.bootstrap.items import Item, Outcome
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
+from ml_backend.inference.models import Models
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings
 
@@ -49,7 +50,7 @@ def run(demo_detector: Detector, checkpoint: Checkpoint) -> Run:
                 portions.append(list(outcomes))
                 also(outcomes)
 
-        LocalEngine(Settings(**{"cache": "none"} | settings), demo_detector).run(checkpoint, IMAGE_FIELDS, keep)
+        LocalEngine(Settings(**{"cache": "none"} | settings), Models(demo_detector)).run(checkpoint, NEEDS, keep)
         return portions
 
     return looked
@@ -111,7 +112,7 @@ def test_what_the_cache_knows_is_not_computed(
         fill(other, tmp_path / "in", 10, 5)
         found: list[Outcome] = []
         settings = Settings(cache="sqlite", cache_file=tmp_path / "cache")
-        LocalEngine(settings, demo_detector).run(other, IMAGE_FIELDS, found.extend)
+        LocalEngine(settings, Models(demo_detector)).run(other, NEEDS, found.extend)
     assert runs([found]) == 0
 
 
@@ -147,7 +148,7 @@ def test_unforeseen_error_is_a_failure_of_its_item(
 
     fill(checkpoint, tmp_path / "in", 4, 4)
     stumbling = replace(demo_detector, function=stumble)
-    LocalEngine(Settings(cache="none"), stumbling).run(checkpoint, IMAGE_FIELDS, checkpoint.record)
+    LocalEngine(Settings(cache="none"), Models(stumbling)).run(checkpoint, NEEDS, checkpoint.record)
     assert checkpoint.counts() == Counts(pending=0, done=3, failed=1, left=0)
     ((item, failure),) = checkpoint.failures()
     assert (item.name, failure.code) == ("0002.png", "internal")
@@ -212,7 +213,7 @@ def test_nothing_is_kept_that_refers_to_what_was_not(
         checkpoint.record(outcomes)
 
     with pytest.raises((BootstrapError, KeyboardInterrupt)):
-        LocalEngine(Settings(cache="none"), demo_detector).run(checkpoint, IMAGE_FIELDS, keep)
+        LocalEngine(Settings(cache="none"), Models(demo_detector)).run(checkpoint, NEEDS, keep)
     assert len(list(checkpoint.done())) == checkpoint.counts().done
 
 

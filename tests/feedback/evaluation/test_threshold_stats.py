@@ -21,6 +21,8 @@ from ml_backend.feedback.evaluation.threshold_stats import (
     threshold_in,
 )
 from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.label_studio.regions import label_of, rectangles_in
+from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.selection import as_score
 
@@ -195,11 +197,11 @@ def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], thre
     """Suppression before the threshold and after it give the same."""
     found = detections_of(*rows)
     stats = gather([annotation(images=seen(found))], postprocessor_of())
-    shown = postprocessor_of(score_threshold=threshold).predict(1, {ImageField("image", is_list=False): [found]}, "v")[
-        "result"
-    ]
+    shown = postprocessor_of(score_threshold=threshold).predict(
+        1, {ImageField("image", is_list=False): [ModelResults(found)]}, "v"
+    )["result"]
     for where in (KITE, BALLOON):
-        scores = [region["score"] for region in shown if region["value"]["rectanglelabels"] == [where.label]]
+        scores = [region["score"] for region in rectangles_in(shown) if label_of(region) == where.label]
         kept = [round(score, 4) for score in stats.of(where).scores if score >= as_score(threshold)]
         assert sorted(kept) == sorted(scores)
 

@@ -18,6 +18,7 @@ from ml_backend.feedback.store.annotation_records import Annotation, annotations
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.labelled_boxes import ReadRegions, read_regions
 from ml_backend.pipeline.prediction import Pipeline
@@ -55,7 +56,7 @@ async def kept(demo_detector: Detector, database_url: str, pictures: PictureServ
     """Give a builder and a database, of both kinds, and an image with one balloon."""
     image = pictures.add("/balloon.png", balloon_file())
     with closing(Database(database_url)) as database:
-        async with Pipeline(Settings(), demo_detector) as pipeline:
+        async with Pipeline(Settings(), Models(demo_detector)) as pipeline:
             yield Kept(AnnotationBuilder(pipeline, demo_detector.fingerprint[:8], 0), database, image)
 
 

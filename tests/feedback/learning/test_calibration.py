@@ -14,7 +14,7 @@ from ml_backend.feedback.evaluation.statistics import Share, wilson
 from ml_backend.feedback.evaluation.threshold_stats import GRID, MIN_BOXES, LabelKey, gather
 from ml_backend.feedback.learning.calibration import LabelChange, Proposal, propose
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls.control import Control
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 
 KITE = ("label", "Kite")
@@ -30,7 +30,7 @@ def taught(
 ) -> Proposal:
     """Propose what annotations teach, where the settings' threshold is 0.3."""
 
-    def targets(control: Control) -> float:
+    def targets(control: RectangleControl) -> float:
         return control.target_precision or target
 
     return propose(lambda: iter(annotations), xml, current, score_threshold=0.3, targets=targets)

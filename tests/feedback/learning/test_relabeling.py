@@ -66,7 +66,7 @@ def learned_from(relabelings: list[Relabeling]) -> LabelOverrides:
 def map_after(calls: Calls, xml: str = FARM) -> LabelMap:
     """Return where classes go when what people call them has been applied."""
     overrides = learned_from(relabelings_of(stats_of(calls, xml)))
-    ((_, label_map),) = postprocessor_of(xml, overrides=overrides).controls
+    ((_, label_map),) = postprocessor_of(xml, overrides=overrides).rectangles
     return label_map
 
 
@@ -341,7 +341,7 @@ def test_people_may_change_their_minds(overrides: LabelOverrides) -> None:
     proposal = learn(first, FARM, overrides)
     for _ in range(2):
         proposal = learn(first, FARM, proposal.overrides)
-    ((_, label_map),) = postprocessor_of(FARM, overrides=proposal.overrides).controls
+    ((_, label_map),) = postprocessor_of(FARM, overrides=proposal.overrides).rectangles
     assert [label_map.label_for(name, known(name)) for name in ("Dog", "Cat")] == ["Stock", "Stock"]
     assert not proposal.anything
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_backend.errors import DetectorContractError, DetectorError
+from ml_backend.errors import ModelContractError, ModelError
+from ml_backend.inference.contracts.contract import ImageInput
 from ml_backend.inference.contracts.openimages_v4 import OpenImagesV4
-from ml_backend.inference.contracts.registry import recognise
+from ml_backend.inference.contracts.registry import recognise_detector
 from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
 
 ROWS = 3
@@ -61,8 +62,8 @@ def test_contract_is_recognised_from_the_signature(
     saved: Callable[..., Any], outputs: dict[str, Any], given: Any, expected: tuple[str, str]
 ) -> None:
     """Keys and input names may differ; types and shapes decide."""
-    contract = recognise(saved(outputs, given), "handle")
-    assert (contract.signature, contract.input) == expected
+    contract = recognise_detector(saved(outputs, given), "handle")
+    assert (contract.signature, contract.input.name) == expected
 
 
 THRESHOLD = tf.TensorSpec([], tf.float32, name="threshold")
@@ -97,15 +98,15 @@ def test_other_contracts_are_refused_with_what_is_offered(
     saved: Callable[..., Any], outputs: dict[str, Any], given: list[Any], words: str
 ) -> None:
     """A module that loads but does something else is named for what it is."""
-    with pytest.raises(DetectorContractError, match=words) as caught:
-        recognise(saved({"default": outputs}, *given), "some/handle")
+    with pytest.raises(ModelContractError, match=words) as caught:
+        recognise_detector(saved({"default": outputs}, *given), "some/handle")
     assert str(caught.value).startswith("some/handle loads, but is not a detector")
 
 
 def test_module_without_signatures_is_refused() -> None:
     """Some modules are for Keras only."""
-    with pytest.raises(DetectorContractError, match="no signature at all"):
-        recognise([], "some/handle")
+    with pytest.raises(ModelContractError, match="no signature at all"):
+        recognise_detector([], "some/handle")
 
 
 def texts(*values: str) -> Any:
@@ -143,7 +144,7 @@ def test_name_and_mid_are_told_apart_by_their_form(
 ) -> None:
     """The field that a text comes in says nothing; ``/m/`` and ``/g/`` do."""
     contract = OpenImagesV4(
-        "default", "images", ("detection_class_entities", "detection_class_names", "detection_class_labels")
+        "default", ImageInput("images"), ("detection_class_entities", "detection_class_names", "detection_class_labels")
     )
     outputs = {
         "detection_boxes": np.zeros([1, 4], np.float32),
@@ -158,7 +159,7 @@ def test_name_and_mid_are_told_apart_by_their_form(
 
 def test_filler_and_broken_rows_are_left_out() -> None:
     """Rows below the floor and boxes that are no numbers are no detections; a score of a hair over one is one."""
-    contract = OpenImagesV4("default", "images", ("detection_class_entities",))
+    contract = OpenImagesV4("default", ImageInput("images"), ("detection_class_entities",))
     outputs = {
         "detection_boxes": np.array([[0, 0, 1, 1], [0, 0, np.nan, 1], [0, 0, 1, 1], [0, 0, 1, 1]], np.float32),
         "detection_scores": np.array([1.0000001, 0.9, 0.00099, np.nan], np.float32),
@@ -171,7 +172,7 @@ def test_filler_and_broken_rows_are_left_out() -> None:
 
 def test_outputs_of_other_shapes_are_an_error_of_the_picture() -> None:
     """Shapes that the signature left open can still turn out wrong."""
-    contract = OpenImagesV4("default", "images", ("detection_class_entities",))
+    contract = OpenImagesV4("default", ImageInput("images"), ("detection_class_entities",))
     outputs = {"detection_boxes": np.zeros([2, 4]), "detection_scores": np.zeros([1, 2])}
-    with pytest.raises(DetectorError, match=r"boxes \[2, 4\] and scores \[1, 2\]"):
+    with pytest.raises(ModelError, match=r"boxes \[2, 4\] and scores \[1, 2\]"):
         contract.read(outputs, 640, 480)

@@ -1,10 +1,11 @@
-"""The part of the pipeline that corrections need: detections of a task's images, and the postprocessor of a label config."""
+"""The part of the pipeline that corrections need: results for a task's images, and the postprocessor of a label config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from ml_backend.label_studio.controls.control import ImageField
-from ml_backend.pipeline.image_inference import ImageDetections
+from ml_backend.model_results import ModelKind
+from ml_backend.pipeline.image_inference import InferredImage
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
@@ -22,17 +23,21 @@ class Postprocessors(Protocol):
         """Return the model version of predictions that a postprocessor makes."""
 
 
-class DetectionPipeline(Protocol):
-    """Detections of a task's images; :class:`~ml_backend.pipeline.prediction.Pipeline` is one."""
+class InferencePipeline(Protocol):
+    """Results of the models for a task's images; :class:`~ml_backend.pipeline.prediction.Pipeline` is one."""
 
     @property
     def postprocessors(self) -> Postprocessors:
         """The postprocessors."""
 
-    async def detect(
-        self, task: object, image_fields: Sequence[ImageField], project: str | None = None
-    ) -> Mapping[ImageField, Sequence[ImageDetections]]:
-        """Return the detections of a task's images, by image field.
+    @property
+    def kinds(self) -> Collection[ModelKind]:
+        """The models that there are."""
+
+    async def infer(
+        self, task: object, needs: Mapping[ImageField, Collection[ModelKind]], project: str | None = None
+    ) -> Mapping[ImageField, Sequence[InferredImage]]:
+        """Return the results of models for a task's images, by image field.
 
         Raises:
             PrelabelError: an image cannot be had or read.

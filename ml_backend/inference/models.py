@@ -1,0 +1,85 @@
+"""The models of a service: a detector, a classifier, or both."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Self
+
+from ml_backend.errors import ModelContractError
+from ml_backend.inference.classifier import Classifier
+from ml_backend.inference.detector import Detector
+from ml_backend.inference.hub import Progress
+from ml_backend.model_results import ModelKind
+from ml_backend.settings import Settings
+from ml_backend.vocabularies.class_list import ModelClass
+from ml_backend.vocabularies.class_names import ClassNames, read_class_names
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a service, at least one."""
+
+    detector: Detector | None = None
+    classifier: Classifier | None = None
+
+    @classmethod
+    def load(cls, settings: Settings, progress: Progress = lambda _: None) -> Self:
+        """Load the models of the settings.
+
+        The class list of the settings goes to the classifier if it has as many names, and to the detector if it has as many there, or
+        if the detector does not tell its number of classes and the classifier has not used the list.
+
+        Raises:
+            SettingsError: the class list cannot be read.
+            ModelLoadError: a model cannot be loaded, or its classes are unknown.
+        """
+        names = None if settings.class_names is None else read_class_names(settings.class_names)
+        workers, folder = settings.inference_workers, settings.tfhub_cache_dir
+        classifier = detector = None
+        if settings.classifier is not None:
+            classifier = Classifier.load(
+                settings.classifier, folder, workers=workers, class_names=names, progress=progress
+            )
+        if settings.detector is not None:
+            left = None if classifier is not None and classifier.uses_class_names else names
+            detector = Detector.load(settings.detector, folder, workers=workers, class_names=left, progress=progress)
+        if names is not None:
+            _check_use(names, [each for each in (detector, classifier) if each is not None])
+        return cls(detector, classifier)
+
+    @property
+    def all(self) -> list[Detector | Classifier]:
+        """The models, the detector first."""
+        return [each for each in (self.detector, self.classifier) if each is not None]
+
+    @property
+    def main(self) -> Detector | Classifier:
+        """The detector, or the classifier where there is none: the model that corrections are counted for."""
+        return self.all[0]
+
+    @property
+    def classes(self) -> dict[ModelKind, tuple[ModelClass, ...] | None]:
+        """The classes of each model; None for a model with unknown classes."""
+        return {kind: model.classes for kind, model in self.by_kind.items()}
+
+    @property
+    def by_kind(self) -> dict[ModelKind, Detector | Classifier]:
+        """The models by their kind, the detector first."""
+        return {model.kind: model for model in self.all}
+
+    def chosen(self, kinds: Collection[ModelKind]) -> list[Detector | Classifier]:
+        """Return the models of some kinds, the detector first."""
+        return [model for kind, model in self.by_kind.items() if kind in kinds]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about assumptions that people should know."""
+        return [each.note for each in self.all if each.note]
+
+
+def _check_use(names: ClassNames, models: list[Detector | Classifier]) -> None:
+    if any(model.uses_class_names for model in models):
+        return
+    counts = " and ".join(f"the {each.kind} has {len(each.classes or ())}" for each in models)
+    raise ModelContractError(
+        f"PRELABEL_CLASS_NAMES={names.source} has {len(names.names)} names, which fits no model ({counts} and names them itself)"
+    )
