@@ -36,7 +36,8 @@ class LabelMap:
     2. Corrections assign the class to a label (:class:`~ml_backend.postprocessing.overrides.LabelOverrides`). A branch, learned from several
        subclasses of a class, also passes its label on to subclasses by rule 4.
     3. The class's name or id is that of a label: exactly, else compared by :func:`fold`, else as a synonym.
-    4. A superclass in the hierarchy of the vocabulary has a label: the nearest, and among equals the first in the config.
+    4. A superclass in the hierarchy of the vocabulary has a label: the nearest of the most specific ones, and among equals the first in
+       the config.
        ``model_hierarchy="false"`` on the control or the label switches this rule off.
 
     Args:
@@ -113,15 +114,21 @@ class LabelMap:
     def _inherit(self, control: Control) -> None:
         order = {label: index for index, label in enumerate(control.labels)}
         explicit = dict(self._by_id)
+        passed_on = {known for known, each in explicit.items() if each.label.hierarchy}
+        above = {known: passed_on & self._above(known) for known in passed_on}
         for each in self._vocabulary.ids:
             if each in explicit:
                 continue
-            for level in self._vocabulary.ancestors(each):
-                above = [up for up in level if up in explicit and explicit[up].label.hierarchy]
-                if above:
-                    ancestor = min(above, key=lambda up: order[explicit[up].label])
-                    self._by_id[each] = Assignment(explicit[ancestor].label, "hierarchy", ancestor)
-                    break
+            levels = list(self._vocabulary.ancestors(each))
+            candidates = {up: level for level, ups in enumerate(levels) for up in ups if up in passed_on}
+            if candidates:
+                less_specific = set().union(*(above[up] for up in candidates))
+                specific = candidates.keys() - less_specific
+                ancestor = min(specific, key=lambda up: (candidates[up], order[explicit[up].label], up))
+                self._by_id[each] = Assignment(explicit[ancestor].label, "hierarchy", ancestor)
+
+    def _above(self, known: str) -> set[str]:
+        return {up for level in self._vocabulary.ancestors(known) for up in level}
 
     def assignment(self, class_name: str, class_id: str) -> Assignment | None:
         """Return the assignment of a class by its id, else by its name (either may be empty); None where it has none.
