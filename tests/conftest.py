@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from colour_classifier import build
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -26,6 +27,7 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
+    from ml_backend.inference.classifier import Classifier
     from ml_backend.inference.detector import Detector
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -104,6 +106,22 @@ def demo_detector(models_dir: Path) -> Detector:
     return Detector.load("demo", models_dir, workers=2)
 
 
+@pytest.fixture(scope="session")
+def colour_classifier(models_dir: Path) -> Classifier:
+    """Give a classifier that tells red, green and blue images apart."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(build(models_dir / "colour-classifier")), models_dir, workers=2)
+
+
+@pytest.fixture(scope="session")
+def trained_classifier(shared: Path, models_dir: Path) -> Classifier:
+    """Give the shared trained classifier."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(shared / "models" / "imagenet-classifier-savedmodel"), models_dir, workers=2)
+
+
 @pytest.fixture(scope="session", params=["hub", "savedmodel"])
 def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: Path) -> Detector:
     """Give the shared trained detector, in the TF1 Hub format and as a TF2 SavedModel."""
@@ -160,10 +178,11 @@ def serve(demo_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
     with ExitStack() as running:
 
-        def start(detector: Detector = demo_detector, **settings: Any) -> str:
+        def start(
+            detector: Detector | None = demo_detector, classifier: Classifier | None = None, **settings: Any
+        ) -> str:
             chosen = Settings(**settings)
-            return running.enter_context(
-                background_server(create_app(chosen, Models(detector)), chosen.max_connections)
-            )
+            app = create_app(chosen, Models(detector, classifier))
+            return running.enter_context(background_server(app, chosen.max_connections))
 
         yield start

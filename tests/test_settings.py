@@ -11,9 +11,20 @@ ALIASES = {"http://a:1": "http://b:2", "http://c": "https://d/x"}
 
 
 def test_defaults_are_those_that_label_studio_users_expect() -> None:
-    """With an empty environment the service listens on 9090 and serves the published detector."""
+    """With an empty environment the service listens on 9090 and serves the published detector alone."""
     settings = load_settings()
-    assert (settings.port, settings.model, settings.model_score_threshold) == (9090, PUBLISHED_DETECTOR, 0.3)
+    assert (settings.port, settings.detector, settings.model_score_threshold) == (9090, PUBLISHED_DETECTOR, 0.3)
+    assert settings.classifier is None
+
+
+@pytest.mark.parametrize(
+    ("model", "classifier", "expected"),
+    [(None, None, PUBLISHED_DETECTOR), ("demo", None, "demo"), (None, "c", None), ("demo", "c", "demo")],
+    ids=["neither", "a detector", "a classifier alone", "both"],
+)
+def test_classifier_alone_needs_no_detector(model: str | None, classifier: str | None, expected: str | None) -> None:
+    """The published detector is not downloaded for a project that only has choices."""
+    assert Settings(model=model, classifier=classifier).detector == expected
 
 
 @pytest.mark.parametrize(
