@@ -207,7 +207,8 @@ def test_boxes_and_choices_are_one_prediction() -> None:
     assert postprocessor.needs == {IMAGE: {"detector", "classifier"}}
     results = ModelResults(detections_of(("Dog", 0.8, BOX)), classified(pug=0.5).classification)
     prediction = postprocessor.predict(1, {IMAGE: [results]}, "v1")
-    assert [(each["from_name"], each["type"], each.get("score")) for each in prediction["result"]] == [
+    found: list[Any] = [(each["from_name"], each["type"], each.get("score")) for each in prediction["result"]]
+    assert found == [
         ("box", "rectanglelabels", pytest.approx(0.8)),
         ("what", "choices", pytest.approx(0.5)),
     ]
