@@ -107,11 +107,17 @@ def demo_detector(models_dir: Path) -> Detector:
 
 
 @pytest.fixture(scope="session")
-def colour_classifier(models_dir: Path) -> Classifier:
-    """Give a classifier that tells red, green and blue images apart."""
+def colour_classifier_dir(models_dir: Path) -> Path:
+    """Give the folder of a classifier that tells red, green and blue images apart."""
+    return build(models_dir / "colour-classifier")
+
+
+@pytest.fixture(scope="session")
+def colour_classifier(colour_classifier_dir: Path, models_dir: Path) -> Classifier:
+    """Give the same classifier, loaded."""
     from ml_backend.inference.classifier import Classifier
 
-    return Classifier.load(str(build(models_dir / "colour-classifier")), models_dir, workers=2)
+    return Classifier.load(str(colour_classifier_dir), models_dir, workers=2)
 
 
 @pytest.fixture(scope="session")

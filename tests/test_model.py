@@ -20,6 +20,8 @@ from samples import BALLOON_CONFIG, balloon_file, empty_file
 from waiting import wait_until
 from werkzeug.serving import make_server
 
+from ml_backend.inference.classifier import Classifier
+
 ROOT = Path(__file__).parent.parent
 UV = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -42,9 +44,12 @@ def answers(url: str, setup: dict[str, Any], *bodies: dict[str, Any]) -> tuple[A
 
 
 @pytest.fixture
-def old_runner(monkeypatch: pytest.MonkeyPatch, models_dir: Path, tmp_path: Path) -> Iterator[str]:
+def old_runner(
+    monkeypatch: pytest.MonkeyPatch, models_dir: Path, colour_classifier_dir: Path, tmp_path: Path
+) -> Iterator[str]:
     """Give the address of 1.0.9, in this process."""
     monkeypatch.setenv("PRELABEL_MODEL", "demo")
+    monkeypatch.setenv("PRELABEL_CLASSIFIER", str(colour_classifier_dir))
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(models_dir))
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -59,7 +64,9 @@ def old_runner(monkeypatch: pytest.MonkeyPatch, models_dir: Path, tmp_path: Path
 
 
 @contextmanager
-def started(command: list[str], folder: Path, models_dir: Path, *paths: Path) -> Iterator[str]:
+def started(
+    command: list[str], folder: Path, models_dir: Path, *paths: Path, classifier: Path | None = None
+) -> Iterator[str]:
     """Run a command in a folder until the test is done, and give the address at which it answers.
 
     Args:
@@ -67,10 +74,13 @@ def started(command: list[str], folder: Path, models_dir: Path, *paths: Path) ->
         folder: where to run it.
         models_dir: of detectors.
         paths: of Python modules, the first ones first.
+        classifier: folder of the classifier, if there is one.
     """
     port, log = free_port(), folder / "runner.log"
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     own = {"HOME": str(folder), "PRELABEL_MODEL": "demo", "TFHUB_CACHE_DIR": str(models_dir)}
+    if classifier is not None:
+        own["PRELABEL_CLASSIFIER"] = str(classifier)
     own["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -90,7 +100,9 @@ def started(command: list[str], folder: Path, models_dir: Path, *paths: Path) ->
 
 
 @pytest.fixture(scope="module")
-def new_runner(shared: Path, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def new_runner(
+    shared: Path, models_dir: Path, colour_classifier_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Give the address of 2.x under gunicorn. It needs a package that nothing else here does."""
     folder = tmp_path_factory.mktemp("runner")
     packages = folder / "packages"
@@ -109,7 +121,8 @@ def new_runner(shared: Path, models_dir: Path, tmp_path_factory: pytest.TempPath
         "0",
         "wsgi:app",
     ]
-    with started(serve, folder, models_dir, shared / "label-studio-ml-2x", packages, ROOT) as url:
+    paths = (shared / "label-studio-ml-2x", packages, ROOT)
+    with started(serve, folder, models_dir, *paths, classifier=colour_classifier_dir) as url:
         yield url
 
 
@@ -143,6 +156,22 @@ def test_runner_and_service_answer_the_same(runner: str, serve: Callable[..., st
     assert usual[2] == []
     assert others[0] == others[1] == others[-1] == usual
     assert [each[0]["result"][0]["value"]["x"] for each in others[2:4]] == [pytest.approx(12.5, abs=0.5), 70]
+
+
+def test_runner_answers_choices_too(
+    runner: str, serve: Callable[..., str], colour_classifier: Classifier, pictures: PictureServer
+) -> None:
+    """Both models run behind either."""
+    xml = BALLOON_CONFIG.replace(
+        "</View>",
+        '<Choices name="what" toName="image"><Choice value="Aircraft"/><Choice value="Lake"/></Choices></View>',
+    )
+    task = {"id": 1, "data": {"image": pictures.add("/a.png", balloon_file())}}
+    body = {"tasks": [task], "project": "7.1", "label_config": xml, "params": {"context": None}}
+    setup = SETUP | {"schema": xml}
+    (_, ours), (_, theirs) = (answers(url, setup, body) for url in (serve(classifier=colour_classifier), runner))
+    assert theirs == ours
+    assert [each["type"] for each in ours[0][0]["result"]] == ["rectanglelabels", "choices"]
 
 
 @pytest.mark.parametrize(
