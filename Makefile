@@ -3,7 +3,7 @@
 #   make demo       the main job, offline, with the demo detector (a minute, and several more to set up .venv the first time)
 #   make test       tests of all parts, with real servers; at most 12 minutes on two processors
 #   make test-all   all tests, also the long ones with many kills, outages and annotators; about twice as long
-#   make serve      the service with the published detector (PRELABEL_MODEL=... for another)
+#   make serve      the service with the published detector (PRELABEL_MODEL=... for another, PRELABEL_CLASSIFIER=... for choices)
 #   make prelabel   any command, on the files that make serve uses: make prelabel ARGS="report --project 3"
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
