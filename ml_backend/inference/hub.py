@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 from ml_backend.errors import ModelLoadError
 from ml_backend.inference import demo_model
-from ml_backend.inference.runtimes.tensorflow import hub, tf
 from ml_backend.redaction import redact
 
 SILENCE_SECONDS = 60  # without data, after which a download fails
@@ -55,7 +54,7 @@ def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any
     folder, fetched = _resolve(handle, cache_dir, progress)
     if not fetched:
         progress(f"loading {redact(folder)}")
-        return hub.load(folder), folder
+        return _load(folder), folder
     try:
         progress(f"loading {folder}")
         return _load_whole(folder), folder
@@ -66,7 +65,7 @@ def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any
         Path(folder).rename(aside)
         try:
             _resolve(handle, cache_dir, progress)
-            loaded = hub.load(folder), folder
+            loaded = _load(folder), folder
         except BaseException:
             # Without network there may be no other copy, and a person may be able to repair it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -79,20 +78,33 @@ def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any
 def _load_whole(folder: str) -> Any:
     if _is_half_empty(folder):
         raise FileNotFoundError(f"{folder} is incomplete")
+    return _load(folder)
+
+
+def _load(folder: str) -> Any:
+    from ml_backend.inference.runtimes.tensorflow import hub
+
     return hub.load(folder)
+
+
+def local_folder(handle: str, cache_dir: Path) -> tuple[str, bool]:
+    """Return the folder of a handle without ``://``, and whether it was unpacked into ``cache_dir``."""
+    if handle == demo_model.HANDLE:
+        return str(demo_model.build(cache_dir)), False
+    path = Path(handle).expanduser()
+    if path.is_file():
+        return str(_unpacked(path, cache_dir)), True
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
+    return str(path), False
 
 
 def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:
     """Return the folder with the module's files, and whether it was fetched or unpacked into ``cache_dir``."""
-    if handle == demo_model.HANDLE:
-        return str(demo_model.build(cache_dir)), False
     if "://" not in handle:
-        path = Path(handle).expanduser()
-        if path.is_file():
-            return str(_unpacked(path, cache_dir)), True
-        if not path.is_dir():
-            raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
-        return str(path), False
+        return local_folder(handle, cache_dir)
+    from ml_backend.inference.runtimes.tensorflow import hub
+
     # TensorFlow Hub reads its cache folder from the environment only.
     os.environ["TFHUB_CACHE_DIR"] = str(cache_dir)
     _remove_dead_locks(cache_dir)
@@ -118,11 +130,9 @@ def _unpacked(archive: Path, cache_dir: Path) -> Path:
 
 
 def _is_half_empty(folder: str) -> bool:
-    join, exists = tf.io.gfile.join, tf.io.gfile.exists
-    graph = any(exists(join(folder, name)) for name in ("saved_model.pb", "saved_model.pbtxt"))
-    index = exists(join(folder, "variables", "variables.index"))
-    values = bool(tf.io.gfile.glob(join(folder, "variables", "variables.data-*")))
-    return not graph or index != values
+    variables = Path(folder) / "variables"
+    graph = any((Path(folder) / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt"))
+    return not graph or (variables / "variables.index").exists() != any(variables.glob("variables.data-*"))
 
 
 def _remove_dead_locks(cache_dir: Path) -> None:

@@ -61,17 +61,8 @@ class TensorFlow:
         ]
 
     def compile(self, module: Any, contract: Contract[Any]) -> Function:
-        """Return a function that calls the signature of a contract.
-
-        The conversion of pixels to the input is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
-        """
-        signature = module.signatures[contract.signature]
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
-        def call(pixels: Any) -> Any:
-            return signature(**{contract.input.name: _as_input(pixels[None], contract.input)})
-
-        concrete = call.get_concrete_function()  # saves the dispatch by argument types in each call
+        """Return a function that calls the signature of a contract."""
+        concrete = self.graph(module, contract)
 
         def run(pixels: NDArray[np.uint8]) -> Outputs:
             try:
@@ -81,6 +72,20 @@ class TensorFlow:
             return {name: np.asarray(outputs[name]) for name in contract.outputs}
 
         return run
+
+    def graph(self, module: Any, contract: Contract[Any]) -> Any:
+        """Return the concrete function from pixels, uint8 [H, W, 3], to the outputs that a contract reads.
+
+        The conversion of pixels to the input is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
+        """
+        signature = module.signatures[contract.signature]
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
+        def call(pixels: Any) -> Any:
+            outputs = signature(**{contract.input.name: _as_input(pixels[None], contract.input)})
+            return {name: outputs[name] for name in contract.outputs}
+
+        return call.get_concrete_function()  # saves the dispatch by argument types in each call
 
 
 def _as_input(pixels: Any, expected: ImageInput) -> Any:
