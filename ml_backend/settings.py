@@ -100,6 +100,17 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_CLASSIFIER",
         description="the classifier of whole images, for choices: a TensorFlow Hub or Kaggle address, a folder, a .tar.gz or a gs:// path",
     )
+    runtime: Annotated[Literal["auto", "tensorflow", "openvino"], BeforeValidator(values.lower)] = Field(
+        "auto",
+        validation_alias="PRELABEL_RUNTIME",
+        description="the library that runs the models: tensorflow, openvino (faster on processors), or auto: openvino where it agrees with "
+        "tensorflow",
+    )
+    precision: Annotated[Literal["f32", "bf16"], BeforeValidator(values.lower)] = Field(
+        "f32",
+        validation_alias="PRELABEL_PRECISION",
+        description="the precision of the computation inside the models: f32 or, with openvino, bf16, which changes boxes a little",
+    )
     class_names: Annotated[Path, AfterValidator(values.expanded)] | None = Field(
         None,
         validation_alias="PRELABEL_CLASS_NAMES",

@@ -35,7 +35,7 @@ def _local_files(folder: Path) -> dict[str, str]:
 def _remote_files(folder: str) -> dict[str, str]:
     from ml_backend.inference.runtimes.tensorflow import tf
 
-    found = {}
+    found: dict[str, str] = {}
     for parent, _, files in tf.io.gfile.walk(folder):
         below = parent[len(folder) :].strip("/\\").replace("\\", "/")
         found |= {f"{below}/{file}" if below else file: tf.io.gfile.join(parent, file) for file in files}

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from ml_backend.errors import ModelContractError, ModelError, ModelLoadError
 from ml_backend.inference.contracts.contract import Contract, Signature
-from ml_backend.inference.fingerprint import fingerprint
-from ml_backend.inference.hub import Progress, load_module, model_name
+from ml_backend.inference.hub import Progress, model_name
 from ml_backend.inference.runtimes.registry import RUNTIMES
-from ml_backend.inference.runtimes.runtime import Function, RunError
+from ml_backend.inference.runtimes.runtime import Function, LoadRequest, RunError
 from ml_backend.model_results import ModelKind
 from ml_backend.redaction import redact
 from ml_backend.vocabularies.class_list import ModelClass
@@ -37,10 +36,11 @@ class LoadedModel(ABC, Generic[Found]):
         name: short name of the model.
         fingerprint: SHA-256 of the model's files, and of the user's class list where it is used; 64 hex digits.
         contract: the signature that is called.
-        module: the loaded module, which keeps the variables and tables of the signature alive.
+        module: the module of TensorFlow, which keeps variables and tables alive; None where TensorFlow was not needed.
         function: calls the signature.
         uses_class_names: whether its classes come from the user's class list.
         note: a sentence about an assumption that people should know; empty for none.
+        runtime: the library that runs it, and why, for people.
     """
 
     kind: ClassVar[ModelKind]
@@ -54,9 +54,10 @@ class LoadedModel(ABC, Generic[Found]):
     function: Function
     uses_class_names: bool = False
     note: str = ""
+    runtime: str = ""
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - each is a choice of the user
         cls,
         handle: str,
         cache_dir: Path,
@@ -64,6 +65,8 @@ class LoadedModel(ABC, Generic[Found]):
         workers: int,
         class_names: ClassNames | None = None,
         progress: Progress = lambda _: None,
+        runtime: str = "tensorflow",
+        precision: str = "f32",
     ) -> Self:
         """Load and warm up the model of a handle; takes seconds, and a download the first time.
 
@@ -73,39 +76,47 @@ class LoadedModel(ABC, Generic[Found]):
             workers: expected number of concurrent calls of :meth:`run`.
             class_names: the class list that the user names, for a model that does not tell its classes.
             progress: called with a text at each step.
+            runtime: of :data:`~ml_backend.inference.runtimes.registry.RUNTIMES`.
+            precision: ``f32`` or ``bf16``, of the inner computation; another one than ``f32`` changes the fingerprint.
 
         Raises:
             ModelLoadError: it cannot be loaded.
             ModelContractError: it keeps no supported contract, or its classes are unknown.
         """
-        runtime = RUNTIMES["tensorflow"]
-        runtime.set_workers(workers)
+
+        def recognise(signatures: Sequence[Signature]) -> Contract[Found]:
+            return cls.recognise(signatures, redact(handle))
+
+        request = LoadRequest(handle, cache_dir, workers, precision, recognise, progress)
         try:
-            module, folder = load_module(handle, cache_dir, progress)
+            running = RUNTIMES[runtime](request)
+        except ModelContractError:
+            raise
         except ModelLoadError as error:
             remedy = f"name a folder or .tar.gz on this machine ({cls.variable}=/path/to/module)"
             raise ModelLoadError(f"the {cls.kind} {error}; or {remedy}") from error
-        recognised = cls.recognise(runtime.signatures(module), redact(handle))
-        function = runtime.compile(module, recognised)
         progress("warming up")
         try:
-            outputs = [function(image) for image in _warm_up_images()]
+            outputs = [running.function(image) for image in _warm_up_images()]
         except RunError as error:
             raise ModelLoadError(f"{redact(handle)} loads, but fails on an empty image: {error}") from error
         try:
-            contract, uses_class_names, note = recognised.with_classes(outputs, class_names)
+            contract, uses_class_names, note = running.contract.with_classes(outputs, class_names)
         except (ModelContractError, ModelError) as error:
             raise ModelContractError(f"{redact(handle)} cannot be used: {error}") from error
-        digest = fingerprint(folder)
+        digest = running.fingerprint
         if uses_class_names and class_names is not None:
             digest = hashlib.sha256(f"{digest} {class_names.digest}".encode()).hexdigest()
+        if precision != "f32":
+            digest = hashlib.sha256(f"{digest} {precision}".encode()).hexdigest()
         return cls(
             handle=redact(handle),
             name=model_name(handle),
             fingerprint=digest,
             contract=contract,
-            module=module,
-            function=function,
+            module=running.module,
+            function=running.function,
+            runtime=running.note or running.runtime,
             uses_class_names=uses_class_names,
             note=note,
         )

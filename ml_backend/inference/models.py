@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from ml_backend.errors import ModelContractError
 from ml_backend.inference.classifier import Classifier
@@ -33,15 +33,19 @@ class Models:
             ModelLoadError: a model cannot be loaded, or its classes are unknown.
         """
         names = None if settings.class_names is None else read_class_names(settings.class_names)
-        workers, folder = settings.inference_workers, settings.tfhub_cache_dir
+        options: dict[str, Any] = {
+            "workers": settings.inference_workers,
+            "progress": progress,
+            "runtime": settings.runtime,
+            "precision": settings.precision,
+        }
+        folder = settings.tfhub_cache_dir
         classifier = detector = None
         if settings.classifier is not None:
-            classifier = Classifier.load(
-                settings.classifier, folder, workers=workers, class_names=names, progress=progress
-            )
+            classifier = Classifier.load(settings.classifier, folder, class_names=names, **options)
         if settings.detector is not None:
             left = None if classifier is not None and classifier.uses_class_names else names
-            detector = Detector.load(settings.detector, folder, workers=workers, class_names=left, progress=progress)
+            detector = Detector.load(settings.detector, folder, class_names=left, **options)
         if names is not None:
             _check_use(names, [each for each in (detector, classifier) if each is not None])
         return cls(detector, classifier)

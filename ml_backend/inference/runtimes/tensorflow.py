@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.inference.contracts.contract import Contract, ImageInput, Outputs, Signature, Tensor
-from ml_backend.inference.runtimes.runtime import Function, RunError
+from ml_backend.inference.fingerprint import fingerprint
+from ml_backend.inference.hub import load_module
+from ml_backend.inference.runtimes.runtime import Found, Function, LoadRequest, RunError, RunningModel
 
 
 @contextlib.contextmanager
@@ -36,56 +38,68 @@ with stderr_closed(), warnings.catch_warnings():
     import tensorflow as tf
     import tensorflow_hub as hub
 
-__all__ = ["TensorFlow", "hub", "tf"]
+__all__ = ["hub", "tf"]
 
 
-class TensorFlow:
-    """Runs modules that TensorFlow Hub has loaded."""
+def load(request: LoadRequest[Found]) -> RunningModel[Found]:
+    """Load a model with TensorFlow Hub.
 
-    def set_workers(self, workers: int) -> None:
-        """Give each of ``workers`` concurrent runs one thread.
+    Raises:
+        ModelLoadError: it cannot be loaded.
+        ModelContractError: it keeps no supported contract.
+    """
+    set_workers(request.workers)
+    module, folder = load_module(request.handle, request.cache_dir, request.progress)
+    contract = request.recognise(signatures(module))
+    return RunningModel("tensorflow", contract, compiled(graph(module, contract)), fingerprint(folder), folder, module)
 
-        Measured on 2 cores with an SSD-sized detector: 24 images/s with TensorFlow's defaults and one caller, 32 with two callers, 38 with
-        one intra-op thread, two inter-op threads and two callers. TensorFlow accepts this only before its first operation; later calls have
-        no effect.
-        """
-        with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(workers)
 
-    def signatures(self, module: Any) -> list[Signature]:
-        """Return the signatures that a module offers, in its order."""
-        return [
-            Signature(name, _tensors(function.structured_input_signature[1]), _tensors(function.structured_outputs))
-            for name, function in getattr(module, "signatures", {}).items()
-        ]
+def set_workers(workers: int) -> None:
+    """Give each of ``workers`` concurrent runs one thread.
 
-    def compile(self, module: Any, contract: Contract[Any]) -> Function:
-        """Return a function that calls the signature of a contract."""
-        concrete = self.graph(module, contract)
+    Measured on 2 cores with an SSD-sized detector: 24 images/s with TensorFlow's defaults and one caller, 32 with two callers, 38 with
+    one intra-op thread, two inter-op threads and two callers. TensorFlow accepts this only before its first operation; later calls have
+    no effect.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(workers)
 
-        def run(pixels: NDArray[np.uint8]) -> Outputs:
-            try:
-                outputs = concrete(tf.convert_to_tensor(pixels))
-            except tf.errors.OpError as error:
-                raise RunError(_reason(error)) from error
-            return {name: np.asarray(outputs[name]) for name in contract.outputs}
 
-        return run
+def signatures(module: Any) -> list[Signature]:
+    """Return the signatures that a module offers, in its order."""
+    return [
+        Signature(name, _tensors(function.structured_input_signature[1]), _tensors(function.structured_outputs))
+        for name, function in getattr(module, "signatures", {}).items()
+    ]
 
-    def graph(self, module: Any, contract: Contract[Any]) -> Any:
-        """Return the concrete function from pixels, uint8 [H, W, 3], to the outputs that a contract reads.
 
-        The conversion of pixels to the input is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
-        """
-        signature = module.signatures[contract.signature]
+def graph(module: Any, contract: Contract[Any]) -> Any:
+    """Return the concrete function from pixels, uint8 [H, W, 3], to the outputs that a contract reads.
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
-        def call(pixels: Any) -> Any:
-            outputs = signature(**{contract.input.name: _as_input(pixels[None], contract.input)})
-            return {name: outputs[name] for name in contract.outputs}
+    The conversion of pixels to the input is part of the graph: TensorFlow needs a quarter of the time of NumPy (docs/benchmarks.md).
+    """
+    signature = module.signatures[contract.signature]
 
-        return call.get_concrete_function()  # saves the dispatch by argument types in each call
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def call(pixels: Any) -> Any:
+        outputs = signature(**{contract.input.name: _as_input(pixels[None], contract.input)})
+        return {name: outputs[name] for name in contract.outputs}
+
+    return call.get_concrete_function()  # saves the dispatch by argument types in each call
+
+
+def compiled(concrete: Any) -> Function:
+    """Return a function that runs a concrete function of :func:`graph`."""
+
+    def run(pixels: NDArray[np.uint8]) -> Outputs:
+        try:
+            outputs = concrete(tf.convert_to_tensor(pixels))
+        except tf.errors.OpError as error:
+            raise RunError(_reason(error)) from error
+        return {name: np.asarray(array) for name, array in outputs.items()}
+
+    return run
 
 
 def _as_input(pixels: Any, expected: ImageInput) -> Any:

@@ -9,7 +9,7 @@ from ml_backend.errors import ModelContractError, ModelError
 from ml_backend.inference.contracts.contract import ImageInput
 from ml_backend.inference.contracts.openimages_v4 import OpenImagesV4
 from ml_backend.inference.contracts.registry import recognise_detector
-from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
+from ml_backend.inference.runtimes.tensorflow import signatures, tf
 
 ROWS = 3
 ANY_SIZE = (1, None, None, 3)
@@ -32,7 +32,7 @@ def saved(tmp_path: Path) -> Callable[..., Any]:
         module = tf.Module()
         module.functions = {key: answer(outputs) for key, outputs in outputs_by_key.items()}
         tf.saved_model.save(module, str(tmp_path), signatures=module.functions)
-        return TensorFlow().signatures(tf.saved_model.load(str(tmp_path)))
+        return signatures(tf.saved_model.load(str(tmp_path)))
 
     return save
 

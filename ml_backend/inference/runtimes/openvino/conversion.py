@@ -1,26 +1,15 @@
-"""Converts a model, and compares the result with TensorFlow."""
+"""Converts a model of TensorFlow to OpenVINO's format."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ml_backend.classification import Classification
-from ml_backend.detections import Detections, iou
-from ml_backend.inference.contracts.contract import Contract
 from ml_backend.inference.runtimes.openvino.frozen_graph import FreezingError, freeze
 from ml_backend.inference.runtimes.openvino.operations import extensions
 
-SAME_BOX = 0.999  # IoU from which two boxes are one
-SAME_SCORE = 0.0001  # difference of scores, and of probabilities
-SHARE = 0.999  # of detections that both runtimes must find
-
 
 class ConversionError(Exception):
-    """A model cannot be converted, or its results differ; the message is one line."""
+    """A model cannot be converted; the message is one line."""
 
 
 def convert(graph: Any, outputs: Sequence[str], folder: Path) -> Path:
@@ -38,6 +27,7 @@ def convert(graph: Any, outputs: Sequence[str], folder: Path) -> Path:
         ConversionError: an operation cannot be converted.
     """
     import openvino
+    from openvino.frontend import FrontEndManager
 
     try:
         frozen = freeze(graph)
@@ -47,8 +37,14 @@ def convert(graph: Any, outputs: Sequence[str], folder: Path) -> Path:
     source = folder / "frozen.pb"
     source.write_bytes(frozen.graph_def.SerializeToString())
     tensors = [frozen.outputs[name] for name in outputs]
+    # Not openvino.convert_model, which reports its use to the makers of OpenVINO.
+    frontend = FrontEndManager().load_by_framework("tf")
+    for extension in extensions():
+        frontend.add_extension(extension)
     try:
-        model = openvino.convert_model(source, output=tensors, extension=extensions())
+        read = frontend.load(str(source))
+        read.override_all_outputs([read.get_place_by_tensor_name(tensor) for tensor in tensors])
+        model = frontend.convert(read)
     except Exception as error:  # its errors have no common class
         raise ConversionError(_reason(error)) from None
     finally:
@@ -65,86 +61,3 @@ def _reason(error: Exception) -> str:
     lines = [line.strip("- ") for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if line.startswith(("No conversion rule", "Conversion is failed"))]
     return "; ".join(named or lines[:1]) or type(error).__name__
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The largest differences between the results of two runtimes.
-
-    Attributes:
-        images: that were compared.
-        detections: on all of them; 0 for a classifier.
-        missing: detections that only one of the two found.
-        score: largest difference of a score or probability.
-    """
-
-    images: int
-    detections: int
-    missing: int
-    score: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the results can stand for each other."""
-        return self.score <= SAME_SCORE and self.missing <= (1 - SHARE) * max(1, self.detections)
-
-    def __str__(self) -> str:
-        found = f"{self.missing} of {self.detections} detections differ, " if self.detections else ""
-        return f"on {self.images} images, {found}scores by at most {self.score:.1g}"
-
-
-def compare(contract: Contract[Any], one: Any, other: Any, images: Sequence[NDArray[np.uint8]]) -> Comparison:
-    """Compare two functions of one contract on images.
-
-    Detections near the lowest score that is kept can be found by one of the two only, and do not count.
-    """
-    detections = missing = 0
-    score = 0.0
-    for pixels in images:
-        height, width, _ = pixels.shape
-        found, others = (contract.read(function(pixels), width, height) for function in (one, other))
-        if isinstance(found, Detections):
-            detections += len(found)
-            gone, difference = _compare_detections(found, others)
-            missing += gone
-            score = max(score, difference)
-        elif isinstance(found, Classification):
-            score = max(score, float(np.abs(found.probabilities - others.probabilities).max()))
-    return Comparison(len(images), detections, missing, score)
-
-
-def _compare_detections(found: Detections, others: Detections) -> tuple[int, float]:
-    """Return the number of detections without a partner, and the largest difference of scores of the others."""
-    floor = min(found.scores.min(initial=1), others.scores.min(initial=1)) + SAME_SCORE
-    overlaps = iou(found.boxes, others.boxes)
-    same = np.array([[one == other for other in others.class_names] for one in found.class_names], bool)
-    near = np.abs(found.scores[:, None] - others.scores[None, :])
-    fits = (overlaps >= SAME_BOX) & same.reshape(overlaps.shape)
-    missing, score = 0, 0.0
-    for scores, has_partner, differences in (
-        (found.scores, fits.any(axis=1), np.where(fits, near, np.inf).min(axis=1, initial=np.inf)),
-        (others.scores, fits.any(axis=0), np.where(fits, near, np.inf).min(axis=0, initial=np.inf)),
-    ):
-        missing += int((~has_partner & (scores > floor)).sum())
-        score = max(score, float(differences[has_partner].max(initial=0)))
-    return missing, score
-
-
-def comparison_images() -> list[NDArray[np.uint8]]:
-    """Return images of several sizes with edges, shapes and textures, so that a detector finds something."""
-    random = np.random.default_rng(0)
-    images = []
-    for height, width in ((480, 640), (640, 480), (427, 640), (640, 640), (320, 240), (96, 512)):
-        coarse = random.integers(0, 256, (height // 32 + 1, width // 32 + 1, 3), np.uint8)
-        texture = np.kron(coarse, np.ones((32, 32, 1), np.uint8))[:height, :width].astype(np.int16)
-        rows, columns = np.mgrid[0:height, 0:width]
-        for _ in range(6):
-            centre, radius = random.uniform(0, (height, width)), random.uniform(0.05, 0.4) * height
-            inside = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 * random.uniform(0.3, 3) < radius**2
-            texture[inside] = random.integers(0, 256, 3)
-        noise = random.normal(0, 12, texture.shape)
-        images.append(np.clip(texture + noise, 0, 255).astype(np.uint8))
-    return images
-
-
-Function = Callable[[NDArray[np.uint8]], Any]

@@ -9,7 +9,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -117,8 +118,9 @@ def folder_of(cache_dir: Path, fingerprint: str) -> Path:
     return cache_dir / "openvino" / f"{fingerprint[:16]}-{version}-{FORMAT}"
 
 
-def unfinished_folder(cache_dir: Path) -> Path:
-    """Return a new folder for a conversion, and delete those that were abandoned.
+@contextmanager
+def unfinished_folder(cache_dir: Path) -> Iterator[Path]:
+    """Give a new folder for a conversion, which is deleted unless it is moved away; those that were abandoned are deleted too.
 
     Raises:
         OSError: it cannot be made.
@@ -128,7 +130,11 @@ def unfinished_folder(cache_dir: Path) -> Path:
     for old in parent.glob("*.tmp"):
         if time.time() - old.stat().st_mtime > ABANDONED:
             shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=parent, suffix=".tmp"))
+    folder = Path(tempfile.mkdtemp(dir=parent, suffix=".tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remember_folder(cache_dir: Path, handle: str, folder: str) -> None:

@@ -35,7 +35,9 @@ def load_graph(graph: Path, *, workers: int, precision: str = "f32") -> Function
     except RuntimeError as error:
         raise RunError(_reason(error)) from None
     names = [output.any_name for output in compiled.outputs]
-    requests: queue.LifoQueue[Any] = queue.LifoQueue()  # the one that was used last has its memory in the processor's cache
+    requests: queue.LifoQueue[Any] = (
+        queue.LifoQueue()
+    )  # the one that was used last has its memory in the processor's cache
     for _ in range(workers):
         requests.put(compiled.create_infer_request())
 
@@ -56,9 +58,7 @@ def _output(tensor: Any) -> NDArray[Any]:
     """Return a copy of an output, since the next call overwrites it; texts as bytes."""
     import openvino
 
-    values: NDArray[Any] = (
-        tensor.bytes_data if tensor.element_type == openvino.Type.string else np.array(tensor.data)
-    )
+    values: NDArray[Any] = tensor.bytes_data if tensor.element_type == openvino.Type.string else np.array(tensor.data)
     return values
 
 
