@@ -28,13 +28,14 @@ SILENCE_SECONDS = 60  # without data, after which a download fails
 Progress = Callable[[str], None]
 
 
-def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
+def load_module(handle: str, cache_dir: Path, progress: Progress, variable: str = "PRELABEL_MODEL") -> tuple[Any, str]:
     """Load the module of a handle.
 
     Args:
         handle: ``demo``, a tfhub.dev or Kaggle address, any http(s) address of a ``.tar.gz``, a ``gs://`` path, a folder, or a ``.tar.gz`` file.
         cache_dir: folder of downloads and unpacked archives.
         progress: called with a text at each step.
+        variable: the setting that names the handle, for messages.
 
     Returns:
         The loaded module and the folder with its files.
@@ -47,7 +48,7 @@ def load_module(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, 
         return _load_mending(handle, cache_dir, progress)
     # The hub raises OSError, URLError, ValueError, RuntimeError, EOFError, tf.errors.OpError, …
     except Exception as error:
-        raise ModelLoadError(_explain(handle, cache_dir, error)) from error
+        raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
 
 
 def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
@@ -189,12 +190,13 @@ def _watched(handle: str, cache_dir: Path, progress: Progress) -> Iterator[None]
         watcher.join()
 
 
-def _explain(handle: str, cache_dir: Path, error: Exception) -> str:
+def _explain(handle: str, cache_dir: Path, error: Exception, variable: str) -> str:
     inner = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
     cause = redact(str(inner).strip().split("\n")[0] or type(error).__name__)
     return (
-        f"{redact(handle)} cannot be loaded: {cause}. Remedies: fill the folder of downloads on a machine with network access and copy it "
-        f"here (TFHUB_CACHE_DIR={cache_dir}); try Prelabel with its drawn scenes (prelabel demo)"
+        f"{redact(handle)} cannot be loaded: {cause}. Remedies: name a folder or .tar.gz on this machine ({variable}=/path/to/module), "
+        f"fill the folder of downloads on a machine with network access and copy it here (TFHUB_CACHE_DIR={cache_dir}), or try Prelabel "
+        "with its drawn scenes (prelabel demo)."
     )
 
 

@@ -87,14 +87,13 @@ class LoadedModel(ABC, Generic[Found]):
         def recognise(signatures: Sequence[Signature]) -> Contract[Found]:
             return cls.recognise(signatures, redact(handle))
 
-        request = LoadRequest(handle, cache_dir, workers, precision, recognise, progress)
+        request = LoadRequest(handle, cls.variable, cache_dir, workers, precision, recognise, progress)
         try:
             running = RUNTIMES[runtime](request)
         except ModelContractError:
             raise
         except ModelLoadError as error:
-            remedy = f"name a folder or .tar.gz on this machine ({cls.variable}=/path/to/module)"
-            raise ModelLoadError(f"the {cls.kind} {error}; or {remedy}") from error
+            raise ModelLoadError(f"the {cls.kind} {error}") from error
         progress("warming up")
         try:
             outputs = [running.function(image) for image in _warm_up_images()]

@@ -26,6 +26,7 @@ class LoadRequest(Generic[Found]):
 
     Attributes:
         handle: of a form that :func:`ml_backend.inference.hub.load_module` accepts.
+        variable: the setting that names the handle, for messages.
         cache_dir: folder of downloads and converted models.
         workers: expected number of concurrent calls.
         precision: ``f32`` or ``bf16``, of the inner computation.
@@ -34,6 +35,7 @@ class LoadRequest(Generic[Found]):
     """
 
     handle: str
+    variable: str
     cache_dir: Path
     workers: int
     precision: str

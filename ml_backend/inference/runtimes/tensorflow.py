@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.errors import ModelLoadError
 from ml_backend.inference.contracts.contract import Contract, ImageInput, Outputs, Signature, Tensor
 from ml_backend.inference.fingerprint import fingerprint
 from ml_backend.inference.hub import load_module
 from ml_backend.inference.runtimes.runtime import Found, Function, LoadRequest, RunError, RunningModel
+from ml_backend.redaction import redact
 
 
 @contextlib.contextmanager
@@ -48,8 +50,12 @@ def load(request: LoadRequest[Found]) -> RunningModel[Found]:
         ModelLoadError: it cannot be loaded.
         ModelContractError: it keeps no supported contract.
     """
+    if request.precision != "f32":
+        raise ModelLoadError(
+            f"{redact(request.handle)} cannot be run with PRELABEL_PRECISION={request.precision}, which only OpenVINO has"
+        )
     set_workers(request.workers)
-    module, folder = load_module(request.handle, request.cache_dir, request.progress)
+    module, folder = load_module(request.handle, request.cache_dir, request.progress, request.variable)
     contract = request.recognise(signatures(module))
     return RunningModel("tensorflow", contract, compiled(graph(module, contract)), fingerprint(folder), folder, module)
 

@@ -33,6 +33,8 @@ def convert(graph: Any, outputs: Sequence[str], folder: Path) -> Path:
         frozen = freeze(graph)
     except FreezingError as error:
         raise ConversionError(str(error)) from None
+    except Exception as error:  # TensorFlow's own, for graphs of rare forms
+        raise ConversionError(f"its graph cannot be frozen: {_reason(error)}") from error
     # Read from a file, since strings are broken when a graph is handed over in memory (2026.4).
     source = folder / "frozen.pb"
     source.write_bytes(frozen.graph_def.SerializeToString())

@@ -44,12 +44,15 @@ def freeze(function: Any) -> FrozenGraph:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     frozen = convert_variables_to_constants_v2(function)
-    (pixels,) = frozen.inputs
+    pixels, *_ = frozen.inputs  # the others are tables
+    resources = {inner.op.name: outer for outer, inner in function.graph.captures}
     outputs = dict(zip(sorted(function.structured_outputs), (each.name for each in frozen.outputs), strict=True))
     graph_def = frozen.graph.as_graph_def()
     while any(node.op in CALLS for node in graph_def.node):
         graph_def = _inlined(graph_def)
-    return FrozenGraph(_without_tables(graph_def), pixels.name, outputs)
+    graph_def = _without_tables(graph_def, resources)
+    nodes = [name.partition(":")[0] for name in outputs.values()]
+    return FrozenGraph(tf.compat.v1.graph_util.extract_sub_graph(graph_def, nodes), pixels.name, outputs)
 
 
 def _inlined(graph_def: Any) -> Any:
@@ -89,15 +92,20 @@ def _body(function: Any, call: Any) -> tuple[list[Any], list[str]]:
     return nodes, results
 
 
-def _without_tables(graph_def: Any) -> Any:
-    """Return a graph with a vector of values in place of each hash table, read out of its resource."""
+def _without_tables(graph_def: Any, resources: Mapping[str, Any]) -> Any:
+    """Return a graph with a vector of values in place of each hash table, read out of its resource.
+
+    Args:
+        graph_def: flat.
+        resources: handles of tables, by the name of their placeholder.
+    """
     nodes = {node.name: node for node in graph_def.node}
     flat = type(graph_def)()
     flat.versions.CopyFrom(graph_def.versions)
     for node in graph_def.node:
         if node.op == "LookupTableFindV2":
             table = _source(nodes, node.input[0])
-            flat.node.extend(_lookup(node, *_content(table)))
+            flat.node.extend(_lookup(node, *_content(node, table, resources.get(table.name))))
         elif node.op not in {"HashTableV2", "NoOp"}:
             flat.node.add().CopyFrom(node)
     for node in flat.node:
@@ -110,17 +118,18 @@ def _source(nodes: Mapping[str, Any], tensor: str) -> Any:
     return _source(nodes, node.input[0]) if node.op == "Identity" else node
 
 
-def _content(table: Any) -> tuple[Any, Any]:
-    """Return the keys and values of a table by its node."""
-    keys, values = (tf.dtypes.as_dtype(table.attr[name].type) for name in ("key_dtype", "value_dtype"))
-    if table.op != "HashTableV2" or not keys.is_integer:
+def _content(lookup: Any, table: Any, handle: Any) -> tuple[Any, Any]:
+    """Return the keys and values of a table by its node, or by its handle."""
+    keys, values = (tf.dtypes.as_dtype(lookup.attr[name].type) for name in ("Tin", "Tout"))
+    if not keys.is_integer:
         raise FreezingError(f"the table {table.name} has keys of {keys.name}")
-    handle = tf.raw_ops.HashTableV2(
-        key_dtype=keys,
-        value_dtype=values,
-        shared_name=table.attr["shared_name"].s.decode(),
-        container=table.attr["container"].s.decode(),
-    )
+    if handle is None:
+        handle = tf.raw_ops.HashTableV2(
+            key_dtype=keys,
+            value_dtype=values,
+            shared_name=table.attr["shared_name"].s.decode(),
+            container=table.attr["container"].s.decode(),
+        )
     try:
         found = tf.raw_ops.LookupTableExportV2(table_handle=handle, Tkeys=keys, Tvalues=values)
     except tf.errors.OpError as error:

@@ -105,7 +105,7 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
     from ml_backend.inference.runtimes import tensorflow
     from ml_backend.inference.runtimes.openvino.conversion import ConversionError, convert
 
-    loaded = tensorflow.load(request)
+    loaded = tensorflow.load(replace(request, precision="f32"))
     contract = loaded.contract
     request.progress("converting the model, once")
     images = comparison_images()
