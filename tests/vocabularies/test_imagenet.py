@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_order_is_that_of_the_published_classifiers(shared: Path) -> None:
     """1001 outputs: the background, then the 1000 classes by their first names."""
     expected = (shared / "imagenet" / "ImageNetLabels.txt").read_text().splitlines()
     assert [each.name for each in (BACKGROUND, *imagenet_classes())] == expected
+
+
+def test_names_and_hypernyms_are_those_of_the_shared_copy(shared: Path) -> None:
+    """The same rows; only the numbers of the meanings are added."""
+    ours = [
+        [synset, output, "; ".join(name.rsplit(":", 1)[0] for name in names.split("; ")), hypernyms]
+        for synset, output, names, hypernyms in read_rows("imagenet_synsets.csv")[1:]
+    ]
+    with (shared / "imagenet" / "imagenet_synsets.csv").open(encoding="utf-8", newline="") as file:
+        assert ours == list(csv.reader(file))[1:]
 
 
 def test_synsets_are_the_classes_and_all_above_them() -> None:
