@@ -22,7 +22,9 @@ from ml_backend.vocabularies.class_list import ModelClass
 from ml_backend.vocabularies.class_names import ClassNames
 from ml_backend.vocabularies.imagenet import BACKGROUND, imagenet_class, imagenet_classes
 
-EXPECTED = "an image classifier (one float32 [N,H,W,3] image of fixed size in; logits or probabilities [N,C] out)"
+EXPECTED = (
+    "the form of TensorFlow Hub (one float32 [N,H,W,3] image of fixed size in; logits or probabilities [N,C] out)"
+)
 SUM_TOLERANCE = 0.01  # of probabilities; those of 1001 classes in float16 miss 1 by less
 
 
