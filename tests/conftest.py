@@ -26,6 +26,7 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
+    from ml_backend.inference.classifier import Classifier
     from ml_backend.inference.detector import Detector
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -113,6 +114,14 @@ def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: P
     return Detector.load(str(folder), models_dir, workers=2)
 
 
+@pytest.fixture(scope="session")
+def trained_classifier(shared: Path, models_dir: Path) -> Classifier:
+    """Give the shared trained classifier."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(shared / "models" / "imagenet-classifier-savedmodel"), models_dir, workers=2)
+
+
 @pytest.fixture
 def pictures() -> Iterator[PictureServer]:
     """Give a real HTTP server that answers as the test tells it."""
@@ -160,10 +169,11 @@ def serve(demo_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
     with ExitStack() as running:
 
-        def start(detector: Detector = demo_detector, **settings: Any) -> str:
+        def start(
+            detector: Detector | None = demo_detector, classifier: Classifier | None = None, **settings: Any
+        ) -> str:
             chosen = Settings(**settings)
-            return running.enter_context(
-                background_server(create_app(chosen, Models(detector)), chosen.max_connections)
-            )
+            app = create_app(chosen, Models(detector, classifier))
+            return running.enter_context(background_server(app, chosen.max_connections))
 
         yield start
