@@ -137,6 +137,14 @@ def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: P
     return Detector.load(str(folder), models_dir, workers=2)
 
 
+@pytest.fixture(scope="session")
+def trained_classifier(shared: Path, models_dir: Path) -> Classifier:
+    """Give the shared trained classifier."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(shared / "models" / "imagenet-classifier-savedmodel"), models_dir, workers=2)
+
+
 @pytest.fixture
 def pictures() -> Iterator[PictureServer]:
     """Give a real HTTP server that answers as the test tells it."""
