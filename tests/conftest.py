@@ -21,6 +21,7 @@ from postgres_server import PostgresServer, postgres_server
 from redis_server import RedisServer, redis_server
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
+from tiny_classifier import build
 
 from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
@@ -111,6 +112,12 @@ def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: P
 
     folder = shared / "models" / f"openimages-subset-detector-{request.param}"
     return Detector.load(str(folder), models_dir, workers=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(models_dir: Path) -> Path:
+    """Give the folder of a classifier that tells balloons from grey, which needs no shared models."""
+    return build(models_dir / "tiny-classifier")
 
 
 @pytest.fixture

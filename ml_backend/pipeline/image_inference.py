@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ml_backend.cache.cache import Cache
 from ml_backend.cache.single_flight import SingleFlight
@@ -24,13 +24,17 @@ from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.versions import ImageVersion
 from ml_backend.inference.model import Model
-from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
 from ml_backend.model_results import ModelKind, ModelResults
 from ml_backend.pipeline.cache_keys import CLASSIFICATIONS, DETECTIONS, address_key, input_shaping, result_key
 from ml_backend.settings import Settings
+
+if (
+    TYPE_CHECKING
+):  # it imports TensorFlow: seconds and 500 MB in bulk jobs that only check a request or read a checkpoint
+    from ml_backend.inference.models import Models
 
 T = TypeVar("T")
 Slot = Callable[[], AbstractAsyncContextManager[object]]
@@ -62,6 +66,12 @@ class ImageResult:
     perceptual_hash: int = 0
     computed: bool = False
     classification: bytes = b""
+
+    @property
+    def kinds(self) -> frozenset[ModelKind]:
+        """The models whose results it has."""
+        found: dict[ModelKind, bytes] = {"detector": self.detections, "classifier": self.classification}
+        return frozenset(kind for kind, encoded in found.items() if encoded)
 
     def decoded(self, kinds: Collection[ModelKind]) -> ModelResults:
         """Return the results of some models."""
@@ -97,7 +107,7 @@ class _Pixels:
 class ImageInference:
     """Runs the models on images, each on each image once. An async context manager, to be used from one event loop."""
 
-    def __init__(self, settings: Settings, models: Models, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, models: "Models", metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)

@@ -95,7 +95,7 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
     assert [len(each.prediction["result"]) for each in whole if each.prediction] == [2, 0]
     assert [len(each.prediction["result"]) for each in first if each.prediction] == [2, 0]
     assert [each.in_holdout for each in first] == [True, False]
-    (reduced, _) = (each.without_boxes() for each in first)
+    (reduced, _) = (each.without_regions() for each in first)
     assert reduced.prediction is not None
     assert reduced.prediction["result"] == []
     assert [len(image.regions) for image in reduced.images] == [0, 0, 0]
@@ -104,7 +104,7 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
 def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
     """It has no prediction of ours to begin with."""
     (left,) = replace(job((item("a", skip_reason="annotated"), None)), holdout_fraction=1.0)
-    assert (left.prediction, left.images, left.without_boxes()) == (None, (), left)
+    assert (left.prediction, left.images, left.without_regions()) == (None, (), left)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_what_people_read(terminal: bool) -> None:
         "4 examined in ",
         "all 1,009 would take about ",
         "drawn on sheet.jpg\n",
-        "the detector ran 1 times",
+        "models ran on 1 images",
         "2 are still pending\n",
         "1 failed, as failures.csv says\n",
     ):

@@ -255,7 +255,7 @@ def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("ray.get", lambda reference: reference)
     settings = Settings(model="demo", tfhub_cache_dir=models_dir, cache="none")
-    worker = Worker(settings, ["0" * 64], NEEDS)
+    worker = Worker(settings, {"detector": "0" * 64}, NEEDS)
     page = pickle.dumps([item("a.jpg")])
     assert "another detector than here" in worker({"items": [page]})["problem"][0]
 
@@ -277,7 +277,7 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
     for name, data in (("good.png", balloon_file()), ("bad.png", empty_file())):
         (tmp_path / name).write_bytes(data)
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
-    worker = Worker(Settings(cache="none"), [demo_detector.fingerprint], NEEDS)
+    worker = Worker(Settings(cache="none"), {"detector": demo_detector.fingerprint}, NEEDS)
     answer = worker({"items": [pickle.dumps([replace(each, position=number) for number, each in enumerate(items)])]})
     worker._wait_for(worker._opened.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
@@ -292,4 +292,4 @@ def test_no_client_of_a_cluster(checkpoint: Checkpoint, monkeypatch: pytest.Monk
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     surveyed(checkpoint, 3)
     with pytest.raises(BootstrapError, match="on a node of the cluster"):
-        RayEngine(Settings(model="demo"), ["0" * 64], 2).run(checkpoint, NEEDS, keep=lambda _: None)
+        RayEngine(Settings(model="demo"), [], 2).run(checkpoint, NEEDS, keep=lambda _: None)

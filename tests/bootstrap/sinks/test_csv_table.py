@@ -6,7 +6,7 @@ from bootstrap_jobs import PAIR_CONFIG, balloon, item, item_of_file, nothing, wr
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.sinks.csv_table import HEADER, CsvTable
+from ml_backend.bootstrap.sinks.csv_table import CsvTable
 from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.settings import Settings
 
