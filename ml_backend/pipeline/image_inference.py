@@ -95,13 +95,13 @@ class _Pixels:
 
     def __init__(self, decode: Callable[[], DecodedImage]) -> None:
         self._decode = decode
-        self.decoded: DecodedImage | None = None
+        self._decoded: DecodedImage | None = None
 
     def get(self) -> DecodedImage:
         """Return the pixels; called by one thread at a time."""
-        if self.decoded is None:
-            self.decoded = self._decode()
-        return self.decoded
+        if self._decoded is None:
+            self._decoded = self._decode()
+        return self._decoded
 
 
 class ImageInference:
@@ -250,14 +250,21 @@ class ImageInference:
         Raises:
             PrelabelError: the image cannot be decoded, or a model failed on it.
         """
-        pixels = _Pixels(lambda: self._decode(fetched.data))
-        encoded = {
-            kind: result.to_bytes() for kind, result in (await self._infer(reference, fetched, needs, pixels)).items()
-        }
-        computed = pixels.decoded is not None
-        hashed = await self._in_worker(lambda: perceptual_hash(pixels.get().pixels))
+        hashes: list[int] = []
+
+        def decode() -> DecodedImage:
+            decoded = self._decode(fetched.data)
+            hashes.append(perceptual_hash(decoded.pixels))
+            return decoded
+
+        pixels = _Pixels(decode)
+        results = await self._infer(reference, fetched, needs, pixels)
+        computed = bool(hashes)
+        if not computed:
+            await self._in_worker(pixels.get)
+        encoded = {kind: result.to_bytes() for kind, result in results.items()}
         detections, classification = encoded.get("detector", b""), encoded.get("classifier", b"")
-        return ImageResult(fetched.version.digest, detections, hashed, computed, classification)
+        return ImageResult(fetched.version.digest, detections, hashes[0], computed, classification)
 
     async def _infer(
         self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind], pixels: _Pixels
