@@ -63,11 +63,11 @@ def _is_chosen(number: int, total: int) -> bool:
 def draw_sheet(chosen: Sequence[PredictedItem], path: Path, settings: Settings) -> None:
     """Draw one contact sheet of the first image of each item; images that cannot be fetched again stay blank."""
     images = asyncio.run(_drawn(chosen, settings))
-    captions = [f"{predicted.item.name}  {_caption(predicted)}" for predicted in chosen]
+    captions = [f"{predicted.item.name}  {caption_of(predicted)}" for predicted in chosen]
     contact_sheet(images, TILE, COLUMNS, captions).save(path, quality=88)
 
 
-def _caption(predicted: PredictedItem) -> str:
+def caption_of(predicted: PredictedItem) -> str:
     """Return the score of the prediction, and the choices for the image that is drawn."""
     if predicted.prediction is None:
         return ""
