@@ -151,8 +151,7 @@ class Postprocessor:
             hidden += [float(detections.scores[each.row]) for each in decisions if each.kind == "below the threshold"]
         for served, item, choices in self.explain_choices(found):
             kept = [(each.choice, each.score) for each in choices if each.kind == "kept"]
-            size = found[served.control.image_field][item].size
-            regions += served.control.regions(identity, item, size, kept)
+            regions += served.control.regions(identity, item, kept)
             hidden += [each.score for each in choices if each.kind == "below the threshold" and not kept]
         return self._prediction(regions, hidden, model_version)
 
