@@ -11,25 +11,11 @@ from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.contracts import image_classification
 from ml_backend.inference.contracts.contract import ImageInput, Signature
 from ml_backend.inference.contracts.image_classification import ImageClassification
-from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
+from ml_backend.inference.runtimes.tensorflow import tf
 from ml_backend.vocabularies.class_names import ClassNames
 from ml_backend.vocabularies.imagenet import BACKGROUND, imagenet_classes
 
 FIXED = (None, 8, 6, 3)
-
-
-@pytest.fixture
-def signature(tmp_path: Path) -> Callable[..., Signature]:
-    """Give a function that saves a model with constant outputs, loads it, and returns its signature."""
-
-    def save(outputs: dict[str, Any], *inputs: Any) -> Signature:
-        module = tf.Module()
-        module.answer = tf.function(lambda *_: outputs, input_signature=inputs)
-        tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.answer})
-        (found,) = TensorFlow().signatures(tf.saved_model.load(str(tmp_path)))
-        return found
-
-    return save
 
 
 def image(shape: Any = FIXED, dtype: Any = tf.float32, name: str = "inputs") -> Any:

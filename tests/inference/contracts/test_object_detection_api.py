@@ -11,7 +11,7 @@ from ml_backend.inference.contracts import object_detection_api
 from ml_backend.inference.contracts.contract import ImageInput, Signature
 from ml_backend.inference.contracts.object_detection_api import ObjectDetectionApi
 from ml_backend.inference.detector import Detector
-from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
+from ml_backend.inference.runtimes.tensorflow import tf
 from ml_backend.vocabularies.class_names import ClassNames
 from ml_backend.vocabularies.coco import coco_classes
 
@@ -23,20 +23,6 @@ GOOD = {
     "num_detections": tf.constant([2.0]),
 }
 LIST = ClassNames("own.txt", {1: "Helmet", 2: "Vest", 3: "Motorbike"})
-
-
-@pytest.fixture
-def signature(tmp_path: Path) -> Callable[..., Signature]:
-    """Give a function that saves a model with constant outputs, loads it, and returns its signature."""
-
-    def save(outputs: dict[str, Any], *inputs: Any) -> Signature:
-        module = tf.Module()
-        module.answer = tf.function(lambda *_: outputs, input_signature=inputs)
-        tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.answer})
-        (found,) = TensorFlow().signatures(tf.saved_model.load(str(tmp_path)))
-        return found
-
-    return save
 
 
 def image(shape: Any = ANY_SIZE, dtype: Any = tf.uint8, name: str = "input_tensor") -> Any:
