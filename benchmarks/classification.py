@@ -85,8 +85,8 @@ def choices_of(names: Sequence[str], classifier: Classifier, attributes: str = "
     """Return the control of a project that has these categories as choices."""
     given = "".join(f'<Choice value="{name}" predicted_values="{PREDICTED_VALUES.get(name, "")}"/>' for name in names)
     xml = f'<View><Image name="image" value="$image"/><Choices name="c" toName="image" {attributes}>{given}</Choices></View>'
-    classes = {classifier.kind: classifier.classes}
-    return Postprocessor.from_label_config(xml, score_threshold=0, classes=classes).choices[0]
+    postprocessor = Postprocessor.from_label_config(xml, score_threshold=0, classes={"classifier": classifier.classes})
+    return postprocessor.choices[0]
 
 
 def scores_of(images: Iterable[Pixels], classifier: Classifier, choices: ServedChoices) -> NDArray[np.float64]:
