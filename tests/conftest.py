@@ -26,6 +26,7 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
+    from ml_backend.inference.classifier import Classifier
     from ml_backend.inference.detector import Detector
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -111,6 +112,14 @@ def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: P
 
     folder = shared / "models" / f"openimages-subset-detector-{request.param}"
     return Detector.load(str(folder), models_dir, workers=2)
+
+
+@pytest.fixture(scope="session")
+def trained_classifier(shared: Path, models_dir: Path) -> Classifier:
+    """Give the shared trained classifier."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(shared / "models" / "imagenet-classifier-savedmodel"), models_dir, workers=2)
 
 
 @pytest.fixture
