@@ -265,11 +265,15 @@ def test_report_on_choices(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_choices_change_no_figure_of_boxes(run: Run) -> None:
     """The same boxes, with and without choices beside them."""
-    found = {"shown": (box("Kite"),), "images": seen(FOUND)}
+    found: dict[str, Any] = {"shown": (box("Kite"),), "images": seen(FOUND)}
     facts = [annotation(box("Kite", MOVED), **found), annotation(number=2, **found)]
     keep(*facts)
     boxes = answered(run("report", "--project", 3, "--json"))
-    dog: dict[str, Any] = {"drawable": DRAWABLE | {"scene": ()}, "choices": (chosen("Dog"),), "shown_choices": (chosen("Dog"),)}
+    dog: dict[str, Any] = {
+        "drawable": DRAWABLE | {"scene": ()},
+        "choices": (chosen("Dog"),),
+        "shown_choices": (chosen("Dog"),),
+    }
     keep(*(replace(each, **dog) for each in facts), xml=MIXED_CONFIG)
     both = answered(run("report", "--project", 3, "--json"))
     assert boxes["choices"] == []

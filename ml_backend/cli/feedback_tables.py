@@ -81,6 +81,13 @@ def _print_control(control: str, choices: ChoiceOutcomes) -> None:
     out.print(_table(f"Choices of {escape(control)}", heads, found[:CHOICES]))
     if len(found) > CHOICES:
         out.print(f"and {len(found) - CHOICES} more choices: --json has all of them", highlight=False)
+    unseen = choices.accuracy_unseen
+    if unseen.total:
+        seen = _percent(choices.accuracy)
+        out.print(
+            f"kept by annotators who saw the choices: {seen}; the same from who did not: {_percent(unseen)}",
+            highlight=False,
+        )
     pairs = [
         f"{shown or '(nothing)'} -> {submitted or '(nothing)'} {count}"
         for shown, submitted, count in choices.confusions()[:WORST]

@@ -84,37 +84,36 @@ class ChoiceOutcomes:
         outcomes: how often each occurred.
         pairs: how often each submitted choice stood in the place of each shown one, see :meth:`ShownAndSubmitted.pairs`.
         examples: tasks of each pair of different choices, at most :data:`EXAMPLES`.
-        unseen: how often annotators saw no prediction; these count nowhere else.
+        withheld: how often each would have occurred where the prediction was withheld.
+        unseen: how often annotators saw no prediction for other reasons; these count nowhere else.
     """
 
     labels: tuple[str, ...] = ()
     outcomes: Counter[ChoiceOutcome] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    withheld: Counter[ChoiceOutcome] = field(default_factory=Counter)
     unseen: int = 0
 
-    def add(self, case: ShownAndSubmitted, task: int, *, seen: bool) -> None:
-        """Add the choices of one image.
-
-        Args:
-            case: the choices.
-            task: id of its task.
-            seen: whether the annotator saw the prediction.
-        """
-        if not seen:
+    def add(self, case: ShownAndSubmitted, annotation: Annotation) -> None:
+        """Add the choices of one image of an annotation."""
+        if annotation.shown is None or annotation.shown_choices is None:  # older records do not tell the shown choices
             self.unseen += 1
+            return
+        if annotation.audited:
+            self.withheld[case.outcome] += 1
             return
         self.outcomes[case.outcome] += 1
         for pair in case.pairs():
             self.pairs[pair] += 1
-            tasks = self.examples.setdefault(pair, []) if pair[0] != pair[1] else []
+            task, tasks = annotation.task, self.examples.setdefault(pair, []) if pair[0] != pair[1] else []
             if len(tasks) < EXAMPLES and task not in tasks:
                 tasks.append(task)
 
     @property
     def shown(self) -> int:
         """How often choices were shown."""
-        return sum(self.outcomes[each] for each in ("kept", "changed", "removed"))
+        return self.accuracy.total
 
     @property
     def edits(self) -> int:
@@ -124,7 +123,12 @@ class ChoiceOutcomes:
     @property
     def accuracy(self) -> Share:
         """Share of the shown choices that annotators kept as they were."""
-        return Share(self.outcomes["kept"], self.shown)
+        return _kept(self.outcomes)
+
+    @property
+    def accuracy_unseen(self) -> Share:
+        """Share of the withheld choices that annotators submitted by themselves."""
+        return _kept(self.withheld)
 
     def by_choice(self) -> dict[str, tuple[Share, Share]]:
         """Return precision and recall of each choice that was shown or submitted, the most frequent first, then those of the label config."""
@@ -169,6 +173,7 @@ class ChoiceOutcomes:
             "outcomes": {name: self.outcomes[name] for name in CHOICE_OUTCOMES},
             "unseen": self.unseen,
             "accuracy": self.accuracy.to_json(),
+            "accuracy_unseen": self.accuracy_unseen.to_json(),
             "choices": [
                 {
                     "choice": choice,
@@ -189,3 +194,8 @@ class ChoiceOutcomes:
                 for shown, submitted, count in self.confusions()
             ],
         }
+
+
+def _kept(outcomes: Counter[ChoiceOutcome]) -> Share:
+    """Return the share of cases with shown choices whose choices were kept."""
+    return Share(outcomes["kept"], outcomes["kept"] + outcomes["changed"] + outcomes["removed"])

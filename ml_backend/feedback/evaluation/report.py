@@ -115,14 +115,10 @@ class Report:
                 f"{what} that they see, so {figure} is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds {what} on one picture "
                 f"in twenty.{others}"
             )
-        audited = (
-            f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no {neither} were shown."
-        )
-        if not self.has_boxes:
-            return audited
+        found = ", or found objects that they would have missed" if self.has_boxes else ""
         return (
-            f"{audited} Where the two groups differ by more "
-            "than their intervals, people kept boxes because they were there, or found objects that they would have missed."
+            f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no {neither} were shown. Where the two groups differ by "
+            f"more than their intervals, people kept {what} because they were there{found}."
         )
 
     def acceptance(self) -> str:
@@ -263,14 +259,10 @@ def _add(
     if annotation.lost:
         report.left_out[f"their predictions have been deleted, so the shown {report.subject} are unknown"] += 1
         return None
-    unseen = annotation.shown is None or annotation.audited
-    effort = report.unseen if unseen else report.seen
+    effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
     effort.annotations += 1
     for each in choices:
-        # Older records do not tell the choices that were shown.
-        report.choices[each.control].add(
-            each, annotation.task, seen=not unseen and annotation.shown_choices is not None
-        )
+        report.choices[each.control].add(each, annotation)
     if annotation.seconds is not None:
         effort.seconds.append(annotation.seconds)
     edits: Counter[str] = Counter()

@@ -99,6 +99,7 @@ class ChoiceSection:
     Attributes:
         control: ``from_name`` of the control.
         outcomes: of the control.
+        unseen: the share of withheld choices that annotators submitted by themselves.
         listed: name, precision and recall of the most frequent choices.
         unlisted: number of the other choices that were shown or submitted.
         heads: names of the confusion table's rows and columns.
@@ -108,6 +109,7 @@ class ChoiceSection:
 
     control: str
     outcomes: ChoiceOutcomes
+    unseen: Mapping[str, Any]
     listed: list[Mapping[str, Any]]
     unlisted: int
     heads: list[str]
@@ -200,6 +202,7 @@ def _section(outcomes: ChoiceOutcomes, values: Mapping[str, Any]) -> ChoiceSecti
     return ChoiceSection(
         values["control"],
         outcomes,
+        values["accuracy_unseen"],
         known[:LISTED],
         len(known[LISTED:]),
         [heads[place] for place in shown],

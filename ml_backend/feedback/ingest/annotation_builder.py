@@ -151,15 +151,17 @@ class AnnotationBuilder:
         if not outdated and all(annotation.skipped for annotation in changed):
             return BuiltTask(task_id, ids, changed, read_at)
         controls = await asyncio.to_thread(controls_of, project.label_config)
-        # An outdated record needs new detections, and an event about it does not hold the images of choices.
-        needed = controls if new else [each for each in controls if isinstance(each, RectangleControl)]
+        # Records hold detections for boxes; all other results only serve to tell what was shown, or would have been.
+        everything = bool(new) and (shown_is_unknown or self._holdout_fraction > 0)
+        needed = [each for each in controls if everything or isinstance(each, RectangleControl)]
         found, problem = await self._infer(task, project, needed) if controls else ({}, UNSERVED)
         held_out = any(
             in_holdout(each.version.digest, self._holdout_fraction) for images in found.values() for each in images
         )
+        predicted = self._reconstruct(task_id, project, found) if held_out or shown_is_unknown else None
         beginning: Callable[[Mapping[str, Any]], Beginning]
         if shown_is_unknown:
-            reconstructed = self._reconstruct(task_id, project, found, held_out=held_out)
+            reconstructed = replace(predicted, regions=[]) if predicted and held_out else predicted
 
             def beginning(each: Mapping[str, Any]) -> Beginning:
                 return beginning_of_event(each, task, reconstructed)
@@ -173,7 +175,7 @@ class AnnotationBuilder:
             if annotation.skipped:
                 return annotation
             controls_then = controls_of(context.config_at(annotation.updated_at)) or controls
-            return _with_regions(annotation, each, controls_then, beginning(each), held_out=held_out)
+            return _with_regions(annotation, each, controls_then, beginning(each), predicted if held_out else None)
 
         # Away from the event loop: thousands of regions take a fifth of a second, drawn or predicted.
         changed = [
@@ -201,9 +203,9 @@ class AnnotationBuilder:
             return {}, printable(f"task {task['id']}: {error}", 500)
 
     def _reconstruct(
-        self, task: int, project: Project, found: Mapping[ImageField, Sequence[InferredImage]], *, held_out: bool
+        self, task: int, project: Project, found: Mapping[ImageField, Sequence[InferredImage]]
     ) -> StoredPrediction | None:
-        """Return the prediction that would be shown now, since an event does not hold the one that was."""
+        """Return the prediction that would be shown now: events do not hold the one that was, and nobody has one that was withheld."""
         if not found:
             return None
         try:
@@ -212,8 +214,7 @@ class AnnotationBuilder:
             return None
         version = self._pipeline.postprocessors.version_of(postprocessor)
         results = {image_field: [each.results for each in images] for image_field, images in found.items()}
-        regions = [] if held_out else postprocessor.predict(task, results, version)["result"]
-        return StoredPrediction(0, version, regions, 0.0)
+        return StoredPrediction(0, version, postprocessor.predict(task, results, version)["result"], 0.0)
 
 
 def _with_regions(
@@ -221,14 +222,24 @@ def _with_regions(
     given: Mapping[str, Any],
     controls: Sequence[Control],
     beginning: Beginning,
-    *,
-    held_out: bool,
+    withheld: StoredPrediction | None,
 ) -> Annotation:
-    """Return an annotation with its drawn boxes and choices, and those that the annotator was shown."""
+    """Return an annotation with its drawn boxes and choices, and those that the annotator was shown.
+
+    Args:
+        annotation: without them.
+        given: as Label Studio has it.
+        controls: of the label config of its time.
+        beginning: of the annotation.
+        withheld: the prediction that would have been shown if the image were not in the holdout; None for others.
+    """
     result, shown = given.get("result"), beginning.prediction
     drawn, chosen = read_regions(result, controls), read_choices(result, controls)
     boxes = None if shown is None else tuple(read_regions(shown.regions, controls).boxes)
     choices = None if shown is None else tuple(read_choices(shown.regions, controls).choices)
+    audited = withheld is not None and boxes == () and choices == ()
+    if withheld is not None and audited:
+        choices = tuple(read_choices(withheld.regions, controls).choices)
     return replace(
         annotation,
         drawn=tuple(drawn.boxes),
@@ -238,7 +249,7 @@ def _with_regions(
         shown_choices=choices,
         version=shown.version if shown else "",
         accepted=beginning.accepted,
-        audited=held_out and boxes == () and choices == (),
+        audited=audited,
         lost=beginning.lost,
         odd=dict(drawn.odd + chosen.odd),
     )

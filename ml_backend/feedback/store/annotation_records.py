@@ -50,10 +50,11 @@ class Annotation:
         drawable: labels of the label config at that time, by ``from_name`` of their control; none for controls that classify images.
         shown: boxes of the prediction that the annotation began with; None without a prediction, empty for an empty one.
         choices: the submitted choices.
-        shown_choices: choices of that prediction; None without a prediction, and in records of versions that did not serve choices.
+        shown_choices: choices of that prediction, or those that were withheld (``audited``); None without a prediction, and in records of
+            versions that did not serve choices.
         version: model version of that prediction.
         accepted: whether the prediction was turned into an annotation in bulk, so that nobody saw it.
-        audited: whether boxes were withheld (``PRELABEL_HOLDOUT_FRACTION``).
+        audited: whether boxes and choices were withheld (``PRELABEL_HOLDOUT_FRACTION``).
         lost: whether the prediction that it began with has been deleted, so that the shown boxes are unknown.
         seconds: time that it took; None if unknown.
         detector: first 8 hex digits of the fingerprint of the detector that made the detections of ``images``.

@@ -28,7 +28,7 @@ def counted(*cases: tuple[str, str]) -> ChoiceOutcomes:
     """Return the outcomes of cases that somebody saw, each the case of a task of its own."""
     outcomes = ChoiceOutcomes(("Dog", "Cat", "Boat"))
     for number, each in enumerate(cases, 1):
-        outcomes.add(case(*each), number, seen=True)
+        outcomes.add(case(*each), classified("", "", number))
     return outcomes
 
 
@@ -87,7 +87,7 @@ def test_rows_of_the_confusion_table_are_the_shown_choices_and_columns_the_submi
     """So precision and recall can be read from it; the rest summed changes no sum."""
     outcomes = ChoiceOutcomes()
     for shown, submitted in cases:
-        outcomes.add(ShownAndSubmitted("scene", shown, submitted), 1, seen=True)
+        outcomes.add(ShownAndSubmitted("scene", shown, submitted), classified("", ""))
     for choice, (precision, recall) in outcomes.by_choice().items():
         assert precision.total == sum(choice in shown for shown, _ in cases)
         assert recall.total == sum(choice in submitted for _, submitted in cases)
@@ -144,7 +144,7 @@ def test_report_is_plain_json() -> None:
     [
         ({}, 0, {}),
         ({"shown": None, "shown_choices": None}, 1, {}),
-        ({"audited": True, "shown_choices": ()}, 1, {}),
+        ({"audited": True}, 0, {}),
         ({"shown_choices": None}, 1, {}),
         ({"skipped": True}, 0, {}),
         ({"accepted": True}, 0, {}),
@@ -162,6 +162,22 @@ def test_only_predictions_that_somebody_saw_are_judged(
     scene = report.choices["scene"]
     assert (scene.outcomes.total(), scene.unseen, dict(report.left_out)) == (int(not more), unseen, left_out)
     assert (report.skipped, report.accepted) == (int("skipped" in more), int("accepted" in more))
+
+
+def test_withheld_choices_are_compared_with_those_of_people_who_did_not_see_them() -> None:
+    """Apart from all other figures: nobody kept them because they were there."""
+    report = report_on(
+        classified("Dog", "Dog"),
+        *(classified("Dog", word, n, audited=True) for n, word in enumerate(["Dog", "Cat", ""], 2)),
+        classified("", "Cat", 5, audited=True),
+    )
+    scene = report.choices["scene"]
+    assert (scene.accuracy, scene.accuracy_unseen, scene.unseen) == (Share(1, 1), Share(1, 3), 0)
+    assert report.basis() == (
+        "4 of 5 annotations are of audited pictures, where no choices were shown. Where the two groups differ by more than their "
+        "intervals, people kept choices because they were there."
+    )
+    assert report.seen.edits.total() == 0
 
 
 def test_two_annotators_of_a_task_are_two() -> None:

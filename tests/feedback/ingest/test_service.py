@@ -331,7 +331,7 @@ ELEPHANTS = (
         ({"lead_time": 3, "parent_prediction": 5}, [["Elephant"]], True, False, False),
         ({"parent_prediction": 5}, [["Elephant"]], True, False, True),
         ({"lead_time": 3, "parent_prediction": None}, None, False, False, False),
-        ({"lead_time": 3, "parent_prediction": 5}, [], True, True, False),
+        ({"lead_time": 3, "parent_prediction": 5}, [["Elephant"]], True, True, False),
     ],
     ids=["began with a prediction", "accepted in bulk", "began without one", "withheld"],
 )
