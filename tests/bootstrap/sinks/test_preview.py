@@ -119,8 +119,9 @@ def test_no_pictures(job: JobOf, write: Callable[..., list[Path]]) -> None:
 
 def test_choices_stand_below_the_picture(job: JobOf, tmp_path: Path, write: Callable[..., list[Path]]) -> None:
     """Those of the image that is drawn; another choice is another line of text."""
-    lines = []
-    for chosen in ({"balloon": 0.9}, {"umbrella": 0.9}, {}):
+    lines: list[Any] = []
+    choices: list[dict[str, Any]] = [{"balloon": 0.9}, {"umbrella": 0.9}, {}]
+    for chosen in choices:
         folder = tmp_path / f"{len(lines)}"
         ((row, _),) = files(folder, 1)
         (sheet,) = write(job((row, {"image": [classified(**chosen)]}), config=CHOICES_CONFIG))
