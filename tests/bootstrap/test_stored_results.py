@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bootstrap_jobs import NEEDS, balloon, chances, classified, item, look, looked_at
+from bootstrap_jobs import NEEDS, Seen, balloon, chances, classified, item, look, looked_at
 
 from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.items import Failure, Item, Needs, Outcome
@@ -18,7 +18,11 @@ BOTH: Needs = {IMAGE: ["detector", "classifier"]}
 CHOICES: Needs = {IMAGE: ["classifier"]}
 GONE = Failure("not there", "image_not_fetched")
 (BALLOON,) = balloon()["image"]
-SEEN = {"detector": BALLOON, "classifier": classified(balloon=0.9), "both": ModelResults(BALLOON, chances(balloon=0.9))}
+SEEN: dict[str, Seen] = {
+    "detector": BALLOON,
+    "classifier": classified(balloon=0.9),
+    "both": ModelResults(BALLOON, chances(balloon=0.9)),
+}
 
 
 def done_with(checkpoint: Checkpoint, seen: str, *keys: str) -> None:

@@ -24,7 +24,7 @@ LEFT = Item(
 )
 
 CHOSEN = {"image": [classified(balloon=0.9)]}
-BOXED_AND_CHOSEN = {"image": [ModelResults(*balloon()["image"], chances(balloon=0.9))]}
+BOXED_AND_CHOSEN = {"image": [ModelResults(balloon()["image"][0], chances(balloon=0.9))]}
 PER_ITEM_CONFIG = '<View><Image name="image" valueList="$pages"/><Choices name="what" toName="image" perItem="true"><Choice value="Balloon"/></Choices></View>'
 PAGES = Item(b"a", {"data": {"pages": ["http://host/1", "http://host/2", "http://host/3"]}})
 PAGES_2 = Item(b"b", {"data": {"pages": []}})
