@@ -68,10 +68,11 @@ def draw_sheet(chosen: Sequence[PredictedItem], path: Path, settings: Settings) 
 
 
 def caption_of(predicted: PredictedItem) -> str:
-    """Return the score of the prediction, and the choices for the image that is drawn."""
+    """Return the score of the prediction, and the choices for the image that is drawn, by control."""
     if predicted.prediction is None:
         return ""
-    chosen = [text for region in choices_in(predicted.images[0].regions) for text in texts_of(region)]
+    regions = choices_in(predicted.images[0].regions)
+    chosen = [f"{region['from_name']}: {', '.join(texts_of(region))}" for region in regions]
     return "  ".join([f"{predicted.prediction['score']:.2f}", *chosen])
 
 

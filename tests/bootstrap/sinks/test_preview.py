@@ -1,11 +1,11 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from bootstrap_jobs import LIST_CONFIG, Row, albums, balloon, classified, item, item_of_file, nothing
 from bootstrap_jobs import write as write_sink
+from numpy.typing import NDArray
 from picture_server import PictureServer
 from PIL import Image
 from samples import balloon_file
@@ -120,12 +120,11 @@ def test_no_pictures(job: JobOf, write: Callable[..., list[Path]]) -> None:
 
 def test_choices_stand_below_the_picture(job: JobOf, tmp_path: Path, write: Callable[..., list[Path]]) -> None:
     """Those of the image that is drawn; another choice is another line of text."""
-    lines: list[Any] = []
-    choices: list[dict[str, Any]] = [{"balloon": 0.9}, {"umbrella": 0.9}, {}]
-    for chosen in choices:
+    lines: list[NDArray[np.bool_]] = []
+    for seen in (classified(balloon=0.9), classified(umbrella=0.9), classified()):
         folder = tmp_path / f"{len(lines)}"
         ((row, _),) = files(folder, 1)
-        (sheet,) = write(job((row, {"image": [classified(**chosen)]}), config=CHOICES_CONFIG))
+        (sheet,) = write(job((row, {"image": [seen]}), config=CHOICES_CONFIG))
         with Image.open(sheet) as drawn:
             lines.append(np.asarray(drawn.convert("L"))[TILE[1] + 2 :] < 128)
     balloon_line, umbrella_line, empty_line = (int(line.sum()) for line in lines)
@@ -144,4 +143,4 @@ def test_caption(job: JobOf) -> None:
     pages = Item(b"a", {"data": {"pages": ["http://host/1", "http://host/2"]}})
     found = {"pages": [classified(balloon=0.9), classified(umbrella=0.9)]}
     (predicted,) = job((pages, found), config=config)
-    assert caption_of(predicted).split("  ")[1:] == ["Balloon", "Vehicle / Balloon"]
+    assert caption_of(predicted).split("  ")[1:] == ["own: Balloon", "all: Vehicle / Balloon"]
