@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
 from ml_backend.metrics import Metrics
-from ml_backend.postprocessing.postprocessor import KnownClasses, Postprocessor
+from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
 from ml_backend.settings import RENAMED, VARIABLES, Settings
 from ml_backend.vocabularies.imagenet import imagenet_classes
 from ml_backend.vocabularies.open_images import open_images_classes

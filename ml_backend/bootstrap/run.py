@@ -33,7 +33,8 @@ from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.model_results import ModelKind
 from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
-from ml_backend.postprocessing.postprocessor import Postprocessor, served_controls
+from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:

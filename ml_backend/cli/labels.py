@@ -36,7 +36,7 @@ from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
 from ml_backend.model_results import ModelKind
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.postprocessing.postprocessor import served_controls
+from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.settings import Settings, load_settings
 from ml_backend.vocabularies.imagenet import imagenet_classes, imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes

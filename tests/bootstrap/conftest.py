@@ -11,7 +11,8 @@ from samples import BALLOON_CONFIG
 from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.postprocessing.postprocessor import KnownClasses, Postprocessor
+from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
 from ml_backend.vocabularies.imagenet import imagenet_classes
 
 

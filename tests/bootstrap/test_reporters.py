@@ -15,7 +15,8 @@ from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
 from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.model_results import ModelResults
 from ml_backend.pipeline.image_inference import ImageResult
-from ml_backend.postprocessing.postprocessor import KnownClasses, Postprocessor
+from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
 from ml_backend.vocabularies.imagenet import imagenet_classes
 
 GONE = Outcome(9, {}, Failure("gone", "image_not_fetched"))

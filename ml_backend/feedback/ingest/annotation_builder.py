@@ -26,7 +26,7 @@ from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
 from ml_backend.label_studio.labelled_choices import read_choices
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import InferredImage
-from ml_backend.postprocessing.postprocessor import needs_of
+from ml_backend.postprocessing.served_controls import needs_of, served_controls
 from ml_backend.redaction import printable
 
 log = structlog.get_logger(__name__)
@@ -195,7 +195,8 @@ class AnnotationBuilder:
     ) -> tuple[Mapping[ImageField, Sequence[InferredImage]], str]:
         """Return the results for a task's images, or why there will be none."""
         try:
-            return await self._pipeline.infer(task, needs_of(controls, self._pipeline.kinds), str(project.id)), ""
+            served, _ = served_controls(controls, self._pipeline.kinds)
+            return await self._pipeline.infer(task, needs_of(served), str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated image cannot be read", project=project.id, task=task["id"], cause=str(error))
             if error.retryable:
