@@ -67,6 +67,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/health_under_load.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/input_size.py
+	$(BIN)/python benchmarks/classification.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/learning.py

@@ -315,7 +315,7 @@ class Settings(BaseModel):
         ge=0,
         le=1,
         validation_alias="PRELABEL_HOLDOUT_FRACTION",
-        description="the share of images, from 0 to 1, that are answered without boxes, so that `prelabel report` can tell whether boxes bias people",
+        description="the share of images, from 0 to 1, that are answered without boxes and choices, so that `prelabel report` can tell whether predictions bias people",
     )
 
     keep_projects_current: bool = Field(

@@ -16,15 +16,19 @@ from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import Item, Needs, PredictedItem
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.sink import Sink, WriteContext, write_all
+from ml_backend.classification import Classification
 from ml_backend.detections import Detections
 from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.model_results import ModelResults
 from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.vocabularies.imagenet import imagenet_classes
 
 IMAGE_FIELDS = [ImageField("image", is_list=False)]
 NEEDS: Needs = {IMAGE_FIELDS[0]: ["detector"]}
 PREFIX = "/data/local-files/?d="
 
-Found = Mapping[str, Sequence[Detections]]
+Seen = Detections | ModelResults
+Found = Mapping[str, Sequence[Seen]]
 Row = tuple[Item, Found | None]
 
 
@@ -59,15 +63,37 @@ def item_of_file(path: Path, root: Path) -> Item:
     return Item(within, {"data": {"image": PREFIX + quote(within)}}, path)
 
 
-def look(detections: Detections, perceptual_hash: int = 0) -> ImageResult:
+def look(seen: Seen, perceptual_hash: int = 0) -> ImageResult:
     """Return a look at a picture; those in which the same was found are one picture."""
-    data = detections.to_bytes()
-    return ImageResult(hashlib.sha256(data).hexdigest(), data, perceptual_hash)
+    results = ModelResults(seen) if isinstance(seen, Detections) else seen
+    detections = b"" if results.detections is None else results.detections.to_bytes()
+    classification = b"" if results.classification is None else results.classification.to_bytes()
+    digest = hashlib.sha256(detections + classification).hexdigest()
+    return ImageResult(digest, detections, perceptual_hash, classification=classification)
 
 
 def looked_at(found: Found) -> dict[str, list[ImageResult]]:
     """Return looks at the pictures of one item, none of which looks like those of another size."""
-    return {key: [look(each, each.width << 20) for each in detections] for key, detections in found.items()}
+    return {key: [look(each, _width(each) << 20) for each in seen] for key, seen in found.items()}
+
+
+def _width(seen: Seen) -> int:
+    return seen.width if isinstance(seen, Detections) else seen.size[0]
+
+
+def chances(width: int = 200, height: int = 100, **of_classes: float) -> Classification:
+    """Return the probabilities of some classes of ImageNet, as in ``chances(balloon=0.9)``; the others share the rest."""
+    names = [each.name for each in imagenet_classes()]
+    rest = (1 - sum(of_classes.values())) / (len(names) - len(of_classes))
+    probabilities = np.full(len(names), rest, np.float32)
+    for name, probability in of_classes.items():
+        probabilities[names.index(name)] = probability
+    return Classification(probabilities, width, height)
+
+
+def classified(width: int = 200, height: int = 100, **of_classes: float) -> ModelResults:
+    """Return what a classifier alone says of a picture."""
+    return ModelResults(None, chances(width, height, **of_classes))
 
 
 def balloon(score: float = 0.9, width: int = 200, height: int = 100) -> dict[str, list[Detections]]:

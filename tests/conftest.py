@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from colour_classifier import build
+from colour_classifier import build as build_colour_classifier
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -22,6 +22,7 @@ from postgres_server import PostgresServer, postgres_server
 from redis_server import RedisServer, redis_server
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
+from tiny_classifier import build as build_tiny_classifier
 
 from ml_backend.logs import configure_logging
 from ml_backend.settings import VARIABLES, Settings
@@ -109,7 +110,7 @@ def demo_detector(models_dir: Path) -> Detector:
 @pytest.fixture(scope="session")
 def colour_classifier_dir(models_dir: Path) -> Path:
     """Give the folder of a classifier that tells red, green and blue images apart."""
-    return build(models_dir / "colour-classifier")
+    return build_colour_classifier(models_dir / "colour-classifier")
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +136,12 @@ def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: P
 
     folder = shared / "models" / f"openimages-subset-detector-{request.param}"
     return Detector.load(str(folder), models_dir, workers=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(models_dir: Path) -> Path:
+    """Give the folder of a classifier that tells balloons from grey, which needs no shared models."""
+    return build_tiny_classifier(models_dir / "tiny-classifier")
 
 
 @pytest.fixture

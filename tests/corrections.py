@@ -7,6 +7,7 @@ from samples import BALLOON_CONFIG
 from ml_backend.detections import Detections
 from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
 from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.label_studio.labelled_choices import LabelledChoices
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -26,7 +27,12 @@ PEOPLE_CONFIG = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
     '<Label value="Person"/><Label value="Clothing"/><Label value="Worker"/></RectangleLabels></View>'
 )
-
+SCENE = (
+    '<Choices name="scene" toName="image" choice="multiple"><Choice value="Dog"/><Choice value="Cat"/>'
+    '<Choice value="Boat"/></Choices>'
+)
+SCENE_CONFIG = f'<View><Image name="image" value="$image"/>{SCENE}</View>'
+MIXED_CONFIG = BALLOON_CONFIG.replace("</View>", f"{SCENE}</View>")
 
 LABELS = ("Kite", "Balloon", "Box", "Person", "Clothing", "Worker", "Stock", "Pet", "Carnivore", "Animal", "Other")
 DRAWABLE = dict.fromkeys(("label", "other", "box", "a", "b"), LABELS)
@@ -42,6 +48,20 @@ def postprocessor_of(
 def box(label: str, edges: Edges = BOX, *, control: str = "label", item: int = 0) -> LabelledBox:
     """Return a box that somebody drew, or was shown."""
     return LabelledBox(control, item, label, edges)
+
+
+def chosen(*texts: str, control: str = "scene", item: int = 0) -> LabelledChoices:
+    """Return choices that somebody submitted, or was shown."""
+    return LabelledChoices(control, item, texts)
+
+
+def classified(shown: str | None, submitted: str, number: int = 1, /, **more: Any) -> Annotation:
+    """Return an annotation with choices, each text as words; nothing was shown where it is None."""
+    choices = (chosen(*submitted.split()),) if submitted else ()
+    before = None if shown is None else (chosen(*shown.split()),) if shown else ()
+    boxes = None if shown is None else ()
+    facts = {"drawable": {"scene": ()}, "shown": boxes, "shown_choices": before, "choices": choices}
+    return annotation(number=number, **(facts | more))
 
 
 def cell(number: int) -> Edges:

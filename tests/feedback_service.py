@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ml_backend.feedback.ingest.service import FeedbackService, IngestOptions
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector
+from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.pipeline.postprocessors import OverridesProvider, no_overrides
@@ -25,11 +26,12 @@ class Parts:
 
 @asynccontextmanager
 async def feedback_service(
-    settings: Settings, detector: Detector, overrides: OverridesProvider = no_overrides
+    settings: Settings, model: Detector | Classifier, overrides: OverridesProvider = no_overrides
 ) -> AsyncIterator[Parts]:
-    """Give a feedback service, and close its database and pipeline afterwards."""
-    current = CurrentDetector(detector.fingerprint[:8], detector.name)
+    """Give a feedback service with one model, and close its database and pipeline afterwards."""
+    current = CurrentDetector(model.fingerprint[:8], model.name)
+    models = Models(classifier=model) if isinstance(model, Classifier) else Models(model)
     with closing(Database(settings.database_address)) as database:
-        async with Pipeline(settings, Models(detector), overrides) as pipeline:
+        async with Pipeline(settings, models, overrides) as pipeline:
             feedback = FeedbackService(database, pipeline, current, None, IngestOptions.of(settings))
             yield Parts(feedback, database, pipeline)

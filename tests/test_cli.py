@@ -207,7 +207,7 @@ def test_labels_census_of_pictures(run: Callable[..., Result], tmp_path: Path) -
     census = json.loads(run("labels", "c.xml", "--from-images", "pictures", "--model", "demo", "--json").stdout)[
         "missed"
     ]
-    assert census == [{"class_name": "Balloon", "mid": "/m/01j51", "boxes": 2, "pictures": 2}]
+    assert census == [{"model": "detector", "class_name": "Balloon", "mid": "/m/01j51", "boxes": 2, "pictures": 2}]
 
 
 def test_failed_picture_is_named_and_the_others_are_done(

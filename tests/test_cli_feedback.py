@@ -4,11 +4,25 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, annotation, box, seen
+from corrections import (
+    AWAY,
+    BOX,
+    DRAWABLE,
+    MIXED_CONFIG,
+    MOVED,
+    PEOPLE_CONFIG,
+    SCENE_CONFIG,
+    annotation,
+    box,
+    chosen,
+    classified,
+    seen,
+)
 from samples import BALLOON_CONFIG, detections_of
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
@@ -233,6 +247,50 @@ def test_report_says_what_is_left_out(run: Run) -> None:
     result = run("report", "--project", 3)
     assert "1 annotations are left out: the picture is gone" in result.stderr
     assert "1 tasks have more than one annotation" in result.stdout
+
+
+def test_report_on_choices(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By control and by choice, within 80 columns; a project of choices only has no word of boxes."""
+    monkeypatch.setattr(common.out, "width", 80)
+    keep(*(classified("Dog", "Cat" if n > 30 else "Dog", n) for n in range(1, 41)), xml=SCENE_CONFIG)
+    printed = run("report", "--project", 3).stdout
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "75 % (60-86)" in printed
+    assert "most changes: Dog -> Cat 10" in printed
+    assert "box" not in printed
+    rows = rows_of(run("report", "--project", 3))
+    assert rows["scene"] == ["40", "30", "10", "0", "0", "0", "75 % (60-86)"]
+    assert rows["Cat"] == ["0", "-", "10", "0 % (0-28)"]
+
+
+def test_choices_change_no_figure_of_boxes(run: Run) -> None:
+    """The same boxes, with and without choices beside them."""
+    found: dict[str, Any] = {"shown": (box("Kite"),), "images": seen(FOUND)}
+    facts = [annotation(box("Kite", MOVED), **found), annotation(number=2, **found)]
+    keep(*facts)
+    boxes = answered(run("report", "--project", 3, "--json"))
+    dog: dict[str, Any] = {
+        "drawable": DRAWABLE | {"scene": ()},
+        "choices": (chosen("Dog"),),
+        "shown_choices": (chosen("Dog"),),
+    }
+    keep(*(replace(each, **dog) for each in facts), xml=MIXED_CONFIG)
+    both = answered(run("report", "--project", 3, "--json"))
+    assert boxes["choices"] == []
+    assert [each["accuracy"]["hits"] for each in both["choices"]] == [2]
+    assert both | {"choices": [], "basis": ""} == boxes | {"basis": ""}
+    assert "boxes and choices" in both["basis"]
+
+
+def test_calibration_of_choices_is_answered_in_a_sentence(run: Run) -> None:
+    """Their thresholds are those of the label config."""
+    keep(*(classified("Dog", "Cat", n) for n in range(1, 41)), xml=SCENE_CONFIG)
+    for options in ([], ["--apply"]):
+        printed = " ".join(run("calibrate", "--project", 3, *options).stdout.split())
+        assert "thresholds of choices are not learned: model_score_threshold in the label config sets them" in printed
+        assert printed.endswith("nothing would change")
+    assert answered(run("calibrate", "--project", 3, "--json"))["anything"] is False
+    assert revisions() == []
 
 
 def test_calibrate_shows_and_changes_nothing(run: Run) -> None:

@@ -14,12 +14,16 @@ from typer.testing import CliRunner
 from ml_backend.cli.common import app
 from ml_backend.metrics import Metrics
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
 from ml_backend.settings import RENAMED, VARIABLES, Settings
+from ml_backend.vocabularies.imagenet import imagenet_classes
 from ml_backend.vocabularies.open_images import open_images_classes
 
 ROOT = Path(__file__).parent.parent
+CONFIGS_PAGE = ROOT / "label_config" / "README.md"
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "label_config/README.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    CONFIGS_PAGE,
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
@@ -65,7 +69,7 @@ def test_files_and_registries_that_recipes_name_exist() -> None:
     paths = re.findall(r"`((?:ml_backend|tests|benchmarks)/[\w./]*)`", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
     registries = re.findall(r"`([A-Z]+)` in `(ml_backend/[\w/]+)\.py`", text)
-    assert [name for name, _ in registries] == ["READERS", "CONTRACTS", "RUNTIMES", "SINKS", "STORES"]
+    assert [name for name, _ in registries] == ["READERS", "DETECTORS", "CLASSIFIERS", "RUNTIMES", "SINKS", "STORES"]
     for name, path in registries:
         assert getattr(importlib.import_module(path.replace("/", ".")), name)
 
@@ -131,13 +135,20 @@ def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> 
     assert f"sqlite:///{ROOT / 'data' / 'feedback.sqlite3'}" in served[1]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "label_config").glob("*.xml")), ids=lambda path: path.name)
+CLASSES: KnownClasses = {"detector": open_images_classes().classes(), "classifier": imagenet_classes()}
+LABEL_CONFIGS = sorted((ROOT / "label_config").glob("*.xml"))
+
+
+@pytest.mark.parametrize("path", LABEL_CONFIGS, ids=lambda path: path.name)
 def test_label_configs_are_served_whole(path: Path) -> None:
-    """Every label is reached by a class, so nothing is warned of."""
-    postprocessor = Postprocessor.from_label_config(
-        path.read_text(), score_threshold=0.3, classes={"detector": open_images_classes().classes()}
-    )
+    """Every label and choice is reached by a class of the models that the config is for, so nothing is warned of; with both models neither."""
+    (row,) = re.findall(rf"^\| \[{path.name}\]\(.*\) \| (.*) \| .* \|$", CONFIGS_PAGE.read_text(), re.MULTILINE)
+    needed = {kind for kind in CLASSES if kind in row}
+    classes = {kind: CLASSES[kind] for kind in needed}
+    postprocessor = Postprocessor.from_label_config(path.read_text(), score_threshold=0.3, classes=classes)
+    assert postprocessor.models == needed
     assert postprocessor.warnings == ()
+    assert Postprocessor.from_label_config(path.read_text(), score_threshold=0.3, classes=CLASSES).warnings == ()
 
 
 def test_metrics_page_has_every_metric() -> None:

@@ -7,7 +7,7 @@ undisturbed one: work that was not recorded is repeated, and no other work.
 import json
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from ml_backend.bootstrap.items import Failure, ImageResults, Item, Outcome
+from ml_backend.bootstrap.items import Failure, ImageResults, Item, Needs, Outcome
 from ml_backend.bootstrap.pending import BLOCK, PENDING, PendingItems, item_of_row
+from ml_backend.bootstrap.stored_results import NOTHING, known_results, read_result, require, store_result
 from ml_backend.bootstrap.survey import Surveyed, survey
 from ml_backend.errors import BootstrapError
 from ml_backend.model_results import ModelKind
@@ -28,7 +29,8 @@ from ml_backend.sqlite import ForeignDatabaseError, connect, transaction
 FORMAT = "1"  # raise when the tables change
 APPLICATION = 0x50724C62  # in SQLite's file header (PrLb)
 
-# Names of tables and columns are those of the first version: looks are results, remains is skip_reason, pictures are images.
+# Names of tables and columns are those of the first version: looks are results, remains is skip_reason, pictures are images. The column
+# former has the results of an item that lacks some under the present label config.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 DROP TABLE IF EXISTS found;
@@ -37,7 +39,7 @@ CREATE TABLE found (
     remains TEXT NOT NULL, stamp TEXT NOT NULL, UNIQUE (key, variant));
 CREATE TABLE IF NOT EXISTS items (
     position INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, task TEXT NOT NULL, file BLOB, remains TEXT NOT NULL,
-    stamp TEXT NOT NULL, looks TEXT, reason TEXT, code TEXT);
+    stamp TEXT NOT NULL, looks TEXT, reason TEXT, code TEXT, former TEXT);
 CREATE INDEX IF NOT EXISTS pending ON items (position) WHERE looks IS NULL AND reason IS NULL AND remains = '';
 CREATE INDEX IF NOT EXISTS failed ON items (position) WHERE reason IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, appearance BLOB NOT NULL, detections BLOB NOT NULL);
@@ -96,11 +98,17 @@ class Checkpoint:
                 with self._explained():
                     self._db = opened.enter_context(closing(connect(self.path, APPLICATION)))
                     self._db.executescript(_TABLES)
+                    self._migrate()
             except ForeignDatabaseError:
                 raise BootstrapError(f"{self._name} is another program's database; name another --checkpoint") from None
             self.claim({"format": FORMAT})
             self._opened = opened.pop_all()
         return self
+
+    def _migrate(self) -> None:
+        columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(items)")}
+        if "former" not in columns:
+            self._db.execute("ALTER TABLE items ADD COLUMN former TEXT")
 
     @property
     def _name(self) -> str:
@@ -194,39 +202,33 @@ class Checkpoint:
         with self._transaction():
             return self._db.execute("UPDATE items SET reason = NULL, code = NULL WHERE reason IS NOT NULL").rowcount
 
-    def has_image(self, digest: str, kinds: Collection[ModelKind]) -> bool:
-        """Return whether the checkpoint has the results of models for an image with this digest (64 hex digits)."""
-        image = self._image(digest)
-        return image is not None and all(
-            {"detector": image.detections, "classifier": image.classification}[kind] for kind in kinds
-        )
+    def require(self, needs: Needs) -> int:
+        """Make items pending whose results are not all that a label config needs, and return their number.
+
+        Their results are kept, so that no model runs again on an image that it has examined. Items that a former label config made pending
+        and that this one does not are done again.
+        """
+        with self._transaction():
+            return require(self._db, self._read, needs)
+
+    def known_results(self, digest: str) -> frozenset[ModelKind]:
+        """Return the models whose results the checkpoint has for an image with this digest (64 hex digits)."""
+        return known_results(self._read, [digest]).get(digest, NOTHING)
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Store outcomes, all or none of them."""
         with self._transaction():
             for outcome in outcomes:
                 for image in (image for images in outcome.images.values() for image in images):
-                    self._record_image(image)
+                    store_result(self._db, image)
                 digests = {key: [image.digest for image in images] for key, images in outcome.images.items()}
                 failure = outcome.failure
                 reason, code = (failure.reason, failure.code) if failure else (None, None)
+                looks = None if failure else json.dumps(digests)
                 self._db.execute(
-                    "UPDATE items SET looks = ?, reason = ?, code = ? WHERE position = ?",
-                    (None if failure else json.dumps(digests), reason, code, outcome.position),
+                    "UPDATE items SET looks = ?1, reason = ?2, code = ?3, former = iif(?1 IS NULL, former, NULL) WHERE position = ?4",
+                    (looks, reason, code, outcome.position),
                 )
-
-    def _record_image(self, image: ImageResult) -> None:
-        digest = bytes.fromhex(image.digest)
-        if image.detections or image.classification:
-            row = (digest, image.perceptual_hash.to_bytes(8, "big"), image.detections)
-            self._db.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", row)
-        if image.detections:
-            # An image that was only classified before has a row without detections.
-            self._db.execute(
-                "UPDATE pictures SET detections = ? WHERE digest = ? AND detections = x''", (image.detections, digest)
-            )
-        if image.classification:
-            self._db.execute("INSERT OR IGNORE INTO classifications VALUES (?, ?)", (digest, image.classification))
 
     def done(self) -> Iterator[tuple[Item, ImageResults]]:
         """Yield the items for the outputs, in order, with the results of their images: those that are done, and skipped ones.
@@ -241,19 +243,10 @@ class Checkpoint:
         for position, key, task, file, skip_reason, looks in self._pages(select):
             digests: dict[str, list[str]] = json.loads(looks or "{}")
             images = {
-                key: [self._image(digest) or ImageResult(digest) for digest in of_key]
+                key: [read_result(self._read, digest) or ImageResult(digest) for digest in of_key]
                 for key, of_key in digests.items()
             }
             yield item_of_row(position, key, task, file, skip_reason if looks is None else ""), images
-
-    def _image(self, digest: str) -> ImageResult | None:
-        select = "SELECT detections, appearance, classification FROM pictures LEFT JOIN classifications USING (digest) WHERE digest = ?"
-        rows = self._read(select, (bytes.fromhex(digest),))
-        if not rows:
-            return None
-        ((detections, perceptual_hash, classification),) = rows
-        perceptual_hash = int.from_bytes(perceptual_hash, "big")
-        return ImageResult(digest, detections, perceptual_hash, classification=classification or b"")
 
     def images(self) -> int:
         """Return the number of different images that have a result."""

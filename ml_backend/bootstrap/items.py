@@ -6,7 +6,7 @@ On its way from a source to a sink, one image is described by five of them:
 ``Item``              the task that names the image                                  source -> worker
 ``ImageReference``    where the image is (:mod:`ml_backend.images.references`)       worker
 ``Fetched``           the bytes of its file (:mod:`ml_backend.images.fetch`)         worker
-``ImageResult``       its digest, hash and detections (:mod:`ml_backend.pipeline`)   worker -> checkpoint
+``ImageResult``       its digest, hash and results (:mod:`ml_backend.pipeline`)      worker -> checkpoint
 ``PredictedImage``    its size and its regions in the project's labels               postprocessing -> sink
 ====================  =============================================================  =======================
 
@@ -39,6 +39,7 @@ class Item:
         variant: distinguishes items with the same key; the checkpoint numbers them in the order of the source. Items with the same key
             and variant are one. Checkpoints of older versions have it as the key.
         position: place in the order of the job, from 1; 0 before the checkpoint has assigned one.
+        known: the models whose results the checkpoint has already, by the digests of images that the item had under another label config.
     """
 
     key: bytes
@@ -48,6 +49,7 @@ class Item:
     stamp: str = ""
     variant: bytes = b""
     position: int = field(default=0, compare=False)
+    known: Mapping[str, frozenset[ModelKind]] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -102,7 +104,8 @@ class PredictedImage:
         file: the image on this machine, if it is there.
         name: its path in the folder that it comes from, or ``value``.
         width, height: as it is displayed, in pixels.
-        regions: on the image, in the project's labels.
+        regions: on the image, in the project's labels. Choices for all images of a list are on each of them.
+        choice_scores: the scores of all choices, also of those that do not hold, 0 to 1, by control and choice; empty where no sink shows them.
     """
 
     value: str
@@ -111,6 +114,7 @@ class PredictedImage:
     width: int
     height: int
     regions: list[Region | ChoiceRegion]
+    choice_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class PredictedItem:
         prediction: in the project's labels; None for a skipped item.
         images: of the item; none for a skipped item.
         cluster: a number that near-duplicates share, from 1; 0 for a skipped item.
-        in_holdout: whether annotators get the prediction without its boxes.
+        in_holdout: whether annotators get the prediction without its regions.
     """
 
     item: Item
@@ -131,9 +135,9 @@ class PredictedItem:
     cluster: int = 0
     in_holdout: bool = False
 
-    def without_boxes(self) -> Self:
-        """Return the same prediction without its boxes."""
+    def without_regions(self) -> Self:
+        """Return the same prediction without its boxes and choices."""
         if self.prediction is None:
             return self
-        images = [replace(image, regions=[]) for image in self.images]
+        images = [replace(image, regions=[], choice_scores={}) for image in self.images]
         return replace(self, prediction={**self.prediction, "result": []}, images=images)

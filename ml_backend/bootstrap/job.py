@@ -1,8 +1,8 @@
 """A bulk job from top to bottom: survey the source, examine its images, write the predictions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +19,12 @@ from ml_backend.bootstrap.sources.source import Source
 from ml_backend.bootstrap.survey import Surveyed, blocks
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.regions import ChoiceRegion, Region
+from ml_backend.model_results import ModelResults
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.postprocessing.postprocessor import Postprocessor
+
+ChoiceScores = dict[str, Mapping[str, float]]
+"""The scores of all choices of an image, by control and choice."""
 
 
 class Engine(Protocol):
@@ -71,7 +75,7 @@ class Job:
         postprocessor: of the label config.
         policy: for tasks that exist, with the model version of the predictions.
         reporter: receives the progress.
-        holdout_fraction: share of images whose boxes annotators do not get, 0 to 1.
+        holdout_fraction: share of images whose regions annotators do not get, 0 to 1.
     """
 
     source: Source
@@ -82,7 +86,7 @@ class Job:
     holdout_fraction: float = 0
 
     def survey(self, *, leave_out_missing: bool = False) -> None:
-        """Take in the items of the source: all of them the first time, new and changed ones later.
+        """Take in the items of the source: all of them the first time, new and changed ones later, and those that need another model now.
 
         Args:
             leave_out_missing: remove the items that the source does not name any more.
@@ -90,7 +94,14 @@ class Job:
         surveyed = self.checkpoint.survey(
             self.source.items(), sort=self.source.sort, leave_out_missing=leave_out_missing
         )
+        lacking = self.checkpoint.require(self.postprocessor.needs)
         self.reporter.surveyed(self.checkpoint.counts(), surveyed)
+        if lacking:
+            models = " and ".join(f"the {kind}" for kind in sorted(self.postprocessor.models, reverse=True))
+            self.reporter.note(
+                f"{lacking:,} that were done are examined again: the label config now needs {models} on each of its images; "
+                "results that are there are not computed again"
+            )
 
     def examine(self, engine: Engine) -> None:
         """Examine all pending items."""
@@ -111,7 +122,7 @@ class Job:
     def write(self, sinks: Sequence[Sink]) -> None:
         """Write all predictions to all sinks, in one pass; remote sinks come last."""
         ordered = sorted(sinks, key=lambda sink: sink.remote)
-        predictions = self.predictions
+        predictions = replace(self.predictions, with_scores=any(sink.shows_scores for sink in sinks))
         context = WriteContext(len(predictions), self.checkpoint, self.policy, self.source.project)
         before = {sink: sink.outputs for sink in sinks}
         for outputs in before.values():
@@ -130,13 +141,14 @@ class JobPredictions:
         checkpoint: of the job.
         postprocessor: of the label config.
         version: the model version that predictions carry.
-        holdout_fraction: share of images whose boxes annotators do not get, 0 to 1.
+        holdout_fraction: share of images whose regions annotators do not get, 0 to 1.
     """
 
     checkpoint: Checkpoint
     postprocessor: Postprocessor
     version: str
     holdout_fraction: float = 0
+    with_scores: bool = False
 
     def __len__(self) -> int:
         """Return the number of items with images."""
@@ -158,6 +170,7 @@ class JobPredictions:
         }
         # Region ids are made of the item's key, since a new task has no id before Label Studio gives it one.
         prediction = self.postprocessor.predict(item.key, found, self.version)
+        scores = self._choice_scores(found) if self.with_scores else {}
         images = []
         for field, of_field in found.items():
             values = item.task["data"][field.key]
@@ -166,13 +179,28 @@ class JobPredictions:
                 name = item.name if item.file is not None else str(value)
                 if name.startswith("data:"):
                     name = f"inline-{item.position}-{number}"
-                images.append(PredictedImage(str(value), item.file, name, *result.size, regions))
+                of_image = scores.get((field, number), {})
+                images.append(PredictedImage(str(value), item.file, name, *result.size, regions, of_image))
         digests = (result.digest for of_key in results.values() for result in of_key)
         held_out = any(in_holdout(digest, self.holdout_fraction) for digest in digests)
         return PredictedItem(item, prediction, images, cluster, held_out)
 
+    def _choice_scores(
+        self, found: Mapping[ImageField, Sequence[ModelResults]]
+    ) -> dict[tuple[ImageField, int], ChoiceScores]:
+        """Return the scores of all choices for each image, by its field and its index there."""
+        scores: dict[tuple[ImageField, int], ChoiceScores] = {}
+        for served, item, decisions in self.postprocessor.explain_choices(found):
+            control = served.control
+            field = control.image_field
+            of_control = {each.choice.value: each.score for each in decisions}
+            for number in [item] if control.per_item else range(len(found[field])):
+                scores.setdefault((field, number), {})[control.from_name] = of_control
+        return scores
+
     def _is_on(self, region: Region | ChoiceRegion, field: ImageField, number: int) -> bool:
-        return region.get("item_index", 0) == number and any(
+        # Choices for all images of a list have no index.
+        return region.get("item_index", number) == number and any(
             control.image_field == field and control.to_name == region["to_name"]
             for control in self.postprocessor.controls
         )

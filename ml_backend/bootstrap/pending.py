@@ -1,23 +1,22 @@
-"""The pending items of a checkpoint: those whose images have no result yet. Both engines read them here."""
+"""The pending items of a checkpoint: those whose images lack a result. Both engines read them here."""
 
 import json
 import os
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ml_backend.bootstrap.items import Item
+from ml_backend.bootstrap.stored_results import Read, known_results
 from ml_backend.sqlite import connect_read_only
 
 PENDING = "looks IS NULL AND reason IS NULL AND remains = ''"
 BLOCK = 500  # items that are read at once
 BUSY_SECONDS = 60.0  # that the run may take to write
-
-Read = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
-"""Returns all rows of a SELECT with the given values."""
 
 
 class PendingItems:
@@ -48,12 +47,19 @@ class PendingItems:
             first = block[-1].position + 1
 
     def between(self, first: int, end: int, *, limit: int = -1) -> list[Item]:
-        """Return the items at the positions from ``first`` to below ``end``, at most ``limit`` of them."""
+        """Return the items at the positions from ``first`` to below ``end``, at most ``limit`` of them, each with its known results."""
         select = (
-            f"SELECT position, key, task, file FROM items WHERE {PENDING} AND position >= ? AND position < ? "  # noqa: S608 - PENDING is a constant of ours
+            f"SELECT position, key, task, file, former FROM items WHERE {PENDING} AND position >= ? AND position < ? "  # noqa: S608 - PENDING is a constant of ours
             "ORDER BY position LIMIT ?"
         )
-        return [item_of_row(*row) for row in self._read(select, (first, end, limit))]
+        items = []
+        for *row, former in self._read(select, (first, end, limit)):
+            item = item_of_row(*row)
+            if former:
+                digests = [digest for of_key in json.loads(former).values() for digest in of_key]
+                item = replace(item, known=known_results(self._read, digests))
+            items.append(item)
+        return items
 
     def page_starts(self, size: int) -> "array[int]":
         """Return the position of the first item of each page of ``size`` items."""

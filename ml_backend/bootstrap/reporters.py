@@ -20,8 +20,9 @@ from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Reporter
 from ml_backend.bootstrap.survey import Surveyed
 from ml_backend.errors import BootstrapError
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.label_studio.controls.choices import ChoicesControl
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.selection import select
 
 EVERY = 1.0  # seconds between two reports
 RATE_OVER = 60.0  # seconds
@@ -38,12 +39,16 @@ class Tally:
         items: examined, failed ones included.
         failed: items that failed.
         images: examined; an item can have several.
-        computed: images for which the detector ran; the results of all others were in the checkpoint or the cache.
-        labels: the number of boxes by label, and of images by choice, on images that were new to the checkpoint.
+        computed: images for which a model ran; the results of all others were in the checkpoint or the cache.
+        labels: the number of boxes by label and of images (or lists of them) by choice, of those results that were new to the checkpoint. A
+            choice whose name is also that of a label, or of another control's choice, is called ``<control>: <choice>``.
     """
 
     def __init__(self, postprocessor: Postprocessor) -> None:
         self._postprocessor = postprocessor
+        self._used = Counter({label.value for control, _ in postprocessor.rectangles for label in control.labels})
+        for served in postprocessor.choices:
+            self._used.update({choice.value for choice in served.control.labels})
         self.start()
         self.items = self.failed = self.images = self.computed = 0
         self.labels: Counter[str] = Counter()
@@ -62,23 +67,35 @@ class Tally:
         for outcome in outcomes:
             self.items += 1
             self.failed += outcome.failure is not None
-            for key, images in outcome.images.items():
-                for image in images:
-                    self.images += 1
-                    self.computed += image.computed
-                    self._count_labels(key, image)
+            for image in (image for images in outcome.images.values() for image in images):
+                self.images += 1
+                self.computed += image.computed
+            self._count_boxes(outcome)
+            self._count_choices(outcome)
 
-    def _count_labels(self, key: str, image: ImageResult) -> None:
-        if not (image.detections or image.classification):
-            return
-        found = {
-            field: [image.decoded(kinds)] if field.key == key else []
-            for field, kinds in self._postprocessor.needs.items()
-        }
-        for *_, decisions in self._postprocessor.explain(found):
-            self.labels.update(decision.label for decision in decisions if decision.kind == "kept")
-        for *_, choices in self._postprocessor.explain_choices(found):
-            self.labels.update(choice.choice.value for choice in choices if choice.kind == "kept")
+    def _count_boxes(self, outcome: Outcome) -> None:
+        for control, label_map in self._postprocessor.rectangles:
+            for image in outcome.images.get(control.data_key, ()):
+                if "detector" in image.kinds:
+                    detections = image.decoded(["detector"]).boxes
+                    decisions = select(detections, control, label_map, self._postprocessor.score_threshold)
+                    self.labels.update(decision.label for decision in decisions if decision.kind == "kept")
+
+    def _count_choices(self, outcome: Outcome) -> None:
+        for served in self._postprocessor.choices:
+            control = served.control
+            images = outcome.images.get(control.data_key, ())
+            found = [image.decoded([control.model]) for image in images if control.model in image.kinds]
+            # Images that are classified together count only if all of them are new.
+            groups = [[each] for each in found] if control.per_item else [found] if len(found) == len(images) else []
+            for group in filter(None, groups):
+                decisions = served.decide(group, self._postprocessor.score_threshold)
+                self.labels.update(
+                    {self._name(control, each.choice.value) for each in decisions if each.kind == "kept"}
+                )
+
+    def _name(self, control: ChoicesControl, choice: str) -> str:
+        return f"{control.from_name}: {choice}" if self._used[choice] > 1 else choice
 
     @property
     def seconds(self) -> float:
@@ -260,7 +277,7 @@ class Watched(Quiet):
         if tally.items:
             self.note(
                 f"{tally.items:,} examined in {_duration(tally.seconds)} ({tally.rate:.1f} a second), "
-                f"the detector ran {tally.computed:,} times; found: {self._labels(20)}"
+                f"models ran on {tally.computed:,} images; found: {self._labels(20)}"
             )
         if counts.pending:
             self.note(f"{counts.pending:,} are still pending")

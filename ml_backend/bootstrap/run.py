@@ -6,7 +6,7 @@ Modules that import TensorFlow are imported after the request has been checked, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,16 @@ from ml_backend.bootstrap.sources.files import DRY_RUN
 from ml_backend.bootstrap.sources.project import ProjectTasks
 from ml_backend.bootstrap.sources.registry import open_source
 from ml_backend.bootstrap.sources.source import LOCAL_FILES, Source, SourceOptions
+from ml_backend.errors import LabelConfigError
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.images.perceptual_hash import HASH_VERSION
 from ml_backend.label_studio.label_config import parse_label_config
+from ml_backend.model_results import ModelKind
 from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,8 +86,12 @@ class Run:
         self._request = request
         # Results from the cache would make the estimate too good.
         self._settings = settings.model_copy(update={"cache": "none"}) if request.dry_run else settings
-        controls, _ = parse_label_config(request.label_config)
-        self._image_fields = list(dict.fromkeys(control.image_field for control in controls))
+        parsed, _ = parse_label_config(request.label_config)
+        self._image_fields = list(dict.fromkeys(control.image_field for control in parsed))
+        models: dict[ModelKind, str | None] = {"detector": settings.detector, "classifier": settings.classifier}
+        controls, unserved = served_controls(parsed, [kind for kind, handle in models.items() if handle is not None])
+        if not controls:
+            raise LabelConfigError("; ".join(unserved))
         options = SinkOptions(settings, request.label_config, controls, request.tasks_per_file, request.title)
         self._sinks = [open_sink(text, options) for text in request.to]
         self._remote = [sink for sink in self._sinks if sink.remote]
@@ -128,7 +135,7 @@ class Run:
                     checkpoint.sample_pending(request.dry_run)
                 elif request.retry_failures:
                     checkpoint.retry_failures()
-                job.examine(self._engine(models))
+                job.examine(self._engine(models, job.postprocessor.models))
                 if request.dry_run:
                     return self._end_dry_run(job, pending)
                 job.write(self._sinks)
@@ -151,10 +158,13 @@ class Run:
         version = model_version(models.chosen(postprocessor.models), self._settings, postprocessor.digest)
         policy = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
         source = self._source_for(policy)
-        checkpoint.claim(self._identity(source, models))
+        checkpoint.claim(self._identity(source, checkpoint, models, postprocessor.models))
         reporter = report_to(postprocessor)
         for sentence in postprocessor.warnings:
             reporter.note(sentence)
+        for sink in self._sinks:
+            if postprocessor.choices and not sink.holds_choices:
+                reporter.note(f"{sink.output} gets boxes only: {sink.form} has no place for choices")
         if self._remote:
             reporter.note(f"the policy for existing tasks: {policy}")
         return Job(source, checkpoint, postprocessor, policy, reporter, self._settings.holdout_fraction)
@@ -177,20 +187,27 @@ class Run:
             with Checkpoint(self._path) as checkpoint:
                 yield checkpoint
 
-    def _identity(self, source: Source, models: Models) -> dict[str, str]:
+    def _identity(
+        self, source: Source, checkpoint: Checkpoint, models: Models, needed: Collection[ModelKind]
+    ) -> dict[str, str]:
+        """Return the properties of the job that must not change.
+
+        Models are those that the label config needs, and those that it needed in an earlier run, whose results the checkpoint has.
+        """
+        kinds = [kind for kind in models.by_kind if kind in needed or checkpoint.recall(kind) is not None]
         return {
             "source": source.name,
             "image keys": ", ".join(field.key + "[]" * field.is_list for field in self._image_fields),
-            **{model.kind: f"{model.name}@{model.fingerprint}" for model in models.all},
+            **{model.kind: f"{model.name}@{model.fingerprint}" for model in models.chosen(kinds)},
             "input": input_shaping(self._settings.model_input_max_side),
             "appearance": HASH_VERSION,
         }
 
-    def _engine(self, models: Models) -> Engine:
+    def _engine(self, models: Models, needed: Collection[ModelKind]) -> Engine:
         if self._request.engine == "ray":
             from ml_backend.bootstrap.engines.ray import RayEngine
 
-            return RayEngine(self._settings, [model.fingerprint for model in models.all], self._request.workers)
+            return RayEngine(self._settings, models.chosen(needed), self._request.workers)
         from ml_backend.bootstrap.engines.local import LocalEngine
 
         return LocalEngine(self._settings, models)

@@ -53,13 +53,15 @@ def survey(database: sqlite3.Connection, items: Iterable[Item], *, sort: bool, l
             f"ORDER BY {'key' if sort else 'number'} "
             "ON CONFLICT (key) DO UPDATE SET task = excluded.task, file = excluded.file, remains = excluded.remains, "
             "stamp = excluded.stamp, "
-            "looks = iif(stamp = excluded.stamp AND excluded.remains <> ?, looks, NULL), "
+            "looks = iif(stamp = excluded.stamp AND excluded.remains <> ?1, looks, NULL), "
+            "former = iif(stamp = excluded.stamp AND excluded.remains <> ?1, former, NULL), "
             "reason = iif(stamp = excluded.stamp AND excluded.remains = '', reason, NULL), "
             "code = iif(stamp = excluded.stamp AND excluded.remains = '', code, NULL)",
             (ANNOTATED,),
         )
         missing = "FROM items WHERE key NOT IN (SELECT key FROM found)"
-        database.execute(f"DELETE {missing} AND looks IS NULL")  # nothing would be lost, and nobody can repair them
+        # Nothing would be lost, and nobody can repair them.
+        database.execute(f"DELETE {missing} AND looks IS NULL AND former IS NULL")
         left_out = database.execute(f"DELETE {missing}").rowcount if leave_out_missing else 0
         ((kept,),) = database.execute(f"SELECT COUNT(*) {missing}")
         database.execute("DELETE FROM found")

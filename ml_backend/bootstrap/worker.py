@@ -1,6 +1,6 @@
 """Examines the images of one item after another, for both engines."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -31,8 +31,8 @@ from ml_backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-Known = Callable[[str, Collection[ModelKind]], bool]
-"""Tells whether the checkpoint has the results of models for a digest already."""
+Known = Callable[[str], Collection[ModelKind]]
+"""Returns the models whose results the job has already, by the digest of an image."""
 
 PAUSES = (1, 4)
 """Seconds between attempts to fetch an image."""
@@ -60,7 +60,7 @@ class Worker:
         inference: fetches and examines images.
         home: the configured Label Studio.
         needs: the fields of a task's data that hold its images, with the models whose results the label config needs.
-        known: tells whether the checkpoint has the results of models for a digest already.
+        known: returns the models whose results the job has already, by the digest of an image.
     """
 
     def __init__(
@@ -89,7 +89,9 @@ class Worker:
             for field, values in images_of(task, list(self._needs)).items():
                 images[field.key] = []
                 for value in values:
-                    images[field.key].append(await self._examine_image(value, self._needs[field], task_id(task)))
+                    images[field.key].append(
+                        await self._examine_image(value, self._needs[field], task_id(task), item.known)
+                    )
         except BootstrapError:
             raise
         except TokenRefusedError as error:
@@ -104,15 +106,17 @@ class Worker:
             return Outcome(item.position, images, Failure(reason, PrelabelError.code))
         return Outcome(item.position, images)
 
-    async def _examine_image(self, value: object, needs: Collection[ModelKind], task: object) -> ImageResult:
+    async def _examine_image(
+        self, value: object, needs: Collection[ModelKind], task: object, before: Mapping[str, Collection[ModelKind]]
+    ) -> ImageResult:
+        """Return the results that the job does not have yet of those that are needed; none, but the digest, if it has them all."""
         reference = readable(parse_reference(value), self._home, task)
         fetch = self._fetch_from_home if self._is_at_home(reference) else self._inference.fetch
         retrying = AsyncRetrying(retry=retry_if_exception(_can_pass), **pauses(*PAUSES))
         fetched: Fetched = await retrying(fetch, reference, self._home, task)
         digest = fetched.version.digest
-        if self._known(digest, needs):
-            return ImageResult(digest)
-        return await self._inference.infer_fetched(reference, fetched, needs)
+        missing = frozenset(needs).difference(self._known(digest), before.get(digest, ()))
+        return await self._inference.infer_fetched(reference, fetched, missing) if missing else ImageResult(digest)
 
     async def _fetch_from_home(self, reference: ImageReference, home: LabelStudio | None, task: object) -> Fetched:
         retrying = AsyncRetrying(retry=retry_if_exception_type(ImageUnreachableError), **pauses(*PAUSES_AT_HOME))

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ml_backend.cli.common import Classifier, Model, app, err, load_models, plain_errors, read_label_config, renamed
+from ml_backend.cli.common import (
+    Classifier,
+    Model,
+    app,
+    complain,
+    err,
+    load_models,
+    plain_errors,
+    read_label_config,
+    renamed,
+)
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import label_config_for
 from ml_backend.logs import configure_logging
@@ -17,6 +27,8 @@ from ml_backend.vocabularies.open_images import open_images_classes
 if TYPE_CHECKING:
     from ml_backend.bootstrap.reporters import Quiet
     from ml_backend.postprocessing.postprocessor import Postprocessor
+
+EXAMPLE = '<View><Image name="image" value="$image"/><Choices name="choice" toName="image"><Choice value="Dog"/><Choice value="Cat"/></Choices></View>'
 
 
 @app.command()
@@ -36,12 +48,14 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         typer.Option(
             metavar="DESTINATION",
             help="Where predictions go; can be repeated: FILE.json (tasks to import), coco:FILE, yolo:DIR, csv:FILE, preview:DIR, "
-            "project:ID or project:new. [default: back to the --project]",
+            "project:ID or project:new. COCO and YOLO have no place for choices. [default: back to the --project]",
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Label config (XML). [default: that of the project, else all Open Images classes]"),
+        typer.Option(
+            help="Label config (XML). A classifier needs one with choices. [default: that of the project, else boxes of all Open Images classes]"
+        ),
     ] = None,
     model: Model = None,
     classifier: Classifier = None,
@@ -89,7 +103,12 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="local: this machine. ray: a Ray cluster (extra prelabel[ray]).")
     ] = "local",
-    workers: Annotated[int, typer.Option(min=1, help="Number of detectors in the cluster (--engine ray).")] = 2,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Number of processes in the cluster, each with the models that are needed (--engine ray)."
+        ),
+    ] = 2,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files that this job has not written.")
     ] = False,
@@ -159,6 +178,12 @@ def _label_config(config: Path | None, project: int | None, to: list[str], setti
         return Studio.of(settings).label_config(project)
     if config is not None:
         return read_label_config(config)
-    if settings.detector is None:
-        raise BootstrapError("name a label config with the choices of the project: --config FILE")
+    if settings.classifier is not None:
+        advice = (
+            "name a label config with the choices of the project (--config FILE), or a project that has one (--project ID), since a classifier "
+            f"predicts nothing without choices; FILE can be as short as {EXAMPLE}"
+        )
+        if settings.detector is None:
+            raise BootstrapError(advice)
+        complain(f"the classifier is not used: without a label config there are boxes only; {advice}", style="yellow")
     return label_config_for(open_images_classes().names)

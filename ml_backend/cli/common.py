@@ -26,7 +26,7 @@ MARKDOWN: Literal["markdown"] = (
 )
 
 app = typer.Typer(
-    help="Predicts bounding boxes before people annotate: image pre-annotation for Label Studio.",
+    help="Predicts bounding boxes and choices before people annotate: image pre-annotation for Label Studio.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=MARKDOWN,
@@ -163,4 +163,4 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Predicts bounding boxes before people annotate: image pre-annotation for Label Studio."""
+    """Predicts bounding boxes and choices before people annotate: image pre-annotation for Label Studio."""

@@ -84,7 +84,7 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how accurate the boxes of a project are: kept, changed, deleted and added ones, by label and model version."""
+    """Show how accurate the boxes and choices of a project are: kept, changed, removed and added ones, by label and choice."""
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
@@ -157,7 +157,7 @@ def calibrate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set thresholds and labels of classes from corrections. Shows the changes, and applies them with --apply only.
+    """Set thresholds and labels of classes from corrections of boxes. Shows the changes, and applies them with --apply only.
 
     Running services take over a revision within seconds. Label Studio then asks for new predictions, which do not rerun the model.
     """

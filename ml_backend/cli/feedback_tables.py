@@ -7,18 +7,37 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_backend.cli.common import complain, out
+from ml_backend.feedback.evaluation.choice_outcomes import CHOICE_OUTCOMES, ChoiceOutcomes
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.tallies import Outcomes
 from ml_backend.feedback.evaluation.threshold_stats import MIN_BOXES
-from ml_backend.feedback.learning.calibration import Proposal
+from ml_backend.feedback.learning.calibration import CHOICES_ONLY, Proposal
 
-WORST = 5  # listed tasks
+WORST = 5  # listed tasks, and pairs of choices
+CHOICES = 12  # of one control, in its table
 
 
 def print_report(report: Report) -> None:
-    """Print outcomes by label and by model version, and sentences on their basis."""
+    """Print outcomes by label, by model version and by choice, and sentences on their basis."""
+    if report.has_boxes:
+        _print_boxes(report)
+    if report.choices:
+        _print_choices(report)
+    for sentence in _sentences(report):
+        out.print(sentence, highlight=False, markup=False)
+    for why, count in report.left_out.items():
+        complain(f"{count} annotations are left out: {why}", style="yellow")
+    out.print(report.basis(), highlight=False, markup=False)
+    for each in report.worst[:WORST]:
+        edits = ", ".join(f"{count} {kind}" for kind, count in each.edits.items() if count)
+        out.print(
+            f"most edits: task {each.task} ({edits}) {each.url}".rstrip(), highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _print_boxes(report: Report) -> None:
     several = len({where.control for where in report.labels}) > 1
     labels = {
         (where.label or "(no label)") + (f" [{where.control}]" if several else ""): each
@@ -33,16 +52,48 @@ def print_report(report: Report) -> None:
     if versions:
         heads = ["Model version", "Shown", "right", "Drawn", "had been\nshown"]
         out.print(_table("By model version", heads, map(_both, versions)))
-    for sentence in _sentences(report):
-        out.print(sentence, highlight=False, markup=False)
-    for why, count in report.left_out.items():
-        complain(f"{count} annotations are left out: {why}", style="yellow")
-    out.print(report.basis(), highlight=False, markup=False)
-    for each in report.worst[:WORST]:
-        edits = ", ".join(f"{count} {kind}" for kind, count in each.edits.items() if count)
+
+
+def _print_choices(report: Report) -> None:
+    rows = [
+        [
+            escape(control),
+            str(each.shown),
+            *(str(each.outcomes[name]) for name in CHOICE_OUTCOMES),
+            _percent(each.accuracy),
+        ]
+        for control, each in report.choices.items()
+    ]
+    heads = ["Control", "Shown", *CHOICE_OUTCOMES, "kept, of\nshown"]
+    out.print(_table("Choices, by control", heads, rows))
+    for control, each in report.choices.items():
+        if each.shown:
+            _print_control(control, each)
+
+
+def _print_control(control: str, choices: ChoiceOutcomes) -> None:
+    found = [
+        [escape(name), str(precision.total), _percent(precision), str(recall.total), _percent(recall)]
+        for name, (precision, recall) in choices.by_choice().items()
+        if precision.total or recall.total
+    ]
+    heads = ["Choice", "Shown", "right", "Submitted", "had been\nshown"]
+    out.print(_table(f"Choices of {escape(control)}", heads, found[:CHOICES]))
+    if len(found) > CHOICES:
+        out.print(f"and {len(found) - CHOICES} more choices: --json has all of them", highlight=False)
+    unseen = choices.accuracy_unseen
+    if unseen.total:
+        seen = _percent(choices.accuracy)
         out.print(
-            f"most edits: task {each.task} ({edits}) {each.url}".rstrip(), highlight=False, markup=False, soft_wrap=True
+            f"kept by annotators who saw the choices: {seen}; the same from who did not: {_percent(unseen)}",
+            highlight=False,
         )
+    pairs = [
+        f"{shown or '(nothing)'} -> {submitted or '(nothing)'} {count}"
+        for shown, submitted, count in choices.confusions()[:WORST]
+    ]
+    if pairs:
+        out.print(f"most changes: {', '.join(pairs)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _sentences(report: Report) -> Iterable[str]:
@@ -52,7 +103,7 @@ def _sentences(report: Report) -> Iterable[str]:
         yield f"{edits:.1f} edits per image, {report.annotations} annotations, {report.skipped} skipped"
     if report.accepted:
         yield report.acceptance()
-    if report.unseen.annotations:
+    if report.unseen.annotations and report.has_boxes:
         (now, _), (then, _) = report.group(saw_predictions=False), report.group(saw_predictions=True)
         yield f"right, from annotators who saw no boxes: {_percent(now)}; who saw boxes: {_percent(then)}"
     if report.twice:
@@ -83,6 +134,9 @@ def _name(name: str, outcomes: Outcomes) -> str:
 
 def print_proposal(proposal: Proposal) -> None:
     """Print the changes of a proposal: labels of classes, thresholds, and the boxes lost and spared."""
+    if not proposal.labels:
+        out.print(CHOICES_ONLY, highlight=False)
+        return
     if proposal.relabelings:
         rows = []
         for each in proposal.relabelings:

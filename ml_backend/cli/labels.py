@@ -1,4 +1,4 @@
-"""``prelabel labels``: the classes of each label of a project, and classes without a label."""
+"""``prelabel labels``: the classes of each label and choice of a project, and classes without one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from xml.sax.saxutils import quoteattr
 
 import typer
 from rich.markup import escape
@@ -28,13 +29,14 @@ from ml_backend.cli.common import (
 )
 from ml_backend.errors import PrelabelError
 from ml_backend.images.references import IMAGE_SUFFIXES
+from ml_backend.label_studio.controls.choices import ChoicesControl, TaxonomyItem
 from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
 from ml_backend.model_results import ModelKind
 from ml_backend.postprocessing.label_map import LabelMap
-from ml_backend.postprocessing.postprocessor import served_controls
+from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.settings import Settings, load_settings
 from ml_backend.vocabularies.imagenet import imagenet_classes, imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes
@@ -48,19 +50,29 @@ SHOWN_CLASSES = 8
 
 @dataclass(frozen=True)
 class Missed:
-    """A class that the model detects in images and that has no label.
+    """A class that a model finds in images and that has no label or choice.
 
     Attributes:
+        model: detector or classifier.
         class_name: readable name.
-        mid: of the class; empty where it has none.
-        boxes: number of detections.
-        pictures: number of images with one.
+        mid: id of the class; empty where it has none.
+        boxes: number of detections; 0 for a class of the classifier.
+        pictures: number of images with the class.
     """
 
+    model: ModelKind
     class_name: str
     mid: str
     boxes: int
     pictures: int
+
+
+class SeenClass(NamedTuple):
+    """A class that a model finds in an image."""
+
+    model: ModelKind
+    class_name: str
+    mid: str
 
 
 @app.command()
@@ -71,14 +83,14 @@ def labels(
         typer.Option(
             "--from-images",
             metavar="DIR",
-            help="Also count detections in the images of this folder whose classes have no label.",
+            help="Also count the classes in the images of this folder that have no label or choice.",
         ),
     ] = None,
     model: Model = None,
     classifier: Classifier = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show the classes of each label with the rule, labels without a class, and the number of classes without a label."""
+    """Show the classes of each label and choice with the rule, those without a class, and the number of classes without a label."""
     with plain_errors():
         settings = load_settings(model=model, classifier=classifier)
         configure_logging("warning")
@@ -114,9 +126,11 @@ def _report(control: Control) -> dict[str, Any]:
     names = {each.id: each.name for each in (imagenet_classes() if is_classified else vocabulary.classes())}
     label_map = LabelMap(control, vocabulary)
     captured = label_map.captured()
+    paths = [each.label.path for each in captured.values() if isinstance(each.label, TaxonomyItem)]
     described: list[dict[str, Any]] = []
     for label in control.labels:
         own = {known: each for known, each in captured.items() if each.label == label and known in names}
+        is_above = isinstance(label, TaxonomyItem) and any(path[: len(label.path)] == label.path for path in paths)
         described.append(
             {
                 "label": label.value,
@@ -129,12 +143,14 @@ def _report(control: Control) -> dict[str, Any]:
                     }
                     for known, each in own.items()
                 ],
-                "near": [] if own else _near(label.names[0], vocabulary.names),
+                "below": is_above and not own,
+                "near": [] if own or is_above else _near(label.names[0], vocabulary.names),
             }
         )
     return {
         "control": control.from_name,
         "image": control.to_name,
+        "kind": "choice" if isinstance(control, ChoicesControl) else "label",
         "model": control.model,
         "labels": described,
         "left_out": [name for known, name in names.items() if known not in captured],
@@ -149,7 +165,9 @@ def _near(name: str, names: Sequence[str]) -> list[str]:
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    table = Table("Label", "Classes", "Rule", title=escape(f"{report['control']} on {report['image']}"))
+    kind = report["kind"]
+    title = f"{report['control']} on {report['image']}, by the {report['model']}"
+    table = Table(kind.capitalize(), "Classes", "Rule", title=escape(title))
     for label in report["labels"]:
         by_rule: dict[str, list[str]] = {}
         for each in label["classes"]:
@@ -160,14 +178,17 @@ def _print_report(report: dict[str, Any]) -> None:
             more = f" and {len(names) - SHOWN_CLASSES} more" if len(names) > SHOWN_CLASSES else ""
             table.add_row(name, ", ".join(names[:SHOWN_CLASSES]) + more, rule)
             name = ""
-        if not by_rule:
+        if label["below"]:
+            table.add_row(name, "those of the choices below", "")
+        elif not by_rule:
             near = f"; near names: {', '.join(label['near'])}" if label["near"] else ""
             table.add_row(name, f"[red]nothing[/red]{near}", "")
         table.add_section()
     out.print(table)
     left_out = report["left_out"]
-    kind = "choice" if report["model"] == "classifier" else "label"
     out.print(f"{len(left_out)} of {report['classes']} classes have no {kind}", highlight=False)
+    if kind == "choice" and len(left_out) == report["classes"]:
+        complain(f"the control {report['control']!r} is not served: no class has a choice of it", style="yellow")
     for note in report["notes"]:
         complain(note, style="yellow")
 
@@ -175,8 +196,8 @@ def _print_report(report: dict[str, Any]) -> None:
 async def _census(settings: Settings, models: Models, files: list[Path], label_config: str) -> list[Missed]:
     from ml_backend.pipeline.prediction import Pipeline
 
-    boxes: Counter[tuple[str, str]] = Counter()
-    pictures: Counter[tuple[str, str]] = Counter()
+    boxes: Counter[SeenClass] = Counter()
+    pictures: Counter[SeenClass] = Counter()
     async with Pipeline(settings, models) as pipeline:
         image_fields = list(pipeline.postprocessors.of(label_config).needs)
         with err.status("predicting images") as status:
@@ -191,33 +212,45 @@ async def _census(settings: Settings, models: Models, files: list[Path], label_c
                 seen = list(_seen(explained, settings.model_score_threshold))
                 captured = {each for each, has_label in seen if has_label}
                 missing = [each for each, _ in seen if each not in captured]
-                boxes.update(missing)
+                boxes.update(each for each in missing if each.model == "detector")
                 pictures.update(set(missing))
-    return [Missed(name, mid, count, pictures[name, mid]) for (name, mid), count in boxes.most_common()]
+    by_count = sorted(pictures, key=lambda each: (each.model == "classifier", -boxes[each], -pictures[each]))
+    return [Missed(*each, boxes[each], pictures[each]) for each in by_count]
 
 
-def _seen(explained: Explanation, threshold: float) -> Iterator[tuple[tuple[str, str], bool]]:
-    """Yield the classes that an image shows, by name and id, and whether each has a label or choice; the boxes of one control only."""
+def _seen(explained: Explanation, threshold: float) -> Iterator[tuple[SeenClass, bool]]:
+    """Yield the classes that an image shows, and whether each has a label or choice; the boxes of one control only."""
     for number, boxes in enumerate(explained.boxes):
         detections = boxes.detections
         for decision in boxes.decisions:
-            known = (detections.class_names[decision.row], detections.class_mids[decision.row])
+            known = SeenClass("detector", detections.class_names[decision.row], detections.class_mids[decision.row])
             if decision.assignment or (number == 0 and detections.scores[decision.row] >= threshold):
                 yield known, decision.assignment is not None
-    for choices in explained.choices[:1]:
+    for choices in explained.choices:
         for each, probability, assignment in choices.classes:
             if probability >= threshold:
-                yield (each.name, each.id), assignment is not None
+                yield SeenClass("classifier", each.name, each.id), assignment is not None
 
 
 def _print_census(missed: list[Missed], threshold: float) -> None:
     if not missed:
-        out.print("All detections in these images have a label of the project.", highlight=False)
+        out.print(f"All classes with a score of at least {threshold:g} in these images have a label.", highlight=False)
         return
-    table = Table("Class", "Boxes", "Images", title=f"detected with a score of at least {threshold:g}, without a label")
-    for each in missed:
-        table.add_row(escape(each.class_name), str(each.boxes), str(each.pictures))
-    out.print(table)
-    out.print("Labels for the label config:\n", highlight=False)
-    for each in missed:
-        out.out(f'    <Label value="{each.class_name}"/>', highlight=False)
+    detected = [each for each in missed if each.model == "detector"]
+    classified = [each for each in missed if each.model == "classifier"]
+    if detected:
+        table = Table("Class", "Boxes", "Images", title=f"detected with a score of at least {threshold:g}, no label")
+        for each in detected:
+            table.add_row(escape(each.class_name), str(each.boxes), str(each.pictures))
+        out.print(table)
+    if classified:
+        table = Table("Class", "Images", title=f"a probability of at least {threshold:g}, no choice")
+        for each in classified:
+            table.add_row(escape(each.class_name), str(each.pictures))
+        out.print(table)
+    out.print("For the label config:\n", highlight=False)
+    for each in detected:
+        out.out(f"    <Label value={quoteattr(each.class_name)}/>", highlight=False)
+    for each in classified:
+        given = f"predicted_values={quoteattr(each.mid)}" if each.mid else ""
+        out.out(f"    <Choice value={quoteattr(each.class_name)} {given}/>", highlight=False)

@@ -1,4 +1,4 @@
-"""``prelabel predict``: boxes of image files; and ``prelabel explain``: why a box is shown or not."""
+"""``prelabel predict``: boxes and choices of image files; and ``prelabel explain``: why a box or a choice is shown or not."""
 
 from __future__ import annotations
 
@@ -26,15 +26,21 @@ from ml_backend.cli.common import (
     renamed,
 )
 from ml_backend.errors import PrelabelError
-from ml_backend.label_studio.regions import choices_in, label_of, rectangles_in, texts_of
+from ml_backend.label_studio.regions import ChoiceRegion, choices_in, label_of, rectangles_in, texts_of
 from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from ml_backend.inference.models import Models
     from ml_backend.label_studio.regions import Prediction
     from ml_backend.postprocessing.explanation import ExplainedBoxes, ExplainedChoices, Explanation
+    from ml_backend.postprocessing.postprocessor import Postprocessor
+
+BEST_CHOICES = 3  # listed whatever their scores
+LEAST_EVIDENCE = 0.005  # shown as 0.01
 
 
 @app.command()
@@ -53,7 +59,8 @@ def predict(  # noqa: PLR0913 - an option is an argument
         bool, typer.Option("--json", help="Print Label Studio's import format: tasks with predictions.")
     ] = False,
     draw: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the images with their boxes into DIR.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the images into DIR, with their boxes, and their choices below them."),
     ] = None,
 ) -> None:
     """Predict the boxes and choices of image files, without a server.
@@ -66,7 +73,7 @@ def predict(  # noqa: PLR0913 - an option is an argument
         given = None if config is None else read_label_config(config)
         models = load_models(settings)
         label_config = given or every_class(models)
-        tasks, answers = asyncio.run(_predict_files(settings, models, images, label_config))
+        postprocessor, tasks, answers = asyncio.run(_predict_files(settings, models, images, label_config))
         done = list(zip(images, tasks, answers, strict=True))
         predictions = [(path, answer) for path, _, answer in done if not isinstance(answer, PrelabelError)]
         if as_json:
@@ -77,7 +84,10 @@ def predict(  # noqa: PLR0913 - an option is an argument
             ]
             out.out(json.dumps(imported, indent=2, default=str), highlight=False)
         else:
-            _print_tables(predictions)
+            if postprocessor.choices:
+                _print_choices(predictions, [each.control.from_name for each in postprocessor.choices])
+            if postprocessor.rectangles:
+                _print_boxes(predictions)
         if draw is not None:
             _draw(predictions, draw, settings)
         for _, _, answer in done:
@@ -89,37 +99,28 @@ def predict(  # noqa: PLR0913 - an option is an argument
 
 async def _predict_files(
     settings: Settings, models: Models, paths: list[Path], label_config: str
-) -> tuple[list[dict[str, Any]], list[Prediction | PrelabelError]]:
+) -> tuple[Postprocessor, list[dict[str, Any]], list[Prediction | PrelabelError]]:
     from ml_backend.pipeline.prediction import Pipeline
 
     async with Pipeline(settings, models) as pipeline:
-        for warning in pipeline.postprocessors.of(label_config).warnings:
+        postprocessor = pipeline.postprocessors.of(label_config)
+        for warning in postprocessor.warnings:
             complain(warning, style="yellow")
-        image_fields = list(pipeline.postprocessors.of(label_config).needs)
-        tasks = [task_of_file(number, path, image_fields) for number, path in enumerate(paths, 1)]
+        tasks = [task_of_file(number, path, list(postprocessor.needs)) for number, path in enumerate(paths, 1)]
         with err.status(f"predicting {len(tasks)} images"):
-            return tasks, await pipeline.predict(tasks, label_config)
+            return postprocessor, tasks, await pipeline.predict(tasks, label_config)
 
 
-def _print_tables(predictions: list[tuple[Path, Prediction]]) -> None:
-    chosen = any(choices_in(prediction["result"]) for _, prediction in predictions)
-    if chosen:
-        _print_choices(predictions)
-    if not chosen or any(rectangles_in(prediction["result"]) for _, prediction in predictions):
-        _print_boxes(predictions)
-
-
-def _print_choices(predictions: list[tuple[Path, Prediction]]) -> None:
-    table = Table("Image", "Control", "Choice", "Score")
+def _print_choices(predictions: list[tuple[Path, Prediction]], controls: list[str]) -> None:
+    table = Table("Image", *map(escape, controls))
     for path, prediction in predictions:
-        name = escape(path.name)
-        for region in choices_in(prediction["result"]):
-            chosen = ", ".join(texts_of(region))
-            table.add_row(name, escape(region["from_name"]), escape(chosen), f"{region['score']:.2f}")
-            name = ""
-        if name:
-            table.add_row(name, "", "(nothing)", "")
+        chosen = {region["from_name"]: _described(region) for region in choices_in(prediction["result"])}
+        table.add_row(escape(path.name), *(escape(chosen.get(control, "(nothing)")) for control in controls))
     out.print(table)
+
+
+def _described(region: ChoiceRegion) -> str:
+    return f"{', '.join(texts_of(region))} {region['score']:.2f}"
 
 
 def _print_boxes(predictions: list[tuple[Path, Prediction]]) -> None:
@@ -147,7 +148,7 @@ def _print_boxes(predictions: list[tuple[Path, Prediction]]) -> None:
 
 def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
     from ml_backend.images.decoding.decode import decode
-    from ml_backend.images.drawing import draw_regions
+    from ml_backend.images.drawing import draw_regions, with_lines_below
 
     folder.mkdir(parents=True, exist_ok=True)
     # Outputs overwrite neither the images nor each other.
@@ -157,8 +158,9 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
         names = (f"{path.stem}-boxes{number or ''}.png" for number in itertools.count())
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
-        draw_regions(pixels, rectangles_in(prediction["result"])).save(target)
-    err.print(f"{len(predictions)} images with boxes are in {folder}", highlight=False)
+        lines = [f"{region['from_name']}: {_described(region)}" for region in choices_in(prediction["result"])]
+        with_lines_below(draw_regions(pixels, rectangles_in(prediction["result"])), lines).save(target)
+    err.print(f"drawn images in {folder}: {len(predictions)}", highlight=False)
 
 
 DECISION_COLOURS = {
@@ -185,7 +187,7 @@ def explain(  # noqa: PLR0913 - an option is an argument
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also draw the detections into FILE, coloured by the decision of the first control.",
+            help="Also draw the detections into FILE, coloured by the decision of the first control, with the choices below them.",
         ),
     ] = None,
 ) -> None:
@@ -201,24 +203,8 @@ def explain(  # noqa: PLR0913 - an option is an argument
             _print_decisions(boxes, min_score)
         for choices in explained.choices:
             _print_choice_decisions(choices, min_score)
-        if draw is not None and not explained.boxes:
-            complain("the label config has no boxes to draw", style="yellow")
-        elif draw is not None:
-            from ml_backend.images.decoding.decode import decode
-            from ml_backend.images.drawing import Box, draw_boxes
-
-            pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
-            detections, decisions = explained.boxes[0].detections, explained.boxes[0].decisions
-            drawn = [
-                Box(
-                    detections.boxes[decision.row],
-                    f"#{decision.row + 1} {decision.label or detections.class_names[decision.row]} {detections.scores[decision.row]:.2f}",
-                    DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
-                )
-                for decision in reversed(decisions)
-                if detections.scores[decision.row] >= min_score
-            ]
-            draw_boxes(pixels, sorted(drawn, key=lambda box: box.colour == DECISION_COLOURS["kept"])).save(draw)
+        if draw is not None:
+            _draw_decisions(explained, image, min_score, settings).save(draw)
 
 
 async def _explain_file(settings: Settings, models: Models, path: Path, label_config: str) -> Explanation:
@@ -227,6 +213,31 @@ async def _explain_file(settings: Settings, models: Models, path: Path, label_co
     async with Pipeline(settings, models) as pipeline:
         task = task_of_file(1, path, list(pipeline.postprocessors.of(label_config).needs))
         return await pipeline.explain(task, label_config)
+
+
+def _draw_decisions(explained: Explanation, path: Path, min_score: float, settings: Settings) -> Image:
+    from ml_backend.images.decoding.decode import decode
+    from ml_backend.images.drawing import Box, draw_boxes, with_lines_below
+
+    pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels).pixels
+    drawn = []
+    for boxes in explained.boxes[:1]:
+        names, scores = boxes.detections.class_names, boxes.detections.scores
+        drawn = [
+            Box(
+                boxes.detections.boxes[decision.row],
+                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}",
+                DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
+            )
+            for decision in reversed(boxes.decisions)
+            if scores[decision.row] >= min_score
+        ]
+    lines = []
+    for choices in explained.choices:
+        kept = [f"{each.choice.value} {each.score:.2f}" for each in choices.decisions if each.kind == "kept"]
+        lines.append(f"{choices.served.control.from_name}: {', '.join(kept) or '(nothing)'}")
+    shown = draw_boxes(pixels, sorted(drawn, key=lambda box: box.colour == DECISION_COLOURS["kept"]))
+    return with_lines_below(shown, lines)
 
 
 def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:
@@ -243,17 +254,21 @@ def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:
     out.print(table)
     weak = len(explained.decisions) - len(decisions)
     if weak:
-        out.print(f"and {weak} with scores below {min_score:g}", highlight=False)
+        out.print(f"and {weak} more, with scores below {min_score:g}", highlight=False)
 
 
 def _print_choice_decisions(explained: ExplainedChoices, min_score: float) -> None:
     control = explained.served.control
-    title = f"{control.from_name} on {control.to_name}, by {control.source}"
+    title = f"{control.from_name} on {control.to_name}, by the {control.source}"
     table = Table("Choice", "Score", "Decision", "Best classes", title=escape(title))
     by_score = sorted(explained.decisions, key=lambda each: -each.score)
-    listed = [each for each in by_score if each.score >= min_score or each.kind == "kept"]
+    listed = [
+        each
+        for place, each in enumerate(by_score)
+        if each.score >= min_score or each.kind == "kept" or place < BEST_CHOICES
+    ]
     for decision in listed:
-        classes = ", ".join(f"{name} {score:.2f}" for name, score in decision.evidence)
+        classes = ", ".join(f"{name} {score:.2f}" for name, score in decision.evidence if score >= LEAST_EVIDENCE)
         style = "green" if decision.kind == "kept" else ""
         kept = "kept" if decision.kind == "kept" else decision.reason
         table.add_row(
@@ -261,7 +276,7 @@ def _print_choice_decisions(explained: ExplainedChoices, min_score: float) -> No
         )
     out.print(table)
     if len(listed) < len(by_score):
-        out.print(f"and {len(by_score) - len(listed)} with scores below {min_score:g}", highlight=False)
+        out.print(f"and {len(by_score) - len(listed)} more, with scores below {min_score:g}", highlight=False)
     outside = [(each.name, score) for each, score, choice in explained.classes if choice is None and score >= min_score]
     if outside:
         shown = ", ".join(f"{name} {score:.2f}" for name, score in outside)

@@ -74,6 +74,22 @@ def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region]) -> Image.
     return draw_boxes(pixels, boxes)
 
 
+def with_lines_below(image: Image.Image, lines: Sequence[str]) -> Image.Image:
+    """Return an image with lines of text on white below it, each shortened to its width; without any lines, the image itself."""
+    if not lines:
+        return image
+    size = max(11, max(image.size) // 45)
+    font = ImageFont.load_default(size=size)
+    step = size * 3 // 2
+    taller = Image.new("RGB", (image.width, image.height + step * len(lines) + step // 2), "white")
+    taller.paste(image)
+    canvas = ImageDraw.Draw(taller)
+    for number, line in enumerate(lines):
+        place = (step // 4, image.height + step // 4 + number * step)
+        canvas.text(place, _shortened(line, font, image.width - step // 2), fill="black", font=font)
+    return taller
+
+
 def contact_sheet(
     images: Sequence[Image.Image | None], tile: tuple[int, int], columns: int, captions: Sequence[str] = ()
 ) -> Image.Image:

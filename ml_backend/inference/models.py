@@ -25,8 +25,7 @@ class Models:
     def load(cls, settings: Settings, progress: Progress = lambda _: None) -> Self:
         """Load the models of the settings.
 
-        The class list of the settings goes to the classifier if it has as many names, and to the detector if it has as many there, or
-        if the detector does not tell its number of classes and the classifier has not used the list.
+        The class list of the settings goes to the classifier if it fits there, and to the detector otherwise.
 
         Raises:
             SettingsError: the class list cannot be read.
@@ -83,7 +82,10 @@ class Models:
 def _check_use(names: ClassNames, models: list[Detector | Classifier]) -> None:
     if any(model.uses_class_names for model in models):
         return
-    counts = " and ".join(f"the {each.kind} has {len(each.classes or ())}" for each in models)
+    counts = " and ".join(
+        f"the {each.kind} knows its {'classes' if each.classes is None else f'{len(each.classes)} classes'} itself"
+        for each in models
+    )
     raise ModelContractError(
-        f"PRELABEL_CLASS_NAMES={names.source} has {len(names.names)} names, which fits no model ({counts} and names them itself)"
+        f"{names} and fits no model ({counts}): leave out PRELABEL_CLASS_NAMES, or correct the list"
     )

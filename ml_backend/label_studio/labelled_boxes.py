@@ -73,7 +73,7 @@ def read_regions(regions: object, controls: Sequence[Control]) -> ReadRegions:
         if kind == "labels" and name in labelled_by.values():
             continue  # the other half of a rectangle
         if name in others:
-            continue  # choices
+            continue  # choices, see labelled_choices.py
         if kind not in RECTANGLES or name not in names:
             read.odd["other control"] += 1
             continue
@@ -102,15 +102,14 @@ def _read_rectangle(region: Mapping[str, Any], paired: list[str], read: ReadRegi
         return
     if any(abs(edge - inside) > 1e-4 for edge, inside in zip(edges, clipped, strict=True)):
         read.odd["beyond the picture"] += 1
-    item, score = region.get("item_index"), number(region.get("score", 0))
     for label in _texts(given.get("rectanglelabels")) or paired or [""]:
         read.boxes.append(
             LabelledBox(
                 str(region["from_name"]),
-                item if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < MAX_ITEMS else 0,
+                item_of(region),
                 label,
                 (ymin, xmin, ymax, xmax),
-                min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0,
+                score_of(region),
                 region_id(region),
             )
         )
@@ -120,6 +119,18 @@ def region_id(region: Mapping[str, Any]) -> str:
     """Return the id of a region; empty where it has none."""
     given = region.get("id")
     return printable(given, MAX_ID_LENGTH) if isinstance(given, str) else ""
+
+
+def item_of(region: Mapping[str, Any]) -> int:
+    """Return the index of the image in its list; 0 where the region gives none, or an impossible one."""
+    item = region.get("item_index")
+    return item if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < MAX_ITEMS else 0
+
+
+def score_of(region: Mapping[str, Any]) -> float:
+    """Return the score of a region, 0 to 1; 0 where it has none."""
+    score = number(region.get("score", 0))
+    return min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0
 
 
 def _labels_of_pairs(regions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:

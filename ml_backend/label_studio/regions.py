@@ -56,9 +56,6 @@ class ChoiceRegion(TypedDict):
     from_name: str
     to_name: str
     type: Literal["choices", "taxonomy"]
-    original_width: int
-    original_height: int
-    image_rotation: int
     value: ChoicesValue
     score: float
     item_index: NotRequired[int]

@@ -1,4 +1,4 @@
-"""The images that are answered without boxes, so that people's own work on them can be compared."""
+"""The images that are answered without boxes and choices, so that people's own work on them can be compared."""
 
 
 def in_holdout(digest: str, fraction: float) -> bool:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ml_backend.cache.cache import Cache
 from ml_backend.cache.single_flight import SingleFlight
@@ -24,13 +24,17 @@ from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.versions import ImageVersion
 from ml_backend.inference.model import Model
-from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
 from ml_backend.model_results import ModelKind, ModelResults
 from ml_backend.pipeline.cache_keys import CLASSIFICATIONS, DETECTIONS, address_key, input_shaping, result_key
 from ml_backend.settings import Settings
+
+if (
+    TYPE_CHECKING
+):  # it imports TensorFlow: seconds and 500 MB in bulk jobs that only check a request or read a checkpoint
+    from ml_backend.inference.models import Models
 
 T = TypeVar("T")
 Slot = Callable[[], AbstractAsyncContextManager[object]]
@@ -63,6 +67,12 @@ class ImageResult:
     computed: bool = False
     classification: bytes = b""
 
+    @property
+    def kinds(self) -> frozenset[ModelKind]:
+        """The models whose results it has."""
+        found: dict[ModelKind, bytes] = {"detector": self.detections, "classifier": self.classification}
+        return frozenset(kind for kind, encoded in found.items() if encoded)
+
     def decoded(self, kinds: Collection[ModelKind]) -> ModelResults:
         """Return the results of some models."""
         return ModelResults(
@@ -85,19 +95,19 @@ class _Pixels:
 
     def __init__(self, decode: Callable[[], DecodedImage]) -> None:
         self._decode = decode
-        self.decoded: DecodedImage | None = None
+        self._decoded: DecodedImage | None = None
 
     def get(self) -> DecodedImage:
         """Return the pixels; called by one thread at a time."""
-        if self.decoded is None:
-            self.decoded = self._decode()
-        return self.decoded
+        if self._decoded is None:
+            self._decoded = self._decode()
+        return self._decoded
 
 
 class ImageInference:
     """Runs the models on images, each on each image once. An async context manager, to be used from one event loop."""
 
-    def __init__(self, settings: Settings, models: Models, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, models: "Models", metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
         self._shaping = input_shaping(settings.model_input_max_side)
@@ -240,14 +250,21 @@ class ImageInference:
         Raises:
             PrelabelError: the image cannot be decoded, or a model failed on it.
         """
-        pixels = _Pixels(lambda: self._decode(fetched.data))
-        encoded = {
-            kind: result.to_bytes() for kind, result in (await self._infer(reference, fetched, needs, pixels)).items()
-        }
-        computed = pixels.decoded is not None
-        hashed = await self._in_worker(lambda: perceptual_hash(pixels.get().pixels))
+        hashes: list[int] = []
+
+        def decode() -> DecodedImage:
+            decoded = self._decode(fetched.data)
+            hashes.append(perceptual_hash(decoded.pixels))
+            return decoded
+
+        pixels = _Pixels(decode)
+        results = await self._infer(reference, fetched, needs, pixels)
+        computed = bool(hashes)
+        if not computed:
+            await self._in_worker(pixels.get)
+        encoded = {kind: result.to_bytes() for kind, result in results.items()}
         detections, classification = encoded.get("detector", b""), encoded.get("classifier", b"")
-        return ImageResult(fetched.version.digest, detections, hashed, computed, classification)
+        return ImageResult(fetched.version.digest, detections, hashes[0], computed, classification)
 
     async def _infer(
         self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind], pixels: _Pixels

@@ -4,8 +4,7 @@ With a classifier, the score of a choice is the sum of the probabilities of its 
 probability counts once. With detections, it is the score of the best detection whose class is assigned to the choice.
 """
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.controls.choices import ChoicesControl, TaxonomyControl, TaxonomyItem
 from ml_backend.label_studio.controls.control import Label
+from ml_backend.label_studio.regions import PATH_SEPARATOR
 from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.label_map import Assignment, LabelMap
 from ml_backend.postprocessing.selection import as_score, threshold_of
@@ -22,7 +22,11 @@ from ml_backend.vocabularies.class_list import ModelClass
 
 EVIDENCE = 3  # classes that a reason names
 
-ChoiceDecisionKind = Literal["kept", "below the threshold", "not the highest", "skipped", "no class", "part of another"]
+Path = tuple[str, ...]  # of a choice in a tree; one value outside of one
+
+ChoiceDecisionKind = Literal[
+    "kept", "below the threshold", "not the highest", "skipped", "no class", "part of another", "not a leaf"
+]
 
 
 @dataclass(slots=True)
@@ -73,17 +77,8 @@ class ServedChoices:
             One decision for each choice, in the order of the config.
         """
         found = self._found(images)
-        scores = {
-            choice: min(1.0, sum(score for _, score in found.get(choice.value, ())))
-            if self.classes
-            else max((score for _, score in found.get(choice.value, ())), default=0.0)
-            for choice in self.control.labels
-        }
-        if isinstance(self.control, TaxonomyControl):
-            scores = _with_lower_items(scores, operator.add if self.classes else max)
         decisions = [
-            self._decide(choice, score, found.get(choice.value, []), default_threshold)
-            for choice, score in scores.items()
+            self._decide(choice, found.get(_path(choice), []), default_threshold) for choice in self.control.labels
         ]
         if isinstance(self.control, TaxonomyControl):
             _choose_paths(decisions, self.control, one=bool(self.classes))
@@ -104,38 +99,45 @@ class ServedChoices:
         ]
 
     @cached_property
-    def _assigned(self) -> list[tuple[int, str]]:
-        """The outputs of the classifier that have a choice, with its value."""
+    def _assigned(self) -> list[tuple[int, Label]]:
+        """The outputs of the classifier that have a choice, with the choice."""
         found = ((index, self.label_map.assignment(*each)) for index, each in enumerate(self.classes))
-        return [(index, assignment.label.value) for index, assignment in found if assignment]
+        return [(index, assignment.label) for index, assignment in found if assignment]
 
-    def _found(self, images: Sequence[ModelResults]) -> dict[str, list[tuple[str, float]]]:
-        """Return the classes that were found, with their probabilities or scores, by the value of their choice, the best first."""
-        found: dict[str, list[tuple[str, float]]] = {}
+    def _found(self, images: Sequence[ModelResults]) -> dict[Path, list[tuple[str, float]]]:
+        """Return the classes of each choice that were found, with their probabilities or best scores, the best first.
+
+        In a tree, an item has the classes of the items below it too.
+        """
+        found: dict[Path, list[tuple[str, float]]] = {}
         if self.classes:
             probabilities = _mean(images).tolist()
-            for index, value in self._assigned:
-                found.setdefault(value, []).append((self.classes[index].name, probabilities[index]))
+            for index, label in self._assigned:
+                for path in _way_to(label):
+                    found.setdefault(path, []).append((self.classes[index].name, probabilities[index]))
         else:
+            best: dict[tuple[Path, str], float] = {}
             for detections in (image.boxes for image in images):
                 for name, mid, score in zip(
                     detections.class_names, detections.class_mids, detections.scores.tolist(), strict=True
                 ):
                     assignment = self.label_map.assignment(name, mid)
-                    if assignment:
-                        found.setdefault(assignment.label.value, []).append((name, score))
-        return {value: sorted(classes, key=lambda each: -each[1]) for value, classes in found.items()}
+                    for path in _way_to(assignment.label) if assignment else ():
+                        best[path, name] = max(score, best.get((path, name), 0.0))
+            for (path, name), score in best.items():
+                found.setdefault(path, []).append((name, score))
+        return {path: sorted(classes, key=lambda each: -each[1]) for path, classes in found.items()}
 
-    def _decide(
-        self, choice: Label, score: float, found: list[tuple[str, float]], default_threshold: float
-    ) -> ChoiceDecision:
+    def _decide(self, choice: Label, found: list[tuple[str, float]], default_threshold: float) -> ChoiceDecision:
         """Apply the rules that do not depend on other choices."""
+        scores = [score for _, score in found]
+        score = min(1.0, sum(scores)) if self.classes else max(scores, default=0.0)
         threshold = threshold_of(choice, self.control, default_threshold)
         kind: ChoiceDecisionKind = "kept"
         reason = f"{choice.value} {score:.2f}"
         if self.control.skip or choice.skip:
             kind, reason = "skipped", 'model_skip="true"'
-        elif not found and not score:
+        elif not found:
             kind, reason = "no class", "no class of this choice was found"
         elif score < as_score(threshold):
             kind, reason = "below the threshold", f"below {threshold:.2f} ({score:.2f})"
@@ -155,14 +157,14 @@ def _choose_one(kept: Sequence[ChoiceDecision]) -> None:
             each.kind, each.reason = "not the highest", f"{best.choice.value} is higher ({best.score:.2f})"
 
 
-def _with_lower_items(scores: dict[Label, float], combine: Callable[[float, float], float]) -> dict[Label, float]:
-    """Return the scores of items in a tree with those of the items below them."""
-    items = {each.path: each for each in scores if isinstance(each, TaxonomyItem)}
-    totals = {path: scores[item] for path, item in items.items()}
-    for path in sorted(totals, key=len, reverse=True):
-        if path[:-1] in totals:
-            totals[path[:-1]] = combine(totals[path[:-1]], totals[path])
-    return {items[path]: min(1.0, total) for path, total in totals.items()}
+def _path(choice: Label) -> Path:
+    return choice.path if isinstance(choice, TaxonomyItem) else (choice.value,)
+
+
+def _way_to(choice: Label) -> list[Path]:
+    """Return the paths of the items above a choice in a tree, and its own."""
+    path = _path(choice)
+    return [path[:depth] for depth in range(1, len(path) + 1)]
 
 
 def _choose_paths(decisions: Sequence[ChoiceDecision], control: TaxonomyControl, *, one: bool) -> None:
@@ -170,31 +172,27 @@ def _choose_paths(decisions: Sequence[ChoiceDecision], control: TaxonomyControl,
 
     A path goes on from an item to its best item below while that one is kept. With ``leafsOnly`` it has to reach an item without others below.
     """
-    kept = {
-        each.choice.path: each for each in decisions if isinstance(each.choice, TaxonomyItem) and each.kind == "kept"
-    }
-    ends = []
+    kept = {_path(each.choice): each for each in decisions if each.kind == "kept"}
+    scores = {_path(each.choice): each.score for each in decisions}
     goes_on = {path[:-1] for path in kept}
-    for path, each in kept.items():
-        if (
-            path not in goes_on
-            and isinstance(each.choice, TaxonomyItem)
-            and (each.choice.is_leaf or not control.leaves_only)
-        ):
-            ends.append(each)
-    if one:
-        ends = [_best_end(kept, ends)] if ends else []
-    ends = sorted(ends, key=lambda each: -each.score)[: control.max_usages]
-    for each in kept.values():
-        if each not in ends:
-            each.kind, each.reason = "part of another", "another path is chosen, or one that goes on below this item"
-
-
-def _best_end(kept: dict[tuple[str, ...], ChoiceDecision], ends: list[ChoiceDecision]) -> ChoiceDecision:
-    """Return the end that is reached by the best item on each level."""
+    leaves = {_path(each) for each in control.labels if isinstance(each, TaxonomyItem) and each.is_leaf}
+    ends = [each for path, each in kept.items() if path not in goes_on and (path in leaves or not control.leaves_only)]
 
     def scores_on_the_way(end: ChoiceDecision) -> list[float]:
-        path = end.choice.path if isinstance(end.choice, TaxonomyItem) else ()
-        return [kept[path[:depth]].score if path[:depth] in kept else 0.0 for depth in range(1, len(path) + 1)]
+        return [scores[path] for path in _way_to(end.choice)]
 
-    return max(ends, key=scores_on_the_way)
+    def described(end: ChoiceDecision) -> str:
+        return PATH_SEPARATOR.join(f"{path[-1]} {scores[path]:.2f}" for path in _way_to(end.choice))
+
+    if one and ends:
+        ends = [max(ends, key=scores_on_the_way)]
+    ends = sorted(ends, key=lambda end: -end.score)[: control.max_usages]
+    chosen = " and ".join(map(described, ends))
+    for path, each in kept.items():
+        below = [end.choice.value for end in ends if end is not each and _path(end.choice)[: len(path)] == path]
+        if below:
+            each.kind, each.reason = "part of another", f"the path goes on to {' and '.join(below)}"
+        elif not ends:
+            each.kind, each.reason = "not a leaf", 'leafsOnly="true", and no choice below it reaches its threshold'
+        elif each not in ends:
+            each.kind, each.reason = "not the highest", f"another path is chosen: {chosen}"

@@ -32,7 +32,7 @@ class Assignment:
 class LabelMap:
     """Assigns classes to the labels of one control, by the first rule that applies.
 
-    1. ``predicted_values`` of a label list the class's name or id.
+    1. ``predicted_values`` of a label list the class's name, synonym or id.
     2. Corrections assign the class to a label (:class:`~ml_backend.postprocessing.overrides.LabelOverrides`). A branch, learned from several
        subclasses of a class, also passes its label on to subclasses by rule 4.
     3. The class's name or id is that of a label: exactly, else compared by :func:`fold`, else as a synonym.
@@ -105,9 +105,11 @@ class LabelMap:
     def _claim(self, text: str, assignment: Assignment) -> Assignment:
         """Assign the class with this name or id unless it has an assignment; returns the one in force."""
         known = self._vocabulary.find(text)
+        if assignment.rule == "predicted_values":
+            known = known or self._vocabulary.find_synonym(text)
         if known is None:
             return self._by_name.setdefault(fold(text), assignment)
-        if assignment.rule == "name":
+        if assignment.rule != "corrections":  # learned from classes, and not from words
             self._by_name.setdefault(fold(text), assignment)
         return self._by_id.setdefault(known, assignment)
 

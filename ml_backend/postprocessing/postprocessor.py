@@ -8,7 +8,7 @@ from typing import Self
 
 from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
-from ml_backend.label_studio.controls.choices import ChoicesControl, TaxonomyControl, TaxonomyItem
+from ml_backend.label_studio.controls.choices import ChoicesControl
 from ml_backend.label_studio.controls.control import Control, ImageField
 from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.interactive import DrawnRegion
@@ -20,18 +20,18 @@ from ml_backend.postprocessing.interactive import select_detection
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.selection import FilterDecision, select
+from ml_backend.postprocessing.served_controls import (
+    ANY_MODELS,
+    KnownClasses,
+    needs_of,
+    serve_choices,
+    served_controls,
+    unreachable_labels,
+)
 from ml_backend.postprocessing.task_score import task_score
-from ml_backend.redaction import printable
-from ml_backend.vocabularies.class_list import ModelClass
-from ml_backend.vocabularies.imagenet import imagenet_synsets
 
 RULES = 3  # part of the digest; raise it when the rules of selection or regions change
 CHOICE_RULES = 1  # the same for choices
-
-KnownClasses = Mapping[ModelKind, tuple[ModelClass, ...] | None]
-"""The classes of each model that there is; None for a model with unknown classes."""
-
-ANY_MODELS: KnownClasses = {"detector": None, "classifier": None}
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class Postprocessor:
             for control in controls
             if isinstance(control, RectangleControl)
         )
-        choices, useless = _serve_choices([each for each in controls if isinstance(each, ChoicesControl)], classes)
+        choices, useless = serve_choices([each for each in controls if isinstance(each, ChoicesControl)], classes)
         unserved += useless
         if not rectangles and not choices:
             raise LabelConfigError("; ".join([*warnings, *unserved]))
-        warnings += (*unserved, *_unreachable_labels(rectangles, choices, classes))
+        warnings += (*unserved, *unreachable_labels(rectangles, choices, classes))
         digest = _digest(rectangles, choices, score_threshold, overrides.revision)
         return cls(rectangles, choices, score_threshold, digest, warnings)
 
@@ -103,7 +103,7 @@ class Postprocessor:
     @property
     def needs(self) -> dict[ImageField, frozenset[ModelKind]]:
         """The fields of a task's data that hold images, each with the models whose results are needed."""
-        return _needs(self.controls)
+        return needs_of(self.controls)
 
     @property
     def models(self) -> frozenset[ModelKind]:
@@ -151,8 +151,7 @@ class Postprocessor:
             hidden += [float(detections.scores[each.row]) for each in decisions if each.kind == "below the threshold"]
         for served, item, choices in self.explain_choices(found):
             kept = [(each.choice, each.score) for each in choices if each.kind == "kept"]
-            size = found[served.control.image_field][item].size
-            regions += served.control.regions(identity, item, size, kept)
+            regions += served.control.regions(identity, item, kept)
             hidden += [each.score for each in choices if each.kind == "below the threshold" and not kept]
         return self._prediction(regions, hidden, model_version)
 
@@ -212,58 +211,6 @@ class Postprocessor:
         return {"result": regions, "score": score, "model_version": model_version}
 
 
-def needs_of(controls: Sequence[Control], kinds: Collection[ModelKind]) -> dict[ImageField, frozenset[ModelKind]]:
-    """Return the image fields of the controls that some models can serve, each with the models whose results are needed."""
-    served, _ = served_controls(controls, kinds)
-    return _needs(served)
-
-
-def _needs(controls: Sequence[Control]) -> dict[ImageField, frozenset[ModelKind]]:
-    found: dict[ImageField, frozenset[ModelKind]] = {}
-    for control in controls:
-        found[control.image_field] = found.get(control.image_field, frozenset()) | {control.model}
-    return found
-
-
-def served_controls(parsed: Sequence[Control], kinds: Collection[ModelKind]) -> tuple[list[Control], list[str]]:
-    """Return the controls that the models can serve, with their sources decided, and a sentence for each of the others."""
-    served: list[Control] = []
-    problems: list[str] = []
-    for given in parsed:
-        control = given
-        if isinstance(control, ChoicesControl) and not control.source:
-            control = replace(control, source="classifier" if "classifier" in kinds else "detections")
-        if control.model in kinds:
-            served.append(control)
-            continue
-        missing = "classifier (PRELABEL_CLASSIFIER)" if control.model == "classifier" else "detector (PRELABEL_MODEL)"
-        problems.append(f"the control {printable(control.from_name, 100)!r} is not served: it needs a {missing}")
-    return served, problems
-
-
-def _serve_choices(
-    controls: Sequence[ChoicesControl], classes: KnownClasses
-) -> tuple[tuple[ServedChoices, ...], list[str]]:
-    """Return the controls that some class reaches, and a sentence for each of the others, which ask about other things."""
-    found: list[ServedChoices] = []
-    problems: list[str] = []
-    for control in controls:
-        of_model = classes[control.model]
-        if control.model == "classifier":
-            served = ServedChoices(control, LabelMap(control, imagenet_synsets()), of_model or ())
-        else:
-            served = ServedChoices(control, LabelMap(control), ())
-        if of_model is None or any(served.label_map.assignment(*each) for each in of_model):
-            found.append(served)
-            continue
-        first = printable(", ".join(label.names[0] for label in control.labels[:5]), 200)
-        problems.append(
-            f"the control {printable(control.from_name, 100)!r} is not served: the {control.model} knows none of its choices ({first}); "
-            'predicted_values="…" gives a choice class names or ids'
-        )
-    return tuple(found), problems
-
-
 def _digest(
     rectangles: Sequence[tuple[RectangleControl, LabelMap]],
     choices: Sequence[ServedChoices],
@@ -286,45 +233,3 @@ def _digest(
     if revision:
         decided += f" revision {revision}"
     return hashlib.sha256(decided.encode()).hexdigest()[:6]
-
-
-def _unreachable_labels(
-    rectangles: Sequence[tuple[RectangleControl, LabelMap]], choices: Sequence[ServedChoices], classes: KnownClasses
-) -> tuple[str, ...]:
-    """Return sentences about labels and choices that no class of the models reaches, and about words with several meanings.
-
-    Raises:
-        LabelConfigError: no label of the whole config is reached.
-    """
-    unknown: dict[ModelKind, list[str]] = {"detector": [], "classifier": []}
-    known = 0
-    pairs: list[tuple[Control, LabelMap]] = [*rectangles, *((each.control, each.label_map) for each in choices)]
-    for control, label_map in pairs:
-        of_model = classes[control.model]
-        if of_model is None:
-            known += 1
-            continue
-        reached = {assignment.label for each in of_model if (assignment := label_map.assignment(*each))}
-        known += len(reached)
-        unreached = [label for label in control.labels if label not in reached]
-        if isinstance(control, TaxonomyControl):  # an item is reached by those below it
-            above = {
-                label.path[:depth]
-                for label in reached
-                if isinstance(label, TaxonomyItem)
-                for depth in range(len(label.path))
-            }
-            unreached = [label for label in unreached if not (isinstance(label, TaxonomyItem) and label.path in above)]
-        unknown[control.model] += [label_map.described(label) for label in unreached]
-    advice = 'give such a label predicted_values="…" with the class names or ids that it stands for'
-    problems = []
-    for kind, names in unknown.items():
-        if names:
-            shown = printable(", ".join(names[:10]), 300) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-            problems.append((kind, shown))
-    if problems and known == 0:
-        reasons = "; ".join(f"the {kind} knows none of the labels of this config ({shown})" for kind, shown in problems)
-        raise LabelConfigError(f"{reasons}; {advice}")
-    return tuple(f"the {kind} knows no class for: {shown}; {advice}" for kind, shown in problems) + tuple(
-        sentence for each in choices for sentence in each.label_map.ambiguities(each.control.labels)
-    )

@@ -65,9 +65,13 @@ class RegionModel(BaseModel):
     from_name: str = Field(examples=["label"])
     to_name: str = Field(examples=["image"])
     type: str = Field(examples=["rectanglelabels"])
-    original_width: int = Field(ge=1, description="of the displayed image, in pixels", examples=[640])
-    original_height: int = Field(ge=1, description="of the displayed image, in pixels", examples=[422])
-    image_rotation: int = Field(examples=[0])
+    original_width: int | None = Field(
+        None, ge=1, description="of the displayed image, in pixels; none for choices", examples=[640]
+    )
+    original_height: int | None = Field(
+        None, ge=1, description="of the displayed image, in pixels; none for choices", examples=[422]
+    )
+    image_rotation: int | None = Field(None, description="none for choices", examples=[0])
     value: RectangleValueModel | ChoicesValueModel
     score: float = Field(ge=0, le=1, examples=[0.874])
 

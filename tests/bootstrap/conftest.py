@@ -1,4 +1,4 @@
-"""Checkpoints, and whole jobs whose detections are given rather than computed."""
+"""Checkpoints, and whole jobs whose results are given rather than computed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +12,8 @@ from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
+from ml_backend.vocabularies.imagenet import imagenet_classes
 
 
 @pytest.fixture
@@ -34,7 +36,8 @@ def job(tmp_path: Path) -> Iterator[Callable[..., JobPredictions]]:
             checkpoint.record(
                 [Outcome(each.position, looked_at(found[each.key] or {})) for each in checkpoint.pending()]
             )
-            postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3)
-            return JobPredictions(checkpoint, postprocessor, "demo@01234567.abcdef")
+            classes: KnownClasses = {"detector": None, "classifier": imagenet_classes()}
+            postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3, classes=classes)
+            return JobPredictions(checkpoint, postprocessor, "demo@01234567.abcdef", with_scores=True)
 
         yield made

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrap_jobs import LIST_CONFIG, NoInputs, albums, balloon, item, nothing
+from bootstrap_jobs import LIST_CONFIG, NoInputs, albums, balloon, classified, item, nothing
 from samples import BALLOON_CONFIG
+from tiny_classifier import BOTH_CONFIG, CHOICES_CONFIG
 
 from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.job import Job, JobPredictions, Reporter
@@ -23,7 +24,9 @@ from ml_backend.bootstrap.sinks.tasks_json import TasksJson
 from ml_backend.bootstrap.sinks.yolo import Yolo
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.pipeline.holdout import in_holdout
+from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
+from ml_backend.vocabularies.imagenet import imagenet_classes
 
 JobOf = Callable[..., JobPredictions]
 CONTROLS = parse_label_config(BALLOON_CONFIG)[0]
@@ -95,16 +98,66 @@ def test_one_audited_picture_of_a_list_withholds_all_its_boxes(job: JobOf) -> No
     assert [len(each.prediction["result"]) for each in whole if each.prediction] == [2, 0]
     assert [len(each.prediction["result"]) for each in first if each.prediction] == [2, 0]
     assert [each.in_holdout for each in first] == [True, False]
-    (reduced, _) = (each.without_boxes() for each in first)
+    (reduced, _) = (each.without_regions() for each in first)
     assert reduced.prediction is not None
     assert reduced.prediction["result"] == []
     assert [len(image.regions) for image in reduced.images] == [0, 0, 0]
 
 
+def test_choices_are_withheld_from_annotators_too(job: JobOf) -> None:
+    """A suggestion is a suggestion, drawn or not."""
+    (audited,) = replace(
+        job((item("a"), {"image": [classified(balloon=0.9)]}), config=CHOICES_CONFIG), holdout_fraction=1.0
+    )
+    reduced = audited.without_regions()
+    assert (audited.prediction is not None and len(audited.prediction["result"])) == 1
+    assert reduced.prediction is not None
+    assert (reduced.prediction["result"], reduced.images[0].regions, reduced.images[0].choice_scores) == ([], [], {})
+
+
+def test_scores_of_all_choices_are_there_where_a_sink_shows_them(job: JobOf, tmp_path: Path) -> None:
+    """They take as long as the choices themselves."""
+    of = replace(job((item("a"), {"image": [classified(balloon=0.9)]}), config=CHOICES_CONFIG), with_scores=False)
+    (predicted,) = of
+    assert predicted.images[0].choice_scores == {}
+    assert [sink for sink in (TasksJson, Project, Coco, Yolo, CsvTable, Preview) if sink.shows_scores] == [CsvTable]
+    options = SinkOptions(Settings(cache="none"), controls=of.postprocessor.controls)
+    job_of = Job(NoInputs(), of.checkpoint, of.postprocessor, ExistingTaskPolicy(of.version), Told())
+    job_of.write([open_sink(f"csv:{tmp_path / 'boxes.csv'}", options)])
+    with (tmp_path / "boxes.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["what"], row["what: Balloon"]) == ("Balloon", "0.9")
+
+
+class Asks(Reporter):
+    """Keeps notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence."""
+        self.notes.append(sentence)
+
+
+def test_items_that_need_another_model_are_named(job: JobOf) -> None:
+    """A job of boxes goes on with choices: the survey makes its items pending, and says so once."""
+    of = job(*ROWS)
+    both = Postprocessor.from_label_config(
+        BOTH_CONFIG, score_threshold=0.3, classes={"detector": None, "classifier": imagenet_classes()}
+    )
+    reporter = Asks()
+    for _ in range(2):
+        Job(NoInputs(), of.checkpoint, both, ExistingTaskPolicy("v"), reporter).survey()
+    assert [note.partition(":")[0] for note in reporter.notes] == ["3 that were done are examined again"]
+    assert "the detector and the classifier" in reporter.notes[0]
+    assert of.checkpoint.counts().pending == 3
+
+
 def test_what_was_left_alone_is_not_audited(job: JobOf) -> None:
     """It has no prediction of ours to begin with."""
     (left,) = replace(job((item("a", skip_reason="annotated"), None)), holdout_fraction=1.0)
-    assert (left.prediction, left.images, left.without_boxes()) == (None, (), left)
+    assert (left.prediction, left.images, left.without_regions()) == (None, (), left)
 
 
 @pytest.mark.parametrize(

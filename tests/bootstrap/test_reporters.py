@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrap_jobs import PAIR_CONFIG, balloon, look, looked_at, nothing
+from bootstrap_jobs import PAIR_CONFIG, Seen, balloon, chances, classified, look, looked_at, nothing
 from rich.console import Console
 from samples import BALLOON_CONFIG, detections_of
 
@@ -13,8 +13,11 @@ from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import Failure, Outcome
 from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
 from ml_backend.bootstrap.survey import Surveyed
+from ml_backend.model_results import ModelResults
 from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
+from ml_backend.vocabularies.imagenet import imagenet_classes
 
 GONE = Outcome(9, {}, Failure("gone", "image_not_fetched"))
 KITES = {
@@ -85,6 +88,56 @@ def test_pages_are_counted_under_their_own_key() -> None:
     (seen,) = balloon()["image"]
     tally.add([Outcome(1, {"one": [look(seen)], "two": [look(seen)]})])
     assert (tally.images, dict(tally.labels)) == (2, {"Balloon": 1})
+
+
+def choices_tally(controls: str, image: str = '<Image name="image" value="$image"/>') -> Tally:
+    """Return an empty tally of a label config with choices, under a classifier of ImageNet."""
+    classes: KnownClasses = {"detector": None, "classifier": imagenet_classes()}
+    config = f"<View>{image}{controls}</View>"
+    return Tally(Postprocessor.from_label_config(config, score_threshold=0.3, classes=classes))
+
+
+CHOICE = '<Choice value="Balloon"/><Choice value="Umbrella"/></Choices>'
+WHAT = f'<Choices name="what" toName="image">{CHOICE}'
+MORE = f'<Choices name="more" toName="image" choice="multiple">{CHOICE}'
+LABELS = '<RectangleLabels name="label" toName="image"><Label value="Balloon"/></RectangleLabels>'
+(BALLOON,) = balloon()["image"]
+
+
+@pytest.mark.parametrize(
+    ("controls", "seen", "labels", "why"),
+    [
+        (WHAT, classified(balloon=0.5, umbrella=0.4), {"Balloon": 1}, "one choice holds"),
+        (MORE, classified(balloon=0.5, umbrella=0.4), {"Balloon": 1, "Umbrella": 1}, "both hold"),
+        (WHAT, classified(balloon=0.2), {}, "below the threshold"),
+        (
+            WHAT + LABELS,
+            ModelResults(BALLOON, chances(balloon=0.5)),
+            {"Balloon": 1, "what: Balloon": 1},
+            "a box and a choice of one name are two things",
+        ),
+        (WHAT + MORE, classified(balloon=0.5), {"what: Balloon": 1, "more: Balloon": 1}, "and so are two controls"),
+        (WHAT + LABELS, classified(umbrella=0.5), {"Umbrella": 1}, "the boxes were known before"),
+        (WHAT + LABELS, BALLOON, {"Balloon": 1}, "the choices were known before"),
+    ],
+)
+def test_tally_of_choices(controls: str, seen: Seen, labels: dict[str, int], why: str) -> None:
+    """Counts the pictures of each choice, beside the boxes of each label; of what is new."""
+    tally = choices_tally(controls)
+    tally.add([Outcome(1, {"image": [look(seen)]}), Outcome(2, {"image": [KNOWN]}), GONE])
+    assert tally.labels == labels, why
+
+
+def test_tally_of_lists() -> None:
+    """Pages that are classified together count once, if all of them are new; with perItem each new one counts."""
+    tally = choices_tally(
+        WHAT + MORE.replace('choice="multiple"', 'perItem="true"'), '<Image name="image" valueList="$pages"/>'
+    )
+    pages = [look(classified(balloon=0.9)), look(classified(umbrella=0.9)), look(classified(balloon=0.9))]
+    tally.add([Outcome(1, {"pages": pages})])
+    assert tally.labels == {"what: Balloon": 1, "more: Balloon": 2, "more: Umbrella": 1}
+    tally.add([Outcome(2, {"pages": [KNOWN, pages[1]]}), Outcome(3, {"pages": []})])
+    assert tally.labels == {"what: Balloon": 1, "more: Balloon": 2, "more: Umbrella": 2}
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +213,7 @@ def test_what_people_read(terminal: bool) -> None:
         "4 examined in ",
         "all 1,009 would take about ",
         "drawn on sheet.jpg\n",
-        "the detector ran 1 times",
+        "models ran on 1 images",
         "2 are still pending\n",
         "1 failed, as failures.csv says\n",
     ):

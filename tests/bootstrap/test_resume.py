@@ -7,16 +7,21 @@ import base64
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bootstrap_command import draw_pictures, run, running, written
 from samples import BALLOON_CONFIG, balloon_file, empty_file
+from tiny_classifier import BOTH_CONFIG, CHOICES_CONFIG
+
+from ml_backend.inference import demo_model
 
 EVERYTHING = (
     "--config",
@@ -52,31 +57,42 @@ def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, config: str = BALLOON_CONFIG) -> Path:
     """Make a folder to run in, with a label config."""
     path.mkdir()
-    (path / "config.xml").write_text(BALLOON_CONFIG)
+    (path / "config.xml").write_text(config)
     return path
 
 
-def test_killed_again_and_again(pictures_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "configs",
+    [
+        pytest.param([BALLOON_CONFIG], id="boxes"),
+        pytest.param([BALLOON_CONFIG, BOTH_CONFIG], id="boxes, then choices too"),
+    ],
+)
+def test_killed_again_and_again(
+    pictures_folder: Path, tmp_path: Path, tiny_classifier: Path, configs: list[str]
+) -> None:
     """At random points of all its stages: what is written in the end is, byte for byte, what one run writes that nothing disturbs."""
-    undisturbed = make_folder(tmp_path / "undisturbed")
-    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=undisturbed, PRELABEL_CACHE="memory")
+    settings = {"PRELABEL_CACHE": "memory", "PRELABEL_CLASSIFIER": str(tiny_classifier)}
+    undisturbed = make_folder(tmp_path / "undisturbed", configs[-1])
+    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=undisturbed, **settings)
     assert (status, told[-1]["total"]) == (1, DONE), complaint
-    assert told[-1]["pictures"] - told[-1]["known"] == DIFFERENT
+    assert told[-1]["pictures"] - told[-1]["known"] >= DIFFERENT
 
     disturbed = make_folder(tmp_path / "disturbed")
     choose = random.Random(11)  # noqa: S311 - decides when to kill
     killed = 0
-    for _ in range(KILLS):
-        with running(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory") as command:
+    for number in range(KILLS):
+        (disturbed / "config.xml").write_text(configs[number * len(configs) // KILLS])
+        with running(str(pictures_folder), *EVERYTHING, folder=disturbed, **settings) as command:
             if choose.random() < 0.85:
                 command.wait_for("surveyed")
             time.sleep(choose.uniform(0, 0.8))  # the examining takes some seconds in all, the writing half a second
             killed += command.process.poll() is None
     assert killed >= KILLS / 2, "the job was done before it could be killed"
-    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=disturbed, PRELABEL_CACHE="memory")
+    status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=disturbed, **settings)
     assert (status, told[-1]["total"]) == (1, DONE), complaint
     assert written(disturbed) == written(undisturbed)
 
@@ -102,9 +118,10 @@ def test_interrupted(pictures_folder: Path, tmp_path: Path, number: signal.Signa
     assert told[-1]["total"]["pending"] > 0
     assert "the same command goes on" in told[-1]["advice"]
     assert not (folder / "tasks.json").exists()
-    done = told[-1]["total"]["done"]
+    before = told[-1]["total"]
     status, told, complaint = run(str(pictures_folder), *EVERYTHING, folder=folder)
-    assert told[0]["done"] == done > 0
+    assert (told[0]["done"], told[0]["failed"]) == (before["done"], before["failed"])
+    assert before["done"] + before["failed"] > 0
     assert told[-1]["total"] == DONE
 
 
@@ -247,3 +264,66 @@ def test_pictures_that_are_gone(tmp_path: Path) -> None:
     assert (told[0]["done"], told[0]["missing"], told[0]["left_out"]) == (2, 0, 1)
     assert images_in(folder) == {kind: [images[0], images[2]] for kind, images in before.items()}
     assert "picture-00001" not in (folder / "boxes.csv").read_text()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of a job: its label config, its models, and whether it goes on or the name of what has changed."""
+
+    config: str
+    detector: str = ""
+    classifier: str = ""
+    refused: str = ""
+
+
+BOXES = BALLOON_CONFIG
+ONE, OTHER = "one", "other"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([Step(BOXES, ONE), Step(BOXES, ONE, ONE)], id="a classifier is set that the job does not use"),
+        pytest.param([Step(BOXES, ONE, ONE), Step(BOXES, ONE, OTHER)], id="another classifier that it does not use"),
+        pytest.param([Step(CHOICES_CONFIG, ONE, ONE), Step(CHOICES_CONFIG, OTHER, ONE)], id="another detector that it does not use"),
+        pytest.param([Step(BOXES, ONE), Step(BOXES, OTHER, refused="detector")], id="another detector"),
+        pytest.param([Step(CHOICES_CONFIG, "", ONE), Step(CHOICES_CONFIG, "", OTHER, refused="classifier")], id="another classifier"),
+        pytest.param(
+            [Step(BOXES, ONE), Step(CHOICES_CONFIG, OTHER, ONE, refused="detector"), Step(CHOICES_CONFIG, "", ONE), Step(BOXES, ONE, ONE)],
+            id="another detector than that of the boxes, which the choices do not need",
+        ),
+        pytest.param(
+            [Step(BOTH_CONFIG, ONE, ONE), Step(BOXES, ONE, OTHER, refused="classifier"), Step(BOXES, ONE), Step(BOTH_CONFIG, ONE, ONE)],
+            id="another classifier than that of the choices, which the boxes do not need",
+        ),
+        pytest.param(
+            [Step(CHOICES_CONFIG, ONE, ONE), Step(BOTH_CONFIG, OTHER, ONE), Step(BOTH_CONFIG, ONE, ONE, refused="detector")],
+            id="the first detector whose boxes were needed counts",
+        ),
+    ],
+)  # fmt: skip
+def test_models_of_a_job(tmp_path: Path, tiny_classifier: Path, models_dir: Path, steps: list[Step]) -> None:
+    """A job goes on with the models whose results it has; others that are loaded are no part of it."""
+    draw_pictures(tmp_path / "pictures", 2)
+    folder = make_folder(tmp_path / "folder")
+    detectors = {"": "", ONE: "demo", OTHER: str(tmp_path / "other-detector")}
+    classifiers = {"": "", ONE: str(tiny_classifier), OTHER: str(tmp_path / "other-classifier")}
+    shutil.copytree(demo_model.build(models_dir), detectors[OTHER])
+    shutil.copytree(tiny_classifier, classifiers[OTHER])
+    kinds = {BOXES: {"rectanglelabels"}, CHOICES_CONFIG: {"choices"}, BOTH_CONFIG: {"rectanglelabels", "choices"}}
+    known: set[str] = set()
+    for step in steps:
+        (folder / "config.xml").write_text(step.config)
+        settings = {"PRELABEL_MODEL": detectors[step.detector], "PRELABEL_CLASSIFIER": classifiers[step.classifier]}
+        options = ("--config", "config.xml", "--to", "tasks.json")
+        status, told, complaint = run("../pictures", *options, folder=folder, PRELABEL_CACHE="none", **settings)
+        if step.refused:
+            assert status == 2, told
+            assert f"is the checkpoint of another job: its {step.refused} was " in complaint
+            continue
+        assert (status, complaint, told[-1]["total"]["done"]) == (0, "", 2)
+        assert bool(told[-1]["items"]) == bool(kinds[step.config] - known), "nothing is computed twice"
+        known |= kinds[step.config]
+        tasks = json.loads((folder / "tasks.json").read_text())
+        types = {region["type"] for task in tasks for region in task["predictions"][0]["result"]}
+        assert types == kinds[step.config]

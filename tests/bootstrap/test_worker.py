@@ -57,7 +57,7 @@ def examining(demo_detector: Detector) -> Examining:
             given,
             Models(demo_detector),
             {field: ["detector"] for field in image_fields},
-            lambda digest, _: digest in known,
+            lambda digest: {"detector"} if digest in known else (),
         ) as worker:
 
             async def look(image: object, *, file: Path | None = None, **task: Any) -> Outcome:

@@ -27,7 +27,7 @@ READ = """() => {
         parent: selected?.parent_prediction ?? null,
         stage: stage ? [stage.x, stage.y, stage.width, stage.height] : null,
         hotkeys: Object.fromEntries((selected?.names?.get('label')?.children ?? []).map(each => [each._value, each.hotkey])),
-        regions: (selected?.regions ?? []).map(region => {
+        regions: (selected?.regions ?? []).filter(region => region.bboxCoords).map(region => {
             const {left, top, right, bottom} = region.bboxCoords;
             return {id: region.cleanId, labels: [...region.labels], box: [left, top, right, bottom], selected: region.inSelection};
         }),

@@ -19,6 +19,7 @@ from bootstrap_command import draw_pictures, run, run_apart, running
 from e2e.servers import TOKEN, LabelStudio
 from PIL import Image
 from samples import BALLOON_CONFIG, encoded, stored_as
+from tiny_classifier import CHOICES_CONFIG
 
 from ml_backend.demo.scenes import draw_scene, encode
 
@@ -112,6 +113,77 @@ def test_folder_becomes_a_project(label_studio: LabelStudio, folder: Path, serve
     assert (described["sampling"], described["model_version"]) == ("Uncertainty sampling", prediction["model_version"])
     assert into_project(served_folder, folder, "project:new", "--to", "tasks.json")[0] == project
     assert stored_ids(label_studio, project) == {task: [each["id"]] for task, (each,) in stored.items()}
+
+
+CHOICES_OF_ALL_KINDS = (
+    '<View><Image name="image" value="$image"/>'
+    '<RectangleLabels name="label" toName="image"><Label value="Balloon"/><Label value="Kite"/></RectangleLabels>'
+    '<Choices name="what" toName="image" model_source="classifier"><Choice value="Balloon"/><Choice value="Umbrella"/></Choices>'
+    '<Choices name="more" toName="image" model_source="classifier" choice="multiple"><Choice value="Vehicle"/><Choice value="Umbrella"/></Choices>'
+    '<Taxonomy name="tree" toName="image" model_source="classifier"><Choice value="Vehicle"><Choice value="Balloon"/></Choice></Taxonomy>'
+    "</View>"
+)
+
+
+@pytest.mark.parametrize("duplicates", [0, 2], ids=["imported in bulk", "posted one by one"])
+def test_choices_are_stored(
+    label_studio: LabelStudio, folder: Path, served_folder: Path, tiny_classifier: Path, duplicates: int
+) -> None:
+    """Boxes, choices and paths through a tree are stored as they were written, and the project's own config is enough to renew them."""
+    draw_pictures(served_folder, 4, duplicates=duplicates)
+    (folder / "config.xml").write_text(CHOICES_OF_ALL_KINDS)
+    options = ("project:new", "--to", "tasks.json", "--classifier", str(tiny_classifier))
+    project, _ = into_project(served_folder, folder, *options)
+    let_in(label_studio, project, served_folder)
+    written = [task["predictions"][0] for task in json.loads((folder / "tasks.json").read_text())]
+    stored = [prediction for (prediction,) in label_studio.predictions(project).values()]
+    keys = ("result", "model_version")
+    assert [{key: each[key] for key in keys} for each in stored] == [
+        {key: each[key] for key in keys} for each in written
+    ]
+    types = {region["type"] for each in stored for region in each["result"]}
+    assert types == {"rectanglelabels", "choices", "taxonomy"}
+
+    for predictions in label_studio.predictions(project).values():
+        label_studio.api("DELETE", f"/api/predictions/{predictions[0]['id']}/")
+    status, _, complaint = run("--project", str(project), "--classifier", str(tiny_classifier), folder=folder)
+    assert (status, complaint) == (0, "")
+    again = [prediction for (prediction,) in label_studio.predictions(project).values()]
+    assert [[region["value"] for region in each["result"]] for each in again] == [
+        [region["value"] for region in each["result"]] for each in written
+    ]
+    assert {each["model_version"] for each in again} == {each["model_version"] for each in written}
+
+
+def test_accepted_choices(label_studio: LabelStudio, folder: Path, served_folder: Path, tiny_classifier: Path) -> None:
+    """A project of choices alone, without a detector: accepted predictions are exported with the choices that were written."""
+    draw_pictures(served_folder, 3)
+    (folder / "config.xml").write_text(CHOICES_CONFIG)
+    prefix = f"/data/local-files/?d={served_folder.name.replace(' ', '%20')}/"
+    options = (
+        "--config",
+        "config.xml",
+        "--to",
+        "project:new",
+        "--to",
+        "tasks.json",
+        "--image-prefix",
+        prefix,
+        "--title",
+        folder.name,
+    )
+    settings = {"PRELABEL_MODEL": "", "PRELABEL_CLASSIFIER": str(tiny_classifier)}
+    status, told, complaint = run(str(served_folder), *options, folder=folder, **settings)
+    assert (status, complaint) == (0, ""), told
+    wrote = next(each["text"] for each in told if "in project" in each.get("text", ""))
+    project = int(wrote.partition("in project ")[2].split()[0])
+    path = f"/api/dm/actions?id=predictions_to_annotations&project={project}"
+    label_studio.api("POST", path, json={"selectedItems": {"all": True, "excluded": []}})
+    answer = label_studio.api("GET", f"/api/projects/{project}/export?exportType=JSON_MIN&download_all_tasks=true")
+    exported = {each["image"]: each["what"] for each in answer}
+    tasks = json.loads((folder / "tasks.json").read_text())
+    expected = {task["data"]["image"]: task["predictions"][0]["result"][0]["value"]["choices"][0] for task in tasks}
+    assert exported == expected == dict.fromkeys(expected, "Balloon")
 
 
 def test_tasks_json_can_be_imported(label_studio: LabelStudio, folder: Path, served_folder: Path) -> None:

@@ -488,7 +488,7 @@ def test_metrics_count_what_happens(serve: Serve, pictures: PictureServer) -> No
     expected = {
         "prelabel_tasks_totalpredicted": 2,
         "prelabel_tasks_totalimage_not_fetched": 2,
-        "prelabel_model_runs_total": 1,
+        "prelabel_model_runs_totaldetector": 1,
         "prelabel_fetches_totaltransfer": 2,
         "prelabel_cache_reads_totaldetectionshitmemory": 1,
         "prelabel_cache_reads_totaldetectionsmisssqlite": 1,

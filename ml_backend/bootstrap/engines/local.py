@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
 from ml_backend.bootstrap.items import Item, Keep, Needs, Outcome
+from ml_backend.bootstrap.stored_results import NOTHING, Known
 from ml_backend.bootstrap.worker import Worker, open_worker
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.models import Models
@@ -53,8 +54,8 @@ class LocalEngine:
         kept = _Kept(keep)
         pending = checkpoint.pending()
 
-        def known(digest: str, kinds: Collection[ModelKind]) -> bool:
-            return digest in kept.digests or checkpoint.has_image(digest, kinds)
+        def known(digest: str) -> frozenset[ModelKind]:
+            return kept.known.get(digest, NOTHING) | checkpoint.known_results(digest)
 
         async with open_worker(self._settings, self._models, needs, known) as worker:
             try:
@@ -71,24 +72,25 @@ async def _work_on(pending: Iterator[Item], worker: Worker, kept: "_Kept") -> No
 
 
 class _Kept:
-    """Outcomes that are not recorded yet, and the digests of their images."""
+    """Outcomes that are not recorded yet, and the models whose results they have, by the digest of an image."""
 
     def __init__(self, keep: Keep) -> None:
-        self.digests: set[str] = set()
+        self.known: Known = {}
         self._keep = keep
         self._outcomes: list[Outcome] = []
         self._flushed = time.monotonic()
 
     def add(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        self.digests.update(image.digest for images in outcome.images.values() for image in images)
+        for image in (image for images in outcome.images.values() for image in images):
+            self.known[image.digest] = self.known.get(image.digest, NOTHING) | image.kinds
         if len(self._outcomes) >= KEPT_AT_ONCE or time.monotonic() - self._flushed > KEPT_EVERY:
             self.flush()
 
     def flush(self) -> None:
         self._keep(self._outcomes)
         self._outcomes = []
-        self.digests.clear()
+        self.known.clear()
         self._flushed = time.monotonic()
 
 

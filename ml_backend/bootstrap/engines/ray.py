@@ -1,6 +1,6 @@
-"""The engine of a Ray cluster: a Ray Data pipeline from the pages of the checkpoint through a pool of detectors and back.
+"""The engine of a Ray cluster: a Ray Data pipeline from the pages of the checkpoint through a pool of workers and back.
 
-checkpoint (read on the driver's node) -> pages of items -> workers, each with a detector -> outcomes of a page -> driver
+checkpoint (read on the driver's node) -> pages of items -> workers, each with the models -> outcomes of a page -> driver
 
 A page is one row, and each row is a block, so Ray distributes whole pages. The positions of a page are fixed before the first outcome
 is recorded: if Ray reads a page again after a failure, it has the same number and the same items, without those that are done.
@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -28,6 +28,7 @@ from ml_backend.bootstrap.items import Item, Keep, Needs, Outcome
 from ml_backend.bootstrap.pending import PendingItems
 from ml_backend.errors import BootstrapError, ModelLoadError, PrelabelError
 from ml_backend.logs import configure_logging
+from ml_backend.model_results import ModelKind
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 
@@ -44,6 +45,8 @@ except ImportError:
     ) from None
 
 if TYPE_CHECKING:  # it imports TensorFlow: seconds and 500 MB in each process that only reads pages
+    from ml_backend.inference.classifier import Classifier
+    from ml_backend.inference.detector import Detector
     from ml_backend.inference.models import Models
 
 T = TypeVar("T")
@@ -64,14 +67,14 @@ class RayEngine:
     """Examines the pending items of a checkpoint on the cluster of ``RAY_ADDRESS``, or on processors of this machine.
 
     Args:
-        settings: as for the service; those of the detector and of images apply to each worker.
-        fingerprints: of the models, which must be the same on all nodes.
-        workers: the number of processes, each with all models.
+        settings: as for the service; those of the models and of images apply to each worker.
+        models: those that the label config needs, whose files must be the same on all nodes. Workers load no others.
+        workers: the number of processes, each with these models.
     """
 
-    def __init__(self, settings: Settings, fingerprints: Sequence[str], workers: int) -> None:
-        self._settings = _for_workers(settings)
-        self._fingerprints = list(fingerprints)
+    def __init__(self, settings: Settings, models: "Sequence[Detector | Classifier]", workers: int) -> None:
+        self._settings = _for_workers(settings, models)
+        self._fingerprints = {model.kind: model.fingerprint for model in models}
         self._workers = workers
         self._processors = max(1, self._settings.inference_workers - 1)  # of a worker, whose threads wait as well
 
@@ -190,7 +193,7 @@ def _read(checkpoint: Path, starts: Sequence[int]) -> Iterator[pa.Table]:
 class Worker:
     """The models in a process of their own, with the event loop in which images are fetched."""
 
-    def __init__(self, settings: Any, fingerprints: Sequence[str], needs: Needs) -> None:
+    def __init__(self, settings: Any, fingerprints: Mapping[ModelKind, str], needs: Needs) -> None:
         from ml_backend.bootstrap.worker import open_worker
 
         settings = ray.get(settings)
@@ -205,14 +208,15 @@ class Worker:
         except PrelabelError as error:
             self._problem = f"on {socket.gethostname()}: {error}"
             return
-        for model, fingerprint in zip(models.all, fingerprints, strict=True):
+        for model in models.all:
+            fingerprint = fingerprints[model.kind]
             if model.fingerprint != fingerprint:
                 self._problem = (
                     f"{model.handle} on {socket.gethostname()} is another {model.kind} than here "
                     f"({model.fingerprint[:8]}, not {fingerprint[:8]}): put the same files on all nodes"
                 )
                 return
-        self._opened = open_worker(settings, models, needs, known=lambda *_: False)
+        self._opened = open_worker(settings, models, needs, known=lambda _: ())
         self._worker = self._wait_for(self._opened.__aenter__())
 
     def __call__(self, page: dict[str, Any]) -> dict[str, list[Any]]:
@@ -251,14 +255,16 @@ def _load(settings: Settings) -> "Models":
         return Models.load(settings)
 
 
-def _for_workers(settings: Settings) -> Settings:
-    """Return settings with absolute paths, for other nodes, without the secrets that workers do not need."""
+def _for_workers(settings: Settings, models: "Sequence[Detector | Classifier]") -> Settings:
+    """Return settings with absolute paths, for other nodes, without the models and the secrets that workers do not need."""
     threads = settings.inference_workers if "inference_workers" in settings.model_fields_set else THREADS
+    kinds = {model.kind for model in models}
+    class_names = settings.class_names if any(model.uses_class_names for model in models) else None
     return settings.model_copy(
         update={
-            "model": _absolute(settings.model),
-            "classifier": _absolute(settings.classifier),
-            "class_names": settings.class_names and settings.class_names.absolute(),
+            "model": _absolute(settings.detector) if "detector" in kinds else None,
+            "classifier": _absolute(settings.classifier) if "classifier" in kinds else None,
+            "class_names": class_names and class_names.absolute(),
             "inference_workers": threads,
             "tfhub_cache_dir": settings.tfhub_cache_dir.absolute(),
             "cache_file": settings.cache_file.absolute(),

@@ -22,6 +22,7 @@ class Coco(FileSink):
     """
 
     form = "coco:FILE"
+    holds_choices = False
 
     @override
     def write(self, context: WriteContext) -> Writing:

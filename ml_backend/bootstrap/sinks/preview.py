@@ -1,4 +1,4 @@
-"""Contact sheets: images with their boxes drawn, for people to look at before or after a long run."""
+"""Contact sheets: images with their boxes drawn and their choices below, for people to look at before or after a long run."""
 
 import asyncio
 from collections.abc import Sequence
@@ -63,14 +63,16 @@ def _is_chosen(number: int, total: int) -> bool:
 def draw_sheet(chosen: Sequence[PredictedItem], path: Path, settings: Settings) -> None:
     """Draw one contact sheet of the first image of each item; images that cannot be fetched again stay blank."""
     images = asyncio.run(_drawn(chosen, settings))
-    captions = [f"{predicted.item.name}  {_score(predicted)}" for predicted in chosen]
+    captions = [f"{predicted.item.name}  {caption_of(predicted)}" for predicted in chosen]
     contact_sheet(images, TILE, COLUMNS, captions).save(path, quality=88)
 
 
-def _score(predicted: PredictedItem) -> str:
+def caption_of(predicted: PredictedItem) -> str:
+    """Return the score of the prediction, and the choices for the image that is drawn, by control."""
     if predicted.prediction is None:
         return ""
-    chosen = [text for region in choices_in(predicted.prediction["result"]) for text in texts_of(region)]
+    regions = choices_in(predicted.images[0].regions)
+    chosen = [f"{region['from_name']}: {', '.join(texts_of(region))}" for region in regions]
     return "  ".join([f"{predicted.prediction['score']:.2f}", *chosen])
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Any, NoReturn, Self
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -67,7 +68,7 @@ class Project(Sink):
                     if predicted.prediction is not None:
                         alike = alike or predicted.cluster <= highest  # a new cluster has the next number
                         highest = max(highest, predicted.cluster)
-                        pickle.dump(predicted, waiting)
+                        pickle.dump(replace(predicted, images=()), waiting)  # images are not sent
                 waiting.flush()
             sender = _Sender(self._studio, self._number(context), context, alike=alike)
             return sender.send_all(_read_all(waiting))

@@ -2,6 +2,7 @@
 
 from ml_backend.bootstrap.sinks.coco import Coco
 from ml_backend.bootstrap.sinks.csv_table import CsvTable
+from ml_backend.bootstrap.sinks.pixel_boxes import label_names
 from ml_backend.bootstrap.sinks.preview import Preview
 from ml_backend.bootstrap.sinks.project import Project
 from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions
@@ -37,4 +38,10 @@ def open_sink(text: str, options: SinkOptions) -> Sink:
     if sink is None:
         forms = ", ".join(each.form for each in SINKS.values())
         raise BootstrapError(f"{printable(text, 200)!r} is not a destination: expected {forms}")
+    if not sink.holds_choices and options.controls and not label_names(options.controls):
+        others = ", ".join(each.form for each in SINKS.values() if each.holds_choices)
+        raise BootstrapError(
+            f"{printable(text, 200)} would be empty: {sink.form} has no place for choices, and there is nothing else in the label config; "
+            f"name another destination ({others})"
+        )
     return sink

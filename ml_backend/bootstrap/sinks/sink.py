@@ -30,7 +30,7 @@ class SinkOptions:
     Attributes:
         settings: as for the service.
         label_config: of the project, XML.
-        controls: of the label config.
+        controls: of the label config, those that the models can serve.
         tasks_per_file: most tasks in a file of tasks, or 0 for one file.
         title: of a new project.
     """
@@ -64,8 +64,10 @@ class Sink(ABC):
 
     Attributes:
         form: how users name it, such as ``coco:FILE``.
-        for_annotators: whether people correct the predictions there, so that those of the holdout have no boxes
+        for_annotators: whether people correct the predictions there, so that those of the holdout have no regions
             (``PRELABEL_HOLDOUT_FRACTION``).
+        holds_choices: whether its format has a place for choices.
+        shows_scores: whether it has the scores of all choices, also of those that do not hold.
         copies_images: whether its folder has images, which a source around it would take in.
         contents: patterns of the names in its folder; a folder with other names is not replaced.
         remote: whether it sends to Label Studio. Such sinks are written last, under the policy for existing tasks.
@@ -75,6 +77,8 @@ class Sink(ABC):
 
     form: ClassVar[str]
     for_annotators: ClassVar[bool] = False
+    holds_choices: ClassVar[bool] = True
+    shows_scores: ClassVar[bool] = False
     copies_images: ClassVar[bool] = False
     contents: ClassVar[tuple[str, ...]] = ()
     remote: ClassVar[bool] = False
@@ -142,7 +146,7 @@ def write_all(
         for writing in writings.values():
             next(writing)
         for predicted in predictions:
-            for_annotators = predicted.without_boxes() if predicted.in_holdout else predicted
+            for_annotators = predicted.without_regions() if predicted.in_holdout else predicted
             for sink, writing in writings.items():
                 writing.send(for_annotators if sink.for_annotators else predicted)
         for sink, writing in writings.items():

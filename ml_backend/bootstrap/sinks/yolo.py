@@ -26,6 +26,7 @@ class Yolo(FileSink):
     """
 
     form = "yolo:DIR"
+    holds_choices = False
     copies_images = True
     contents = ("labels", "images", "classes.txt", "notes.json", "data.yaml")
 

@@ -1,4 +1,4 @@
-"""The report of a project: figures on the accuracy of its boxes, computed from annotation records."""
+"""The report of a project: figures on the accuracy of its boxes and choices, computed from annotation records."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_backend.feedback.evaluation.choice_outcomes import ChoiceOutcomes, ShownAndSubmitted, shown_and_submitted
 from ml_backend.feedback.evaluation.outcomes import (
     DrawnOutcome,
     MatchedImage,
@@ -37,20 +38,24 @@ class Report:
 
     Attributes:
         stats: threshold stats of the postprocessor in force.
+        link: returns the address of a task in Label Studio; empty if that of Label Studio is not set.
         labels: outcomes by label.
-        versions: outcomes by model version of the shown prediction.
-        seen, unseen: effort with and without boxes on the screen.
+        choices: outcomes of choices, by ``from_name`` of their control.
+        versions: outcomes of boxes by model version of the shown prediction.
+        seen, unseen: effort with and without predictions on the screen.
         annotations, skipped: how many there are, without predictions accepted in bulk.
         accepted, accepted_boxes: predictions that were turned into annotations in bulk, and their boxes; they count nowhere else.
-        audited: annotations of images whose boxes were withheld.
+        audited: annotations of images whose predictions were withheld.
         twice: tasks with more than one annotation.
         left_out: annotations that are left out, by reason.
-        odd: regions that are not plain rectangles, by kind.
-        worst: images with the most edits, by falling number.
+        odd: irregular regions, by kind.
+        worst: images with the most edits of boxes, by falling number.
     """
 
     stats: ThresholdStats
+    link: Callable[[int], str] = lambda _: ""
     labels: dict[LabelKey, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
+    choices: dict[str, ChoiceOutcomes] = field(default_factory=dict)
     versions: dict[str, Outcomes] = field(default_factory=lambda: defaultdict(Outcomes))
     seen: Effort = field(default_factory=Effort)
     unseen: Effort = field(default_factory=Effort)
@@ -73,6 +78,16 @@ class Report:
             whole.drawn += outcomes.drawn
         return whole
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the label config has boxes."""
+        return bool(self.labels)
+
+    @property
+    def subject(self) -> str:
+        """The subject of the report, for sentences."""
+        return " and ".join(name for name, there in (("boxes", self.has_boxes), ("choices", self.choices)) if there)
+
     def group(self, *, saw_predictions: bool) -> tuple[Share, Share]:
         """Return precision and recall of the boxes that would be shown now, where annotators saw boxes or saw none."""
         shares = [
@@ -89,23 +104,28 @@ class Report:
     def basis(self) -> str:
         """Return a sentence on the basis of the figures."""
         seen, unseen = self.seen.annotations, self.unseen.annotations
+        what, neither = self.subject, self.subject.replace(" and ", " or ")
         if not seen and not unseen:
             return "There are no annotations yet."
+        figure = "precision" if self.has_boxes else "accuracy"
         if not self.audited:
-            others = f" {unseen} annotations began without boxes for other reasons." if unseen else ""
+            others = f" {unseen} annotations began without {neither} for other reasons." if unseen else ""
             return (
-                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the boxes, and people tend to keep "
-                f"boxes that they see, so precision is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds boxes on one picture in twenty.{others}"
+                f"No picture was audited: {seen} of {seen + unseen} annotations were made by people who saw the {what}, and people tend to keep "
+                f"{what} that they see, so {figure} is probably a little too high. PRELABEL_HOLDOUT_FRACTION=0.05 withholds {what} on one picture "
+                f"in twenty.{others}"
             )
+        found = ", or found objects that they would have missed" if self.has_boxes else ""
         return (
-            f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no boxes were shown. Where the two groups differ by more "
-            "than their intervals, people kept boxes because they were there, or found objects that they would have missed."
+            f"{self.audited} of {seen + unseen} annotations are of audited pictures, where no {neither} were shown. Where the two groups differ by "
+            f"more than their intervals, people kept {what} because they were there{found}."
         )
 
     def acceptance(self) -> str:
         """Return a sentence on the predictions that were accepted in bulk."""
+        boxes = f" ({self.accepted_boxes} boxes)" if self.has_boxes or self.accepted_boxes else ""
         return (
-            f"{self.accepted} predictions ({self.accepted_boxes} boxes) were turned into annotations in bulk, without being seen; they count "
+            f"{self.accepted} predictions{boxes} were turned into annotations in bulk, without being seen; they count "
             "in no other figure"
         )
 
@@ -134,6 +154,7 @@ class Report:
                 for labels_in_config in [set(begin(self.stats.postprocessor).labels)]
                 for where, outcomes in self.labels.items()
             ],
+            "choices": [each.to_json(control) for control, each in self.choices.items()],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
             "seen": self.seen.to_json() | self._group_to_json(saw_predictions=True),
             # Boxes that nobody sees have no edits.
@@ -181,7 +202,12 @@ def make_report(
             out until they are processed again.
         link: returns the address of a task.
     """
-    report = Report(begin(postprocessor))
+    controls = {
+        each.control.from_name: tuple(label.value for label in each.control.labels) for each in postprocessor.choices
+    }
+    report = Report(
+        begin(postprocessor), link, choices={name: ChoiceOutcomes(labels) for name, labels in controls.items()}
+    )
     report.labels.update({where: Outcomes() for where in report.stats.labels})
     tasks: Counter[int] = Counter()
     worst: list[tuple[int, int, WorstImage]] = []
@@ -199,36 +225,44 @@ def make_report(
         if annotation.problem:
             report.left_out[annotation.problem.partition(": ")[2] or annotation.problem] += 1
             continue
-        if detector not in {"", annotation.detector}:
+        if annotation.images and detector not in {"", annotation.detector}:
             report.left_out["they wait for detections of the current detector"] += 1
             continue
         report.audited += annotation.audited
         seen = list(matched_images(annotation, postprocessor))
-        if not seen:
+        choices = list(shown_and_submitted(annotation, controls))
+        if not seen and not choices:
             report.left_out["the label config does not have their images, control or labels any more"] += 1
             continue
-        worst_image = _add(annotation, seen, report, link)
+        worst_image = _add(annotation, seen, choices, report)
         if worst_image is not None:
             # The id orders equal ones, since images cannot be compared.
             heapq.heappush(worst, (worst_image.edits.total(), -annotation.id, worst_image))
             if len(worst) > WORST:
                 heapq.heappop(worst)
+    if edited := sum(each.edits for each in report.choices.values()):
+        report.seen.edits["choices"] = edited
     report.twice = sum(count > 1 for count in tasks.values())
     report.worst = [image for _, _, image in sorted(worst, key=lambda each: each[:2], reverse=True)]
     return report
 
 
 def _add(
-    annotation: Annotation, seen: Sequence[MatchedImage], report: Report, link: Callable[[int], str]
+    annotation: Annotation,
+    seen: Sequence[MatchedImage],
+    choices: Sequence[ShownAndSubmitted],
+    report: Report,
 ) -> WorstImage | None:
     """Add an annotation to the report; returns its image if the annotator saw and edited boxes."""
     for image in seen:
         report.stats.add(image)
     if annotation.lost:
-        report.left_out["their predictions have been deleted, so the shown boxes are unknown"] += 1
+        report.left_out[f"their predictions have been deleted, so the shown {report.subject} are unknown"] += 1
         return None
     effort = report.unseen if annotation.shown is None or annotation.audited else report.seen
     effort.annotations += 1
+    for each in choices:
+        report.choices[each.control].add(each, annotation)
     if annotation.seconds is not None:
         effort.seconds.append(annotation.seconds)
     edits: Counter[str] = Counter()
@@ -249,7 +283,7 @@ def _add(
     if not edits:
         return None
     reference = annotation.images[0].reference if len(annotation.images) == 1 else ""
-    return WorstImage(annotation.task, annotation.id, edits, reference, boxes, link(annotation.task))
+    return WorstImage(annotation.task, annotation.id, edits, reference, boxes, report.link(annotation.task))
 
 
 def _corrected(image: MatchedImage, shown: list[ShownOutcome], drawn: list[DrawnOutcome]) -> list[OutcomeBox]:

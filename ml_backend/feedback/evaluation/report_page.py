@@ -14,6 +14,7 @@ from PIL import Image
 
 from ml_backend import __version__
 from ml_backend.errors import PrelabelError
+from ml_backend.feedback.evaluation.choice_outcomes import ChoiceOutcomes
 from ml_backend.feedback.evaluation.report import Report
 from ml_backend.feedback.evaluation.statistics import wilson
 from ml_backend.feedback.evaluation.tallies import WorstImage
@@ -47,6 +48,11 @@ CAPTIONS = {
     "not found": "missed",
 }
 
+CHOICE_COLOURS = {"kept": "#1b8a3d", "changed": "#8e3bc4", "removed": "#d62839"}
+RIGHT, WRONG, MIXED = "#1b8a3d", "#d62839", "#888888"  # cells of confusion tables
+CONFUSED = 12  # choices with a row and a column of their own in a confusion table
+LISTED = 40  # choices in the table by choice
+
 PLOT = (260, 150)  # width and height of a curve's area, in pixels
 
 _pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
@@ -71,6 +77,46 @@ class Curve:
     drawn: int
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a confusion table.
+
+    Attributes:
+        count: the number; empty for none.
+        title: the number in words.
+        colour: stronger for a larger share of its row; empty for none.
+    """
+
+    count: str
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class ChoiceSection:
+    """The section on one control.
+
+    Attributes:
+        control: ``from_name`` of the control.
+        outcomes: of the control.
+        unseen: the share of withheld choices that annotators submitted by themselves.
+        listed: name, precision and recall of the most frequent choices.
+        unlisted: number of the other choices that were shown or submitted.
+        heads: names of the confusion table's rows and columns.
+        rows: its cells.
+        rest: number of choices that are summed in it.
+    """
+
+    control: str
+    outcomes: ChoiceOutcomes
+    unseen: Mapping[str, Any]
+    listed: list[Mapping[str, Any]]
+    unlisted: int
+    heads: list[str]
+    rows: list[list[Cell]]
+    rest: int
+
+
 def render(
     report: Report, project: Project, revision: Revision | None, waiting: int, images: Mapping[int, Image.Image | str]
 ) -> str:
@@ -92,7 +138,8 @@ def render(
         waiting=waiting,
         now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
-        colours=COLOURS,
+        colours=COLOURS | CHOICE_COLOURS,
+        choices=[_section(*each) for each in zip(report.choices.values(), values["choices"], strict=True)],
         curves=[_curve(label) for label in values["labels"] if label["curve"]],
         plot=PLOT,
         images=[(worst, _data_url(images.get(worst.annotation, ""))) for worst in report.worst],
@@ -143,6 +190,34 @@ def _data_url(image: Image.Image | str) -> str:
     packed = io.BytesIO()
     image.save(packed, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+
+
+def _section(outcomes: ChoiceOutcomes, values: Mapping[str, Any]) -> ChoiceSection:
+    known = [each for each in values["choices"] if each["precision"]["total"] or each["recall"]["total"]]
+    names, counts = outcomes.table(CONFUSED)
+    heads = [*names, "others", "nothing"]
+    rest = len(names)
+    shown = [place for place in range(len(heads)) if place != rest or len(known) > rest]
+    rows = [[_cell(heads, row, column, counts[row]) for column in shown] for row in shown]
+    return ChoiceSection(
+        values["control"],
+        outcomes,
+        values["accuracy_unseen"],
+        known[:LISTED],
+        len(known[LISTED:]),
+        [heads[place] for place in shown],
+        rows,
+        len(known) - rest,
+    )
+
+
+def _cell(heads: Sequence[str], row: int, column: int, counts: Sequence[int]) -> Cell:
+    count, total = counts[column], sum(counts)
+    if not count:
+        return Cell("", "", "")
+    colour = WRONG if row != column else MIXED if row == len(heads) - 2 else RIGHT
+    strength = round(0x18 + 0x78 * count / total)
+    return Cell(str(count), f"{heads[row]} → {heads[column]}: {count} of {total}", f"{colour}{strength:02x}")
 
 
 def _curve(label: Mapping[str, Any]) -> Curve:

@@ -45,10 +45,11 @@ class Effort:
     seconds: list[float] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values; the median of the seconds, since breaks count in."""
+        """Return it as plain JSON values; the median of the seconds, since breaks count in. Edits of choices stand there if there are any."""
+        kinds = ("nudged", "relabeled", "deleted", "added") + ("choices",) * ("choices" in self.edits)
         return {
             "annotations": self.annotations,
-            "edits": {name: self.edits[name] for name in ("nudged", "relabeled", "deleted", "added")},
+            "edits": {name: self.edits[name] for name in kinds},
             "edits_per_picture": self.edits.total() / self.annotations if self.annotations else None,
             "median_seconds": statistics.median(self.seconds) if self.seconds else None,
             "timed": len(self.seconds),

@@ -1,4 +1,4 @@
-"""Builds annotation records: what people drew in a task, what they were shown, and what the detector finds in its images."""
+"""Builds annotation records: what people drew and chose in a task, what they were shown, and what the detector finds in its images."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ml_backend.errors import LabelConfigError, PrelabelError
 from ml_backend.feedback.ingest.inference_pipeline import InferencePipeline
-from ml_backend.feedback.ingest.payloads import controls_of, has_id, updated_at_of, without_boxes
+from ml_backend.feedback.ingest.payloads import controls_of, has_id, updated_at_of, without_regions
 from ml_backend.feedback.ingest.provenance import (
     Beginning,
     StoredPrediction,
@@ -21,16 +21,19 @@ from ml_backend.feedback.ingest.provenance import (
 from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation, Known, known_annotations
 from ml_backend.feedback.store.projects import Project, config_at, configs_of
 from ml_backend.label_studio.controls.control import Control, ImageField
+from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
+from ml_backend.label_studio.labelled_choices import read_choices
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.pipeline.image_inference import InferredImage
-from ml_backend.postprocessing.postprocessor import needs_of
+from ml_backend.postprocessing.served_controls import needs_of, served_controls
 from ml_backend.redaction import printable
 
 log = structlog.get_logger(__name__)
 
 MAX_CONCURRENT_TASKS = 4  # predictions come first
 MAX_REFERENCE_LENGTH = 2048  # characters
+UNSERVED = "the label config cannot be served"
 
 
 class RetryLaterError(Exception):
@@ -91,9 +94,9 @@ class AnnotationBuilder:
     """Builds annotation records of tasks.
 
     Args:
-        pipeline: finds objects in images; most of them are in its cache.
+        pipeline: runs the models on images; most results are in its cache.
         detector: fingerprint of its detector, 8 hex digits.
-        holdout_fraction: share of images that are answered without boxes, 0 to 1.
+        holdout_fraction: share of images that are answered without predictions, 0 to 1.
     """
 
     def __init__(self, pipeline: InferencePipeline, detector: str, holdout_fraction: float) -> None:
@@ -134,7 +137,7 @@ class AnnotationBuilder:
             task: with ``annotations``, and ``predictions`` unless ``shown_is_unknown``.
             context: its project, and the records that the database has.
             read_at: when the task was read, in seconds since 1970 by the clock of the database.
-            shown_is_unknown: whether the boxes that the annotator saw must be reconstructed.
+            shown_is_unknown: whether the prediction that the annotator saw must be reconstructed.
 
         Raises:
             RetryLaterError: an image cannot be had now.
@@ -144,17 +147,21 @@ class AnnotationBuilder:
         ids = [int(each["id"]) for each in given]
         new = [each for each in given if not _is_known(each, known)]
         outdated = [kept for each in given if _is_known(each, known) and (kept := known[int(each["id"])].outdated)]
-        changed = [without_boxes(each, project.id, task_id) for each in new]
+        changed = [without_regions(each, project.id, task_id) for each in new]
         if not outdated and all(annotation.skipped for annotation in changed):
             return BuiltTask(task_id, ids, changed, read_at)
         controls = await asyncio.to_thread(controls_of, project.label_config)
-        found, problem = await self._infer(task, project, controls)
+        # Records hold detections for boxes; all other results only serve to tell what was shown, or would have been.
+        everything = bool(new) and (shown_is_unknown or self._holdout_fraction > 0)
+        needed = [each for each in controls if everything or isinstance(each, RectangleControl)]
+        found, problem = await self._infer(task, project, needed) if controls else ({}, UNSERVED)
         held_out = any(
             in_holdout(each.version.digest, self._holdout_fraction) for images in found.values() for each in images
         )
+        predicted = self._reconstruct(task_id, project, found) if held_out or shown_is_unknown else None
         beginning: Callable[[Mapping[str, Any]], Beginning]
         if shown_is_unknown:
-            reconstructed = self._reconstruct(task_id, project, found, held_out=held_out)
+            reconstructed = replace(predicted, regions=[]) if predicted and held_out else predicted
 
             def beginning(each: Mapping[str, Any]) -> Beginning:
                 return beginning_of_event(each, task, reconstructed)
@@ -164,15 +171,16 @@ class AnnotationBuilder:
             def beginning(each: Mapping[str, Any]) -> Beginning:
                 return beginning_of(each, predictions, are_shown=project.shows_predictions)
 
-        def with_boxes(each: Mapping[str, Any], annotation: Annotation) -> Annotation:
+        def with_regions(each: Mapping[str, Any], annotation: Annotation) -> Annotation:
             if annotation.skipped:
                 return annotation
             controls_then = controls_of(context.config_at(annotation.updated_at)) or controls
-            return _with_boxes(annotation, each, controls_then, beginning(each), held_out=held_out)
+            return _with_regions(annotation, each, controls_then, beginning(each), predicted if held_out else None)
 
         # Away from the event loop: thousands of regions take a fifth of a second, drawn or predicted.
         changed = [
-            await asyncio.to_thread(with_boxes, each, annotation) for each, annotation in zip(new, changed, strict=True)
+            await asyncio.to_thread(with_regions, each, annotation)
+            for each, annotation in zip(new, changed, strict=True)
         ]
         images = tuple(_annotated_images(task, found))
         # Nobody has changed the outdated ones, so only their detections are new.
@@ -186,10 +194,9 @@ class AnnotationBuilder:
         self, task: Mapping[str, Any], project: Project, controls: Sequence[Control]
     ) -> tuple[Mapping[ImageField, Sequence[InferredImage]], str]:
         """Return the results for a task's images, or why there will be none."""
-        if not controls:
-            return {}, "the label config cannot be served"
         try:
-            return await self._pipeline.infer(task, needs_of(controls, self._pipeline.kinds), str(project.id)), ""
+            served, _ = served_controls(controls, self._pipeline.kinds)
+            return await self._pipeline.infer(task, needs_of(served), str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated image cannot be read", project=project.id, task=task["id"], cause=str(error))
             if error.retryable:
@@ -197,9 +204,9 @@ class AnnotationBuilder:
             return {}, printable(f"task {task['id']}: {error}", 500)
 
     def _reconstruct(
-        self, task: int, project: Project, found: Mapping[ImageField, Sequence[InferredImage]], *, held_out: bool
+        self, task: int, project: Project, found: Mapping[ImageField, Sequence[InferredImage]]
     ) -> StoredPrediction | None:
-        """Return the prediction that would be shown now, since an event does not hold the one that was."""
+        """Return the prediction that would be shown now: events do not hold the one that was, and nobody has one that was withheld."""
         if not found:
             return None
         try:
@@ -208,32 +215,44 @@ class AnnotationBuilder:
             return None
         version = self._pipeline.postprocessors.version_of(postprocessor)
         results = {image_field: [each.results for each in images] for image_field, images in found.items()}
-        regions = [] if held_out else postprocessor.predict(task, results, version)["result"]
-        return StoredPrediction(0, version, regions, 0.0)
+        return StoredPrediction(0, version, postprocessor.predict(task, results, version)["result"], 0.0)
 
 
-def _with_boxes(
+def _with_regions(
     annotation: Annotation,
     given: Mapping[str, Any],
     controls: Sequence[Control],
     beginning: Beginning,
-    *,
-    held_out: bool,
+    withheld: StoredPrediction | None,
 ) -> Annotation:
-    """Return an annotation with its drawn boxes and those that the annotator was shown."""
-    drawn = read_regions(given.get("result"), controls)
-    shown = beginning.prediction
+    """Return an annotation with its drawn boxes and choices, and those that the annotator was shown.
+
+    Args:
+        annotation: without them.
+        given: as Label Studio has it.
+        controls: of the label config of its time.
+        beginning: of the annotation.
+        withheld: the prediction that would have been shown if the image were not in the holdout; None for others.
+    """
+    result, shown = given.get("result"), beginning.prediction
+    drawn, chosen = read_regions(result, controls), read_choices(result, controls)
     boxes = None if shown is None else tuple(read_regions(shown.regions, controls).boxes)
+    choices = None if shown is None else tuple(read_choices(shown.regions, controls).choices)
+    audited = withheld is not None and boxes == () and choices == ()
+    if withheld is not None and audited:
+        choices = tuple(read_choices(withheld.regions, controls).choices)
     return replace(
         annotation,
         drawn=tuple(drawn.boxes),
         drawable=_drawable(controls, [*drawn.boxes, *(boxes or ())]),
         shown=boxes,
+        choices=tuple(chosen.choices),
+        shown_choices=choices,
         version=shown.version if shown else "",
         accepted=beginning.accepted,
-        audited=held_out and boxes == (),
+        audited=audited,
         lost=beginning.lost,
-        odd=dict(+drawn.odd),
+        odd=dict(drawn.odd + chosen.odd),
     )
 
 
@@ -256,8 +275,14 @@ def _is_known(annotation: Mapping[str, Any], known: Mapping[int, Known]) -> bool
 
 
 def _drawable(controls: Sequence[Control], boxes: Sequence[LabelledBox]) -> dict[str, tuple[str, ...]]:
-    """Return the labels that could be drawn: those of the config, and those of boxes, which came after a change that nobody had seen."""
-    labels = {control.from_name: {label.value for label in control.labels} for control in controls}
+    """Return the labels that could be drawn: those of the config, and those of boxes, which came after a change that nobody had seen.
+
+    Controls that classify images have none here: figures on choices do not depend on the choices that there were.
+    """
+    labels = {
+        control.from_name: {label.value for label in control.labels} if isinstance(control, RectangleControl) else set()
+        for control in controls
+    }
     for box in boxes:
         labels.setdefault(box.control, set()).add(box.label)
     return {control: tuple(sorted(each)) for control, each in labels.items()}

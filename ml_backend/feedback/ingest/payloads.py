@@ -15,8 +15,8 @@ from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.labelled_boxes import number
 
 
-def without_boxes(annotation: Mapping[str, Any], project: int, task: int) -> Annotation:
-    """Return the record of an annotation, without boxes and images."""
+def without_regions(annotation: Mapping[str, Any], project: int, task: int) -> Annotation:
+    """Return the record of an annotation, without regions and images."""
     who = annotation.get("completed_by")
     if isinstance(who, dict):
         who = who.get("id")
@@ -45,7 +45,7 @@ def has_id(annotation: object) -> bool:
 
 @lru_cache(maxsize=16)
 def controls_of(label_config: str) -> Sequence[Control]:
-    """Return the rectangle controls of a label config; none if it cannot be served."""
+    """Return the controls of a label config; none if it cannot be served."""
     try:
         return parse_label_config(label_config)[0]
     except LabelConfigError:

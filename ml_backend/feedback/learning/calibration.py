@@ -20,6 +20,8 @@ from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
+CHOICES_ONLY = "the project has choices only, and thresholds of choices are not learned: model_score_threshold in the label config sets them"
+
 Load = Callable[[], Iterable[Annotation]]
 
 
@@ -82,7 +84,7 @@ class Proposal:
         overrides: complete, not only the changes.
         anything: whether they differ from those in force.
         annotations: how many the proposal rests on.
-        labels: the change of each label of the project.
+        labels: the change of each label of the project; none for a project that has choices only.
         relabelings: new labels for classes.
     """
 

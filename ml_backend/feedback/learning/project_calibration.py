@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from ml_backend.feedback.learning.calibration import Proposal, propose
+from ml_backend.feedback.learning.calibration import CHOICES_ONLY, Proposal, propose
 from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import current_detector
@@ -57,6 +57,8 @@ class CalibrationResult:
 
     def summary(self) -> str:
         """Return the changes, or the reasons for none."""
+        if not self.proposal.labels:
+            return CHOICES_ONLY
         labels, relabelings = self.proposal.labels, self.proposal.relabelings
         changes = [
             f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"

@@ -107,14 +107,15 @@ def _relabeling_of(
     goes_to = next((each for each in control.labels if each.value == label), None)
     if goes_to is None or goes_to.skip or control.skip or (kinds and not goes_to.hierarchy):
         return None
-    name = open_images_classes().name_by_id.get(known, known)
-    now = after.assignment(name, known)
+    names = open_images_classes().name_by_id
+    name, mid = names.get(known, known), known if known in names else ""
+    now = after.assignment(name, mid)
     if now is not None and (now.label.value == label or now.rule == "predicted_values"):
         return None
     agreeing = Share(counts[label], counts.total() - counts[""])
     if agreeing.hits < MIN_CASES or agreeing.interval[0] < CONSISTENT or agreeing.hits < WORTHWHILE * counts.total():
         return None
-    was = before.label_for(name, known) or ""
+    was = before.label_for(name, mid) or ""
     return Relabeling(control.from_name, known, name, was, label, agreeing, counts.total(), kinds)
 
 

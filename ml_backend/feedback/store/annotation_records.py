@@ -1,9 +1,9 @@
-"""Annotation records: the boxes that people drew, those that they were shown, and all detections of their images.
+"""Annotation records: the boxes and choices that people submitted, those that they were shown, and all detections of their images.
 
 Figures are computed from records on demand, so a change of labels or thresholds never makes stored figures wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -15,8 +15,9 @@ from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store.database import seconds_of, upsert
 from ml_backend.feedback.store.tables import annotations, tasks
 from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.label_studio.labelled_choices import LabelledChoices
 
-FACTS_VERSION = 2
+FACTS_VERSION = 2  # that of records without choices, too: their keys were added to it
 PORTION = 500  # rows in memory at once
 
 
@@ -46,16 +47,19 @@ class Annotation:
         updated_at: ISO 8601, as Label Studio gives it; a later update replaces an earlier one.
         skipped: whether the task was skipped; its boxes then count nowhere.
         drawn: the submitted boxes.
-        drawable: labels of the label config at that time, by ``from_name`` of their control.
+        drawable: labels of the label config at that time, by ``from_name`` of their control; none for controls that classify images.
         shown: boxes of the prediction that the annotation began with; None without a prediction, empty for an empty one.
+        choices: the submitted choices.
+        shown_choices: choices of that prediction, or those that were withheld (``audited``); None without a prediction, and in records of
+            versions that did not serve choices.
         version: model version of that prediction.
         accepted: whether the prediction was turned into an annotation in bulk, so that nobody saw it.
-        audited: whether boxes were withheld (``PRELABEL_HOLDOUT_FRACTION``).
+        audited: whether boxes and choices were withheld (``PRELABEL_HOLDOUT_FRACTION``).
         lost: whether the prediction that it began with has been deleted, so that the shown boxes are unknown.
         seconds: time that it took; None if unknown.
         detector: first 8 hex digits of the fingerprint of the detector that made the detections of ``images``.
-        images: of the task; empty if they could not be read.
-        odd: regions that are not plain rectangles, by kind.
+        images: of the task, as far as the detector ran on them; empty if they could not be read.
+        odd: irregular regions, by kind.
         problem: why there are no images, else empty.
     """
 
@@ -68,6 +72,8 @@ class Annotation:
     drawn: tuple[LabelledBox, ...] = ()
     drawable: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shown: tuple[LabelledBox, ...] | None = None
+    choices: tuple[LabelledChoices, ...] = ()
+    shown_choices: tuple[LabelledChoices, ...] | None = None
     version: str = ""
     accepted: bool = False
     audited: bool = False
@@ -89,6 +95,8 @@ class Annotation:
             "drawn": self.drawn,
             "drawable": self.drawable,
             "shown": self.shown,
+            "choices": self.choices,
+            "shown_choices": self.shown_choices,
             "model_version": self.version,
             "accepted": self.accepted,
             "audited": self.audited,
@@ -121,7 +129,7 @@ class Annotation:
         facts: dict[str, Any] = msgpack.unpackb(row["facts"])
         if facts.get("version") != FACTS_VERSION:
             raise FeedbackError(f"annotation {row['id']}: written by a version of Prelabel that this one cannot read")
-        shown = facts["shown"]
+        shown, shown_choices = facts["shown"], facts.get("shown_choices")
         return cls(
             id=row["id"],
             project=row["project"],
@@ -132,6 +140,8 @@ class Annotation:
             drawn=_boxes(facts["drawn"]),
             drawable={control: tuple(labels) for control, labels in facts["drawable"].items()},
             shown=None if shown is None else _boxes(shown),
+            choices=_choices(facts.get("choices", ())),
+            shown_choices=None if shown_choices is None else _choices(shown_choices),
             version=facts["model_version"],
             accepted=facts["accepted"],
             audited=facts["audited"],
@@ -145,6 +155,10 @@ class Annotation:
             odd=facts["odd"],
             problem=facts["problem"],
         )
+
+
+def _choices(values: Iterable[Any]) -> tuple[LabelledChoices, ...]:
+    return tuple(LabelledChoices(control, item, tuple(texts), score) for control, item, texts, score in values)
 
 
 def _boxes(values: list[Any]) -> tuple[LabelledBox, ...]:

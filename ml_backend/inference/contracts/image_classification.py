@@ -22,7 +22,9 @@ from ml_backend.vocabularies.class_list import ModelClass
 from ml_backend.vocabularies.class_names import ClassNames
 from ml_backend.vocabularies.imagenet import BACKGROUND, imagenet_class, imagenet_classes
 
-EXPECTED = "an image classifier (one float32 [N,H,W,3] image of fixed size in; logits or probabilities [N,C] out)"
+EXPECTED = (
+    "the form of TensorFlow Hub (one float32 [N,H,W,3] image of fixed size in; logits or probabilities [N,C] out)"
+)
 SUM_TOLERANCE = 0.01  # of probabilities; those of 1001 classes in float16 miss 1 by less
 
 
@@ -61,17 +63,21 @@ class ImageClassification:
         Outputs for all warm-up images that are not negative and have the sum 1 are probabilities.
 
         Raises:
-            ModelContractError: neither list fits, or the outputs are not finite, or independent scores of the classes.
+            ModelContractError: neither list fits, or the outputs are not finite, or not those of one choice among several classes.
         """
+        if self.class_count == 1:
+            raise ModelContractError(
+                "the classifier has one output: a choice among classes needs one output for each of them"
+            )
         rows = [self._row(each) for each in outputs]
         if not all(np.isfinite(row).all() for row in rows):
             raise ModelContractError("the classifier returns NaN or infinity for an empty image")
         in_range = all(((row >= 0) & (row <= 1)).all() for row in rows)
         sums_to_one = all(abs(float(row.sum()) - 1) <= SUM_TOLERANCE for row in rows)
-        if in_range and not sums_to_one and self.class_count > 2:
+        if in_range and not sums_to_one:
             raise ModelContractError(
-                "the classifier returns numbers from 0 to 1 whose sum is not 1, so they are independent scores and neither logits nor "
-                "probabilities of one choice"
+                "the classifier returns numbers from 0 to 1 whose sum is not 1, so they are independent scores (sigmoid) and neither logits nor "
+                "probabilities of one choice: export it with a softmax, or with logits, as its output"
             )
         prepared = replace(self, has_probabilities=in_range and sums_to_one)
         named = class_names.outputs(self.class_count) if class_names else None
@@ -81,7 +87,7 @@ class ImageClassification:
         if self.class_count in {len(known), len(known) + 1}:
             classes = known if self.class_count == len(known) else (BACKGROUND, *known)
             return Prepared(replace(prepared, classes=classes))
-        given = "" if class_names is None else f"; the list in {class_names.source} has {len(class_names.names)}"
+        given = "" if class_names is None else f", and {class_names}"
         raise ModelContractError(
             f"the classifier has {self.class_count} outputs, so its classes are not those of ImageNet{given}: name a list of that length with "
             "PRELABEL_CLASS_NAMES"

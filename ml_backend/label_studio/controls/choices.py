@@ -56,14 +56,13 @@ class ChoicesControl(Control):
         return {"kind": type(self).__name__, **asdict(self)}
 
     def regions(
-        self, identity: Sequence[object], item: int, size: tuple[int, int], chosen: Sequence[tuple[Label, float]]
+        self, identity: Sequence[object], item: int, chosen: Sequence[tuple[Label, float]]
     ) -> list[ChoiceRegion]:
-        """Write the choices that hold as Label Studio's region; none where nothing holds.
+        """Write the choices that hold as the region that the editor of Label Studio stores; none where nothing holds.
 
         Args:
             identity: task and model version, which make region ids unique together with control and image.
             item: index of the image in its list; 0 where all images are classified together.
-            size: width and height of the displayed image, in pixels.
             chosen: choices with their scores; the score of the region is their mean.
         """
         if not chosen:
@@ -73,13 +72,10 @@ class ChoicesControl(Control):
             "from_name": self.from_name,
             "to_name": self.to_name,
             "type": self._type,
-            "original_width": size[0],
-            "original_height": size[1],
-            "image_rotation": 0,
             "value": self._value([label for label, _ in chosen]),
             "score": round(sum(score for _, score in chosen) / len(chosen), DECIMALS),
         }
-        if self.per_item and self.is_list:
+        if self.per_item:  # the editor of 1.23.2 shows no choice without it, also where there is one image
             region["item_index"] = item
         return [region]
 

@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bootstrap_jobs import NEEDS, item_of_file
+from bootstrap_jobs import IMAGE_FIELDS, NEEDS, item_of_file
 from picture_server import Answer, PictureServer
 from PIL import Image
 from samples import balloon_file, balloon_scene, encoded
@@ -18,14 +20,17 @@ from ml_backend.bootstrap import worker as examine
 from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.engines import local
 from ml_backend.bootstrap.engines.local import KEPT_AT_ONCE, LocalEngine
-from ml_backend.bootstrap.items import Item, Outcome
+from ml_backend.bootstrap.items import Item, Needs, Outcome
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
 from ml_backend.inference.models import Models
+from ml_backend.inference.runtimes.runtime import RunError
+from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
+    from ml_backend.inference.classifier import Classifier
     from ml_backend.inference.detector import Detector
 
 Run = Callable[..., list[list[Outcome]]]
@@ -240,3 +245,140 @@ def test_picture_over_http(run: Run, checkpoint: Checkpoint, pictures: PictureSe
     run()
     ((_, images),) = checkpoint.done()
     assert Detections.from_bytes(images["image"][0].detections).width == 320
+
+
+@dataclass(frozen=True)
+class Both:
+    """A detector and a classifier that count their runs."""
+
+    models: Models
+    runs: Counter[str]
+
+
+@pytest.fixture(scope="module")
+def loaded_classifier(tiny_classifier: Path, models_dir: Path) -> Classifier:
+    """Give the classifier that the tests build, loaded."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(tiny_classifier), models_dir, workers=2)
+
+
+@pytest.fixture
+def both(demo_detector: Detector, loaded_classifier: Classifier) -> Both:
+    """Give two models whose runs are counted."""
+    runs: Counter[str] = Counter()
+
+    def counted(kind: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def run_and_count(pixels: Any) -> Any:
+            runs[kind] += 1
+            return function(pixels)
+
+        return run_and_count
+
+    detector = replace(demo_detector, function=counted("detector", demo_detector.function))
+    classifier = replace(loaded_classifier, function=counted("classifier", loaded_classifier.function))
+    return Both(Models(detector, classifier), runs)
+
+
+BOTH: Needs = {IMAGE_FIELDS[0]: ["detector", "classifier"]}
+CHOICES: Needs = {IMAGE_FIELDS[0]: ["classifier"]}
+FRONT, BACK = ImageField("front", is_list=False), ImageField("back", is_list=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "again"),
+    [
+        (NEEDS, BOTH, "classifier"),
+        (CHOICES, BOTH, "detector"),
+        (NEEDS, CHOICES, "classifier"),
+    ],
+    ids=["choices after boxes", "boxes after choices", "choices instead of boxes"],
+)
+def test_only_what_lacks_is_computed(
+    both: Both, checkpoint: Checkpoint, tmp_path: Path, before: Needs, now: Needs, again: str
+) -> None:
+    """One model's results are in the checkpoint, which is enough: that model does not run again, with no cache at all."""
+    fill(checkpoint, tmp_path / "in", 12, 12)
+    engine = LocalEngine(Settings(cache="none"), both.models)
+    engine.run(checkpoint, before, checkpoint.record)
+    known = [images for _, images in checkpoint.done()]
+    both.runs.clear()
+    assert checkpoint.require(now) == 12
+    fill(checkpoint, tmp_path / "in", 14, 14)
+    engine.run(checkpoint, now, checkpoint.record)
+    assert both.runs[again] == 14
+    assert both.runs.total() - both.runs[again] == 2 * (len(now[IMAGE_FIELDS[0]]) - 1), "the two new ones need both"
+    results = [images["image"][0] for _, images in checkpoint.done()]
+    assert all(result.kinds >= set(now[IMAGE_FIELDS[0]]) for result in results)
+    for result, images in zip(results, known, strict=False):
+        (first,) = images["image"]
+        assert (first.detections or result.detections, first.classification or result.classification) == (
+            result.detections,
+            result.classification,
+        )
+
+
+def test_same_order_of_models_does_not_matter(both: Both, tmp_path: Path) -> None:
+    """Both at once, or one after the other: the checkpoint holds the same."""
+    found = []
+    for number, order in enumerate(([BOTH], [NEEDS, BOTH], [CHOICES, BOTH])):
+        with Checkpoint(tmp_path / f"checkpoint-{number}") as checkpoint:
+            fill(checkpoint, tmp_path / "in", 9, 4)
+            for needs in order:
+                checkpoint.require(needs)
+                LocalEngine(Settings(cache="none"), both.models).run(checkpoint, needs, checkpoint.record)
+            found.append(list(checkpoint.done()))
+    assert found[0] == found[1] == found[2]
+
+
+def test_one_file_on_two_images_with_models_of_their_own(both: Both, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Boxes are wanted on the front and choices on the back: that one model has examined a file says nothing of the other."""
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(encoded(Image.fromarray(balloon_scene(320 + n))))
+    sides = [(0, 1), (1, 0), (2, 2), (0, 2), (1, 1)]
+    inline = ["data:image/png;base64," + b64encode((tmp_path / f"{n}.png").read_bytes()).decode() for n in range(3)]
+    items = [
+        Item(b"%d" % n, {"data": {"front": inline[front], "back": inline[back]}})
+        for n, (front, back) in enumerate(sides)
+    ]
+    checkpoint.survey(items, sort=False)
+    needs: Needs = {FRONT: ["detector"], BACK: ["classifier"]}
+    LocalEngine(Settings(cache="none", max_concurrent_images=1), both.models).run(checkpoint, needs, checkpoint.record)
+    assert both.runs == {"detector": 3, "classifier": 3}
+    assert checkpoint.require(needs) == 0
+    for _, images in checkpoint.done():
+        assert images["front"][0].detections
+        assert images["back"][0].classification
+
+
+def test_duplicate_of_an_image_whose_item_failed_between_its_models(
+    both: Both, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """The first item has the boxes of its front and no back; a second one with the same file needs its choices as well."""
+    file = "data:image/png;base64," + b64encode(balloon_file()).decode()
+    items = [
+        Item(b"broken", {"data": {"front": file, "back": "data:image/png;base64,AAAA"}}),
+        Item(b"whole", {"data": {"front": file, "back": file}}),
+    ]
+    checkpoint.survey(items, sort=False)
+    needs: Needs = {FRONT: ["detector"], BACK: ["classifier"]}
+    LocalEngine(Settings(cache="none", max_concurrent_images=1), both.models).run(checkpoint, needs, checkpoint.record)
+    assert checkpoint.counts() == Counts(pending=0, done=1, failed=1, left=0)
+    assert both.runs == {"detector": 1, "classifier": 1}
+    ((_, images),) = checkpoint.done()
+    assert images["back"][0].kinds == {"detector", "classifier"}
+
+
+def test_classifier_that_fails_on_an_image(both: Both, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Its item fails with the reason, and the others are done."""
+
+    def fail(_: Any) -> Any:
+        raise RunError("no such operation")
+
+    assert both.models.classifier is not None
+    failing = Models(both.models.detector, replace(both.models.classifier, function=fail))
+    fill(checkpoint, tmp_path / "in", 2, 2)
+    LocalEngine(Settings(cache="none"), failing).run(checkpoint, BOTH, checkpoint.record)
+    reasons = [failure.reason for _, failure in checkpoint.failures()]
+    assert len(reasons) == 2
+    assert all("the classifier failed on an image of 32" in reason for reason in reasons), reasons

@@ -24,12 +24,15 @@ from bootstrap_command import Bootstrap, draw_pictures, run, run_apart, running,
 from bootstrap_jobs import item, item_of_file
 from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, empty_file
+from tiny_classifier import BOTH_CONFIG
 
 from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.bootstrap.engines.local import LocalEngine
 from ml_backend.bootstrap.items import Failure, Needs, Outcome
 from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.controls.control import ImageField
+from ml_backend.model_results import ModelKind
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,10 +73,10 @@ def folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "folder")
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, config: str = BALLOON_CONFIG) -> Path:
     """Make a folder to run in, with a label config."""
     path.mkdir()
-    (path / "config.xml").write_text(BALLOON_CONFIG)
+    (path / "config.xml").write_text(config)
     return path
 
 
@@ -113,6 +116,23 @@ class TestOnACluster:
     """Real runs."""
 
     pytestmark = pytest.mark.timeout(300 + 60 * KILLS)
+
+    def test_same_output_with_both_models(self, scenes: Path, tmp_path: Path, tiny_classifier: Path) -> None:
+        """Boxes first, choices later: what is written is what the local engine writes at once."""
+        (folder, local) = (make_folder(tmp_path / name, BOTH_CONFIG) for name in ("ray", "local"))
+        settings = {"PRELABEL_CACHE": "memory", "PRELABEL_CLASSIFIER": str(tiny_classifier)}
+        everything = (str(scenes), *EVERYTHING, "--to", "csv:table.csv")
+        status, _, complaint = run(*everything, folder=local, **settings)
+        assert (status, complaint) == (1, "")
+        (folder / "config.xml").write_text(BALLOON_CONFIG)
+        assert run(str(scenes), *EVERYTHING, folder=folder, PRELABEL_CACHE="memory")[0] == 1
+        (folder / "config.xml").write_text(BOTH_CONFIG)
+        with running(*everything, *RAY, "2", folder=folder, **settings) as command:
+            status, told, complaint = command.end()
+            assert_nothing_left(command)
+        assert (status, complaint) == (1, "")
+        assert (told[-1]["items"], told[-1]["total"]["done"]) == (60, 60)
+        assert written(folder) == written(local)
 
     def test_same_output(self, scenes: Path, folder: Path, expected: dict[str, bytes]) -> None:
         """Duplicates and a broken picture included; no process is left, and nothing is said that is not ours."""
@@ -255,7 +275,7 @@ def test_other_detector_on_a_node(models_dir: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("ray.get", lambda reference: reference)
     settings = Settings(model="demo", tfhub_cache_dir=models_dir, cache="none")
-    worker = Worker(settings, ["0" * 64], NEEDS)
+    worker = Worker(settings, {"detector": "0" * 64}, NEEDS)
     page = pickle.dumps([item("a.jpg")])
     assert "another detector than here" in worker({"items": [page]})["problem"][0]
 
@@ -277,12 +297,58 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
     for name, data in (("good.png", balloon_file()), ("bad.png", empty_file())):
         (tmp_path / name).write_bytes(data)
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
-    worker = Worker(Settings(cache="none"), [demo_detector.fingerprint], NEEDS)
+    worker = Worker(Settings(cache="none"), {"detector": demo_detector.fingerprint}, NEEDS)
     answer = worker({"items": [pickle.dumps([replace(each, position=number) for number, each in enumerate(items)])]})
     worker._wait_for(worker._opened.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
     assert answer["problem"] == [""]
     assert [outcome.failure and outcome.failure.code for outcome in outcomes] == ["internal", None]
+
+
+@pytest.mark.parametrize(
+    ("needed", "loaded"),
+    [(["detector"], ["detector"]), (["classifier"], ["classifier"]), (["detector", "classifier"],) * 2],
+    ids=["boxes", "choices", "both"],
+)
+def test_workers_load_what_is_needed(
+    tiny_classifier: Path, models_dir: Path, needed: list[ModelKind], loaded: list[ModelKind]
+) -> None:
+    """A classifier that was set for other projects is no part of a job of boxes, on no node."""
+    from ml_backend.bootstrap.engines.ray import RayEngine
+    from ml_backend.inference.models import Models
+
+    settings = Settings(model="demo", classifier=str(tiny_classifier), tfhub_cache_dir=models_dir, cache="none")
+    models = Models.load(settings)
+    engine = RayEngine(settings, models.chosen(needed), 1)
+    assert [model.kind for model in Models.load(engine._settings).all] == loaded  # noqa: SLF001 - workers get them
+    assert sorted(engine._fingerprints) == sorted(loaded)  # noqa: SLF001 - and these
+
+
+def test_worker_computes_only_what_lacks(
+    tiny_classifier: Path, models_dir: Path, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boxes are in the checkpoint, which is on another node: the page says so, and the detector does not run."""
+    from ml_backend.bootstrap.engines.ray import Pages, Worker
+    from ml_backend.inference.models import Models
+
+    (tmp_path / "a.png").write_bytes(balloon_file())
+    settings = Settings(model="demo", classifier=str(tiny_classifier), tfhub_cache_dir=models_dir, cache="none")
+    models = Models.load(settings)
+    checkpoint.survey([item_of_file(tmp_path / "a.png", tmp_path)], sort=False)
+    LocalEngine(settings, models).run(checkpoint, NEEDS, checkpoint.record)
+    both: Needs = {ImageField("image", is_list=False): ["detector", "classifier"]}
+    assert checkpoint.require(both) == 1
+    (read,) = Pages(checkpoint.path, 1, 1).reads
+    ((page,),) = (table["items"].to_pylist() for table in read())
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    worker = Worker(settings, {model.kind: model.fingerprint for model in models.all}, both)
+    answer = worker({"items": [page]})
+    worker._wait_for(worker._opened.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
+    outcomes: list[Outcome] = pickle.loads(answer["outcomes"][0])  # noqa: S301 - written by the test's own process
+    assert [image.kinds for outcome in outcomes for image in outcome.images["image"]] == [{"classifier"}]
+    checkpoint.record(outcomes)
+    assert checkpoint.require(both) == 0
+    assert checkpoint.counts().done == 1
 
 
 def test_no_client_of_a_cluster(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,4 +358,4 @@ def test_no_client_of_a_cluster(checkpoint: Checkpoint, monkeypatch: pytest.Monk
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     surveyed(checkpoint, 3)
     with pytest.raises(BootstrapError, match="on a node of the cluster"):
-        RayEngine(Settings(model="demo"), ["0" * 64], 2).run(checkpoint, NEEDS, keep=lambda _: None)
+        RayEngine(Settings(model="demo"), [], 2).run(checkpoint, NEEDS, keep=lambda _: None)

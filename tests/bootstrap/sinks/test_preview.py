@@ -1,16 +1,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bootstrap_jobs import LIST_CONFIG, Row, albums, balloon, item, item_of_file, nothing
+from bootstrap_jobs import LIST_CONFIG, Row, albums, balloon, classified, item, item_of_file, nothing
 from bootstrap_jobs import write as write_sink
+from numpy.typing import NDArray
 from picture_server import PictureServer
 from PIL import Image
 from samples import balloon_file
+from tiny_classifier import CHOICES_CONFIG
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
-from ml_backend.bootstrap.sinks.preview import COLUMNS, MAX_IMAGES, ON_A_SHEET, TILE, Preview
+from ml_backend.bootstrap.sinks.preview import COLUMNS, MAX_IMAGES, ON_A_SHEET, TILE, Preview, caption_of
 from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.settings import Settings
 
@@ -113,3 +116,31 @@ def test_what_has_no_picture_is_not_drawn(job: JobOf, tmp_path: Path, write: Cal
 def test_no_pictures(job: JobOf, write: Callable[..., list[Path]]) -> None:
     """An empty folder."""
     assert write(job()) == []
+
+
+def test_choices_stand_below_the_picture(job: JobOf, tmp_path: Path, write: Callable[..., list[Path]]) -> None:
+    """Those of the image that is drawn; another choice is another line of text."""
+    lines: list[NDArray[np.bool_]] = []
+    for seen in (classified(balloon=0.9), classified(umbrella=0.9), classified()):
+        folder = tmp_path / f"{len(lines)}"
+        ((row, _),) = files(folder, 1)
+        (sheet,) = write(job((row, {"image": [seen]}), config=CHOICES_CONFIG))
+        with Image.open(sheet) as drawn:
+            lines.append(np.asarray(drawn.convert("L"))[TILE[1] + 2 :] < 128)
+    balloon_line, umbrella_line, empty_line = (int(line.sum()) for line in lines)
+    assert balloon_line > empty_line + 20
+    assert umbrella_line > empty_line + 20
+    assert (lines[0] != lines[1]).any()
+
+
+def test_caption(job: JobOf) -> None:
+    """Score and choices of the first image of a list, of all controls."""
+    config = (
+        '<View><Image name="image" valueList="$pages"/><Choices name="own" toName="image" perItem="true"><Choice value="Balloon"/>'
+        '<Choice value="Umbrella"/></Choices><Taxonomy name="all" toName="image"><Choice value="Vehicle"><Choice value="Balloon"/></Choice>'
+        "</Taxonomy></View>"
+    )
+    pages = Item(b"a", {"data": {"pages": ["http://host/1", "http://host/2"]}})
+    found = {"pages": [classified(balloon=0.9), classified(umbrella=0.9)]}
+    (predicted,) = job((pages, found), config=config)
+    assert caption_of(predicted).split("  ")[1:] == ["own: Balloon", "all: Vehicle / Balloon"]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from samples import BALLOON_CONFIG
+from tiny_classifier import BOTH_CONFIG, CHOICES_CONFIG
 from typer.main import get_command
 
 from ml_backend.bootstrap.sinks.coco import Coco
@@ -80,3 +81,25 @@ def test_bad_texts(text: str) -> None:
     with pytest.raises(BootstrapError, match=r"is not a destination: expected FILE\.json, coco:FILE") as refusal:
         open_sink(text, SinkOptions(Settings(), controls=CONTROLS))
     assert str(refusal.value).encode()
+
+
+CHOICES = parse_label_config(CHOICES_CONFIG)[0]
+BOTH = parse_label_config(BOTH_CONFIG)[0]
+
+
+@pytest.mark.parametrize("text", ["coco:a.json", "yolo:d"])
+def test_formats_without_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """They take the boxes of a label config that has both, and are refused where they would be empty."""
+    monkeypatch.chdir(tmp_path)
+    assert not open_sink(text, SinkOptions(Settings(), controls=BOTH)).holds_choices
+    with pytest.raises(
+        BootstrapError, match=r"no place for choices, .*; name another destination \(FILE\.json, csv:FILE, "
+    ):
+        open_sink(text, SinkOptions(Settings(), controls=CHOICES))
+
+
+@pytest.mark.parametrize("text", ["tasks.json", "csv:a.csv", "preview:d"])
+def test_formats_with_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """They take whatever there is."""
+    monkeypatch.chdir(tmp_path)
+    assert open_sink(text, SinkOptions(Settings(), controls=CHOICES)).holds_choices

@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, Row, albums, balloon, item, nothing, write
+from bootstrap_jobs import LIST_CONFIG, PAIR_CONFIG, Row, albums, balloon, chances, classified, item, nothing, write
 from label_studio_sdk.label_interface import LabelInterface
 from samples import BALLOON_CONFIG
+from tiny_classifier import BOTH_CONFIG, CHOICES_CONFIG
 
 from ml_backend.bootstrap.items import Item
 from ml_backend.bootstrap.job import JobPredictions
 from ml_backend.bootstrap.sinks.sink import SinkOptions
 from ml_backend.bootstrap.sinks.tasks_json import TasksJson
+from ml_backend.model_results import ModelResults
 from ml_backend.settings import Settings
 
 JobOf = Callable[..., JobPredictions]
@@ -20,6 +22,12 @@ LEFT = Item(
     {"id": 5, "data": {"image": "x"}, "annotations": [{"result": []}], "predictions": [1]},
     skip_reason="annotated",
 )
+
+CHOSEN = {"image": [classified(balloon=0.9)]}
+BOXED_AND_CHOSEN = {"image": [ModelResults(balloon()["image"][0], chances(balloon=0.9))]}
+PER_ITEM_CONFIG = '<View><Image name="image" valueList="$pages"/><Choices name="what" toName="image" perItem="true"><Choice value="Balloon"/></Choices></View>'
+PAGES = Item(b"a", {"data": {"pages": ["http://host/1", "http://host/2", "http://host/3"]}})
+PAGES_2 = Item(b"b", {"data": {"pages": []}})
 
 
 def sink_of(path: Path, tasks_per_file: int = 0) -> TasksJson:
@@ -45,8 +53,22 @@ def tasks(number: int) -> list[Row]:
         (BALLOON_CONFIG, [(item("a"), balloon()), (item("b"), nothing())], [1, 0]),
         (PAIR_CONFIG, [(item("a"), balloon()), (item("b"), nothing())], [2, 0]),
         (LIST_CONFIG, albums(), [2, 0]),
+        (CHOICES_CONFIG, [(item("a"), CHOSEN), (item("b"), {"image": [classified()]})], [1, 0]),
+        (BOTH_CONFIG, [(item("a"), BOXED_AND_CHOSEN), (item("b"), BOXED_AND_CHOSEN)], [2, 2]),
+        (
+            PER_ITEM_CONFIG,
+            [(PAGES, {"pages": [*CHOSEN["image"], classified(), *CHOSEN["image"]]}), (PAGES_2, {"pages": []})],
+            [2, 0],
+        ),
     ],
-    ids=["RectangleLabels", "Rectangle and Labels", "list of images"],
+    ids=[
+        "RectangleLabels",
+        "Rectangle and Labels",
+        "list of images",
+        "Choices",
+        "both",
+        "Choices for each image of a list",
+    ],
 )
 def test_tasks_are_what_label_studio_imports(
     job: JobOf, tmp_path: Path, config: str, rows: list[Row], regions: list[int]

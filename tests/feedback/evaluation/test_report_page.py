@@ -7,7 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corrections import AWAY, BOX, MOVED, annotation, box, cell, postprocessor_of, seen
+from corrections import (
+    AWAY,
+    BOX,
+    MIXED_CONFIG,
+    MOVED,
+    SCENE_CONFIG,
+    annotation,
+    box,
+    cell,
+    classified,
+    postprocessor_of,
+    seen,
+)
 from PIL import Image
 from samples import balloon_scene, detections_of
 
@@ -186,6 +198,47 @@ def test_notes_stand_where_there_is_something_to_note() -> None:
 def test_box_without_a_label_has_a_name() -> None:
     """In the table and below its curve."""
     assert "(no label)" in page_of(report_of("")).text
+
+
+def cells_of(page: Page) -> list[str | None]:
+    """Return the words of the coloured cells of confusion tables."""
+    return [each["title"] for each in page.all("td") if each.get("title")]
+
+
+def test_choices_have_a_section_by_control() -> None:
+    """Accuracy, figures by choice, the confusion table with words, and links to some tasks; nothing about boxes."""
+    facts = [classified("Dog", EVIL.replace(" ", "_") if n > 3 else "Dog", n) for n in range(1, 5)]
+    report = make_report([*facts, classified("", "Cat", 5)], postprocessor_of(SCENE_CONFIG), link="task/{}".format)
+    page = page_of(report)
+    evil = EVIL.replace(" ", "_")
+    assert "Kites: how accurate the choices are" in page.text
+    assert "75 % (30\u201395) of the shown choices of scene were kept" in page.text
+    assert "Choices were shown 4 times: 3 kept 1 changed 0 removed. Where none were shown, 1 were added" in page.text
+    assert "box" not in page.text.partition("</style>")[2]
+    assert cells_of(page) == ["Dog → Dog: 3 of 4", f"Dog → {evil}: 1 of 4", "nothing → Cat: 1 of 1"]
+    assert {each["href"] for each in page.all("a")} == {"task/4", "task/5"}
+    assert f"{evil} not in the label config any more" in page.text
+    assert not {"script", "b"} & {name for name, attributes in page.elements if name == "script"}
+
+
+def test_confusion_table_has_the_most_frequent_choices_and_the_rest() -> None:
+    """Thirty choices as twelve rows, the others, and nothing."""
+    names = [f"c{n:02}" for n in range(30)]
+    facts = [classified(name, name, 100 * n + k) for n, name in enumerate(names) for k in range(31 - n)]
+    page = page_of(make_report(facts, postprocessor_of(SCENE_CONFIG)))
+    assert cells_of(page) == [f"{name} → {name}: {31 - n} of {31 - n}" for n, name in enumerate(names[:12])] + [
+        "others → others: 189 of 189"
+    ]
+    assert "the 18 less frequent choices" in page.text
+
+
+def test_control_without_predictions_has_a_sentence() -> None:
+    """Such as a question about the quality of the image, beside boxes."""
+    facts = [classified("", "Dog"), classified(None, "Dog", 2)]
+    text = page_of(make_report(facts, postprocessor_of(MIXED_CONFIG))).text
+    assert "how accurate the boxes and choices are" in text
+    assert "No choice was shown under this control, and 1 were added." in text
+    assert "1 more were submitted by people who saw no prediction." in text
 
 
 def test_every_outcome_has_a_colour() -> None:

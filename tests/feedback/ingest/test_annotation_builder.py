@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from corrections import MIXED_CONFIG, SCENE_CONFIG
 from picture_server import PictureServer
 from samples import BALLOON_CONFIG, balloon_file
 
@@ -171,6 +172,29 @@ async def test_odd_references_can_be_kept(kept: Kept, name: str) -> None:
     """There is no image, and the problem says so."""
     (found,) = await kept.of({"data": {"image": kept.image + name}, "annotations": [submitted()]})
     assert (found.images, found.problem.startswith("task 1: ")) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("xml", "problem"),
+    [pytest.param(SCENE_CONFIG, "", id="choices only"), pytest.param(MIXED_CONFIG, "404", id="boxes and choices")],
+)
+async def test_choices_alone_need_no_image(kept: Kept, xml: str, problem: str) -> None:
+    """Shown and submitted choices are in Label Studio; detections are for boxes."""
+    regions = [
+        {"id": "r", "type": "choices", "from_name": "scene", "to_name": "image", "value": {"choices": [choice]}}
+        for choice in ("Dog", "Cat")
+    ]
+    task = {
+        "id": 1,
+        "data": {"image": kept.image + ".gone"},
+        "annotations": [submitted(result=regions[:1])],
+        "predictions": [predicted(result=regions[1:])],
+    }
+    built = await kept.builder.build(task, BuildContext(replace(PROJECT, label_config=xml)), 0.0)
+    (record,) = built.changed
+    assert [each.choices for each in (*record.choices, *(record.shown_choices or ()))] == [("Dog",), ("Cat",)]
+    assert problem in record.problem
+    assert bool(record.problem) == bool(problem)
 
 
 async def test_regions_are_read_away_from_the_event_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,9 @@ from ml_backend.feedback.store import event_queue
 from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
+from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
+from ml_backend.label_studio.labelled_choices import LabelledChoices
 from ml_backend.settings import Settings
 
 BALLOON = {"x": 12.5, "y": 25.0, "width": 18.75, "height": 40.0}  # where the balloon of the sample is, in percent
@@ -44,13 +46,14 @@ def event(
     task: int = 1,
     image: str = "",
     result: Sequence[Any] = (),
+    label_config: str = BALLOON_CONFIG,
     **annotation: Any,
 ) -> bytes:
     """Return the body of an event about one annotation, as Label Studio posts it."""
     about = {"id": number, "task": task, "result": list(result), "updated_at": "2026-01-01T00:00:00Z"} | annotation
     body = {
         "action": action,
-        "project": {"id": 3, "label_config": BALLOON_CONFIG, "task_data_password": "secret"},
+        "project": {"id": 3, "label_config": label_config, "task_data_password": "secret"},
         "annotation": about,
         "task": {"id": task, "data": {"image": image}},
     }
@@ -314,6 +317,50 @@ async def test_odd_payloads_do_not_stop_the_others(listening: Listening, balloon
         with feedback.database.reading() as connection:
             found = list(annotations_of(connection, 3))
     assert found[-1].id == 2
+
+
+ELEPHANTS = (
+    '<View><Image name="image" value="$image"/><Choices name="scene" toName="image"><Choice value="Elephant"/>'
+    '<Choice value="Dog"/></Choices></View>'
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "shown", "version", "audited", "accepted"),
+    [
+        ({"lead_time": 3, "parent_prediction": 5}, [["Elephant"]], True, False, False),
+        ({"parent_prediction": 5}, [["Elephant"]], True, False, True),
+        ({"lead_time": 3, "parent_prediction": None}, None, False, False, False),
+        ({"lead_time": 3, "parent_prediction": 5}, [["Elephant"]], True, True, False),
+    ],
+    ids=["began with a prediction", "accepted in bulk", "began without one", "withheld"],
+)
+async def test_choices_become_a_record(
+    trained_classifier: Classifier,
+    database_url: str,
+    pictures: PictureServer,
+    shared: Path,
+    parts: dict[str, Any],
+    shown: list[list[str]] | None,
+    version: bool,
+    audited: bool,
+    accepted: bool,
+) -> None:
+    """A project of choices only has complete records without detections, and nothing stays queued."""
+    image = pictures.add("/a.jpg", (shared / "photos" / "images" / "000000054718.jpg").read_bytes())
+    settings = Settings(database_url=database_url, trust_webhooks=True, holdout_fraction=float(audited))
+    choice = {"id": "c", "type": "choices", "from_name": "scene", "to_name": "image", "value": {"choices": ["Dog", 5]}}
+    async with feedback_service(settings, trained_classifier) as given, given.feedback.listening():
+        await given.feedback.take(event(image=image, result=[choice], label_config=ELEPHANTS, **parts))
+        (annotation,) = await kept(given.feedback, 1)
+        state = await given.feedback.state()
+    assert annotation.choices == (LabelledChoices("scene", 0, ("Dog",)),)
+    found = annotation.shown_choices
+    assert (None if found is None else [list(each.choices) for each in found]) == shown
+    assert (bool(annotation.version), annotation.audited, annotation.accepted) == (version, audited, accepted)
+    assert (annotation.drawn, annotation.images, annotation.problem) == ((), (), "")
+    assert (annotation.drawable, annotation.odd) == ({"scene": ()}, {"unreadable": 1})
+    assert (state["outdated"], state["waiting"]) == (0, 0)
 
 
 async def test_withheld_boxes_are_audited(listening: Listening, balloon: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgpack
 import pytest
-from corrections import BOX, annotation, box, seen
+from corrections import BOX, annotation, box, chosen, classified, seen
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import detections_of
@@ -31,6 +31,7 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import get_project
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.label_studio.labelled_choices import LabelledChoices
 
 EVER = 1e12  # seconds since 1970: later than anything that is kept
 
@@ -71,6 +72,9 @@ ANNOTATIONS = {
     "boxes": annotation(
         box("Kite"), box("", (0.1, 1 / 3, 0.7, 1.0), item=4), shown=(LabelledBox("a", 0, "b", BOX, 0.3),)
     ),
+    "choices": classified("Dog Größe", "Animal / Dog", choices=(chosen("a", "b", item=3), chosen(control="tree"))),
+    "choices, and no prediction": classified(None, "Dog"),
+    "choices, and an empty prediction": classified("", ""),
     "images": annotation(images=seen(FOUND, detections_of())),
     "texts": annotation(box("<b>Größe 🪁\0"), version="demo@1234.5678", problem="task 1: \u2028"),
     "the rest": annotation(audited=True, seconds=1e-9, odd={"rotated": 2, "": 0}, annotator=2**62, number=2**62),
@@ -84,6 +88,7 @@ def test_annotation_is_read_back_as_it_was_kept(database: Database, of: Annotati
     (read,) = kept_in(database)
     assert plain(read) == plain(of)
     assert {type(each) for each in (*read.drawn, *(read.shown or ()))} <= {LabelledBox}
+    assert {type(each) for each in (*read.choices, *(read.shown_choices or ()))} <= {LabelledChoices}
 
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -91,6 +96,9 @@ _share = st.floats(0, 1)
 _edges = st.tuples(_share, _share, _share, _share)
 _box = st.builds(LabelledBox, _text, st.integers(0, 2**31), _text, _edges, _share, _text)
 _boxes = st.lists(_box, max_size=3).map(tuple)
+_choices = st.lists(
+    st.builds(LabelledChoices, _text, st.integers(0, 2**31), st.lists(_text, max_size=3).map(tuple), _share), max_size=3
+).map(tuple)
 _annotation = st.builds(
     Annotation,
     id=st.integers(1, 2**63 - 1),
@@ -101,6 +109,8 @@ _annotation = st.builds(
     skipped=st.booleans(),
     drawn=_boxes,
     shown=st.none() | _boxes,
+    choices=_choices,
+    shown_choices=st.none() | _choices,
     version=_text,
     drawable=st.dictionaries(_text, st.lists(_text, max_size=2).map(tuple), max_size=2),
     accepted=st.booleans(),
@@ -117,6 +127,15 @@ _annotation = st.builds(
 def test_rows_hold_all_of_an_annotation(of: Annotation) -> None:
     """Whatever it says."""
     assert plain(Annotation.from_row(cast("RowMapping", of.to_row()))) == plain(of)
+
+
+def test_records_without_choices_are_read() -> None:
+    """Those of versions before choices; keys that this version does not know are passed over, as those versions do with choices."""
+    row = annotation(box("Kite"), shown=(box("Kite"),)).to_row()
+    facts = msgpack.unpackb(row["facts"]) | {"of a later version": [1]}
+    del facts["choices"], facts["shown_choices"]
+    read = Annotation.from_row(cast("RowMapping", row | {"facts": msgpack.packb(facts)}))
+    assert (read.drawn, read.choices, read.shown_choices) == ((box("Kite"),), (), None)
 
 
 @pytest.mark.parametrize("facts", [{"version": 1}, {"version": 3}, {"version": "2"}, {}])

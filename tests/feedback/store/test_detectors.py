@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from corrections import BOX, MOVED, annotation, box
+from corrections import BOX, MIXED_CONFIG, MOVED, SCENE_CONFIG, annotation, box, chosen, classified
 from feedback_service import feedback_service
 from picture_server import Answer, PictureServer
 from samples import BALLOON_CONFIG, balloon_file, detections_of
@@ -39,10 +39,10 @@ def database(database_url: str) -> Iterator[Database]:
         yield opened
 
 
-def keep(database: Database, *kept: Annotation) -> None:
+def keep(database: Database, *kept: Annotation, xml: str = BALLOON_CONFIG) -> None:
     """Keep annotations of project 3."""
     with database.writing() as connection:
-        put_project(connection, Project(3, "Kites", BALLOON_CONFIG))
+        put_project(connection, Project(3, "Kites", xml))
         for each in kept:
             put_annotation(connection, each)
 
@@ -170,3 +170,28 @@ async def test_work_goes_on_after_a_restart(
     pictures.add("/away.png", balloon_file())
     async with serving(database_url, demo_detector):
         await until(lambda: all_of(database)[1].detector == demo_detector.fingerprint[:8])
+
+
+@pytest.mark.parametrize(
+    ("xml", "images"),
+    [pytest.param(SCENE_CONFIG, 0, id="choices only"), pytest.param(MIXED_CONFIG, 1, id="boxes and choices")],
+)
+async def test_choices_stay_as_they_are(
+    database: Database, database_url: str, demo_detector: Detector, balloon: str, xml: str, images: int
+) -> None:
+    """No image is needed for them, none is missing, and the task is not queued for ever."""
+    choices = {
+        "drawable": {"scene": (), "label": ("Kite",)},
+        "choices": (chosen("Dog"),),
+        "shown_choices": (chosen("Cat"),),
+    }
+    before = corrected(1, balloon, **choices) if images else classified("Cat", "Dog", detector=OLD.fingerprint)
+    keep(database, before, xml=xml)
+    async with serving(database_url, demo_detector) as feedback:
+        await until(lambda: all_of(database)[0].detector == demo_detector.fingerprint[:8])
+        state = await feedback.state()
+        assert (state["outdated"], state["waiting"]) == (0, 0)
+    (after,) = all_of(database)
+    assert (len(after.images), after.problem) == (images, "")
+    assert replace(after, detector=before.detector, images=before.images) == before
+    assert enqueued(database, CurrentDetector(demo_detector.fingerprint[:8], demo_detector.name)) == []
