@@ -41,6 +41,8 @@ def serve(
         with StartupListener(settings.host, settings.port) as listener:
             models = load_models(settings)
             log = structlog.get_logger("prelabel")
+            for each in models.all:
+                log.info("model", kind=each.kind, runtime=each.runtime)
             for warning in [*settings.warnings(), *_openness(settings)]:
                 log.warning(warning)
             from ml_backend.server.app import create_app
@@ -89,7 +91,10 @@ def doctor(model: Model = None, classifier: Classifier = None) -> None:
         try:
             models = load_models(settings)
             findings += [
-                Finding(ok=True, sentence=f"The {each.kind} {each.name} is loaded and warm.") for each in models.all
+                Finding(
+                    ok=True, sentence=f"The {each.kind} {each.name} is loaded and warm. It is run by {each.runtime}."
+                )
+                for each in models.all
             ]
         except ModelLoadError as error:
             findings.append(Finding(ok=False, sentence=f"{error}"))

@@ -228,6 +228,7 @@ def _model(model: Detector | Classifier) -> dict[str, str]:
         "name": model.name,
         "fingerprint": model.fingerprint,
         "contract": str(model.contract),
+        "runtime": model.runtime,
     }
 
 

@@ -25,6 +25,7 @@ def convert(graph: Any, outputs: Sequence[str], folder: Path) -> Path:
 
     Raises:
         ConversionError: an operation cannot be converted.
+        OSError: the files cannot be written.
     """
     import openvino
     from openvino.frontend import FrontEndManager
@@ -54,7 +55,10 @@ def convert(graph: Any, outputs: Sequence[str], folder: Path) -> Path:
     for name, tensor in zip(outputs, tensors, strict=True):
         model.output(tensor).set_names({name})
     path = folder / "model.xml"
-    openvino.save_model(model, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # such as a full disk
+        raise OSError(_reason(error)) from None
     return path
 
 

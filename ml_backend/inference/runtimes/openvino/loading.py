@@ -1,5 +1,6 @@
 """Loads a model with OpenVINO: its conversion if there is one, else it is converted and compared with TensorFlow once."""
 
+import contextlib
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,7 +18,9 @@ from ml_backend.inference.runtimes.openvino.store import (
     ConvertedModel,
     folder_of,
     recall_folder,
+    recall_refusal,
     remember_folder,
+    remember_refusal,
     unfinished_folder,
 )
 from ml_backend.inference.runtimes.runtime import Found, Function, LoadRequest, RunError, RunningModel
@@ -45,28 +48,33 @@ def load_if_possible(request: LoadRequest[Found]) -> RunningModel[Found]:
         ModelLoadError: it cannot be loaded.
     """
     if find_spec("openvino") is None:  # there are no packages for some platforms
-        from ml_backend.inference.runtimes import tensorflow
+        return _with_tensorflow(request, "OpenVINO is not installed")
+    folder = _folder_here(request)
+    digest = "" if folder is None else fingerprint(folder)
+    refusal = recall_refusal(request.cache_dir, digest)
+    if refusal is not None:
+        return _with_tensorflow(request, refusal)
+    return _load_converted(request, folder, digest) or _convert(request)
 
-        return _with_tensorflow(request, tensorflow.load(request), "OpenVINO is not installed")
-    return _load_converted(request) or _convert(request)
 
+def _with_tensorflow(
+    request: LoadRequest[Found], reason: str, loaded: RunningModel[Found] | None = None
+) -> RunningModel[Found]:
+    """Load a model with TensorFlow, unless it is loaded already; the note has the reason."""
+    from ml_backend.inference.runtimes import tensorflow
 
-def _with_tensorflow(request: LoadRequest[Found], loaded: RunningModel[Found], reason: str) -> RunningModel[Found]:
     if request.precision != "f32":
         raise ModelLoadError(
             f"{redact(request.handle)} cannot be run with PRELABEL_PRECISION={request.precision}, which only OpenVINO has: {reason}"
         )
-    return replace(loaded, note=f"TensorFlow, since {reason}")
+    return replace(loaded or tensorflow.load(request), note=f"TensorFlow, since {reason}")
 
 
-def _load_converted(request: LoadRequest[Found]) -> RunningModel[Found] | None:
+def _load_converted(request: LoadRequest[Found], folder: str | None, digest: str) -> RunningModel[Found] | None:
     """Load the conversion of a model without TensorFlow; None where there is none, or any doubt about it."""
-    digest = ""
+    if folder is None:
+        return None
     try:
-        folder = _folder_here(request)
-        if folder is None:
-            return None
-        digest = fingerprint(folder)
         converted = ConvertedModel.find(request.cache_dir, digest)
         if converted is None:
             return None
@@ -106,30 +114,37 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
     from ml_backend.inference.runtimes.openvino.conversion import ConversionError, convert
 
     loaded = tensorflow.load(replace(request, precision="f32"))
-    contract = loaded.contract
     request.progress("converting the model, once")
-    images = comparison_images()
     try:
         with unfinished_folder(request.cache_dir) as folder:
-            graph = convert(tensorflow.graph(loaded.module, contract), contract.outputs, folder)
-            found = compare(contract, loaded.function, load_graph(graph, workers=request.workers), images)
+            graph = convert(tensorflow.graph(loaded.module, loaded.contract), loaded.contract.outputs, folder)
+            images = comparison_images()
+            found = compare(loaded.contract, loaded.function, load_graph(graph, workers=request.workers), images)
             if not found.agrees:
-                return _with_tensorflow(request, loaded, f"OpenVINO's results differ: {found}")
+                return _refused(request, f"OpenVINO's results differ: {found}", loaded)
             converted = ConvertedModel(
                 folder,
                 loaded.fingerprint,
                 tuple(tensorflow.signatures(loaded.module)),
-                contract.signature,
-                contract.input,
+                loaded.contract.signature,
+                loaded.contract.input,
                 str(found),
                 loaded.function(images[0]),
             ).complete(request.cache_dir)
         if "://" in request.handle and "://" not in loaded.folder:
             remember_folder(request.cache_dir, request.handle, loaded.folder)
         function = load_graph(converted.graph, workers=request.workers, precision=request.precision)
-    except (ConversionError, RunError, OSError) as error:
-        return _with_tensorflow(request, loaded, str(error))
+    except ConversionError as error:
+        return _refused(request, str(error), loaded)
+    except (RunError, OSError) as error:  # it may work another time
+        return _with_tensorflow(request, str(error), loaded)
     return replace(loaded, runtime="openvino", function=function, note=_note(converted))
+
+
+def _refused(request: LoadRequest[Found], reason: str, loaded: RunningModel[Found]) -> RunningModel[Found]:
+    with contextlib.suppress(OSError):
+        remember_refusal(request.cache_dir, loaded.fingerprint, reason)
+    return _with_tensorflow(request, reason, loaded)
 
 
 def _note(converted: ConvertedModel) -> str:

@@ -137,6 +137,33 @@ def unfinished_folder(cache_dir: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remember_refusal(cache_dir: Path, fingerprint: str, reason: str) -> None:
+    """Record why a model cannot be converted, so that the next start does not try again.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _refusal_of(cache_dir, fingerprint).write_text(json.dumps({"reason": reason}), encoding="utf-8")
+
+
+def recall_refusal(cache_dir: Path, fingerprint: str) -> str | None:
+    """Return why this version of OpenVINO cannot convert a model; None where that is not known."""
+    return _noted(_refusal_of(cache_dir, fingerprint), "reason")
+
+
+def _refusal_of(cache_dir: Path, fingerprint: str) -> Path:
+    folder = folder_of(cache_dir, fingerprint)
+    return folder.with_name(f"{folder.name}.refused.json")
+
+
+def _noted(path: Path, key: str) -> str | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, str) else None
+
+
 def remember_folder(cache_dir: Path, handle: str, folder: str) -> None:
     """Record the folder of a downloaded model, so that the next start needs no TensorFlow Hub to find it."""
     _note_of(cache_dir, handle).write_text(json.dumps({"folder": folder}), encoding="utf-8")
@@ -144,11 +171,8 @@ def remember_folder(cache_dir: Path, handle: str, folder: str) -> None:
 
 def recall_folder(cache_dir: Path, handle: str) -> str | None:
     """Return the folder of a downloaded model, if it is known and there."""
-    try:
-        folder = json.loads(_note_of(cache_dir, handle).read_text(encoding="utf-8"))["folder"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return folder if isinstance(folder, str) and Path(folder).is_dir() else None
+    folder = _noted(_note_of(cache_dir, handle), "folder")
+    return folder if folder is not None and Path(folder).is_dir() else None
 
 
 def _note_of(cache_dir: Path, handle: str) -> Path:
