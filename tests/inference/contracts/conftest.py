@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ml_backend.inference.contracts.contract import Signature
-from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
+from ml_backend.inference.runtimes.tensorflow import signatures, tf
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def signature(tmp_path: Path) -> Callable[..., Signature]:
         module = tf.Module()
         module.answer = tf.function(lambda *_: outputs, input_signature=inputs)
         tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.answer})
-        (found,) = TensorFlow().signatures(tf.saved_model.load(str(tmp_path)))
+        (found,) = signatures(tf.saved_model.load(str(tmp_path)))
         return found
 
     return save

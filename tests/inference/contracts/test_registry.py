@@ -11,7 +11,7 @@ from ml_backend.inference.contracts.image_classification import ImageClassificat
 from ml_backend.inference.contracts.object_detection_api import ObjectDetectionApi
 from ml_backend.inference.contracts.openimages_v4 import OpenImagesV4
 from ml_backend.inference.contracts.registry import recognise_classifier, recognise_detector
-from ml_backend.inference.runtimes.tensorflow import TensorFlow, tf
+from ml_backend.inference.runtimes.tensorflow import signatures, tf
 
 ANY_SIZE = (1, None, None, 3)
 IMAGES = {"images": Tensor("float32", ANY_SIZE)}
@@ -84,7 +84,7 @@ def test_models_in_each_others_place_are_told_where_they_belong(
     tmp_path: Path, recognise: Recognise, save: Callable[[Path], str], words: str
 ) -> None:
     """The likeliest mistake with two settings."""
-    signatures = TensorFlow().signatures(tf.saved_model.load(save(tmp_path)))
+    signatures = signatures(tf.saved_model.load(save(tmp_path)))
     with pytest.raises(ModelContractError, match=words) as caught:
         recognise(signatures, "some/handle")
     assert str(caught.value).startswith("some/handle is a ")
@@ -104,7 +104,7 @@ def test_other_models_are_refused_with_the_contracts_and_what_is_offered(
 ) -> None:
     """A model of texts belongs nowhere."""
     folder = saved(tmp_path, lambda texts: {"length": tf.strings.length(texts)}, tf.TensorSpec([None], tf.string))
-    signatures = TensorFlow().signatures(tf.saved_model.load(folder))
+    signatures = signatures(tf.saved_model.load(folder))
     with pytest.raises(ModelContractError, match=words) as caught:
         recognise(signatures, "some/handle")
     assert "-> length int32 (None,)" in str(caught.value)

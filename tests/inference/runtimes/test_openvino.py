@@ -177,7 +177,7 @@ def test_folder_that_cannot_be_written_leaves_tensorflow(
 def test_results_that_differ_leave_tensorflow(
     loaded: Callable[..., Detector], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is kept of such a conversion."""
+    """Such a conversion is not kept, but its refusal is."""
     load_graph = graph.load_graph
 
     def wrong(*args: Any, **kwargs: Any) -> Any:
@@ -189,7 +189,7 @@ def test_results_that_differ_leave_tensorflow(
 
     monkeypatch.setattr(loading, "load_graph", wrong)
     assert "OpenVINO's results differ: on 6 images" in loaded().runtime
-    assert list((tmp_path / "cache" / "openvino").iterdir()) == []
+    assert [path.suffix for path in (tmp_path / "cache" / "openvino").iterdir()] == [".json"]
 
 
 def test_two_processes_may_convert_at_once(grid: Path, tmp_path: Path) -> None:
@@ -231,3 +231,26 @@ def test_classifier_converts_whole(colour_classifier_dir: Path, tmp_path: Path) 
     )
     for pixels in photographs():
         np.testing.assert_allclose(ours.run(pixels).probabilities, theirs.run(pixels).probabilities, atol=1e-5)
+
+
+def test_refusal_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that cannot be converted is not converted at each start."""
+    first = Detector.load("demo", tmp_path, workers=2, runtime="auto")
+    monkeypatch.setattr(loading, "_convert", None)
+    assert Detector.load("demo", tmp_path, workers=2, runtime="auto").runtime == first.runtime
+
+
+def test_full_disk_leaves_tensorflow(grid: Path, tmp_path: Path) -> None:
+    """A file that cannot grow stands for it; nothing is left, and the next start converts the model."""
+    code = (
+        "import pathlib, resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from ml_backend.inference.detector import Detector\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))\n"
+        f"found = Detector.load({str(grid)!r}, pathlib.Path({str(tmp_path / 'cache')!r}), workers=2, runtime='auto')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        f"again = Detector.load({str(grid)!r}, pathlib.Path({str(tmp_path / 'cache')!r}), workers=2, runtime='auto')\n"
+        "print(found.runtime[:10], again.runtime[:8])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "TensorFlow OpenVINO", done.stderr
