@@ -84,9 +84,9 @@ def test_models_in_each_others_place_are_told_where_they_belong(
     tmp_path: Path, recognise: Recognise, save: Callable[[Path], str], words: str
 ) -> None:
     """The likeliest mistake with two settings."""
-    signatures = signatures(tf.saved_model.load(save(tmp_path)))
+    found = signatures(tf.saved_model.load(save(tmp_path)))
     with pytest.raises(ModelContractError, match=words) as caught:
-        recognise(signatures, "some/handle")
+        recognise(found, "some/handle")
     assert str(caught.value).startswith("some/handle is a ")
     assert "It offers: serving_default(" in str(caught.value)
 
@@ -104,7 +104,7 @@ def test_other_models_are_refused_with_the_contracts_and_what_is_offered(
 ) -> None:
     """A model of texts belongs nowhere."""
     folder = saved(tmp_path, lambda texts: {"length": tf.strings.length(texts)}, tf.TensorSpec([None], tf.string))
-    signatures = signatures(tf.saved_model.load(folder))
+    found = signatures(tf.saved_model.load(folder))
     with pytest.raises(ModelContractError, match=words) as caught:
-        recognise(signatures, "some/handle")
+        recognise(found, "some/handle")
     assert "-> length int32 (None,)" in str(caught.value)
