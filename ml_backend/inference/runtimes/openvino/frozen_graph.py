@@ -34,6 +34,10 @@ class FrozenGraph:
     input: str
     outputs: Mapping[str, str]
 
+    def operation_behind(self, tensor: str) -> str:
+        """Return the type of the operation that makes a tensor."""
+        return str(_source({node.name: node for node in self.graph_def.node}, tensor).op)
+
 
 def freeze(function: Any) -> FrozenGraph:
     """Freeze a concrete function of one input, whose outputs are a dictionary.
@@ -51,7 +55,7 @@ def freeze(function: Any) -> FrozenGraph:
     while any(node.op in CALLS for node in graph_def.node):
         graph_def = _inlined(graph_def)
     graph_def = _without_tables(graph_def, resources)
-    nodes = [name.partition(":")[0] for name in outputs.values()]
+    nodes = [node_of(name) for name in outputs.values()]
     return FrozenGraph(tf.compat.v1.graph_util.extract_sub_graph(graph_def, nodes), pixels.name, outputs)
 
 
@@ -70,7 +74,7 @@ def _inlined(graph_def: Any) -> Any:
         flat.node.extend(body)
         renamed |= {f"{node.name}:{number}": result for number, result in enumerate(results)}
     for node in flat.node:
-        _set_inputs(node, [renamed.get(_tensor(each), each) for each in _data_inputs(node)])
+        _set_inputs(node, [renamed.get(tensor_of(each), each) for each in _data_inputs(node)])
     return flat
 
 
@@ -84,11 +88,11 @@ def _body(function: Any, call: Any) -> tuple[list[Any], list[str]]:
     for node in graph_def.node:
         if node.name in arguments:
             continue
-        _set_inputs(node, [arguments.get(each.partition(":")[0], f"{call.name}/{each}") for each in _data_inputs(node)])
+        _set_inputs(node, [arguments.get(node_of(each), f"{call.name}/{each}") for each in _data_inputs(node)])
         node.name = f"{call.name}/{node.name}"
         nodes.append(node)
     returned = [flat_name[function.ret[each.name]] for each in function.signature.output_arg]
-    results = [arguments.get(each.partition(":")[0], f"{call.name}/{each}") for each in returned]
+    results = [arguments.get(node_of(each), f"{call.name}/{each}") for each in returned]
     return nodes, results
 
 
@@ -114,7 +118,7 @@ def _without_tables(graph_def: Any, resources: Mapping[str, Any]) -> Any:
 
 
 def _source(nodes: Mapping[str, Any], tensor: str) -> Any:
-    node = nodes[tensor.partition(":")[0]]
+    node = nodes[node_of(tensor)]
     return _source(nodes, node.input[0]) if node.op == "Identity" else node
 
 
@@ -166,6 +170,11 @@ def _set_inputs(node: Any, inputs: list[str]) -> None:
     node.input.extend(inputs)
 
 
-def _tensor(name: str) -> str:
+def tensor_of(name: str) -> str:
     """Return the full name of a tensor, whose number can be left out where it is 0."""
     return name if ":" in name else f"{name}:0"
+
+
+def node_of(tensor: str) -> str:
+    """Return the name of the node that makes a tensor."""
+    return tensor.partition(":")[0]

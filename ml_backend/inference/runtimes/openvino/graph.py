@@ -8,14 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.inference.contracts.contract import Outputs
+from ml_backend.inference.runtimes.openvino.tail import Tail, with_tail
 from ml_backend.inference.runtimes.runtime import Function, RunError
 
+OUTPUT_PREFIX = "prelabel/"  # of the names of outputs, which have names of tensors too
 
-def load_graph(graph: Path, *, workers: int, precision: str = "f32") -> Function:
+
+def load_graph(graph: Path, tail: Tail | None, *, workers: int, precision: str = "f32") -> Function:
     """Return a function that runs a converted model; it can be called by several threads at once.
 
     Args:
         graph: ``model.xml``.
+        tail: the part that stays with TensorFlow; None for none.
         workers: expected number of concurrent calls.
         precision: ``f32`` or ``bf16``, of the inner computation.
 
@@ -34,7 +38,12 @@ def load_graph(graph: Path, *, workers: int, precision: str = "f32") -> Function
         compiled = openvino.Core().compile_model(graph, "CPU", options)
     except RuntimeError as error:
         raise RunError(_reason(error)) from None
-    names = [output.any_name for output in compiled.outputs]
+    names = [
+        (name.removeprefix(OUTPUT_PREFIX), place)
+        for place, output in enumerate(compiled.outputs)
+        for name in output.names
+        if name.startswith(OUTPUT_PREFIX)
+    ]
     requests: queue.LifoQueue[Any] = (
         queue.LifoQueue()
     )  # the one that was used last has its memory in the processor's cache
@@ -45,13 +54,13 @@ def load_graph(graph: Path, *, workers: int, precision: str = "f32") -> Function
         request = requests.get()
         try:
             request.infer([pixels], share_inputs=True)
-            return {name: _output(request.get_output_tensor(place)) for place, name in enumerate(names)}
+            return {name: _output(request.get_output_tensor(place)) for name, place in names}
         except RuntimeError as error:
             raise RunError(_reason(error)) from None
         finally:
             requests.put(request)
 
-    return run
+    return run if tail is None else with_tail(run, tail)
 
 
 def _output(tensor: Any) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from ml_backend.inference.hub import local_folder
 from ml_backend.inference.runtimes.openvino.comparison import compare, comparison_images
 from ml_backend.inference.runtimes.openvino.graph import load_graph
 from ml_backend.inference.runtimes.openvino.store import (
+    GRAPH,
     BrokenConversionError,
     ConvertedModel,
     folder_of,
@@ -80,7 +81,7 @@ def _load_converted(request: LoadRequest[Found], folder: str | None, digest: str
             return None
         contract = request.recognise(converted.signatures)
         request.progress("loading the converted model")
-        function = load_graph(converted.graph, workers=request.workers, precision=request.precision)
+        function = load_graph(converted.graph, converted.tail, workers=request.workers, precision=request.precision)
         _check(converted, contract, function, request.precision)
     except (BrokenConversionError, RunError) as error:
         log.warning("converted model is not used; TensorFlow converts it again", cause=str(error))
@@ -117,9 +118,10 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
     request.progress("converting the model, once")
     try:
         with unfinished_folder(request.cache_dir) as folder:
-            graph = convert(tensorflow.graph(loaded.module, loaded.contract), loaded.contract.outputs, folder)
+            path = folder / GRAPH[0]
+            tail = convert(tensorflow.graph(loaded.module, loaded.contract), loaded.contract.outputs, path)
             images = comparison_images()
-            found = compare(loaded.contract, loaded.function, load_graph(graph, workers=request.workers), images)
+            found = compare(loaded.contract, loaded.function, load_graph(path, tail, workers=request.workers), images)
             if not found.agrees:
                 return _refused(request, f"OpenVINO's results differ: {found}", loaded)
             converted = ConvertedModel(
@@ -130,10 +132,11 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
                 loaded.contract.input,
                 str(found),
                 loaded.function(images[0]),
+                tail,
             ).complete(request.cache_dir)
         if "://" in request.handle and "://" not in loaded.folder:
             remember_folder(request.cache_dir, request.handle, loaded.folder)
-        function = load_graph(converted.graph, workers=request.workers, precision=request.precision)
+        function = load_graph(converted.graph, converted.tail, workers=request.workers, precision=request.precision)
     except ConversionError as error:
         return _refused(request, str(error), loaded)
     except (RunError, OSError) as error:  # it may work another time
@@ -148,4 +151,7 @@ def _refused(request: LoadRequest[Found], reason: str, loaded: RunningModel[Foun
 
 
 def _note(converted: ConvertedModel) -> str:
-    return f"OpenVINO, which agrees with TensorFlow: {converted.comparison}"
+    share = (
+        "OpenVINO" if converted.tail is None else "OpenVINO, and TensorFlow for the operations that it does not have"
+    )
+    return f"{share}; it agrees with TensorFlow: {converted.comparison}"

@@ -19,9 +19,11 @@ import msgpack
 import numpy as np
 
 from ml_backend.inference.contracts.contract import ImageInput, Outputs, Signature, Tensor
+from ml_backend.inference.runtimes.openvino.tail import Tail
 
 FORMAT = 1  # raise it when the conversion or the files change
 GRAPH = ("model.xml", "model.bin")
+TAIL = "tail.pb"
 RECORD = "record.msgpack"
 ABANDONED = 3600  # seconds after which an unfinished folder is deleted
 
@@ -42,6 +44,7 @@ class ConvertedModel:
         input: its image input.
         comparison: a sentence on the comparison with TensorFlow.
         expected: outputs of TensorFlow for the first of the comparison images.
+        tail: the part that stays with TensorFlow; None for none.
     """
 
     folder: Path
@@ -51,6 +54,7 @@ class ConvertedModel:
     input: ImageInput
     comparison: str
     expected: Outputs
+    tail: Tail | None = None
 
     @property
     def graph(self) -> Path:
@@ -71,8 +75,8 @@ class ConvertedModel:
             record = msgpack.unpackb((folder / RECORD).read_bytes())
             if record["fingerprint"] != fingerprint:
                 raise BrokenConversionError("it belongs to another model")
-            for name in GRAPH:
-                if hashlib.sha256((folder / name).read_bytes()).hexdigest() != record["files"][name]:
+            for name, digest in record["files"].items():
+                if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
                     raise BrokenConversionError(f"{name} is damaged")
             signatures = tuple(_signature(each) for each in record["signatures"])
             name, dtype, white, size = record["input"]
@@ -84,6 +88,7 @@ class ConvertedModel:
                 ImageInput(name, dtype, white, tuple(size) if size else None),
                 record["comparison"],
                 {output: _array(*each) for output, each in record["expected"].items()},
+                Tail((folder / TAIL).read_bytes(), *record["tail"]) if record["tail"] else None,
             )
         except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise BrokenConversionError(f"{type(error).__name__}: {error}".splitlines()[0]) from None
@@ -94,13 +99,17 @@ class ConvertedModel:
         Raises:
             OSError: it cannot be written.
         """
+        if self.tail is not None:
+            (self.folder / TAIL).write_bytes(self.tail.graph)
+        files = [*GRAPH, *([TAIL] if self.tail else [])]
         record = {
             "fingerprint": self.fingerprint,
-            "files": {name: hashlib.sha256((self.folder / name).read_bytes()).hexdigest() for name in GRAPH},
+            "files": {name: hashlib.sha256((self.folder / name).read_bytes()).hexdigest() for name in files},
             "signatures": [[each.name, _tensors(each.inputs), _tensors(each.outputs)] for each in self.signatures],
             "signature": self.signature,
             "input": list(self.input),
             "comparison": self.comparison,
+            "tail": [dict(self.tail.inputs), dict(self.tail.outputs)] if self.tail else None,
             "expected": {name: _packed(np.asarray(each)) for name, each in self.expected.items()},
         }
         (self.folder / RECORD).write_bytes(msgpack.packb(record))
