@@ -42,11 +42,14 @@ prelabel: .venv/ready
 doctor: .venv/ready
 	$(BIN)/prelabel doctor
 
+# Two processes, each with servers of its own: more would need two gigabytes each. Modules stay whole, for what they share.
+PYTEST = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: .venv/ready chromium postgres
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/ready chromium postgres
-	$(BIN)/pytest
+	$(PYTEST)
 
 # The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
 chromium:

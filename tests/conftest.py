@@ -68,9 +68,21 @@ def _is_open(connection: Any) -> bool:
     return True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _environment_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the settings that `make` gives, so that servers of the whole session use no cache or database of the checkout."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _clean(monkeypatch, tmp_path_factory)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Let no setting of the machine change what a test sees, and give each test folders of its own for cache and corrections."""
+    _clean(monkeypatch, tmp_path_factory)
+
+
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for variable in VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

@@ -142,6 +142,7 @@ class JobPredictions:
         postprocessor: of the label config.
         version: the model version that predictions carry.
         holdout_fraction: share of images whose regions annotators do not get, 0 to 1.
+        with_scores: whether images get the scores of all choices.
     """
 
     checkpoint: Checkpoint

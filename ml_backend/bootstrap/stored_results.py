@@ -35,7 +35,7 @@ def known_results(read: Read, digests: Iterable[str]) -> Known:
     for first in range(0, len(wanted), AT_ONCE):
         some = wanted[first : first + AT_ONCE]
         rows = read(
-            "SELECT digest, detections <> x'', classification IS NOT NULL FROM pictures LEFT JOIN classifications USING (digest) "  # noqa: S608 - question marks
+            "SELECT digest, detections <> x'', classification IS NOT NULL FROM pictures LEFT JOIN classifications USING (digest) "  # noqa: S608 - only question marks are inserted
             f"WHERE digest IN ({', '.join('?' * len(some))})",
             tuple(some),
         )

@@ -85,7 +85,7 @@ def _print_control(control: str, choices: ChoiceOutcomes) -> None:
     if unseen.total:
         seen = _percent(choices.accuracy)
         out.print(
-            f"kept by annotators who saw the choices: {seen}; the same from who did not: {_percent(unseen)}",
+            f"kept by annotators who saw the choices: {seen}; the same from those who did not: {_percent(unseen)}",
             highlight=False,
         )
     pairs = [

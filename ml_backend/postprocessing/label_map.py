@@ -117,13 +117,14 @@ class LabelMap:
         order = {label: index for index, label in enumerate(control.labels)}
         explicit = dict(self._by_id)
         passed_on = {known for known, each in explicit.items() if each.label.hierarchy}
-        above = {known: passed_on & self._above(known) for known in passed_on}
+        above: dict[str, set[str]] = {}  # of candidates alone
         for each in self._vocabulary.ids:
             if each in explicit:
                 continue
             levels = list(self._vocabulary.ancestors(each))
             candidates = {up: level for level, ups in enumerate(levels) for up in ups if up in passed_on}
             if candidates:
+                above.update({up: self._above(up) for up in candidates if up not in above})
                 less_specific = set().union(*(above[up] for up in candidates))
                 specific = candidates.keys() - less_specific
                 ancestor = min(specific, key=lambda up: (candidates[up], order[explicit[up].label], up))

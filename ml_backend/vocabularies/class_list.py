@@ -1,7 +1,6 @@
 """Lists of classes with identifiers, names and a hierarchy."""
 
 import csv
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,8 +100,3 @@ def read_rows(name: str) -> list[list[str]]:
     """Return the rows of a CSV file beside this module."""
     text = (resources.files("ml_backend.vocabularies") / name).read_text(encoding="utf-8")
     return list(csv.reader(text.splitlines()))
-
-
-def grouped() -> defaultdict[str, list[tuple[int, str]]]:
-    """Return an empty table for :func:`by_rank`."""
-    return defaultdict(list)

@@ -4,9 +4,10 @@ A class has the names of its synset. WordNet numbers the meanings of a word, fro
 the number decides which is meant: ``car`` is the motor car and not the railway car, which has the second number.
 """
 
+from collections import defaultdict
 from functools import lru_cache
 
-from ml_backend.vocabularies.class_list import ClassList, ModelClass, by_rank, fold, grouped, read_rows
+from ml_backend.vocabularies.class_list import ClassList, ModelClass, by_rank, fold, read_rows
 
 BACKGROUND = ModelClass("background", "")
 """The first of 1001 outputs, which stands for none of the classes."""
@@ -17,7 +18,8 @@ def imagenet_synsets() -> ClassList:
     """Read the classes and all synsets above them from the file beside this module; the source is in ``README.md``."""
     ids, names = [], []
     parents = {}
-    named, also_named = grouped(), grouped()
+    named: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    also_named: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for synset, _, numbered, hypernyms in read_rows("imagenet_synsets.csv")[1:]:
         words = [word.rsplit(":", 1) for word in numbered.split("; ")]
         ids.append(synset)

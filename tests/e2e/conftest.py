@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from e2e.browser import chromium
 from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, stop, wait_for
+from filelock import FileLock
 from PIL import Image
 from playwright.sync_api import Page
 from ports import free_port
@@ -35,23 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def environment() -> Path:
     """Give Label Studio's environment, installed once from the lock (about a minute, 800 MB)."""
-    done = ENVIRONMENT / "locked.txt"
-    if not done.exists() or done.read_bytes() != LOCK.read_bytes():
-        uv = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, ENVIRONMENT], check=True)
-        sync = [
-            uv,
-            "pip",
-            "sync",
-            "--quiet",
-            "--compile-bytecode",
-            "--python",
-            str(ENVIRONMENT),
-            "--require-hashes",
-            str(LOCK),
-        ]
-        subprocess.run(sync, check=True)
-        shutil.copy(LOCK, done)
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    with FileLock(f"{ENVIRONMENT}.lock"):  # several processes run the tests
+        done = ENVIRONMENT / "locked.txt"
+        if not done.exists() or done.read_bytes() != LOCK.read_bytes():
+            uv = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
+            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, ENVIRONMENT], check=True)
+            sync = ["pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python"]
+            subprocess.run([uv, *sync, ENVIRONMENT, LOCK], check=True)
+            shutil.copy(LOCK, done)
     return ENVIRONMENT
 
 

@@ -5,7 +5,7 @@ probabilities. 1001 outputs are a background and the 1000 classes of ImageNet; 1
 
 The whole image is resized to the size of the input, bilinearly and without keeping its proportions. So did the training of the published
 MobileNets with its random crops (``preprocess_for_train`` of ``inception_preprocessing.py`` in TF-Slim); its evaluation took the central 87.5 %
-of each side (``preprocess_for_eval``), which would cut objects off. docs/choices.md compares ten ways; none is measurably better.
+of each side (``preprocess_for_eval``), which would cut objects off. docs/choices.md compares five ways; none is measurably better.
 """
 
 from collections.abc import Sequence

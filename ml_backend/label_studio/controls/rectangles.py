@@ -21,18 +21,19 @@ NMS_IOU = 0.6  # the default of model_nms_iou
 
 # Their names and their order are part of model versions.
 _DECISIVE = (
-    *(
-        "from_name",
-        "to_name",
-        "data_key",
-        "labels",
-        "is_list",
-        "labels_name",
-        "score_threshold",
-        "nms_iou",
-        "nms_across_labels",
-    ),
-    *("min_area", "max_regions", "hierarchy", "skip"),
+    "from_name",
+    "to_name",
+    "data_key",
+    "labels",
+    "is_list",
+    "labels_name",
+    "score_threshold",
+    "nms_iou",
+    "nms_across_labels",
+    "min_area",
+    "max_regions",
+    "hierarchy",
+    "skip",
 )
 
 
