@@ -1,7 +1,6 @@
 """A cache of two tiers, memory in front of a store. A failing tier is a miss, never an error."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -110,8 +109,7 @@ class Cache:
         sealed = {key: seal(key, Entry(payload, now)) for key, payload in payloads.items()}
         await self._memory.write(sealed)
         if self._store is not None:
-            with contextlib.suppress(CacheError):
-                await self._store.write(sealed)
+            await self._store.write(sealed)
 
     async def get_or_compute(
         self,

@@ -3,7 +3,8 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from ml_backend.cache.batching import MAX_KEYS, BatchedReads
+from ml_backend.cache.batching import MAX_KEYS, MAX_WAITING, BatchedReads, BatchedWrites
+from ml_backend.errors import CacheError
 
 
 class Reads:
@@ -71,3 +72,60 @@ async def test_cancelled_caller_takes_nothing_from_the_others() -> None:
     with pytest.raises(asyncio.CancelledError):
         await leaving
     assert await staying == b"a"
+
+
+class Writes:
+    """Remembers the keys of each write; blocks while it is held, and fails while it is told to."""
+
+    def __init__(self) -> None:
+        self.written: list[list[str]] = []
+        self.free = asyncio.Event()
+        self.failing = False
+
+    async def __call__(self, entries: Mapping[str, bytes]) -> None:
+        """Write when it may."""
+        await self.free.wait()
+        if self.failing:
+            raise CacheError("gone")
+        self.written.append(list(entries))
+
+
+async def test_entries_added_while_a_write_runs_share_the_next() -> None:
+    """The callers do not wait; a flush does."""
+    writes = Writes()
+    batched = BatchedWrites(writes)
+    await batched.add({"a": b"1"}, wait=False)
+    await asyncio.sleep(0)  # the first write begins
+    for key in "bcd":
+        await batched.add({key: b"2"}, wait=False)
+    assert (writes.written, list(batched.waiting)) == ([], ["b", "c", "d"])
+    writes.free.set()
+    await batched.flush()
+    assert (writes.written, dict(batched.waiting)) == ([["a"], ["b", "c", "d"]], {})
+
+
+async def test_caller_that_waits_returns_after_its_write() -> None:
+    """As where a lock is released afterwards. A failed write has been counted, and the next one is tried."""
+    writes = Writes()
+    batched = BatchedWrites(writes)
+    writes.failing = True
+    writes.free.set()
+    await batched.add({"a": b"1"}, wait=True)
+    writes.failing = False
+    await batched.add({"b": b"1"}, wait=True)
+    assert writes.written == [["b"]]
+
+
+async def test_number_of_waiting_entries_has_a_bound() -> None:
+    """Where the store is slower than the models, callers wait for it."""
+    writes = Writes()
+    batched = BatchedWrites(writes)
+    await batched.add({"first": b""}, wait=False)
+    await asyncio.sleep(0)  # its write begins
+    for number in range(MAX_WAITING):
+        await batched.add({str(number): b""}, wait=False)
+    last = asyncio.create_task(batched.add({"one more": b""}, wait=False))
+    await asyncio.wait([last], timeout=0.05)
+    assert not last.done()
+    writes.free.set()
+    await last

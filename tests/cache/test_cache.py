@@ -1,8 +1,10 @@
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +131,25 @@ async def test_entry_that_cannot_be_used_is_computed_and_overwritten(redis: Redi
         assert (await get_or_compute(cache, compute)).to_bytes() == FOUND.to_bytes()
         assert reads(metrics, "redis") == {"hit": 1}
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 1_000_000])
+async def test_no_answer_waits_for_a_transaction(tmp_path: Path, memory_bytes: int) -> None:
+    """While another process writes to the file, entries are kept and read as if they were in it; closing writes them."""
+    settings = {"cache": "sqlite", "cache_file": tmp_path / "cache.sqlite3", "memory_cache_bytes": memory_bytes}
+    keys = [f"prelabel:{number}" for number in range(20)]
+    async with cache_of(**settings) as (cache, _):
+        await cache.put({"prelabel:first": b"x"})  # so the file is there
+    async with cache_of(**settings) as (cache, metrics):
+        with closing(sqlite3.connect(tmp_path / "cache.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for key in keys:
+                await cache.put({key: b"x"})
+            assert metrics.value("prelabel_cache_seconds_count", tier="sqlite", operation="write") == 0
+            assert [await cache.get(key, payload) for key in keys] == [b"x"] * len(keys)
+            other.execute("ROLLBACK")
+    async with cache_of(**settings) as (cache, _):
+        assert [await cache.get(key, payload) for key in keys] == [b"x"] * len(keys)
 
 
 async def test_nothing_listens() -> None:
