@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Self, TypeVar
 
 import httpx
-from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 from tenacity import Retrying, retry_if_exception_type
 
@@ -44,7 +43,14 @@ class StudioClient:
     def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES) -> None:
         self.url = url
         self._retrying = Retrying(retry=retry_if_exception_type(UncertainError), **retry_pauses(*pauses))
-        self.sdk = LabelStudio(base_url=url, api_key=token, timeout=60)
+        self._token = token
+
+    @cached_property
+    def sdk(self) -> Any:
+        """The client of the SDK, imported when it is first needed: it imports pandas, for most of a second."""
+        from label_studio_sdk import LabelStudio
+
+        return LabelStudio(base_url=self.url, api_key=self._token, timeout=60)
 
     @classmethod
     def of(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self:

@@ -1,10 +1,10 @@
 """Matches boxes one to one by overlap. Boxes are float32 [N, 4], ``ymin, xmin, ymax, xmax``, normalized."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from ml_backend.detections import iou
 
@@ -29,8 +29,7 @@ def assign(overlaps: Overlaps) -> list[tuple[int, int]]:
     allowed = overlaps >= SAME_OBJECT
     if not allowed.any():
         return []
-    weights = np.where(allowed, 1 + min(overlaps.shape) + overlaps.astype(np.float64), 0)
-    rows, columns = linear_sum_assignment(weights, maximize=True)
+    rows, columns = _assign(np.where(allowed, 1 + min(overlaps.shape) + overlaps.astype(np.float64), 0))
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]
 
 
@@ -77,7 +76,13 @@ def right_in_order(boxes: Boxes, truth: Boxes) -> NDArray[np.bool_]:
     if not len(boxes) or not len(truth):
         return right
     allowed = iou(boxes, truth) >= SAME_OBJECT
-    weights = np.where(allowed, np.arange(len(boxes), 0, -1)[:, None], 0)
-    rows, columns = linear_sum_assignment(weights, maximize=True)
+    rows, columns = _assign(np.where(allowed, np.arange(len(boxes), 0, -1)[:, None], 0))
     right[rows[allowed[rows, columns]]] = True
     return right
+
+
+def _assign(weights: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of the pairs with the largest sum of weights."""
+    from scipy.optimize import linear_sum_assignment  # takes a third of a second, which no start should wait for
+
+    return linear_sum_assignment(weights, maximize=True)
