@@ -42,8 +42,8 @@ def test_boxes_lie_over_the_objects(
 
     log_in(page, label_studio.url)
     page.goto(f"{label_studio.url}/projects/{project}/data?task={task['id']}")
-    page.wait_for_function(f"() => ({SHOWN})().size && ({SHOWN})().regions.length === {len(drawn)}", timeout=90_000)
-    shown: dict[str, Any] = page.evaluate(SHOWN)
+    ready = f"() => {{ const now = ({SHOWN})(); return now.size && now.regions.length === {len(drawn)} && now; }}"
+    shown: dict[str, Any] = page.wait_for_function(ready, timeout=90_000).json_value()
     page.wait_for_timeout(1000)  # for the canvas to be painted
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"label-studio-{orientation}.png")

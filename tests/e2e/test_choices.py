@@ -78,8 +78,10 @@ class Labelling:
     def check(self, choice: str, act: Callable[[], object] | None = None) -> None:
         """Click on a choice, or do something else with the same effect."""
         click = self.page.locator("label").filter(has_text=choice).first.click
+        before = self.shown().regions
         (act or click)()
-        self.editor.until(lambda: choice in self.shown().checked)
+        # The box on the page is checked before the regions have it that a submit would store.
+        self.editor.until(lambda: choice in (now := self.shown()).checked and now.regions != before)
 
     def submit(self) -> list[dict[str, Any]]:
         """Press "Submit"; gives the regions that are stored then."""
