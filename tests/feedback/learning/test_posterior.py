@@ -1,0 +1,72 @@
+"""The posterior of labels: what a class learns from its own boxes and from its relatives."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from ml_backend.feedback.learning.posterior import LabelPosterior
+
+PARENTS = {"dog": ("carnivore",), "cat": ("carnivore",), "horse": ("animal",), "carnivore": ("animal",), "car": ("vehicle",), "bat": ("animal", "tool")}  # fmt: skip
+Evidence = Mapping[str, Mapping[str, float]]
+
+
+def posterior_of(evidence: Evidence, *labels: str) -> LabelPosterior:
+    """Return the posterior over a small tree."""
+    return LabelPosterior(evidence, labels or ("Stock", "Pet"), lambda known: PARENTS.get(known, ()))
+
+
+def test_formula_is_that_of_the_module() -> None:
+    """One horse called Stock: by hand, from the root over the animal to the horse."""
+    found = posterior_of({"horse": {"Stock": 1}}).of("horse")
+    root = (1 + 4 * 0.25) / 5
+    animal = (1 + 0.7 * root) / 2
+    assert found["Stock"] == pytest.approx((1 + 0.7 * animal) / 2)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "known", "low", "high"),
+    [
+        ({}, "dog", 0.0, 0.1),
+        ({"dog": {"Pet": 1}}, "dog", 0.7, 0.9),
+        ({"dog": {"Pet": 10}}, "dog", 0.9, 1.0),
+        ({"dog": {"Pet": 10}}, "cat", 0.675, 0.69),
+        ({"dog": {"Pet": 10}}, "horse", 0.66, 0.675),
+        ({"dog": {"Pet": 10}}, "car", 0.0, 0.4),
+        ({"dog": {"Pet": 10}, "horse": {"Stock": 30}}, "cat", 0.675, 0.69),
+        ({"dog": {"Pet": 10}, "cat": {"": 10}}, "cat", 0.0, 0.1),
+        ({"dog": {"Pet": 10}}, "bat", 0.5, 0.55),
+        ({"dog": {"Gone": 10}}, "dog", 0.0, 0.1),
+    ],
+    ids=[
+        "nobody knows anything",
+        "one box is not certain",
+        "ten boxes nearly are",
+        "a sister learns from it",
+        "a cousin learns less",
+        "a stranger learns least",
+        "the nearest relatives count most",
+        "what nobody draws is nobody's, whatever relatives say",
+        "one of two parents speaks for it",
+        "a label that is gone counts nowhere",
+    ],
+)
+def test_classes_learn_from_themselves_and_from_relatives(
+    evidence: Evidence, known: str, low: float, high: float
+) -> None:
+    """The probability that a box of the class is a Pet."""
+    assert low <= posterior_of(evidence).of(known)["Pet"] <= high
+
+
+@pytest.mark.parametrize(
+    ("odd", "keeps"), [(1, True), (3, True), (7, True), (9, False)], ids=["one", "three", "seven", "nine"]
+)
+def test_name_counts_for_eight_boxes(odd: int, keeps: bool) -> None:
+    """A few odd boxes take no class away from the label of its name."""
+    found = posterior_of({"dog": {"Stock": odd}}).with_named("dog", "Pet")
+    assert (found["Pet"] > found["Stock"]) == keeps
+
+
+def test_nobodys_boxes_take_no_class_away_from_its_name() -> None:
+    """The threshold decides whether they are shown."""
+    assert posterior_of({"dog": {"": 100}}).with_named("dog", "Pet")["Pet"] == 1
