@@ -303,13 +303,43 @@ class Settings(BaseModel):
         description="whether annotations in events are trusted where there is no LABEL_STUDIO_API_KEY to read them back with: true or false; "
         "anyone who reaches the port can send events",
     )
-    target_precision: float = Field(
-        0.9,
+    target_precision: float | None = Field(
+        None,
         gt=0,
         lt=1,
         validation_alias="PRELABEL_TARGET_PRECISION",
-        description="the share of shown boxes that should be right, between 0 and 1, to which Start Training sets thresholds where the label "
-        "config says nothing (model_target_precision)",
+        description="the share of shown boxes that should be right, between 0 and 1, to which Start Training and `prelabel calibrate` set thresholds "
+        "where the label config says nothing (model_target_precision); by default they set the thresholds that spare annotators most time",
+    )
+    seconds_draw: float | None = Field(
+        None,
+        gt=0,
+        validation_alias="PRELABEL_SECONDS_DRAW",
+        description="seconds that an annotator needs to draw a box; by default measured in the project, else 10",
+    )
+    seconds_delete: float | None = Field(
+        None,
+        gt=0,
+        validation_alias="PRELABEL_SECONDS_DELETE",
+        description="seconds to delete a wrong box; by default measured in the project, else 2",
+    )
+    seconds_adjust: float | None = Field(
+        None,
+        gt=0,
+        validation_alias="PRELABEL_SECONDS_ADJUST",
+        description="seconds to adjust the edges of a box; by default measured in the project, else 4",
+    )
+    seconds_relabel: float | None = Field(
+        None,
+        gt=0,
+        validation_alias="PRELABEL_SECONDS_RELABEL",
+        description="seconds to give a box another label; by default measured in the project, else 3",
+    )
+    seconds_look: float | None = Field(
+        None,
+        gt=0,
+        validation_alias="PRELABEL_SECONDS_LOOK",
+        description="seconds to look at a picture, without edits; by default measured in the project, else 1",
     )
     holdout_fraction: float = Field(
         0,

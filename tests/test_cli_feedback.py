@@ -317,7 +317,8 @@ def test_calibrate_as_json(run: Run) -> None:
     assert (kite["shown_before"], kite["shown_after"], kite["right_after"]) == (80, 40, 40)
     applied = answered(run(*asked, "--apply"))
     assert (applied["revision"], applied["applied"]) == (1, True)
-    assert answered(run(*asked)) | {"labels": 0} == applied | {"applied": False, "anything": False, "labels": 0}
+    now = {"labels": 0, "effort": 0}  # they compare with what is in force
+    assert answered(run(*asked)) | now == applied | {"applied": False, "anything": False} | now
 
 
 def test_calibrate_applies_and_goes_back(run: Run) -> None:
@@ -343,13 +344,39 @@ def test_calibrate_applies_and_goes_back(run: Run) -> None:
 
 
 def test_calibrate_shows_labels_of_classes(run: Run) -> None:
-    """Single ones, and those that speak for a whole branch."""
+    """With the boxes that they rest on, and what it takes to change them."""
     xml = PEOPLE_CONFIG.replace('"Worker"', '"[b]Worker"')
     images = seen(detections_of(("Person", 0.9, BOX)))
     keep(*(annotation(box("[b]Worker"), number=n, images=images) for n in range(1, 21)), xml=xml)
     result = run("calibrate", "--project", 3)
-    (row,) = (line for line in result.stdout.splitlines() if "20 of 20" in line)
-    assert re.split(r" {2,}", row.strip()) == ["Person", "Person", "[b]Worker", "20 of 20", "20"]
+    printed = " ".join(result.stdout.split())
+    assert "Person Person -> [b]Worker 20 [b]Worker 71 % 13 of another" in printed
+
+
+def test_calibrate_shows_seconds_a_picture(run: Run) -> None:
+    """Now and then, with an interval."""
+    keep(*kites(40, 40))
+    printed = " ".join(run("calibrate", "--project", 3).stdout.split())
+    assert "s a picture now, " in printed
+    assert "thresholds by effort are expected to change it by" in printed
+
+
+def test_target_precision_says_what_it_costs(run: Run) -> None:
+    """Seconds a picture, beside thresholds by effort."""
+    images = seen(detections_of(("Kite", 0.5, BOX)))
+    keep(*kites(40, 40), *(annotation(box("Kite"), number=n, images=images) for n in range(1000, 1040)))
+    costly = run("calibrate", "--project", 3, "--target-precision", "0.8")
+    assert "the target precision costs" in " ".join(costly.stderr.split())
+    assert "the target precision costs" not in run("calibrate", "--project", 3).stderr
+
+
+@pytest.mark.parametrize("name", ["DRAW", "DELETE", "ADJUST", "RELABEL", "LOOK"])
+def test_seconds_of_edits_are_settings(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Each of them, in place of what is measured or assumed."""
+    keep(*kites(6, 0))
+    monkeypatch.setenv(f"PRELABEL_SECONDS_{name}", "31")
+    seconds = answered(run("calibrate", "--project", 3, "--json"))["effort"]["seconds"]
+    assert [key for key, value in seconds.items() if value == 31] == [name.lower()]
 
 
 def test_report_is_of_what_is_in_force(run: Run) -> None:

@@ -146,8 +146,8 @@ def calibrate(
         float | None,
         typer.Option(
             "--target-precision",
-            help="Precision to reach: the share of shown boxes that are right, between 0 and 1. [default: model_target_precision of the label config, else "
-            "PRELABEL_TARGET_PRECISION, else 0.9]",
+            help="Precision to reach: the share of shown boxes that are right, between 0 and 1. It costs annotators time. [default: "
+            "model_target_precision of the label config, else PRELABEL_TARGET_PRECISION, else none: thresholds by effort]",
         ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Apply the changes, as the project's next revision.")] = False,
@@ -159,6 +159,7 @@ def calibrate(
 ) -> None:
     """Set thresholds and labels of classes from corrections of boxes. Shows the changes, and applies them with --apply only.
 
+    Boxes are shown where they spare annotators time, or with --target-precision where so many of them are right.
     Running services take over a revision within seconds. Label Studio then asks for new predictions, which do not rerun the model.
     """
     with plain_errors():
@@ -169,7 +170,7 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning.project_calibration import calibrate_project
+        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project
         from ml_backend.feedback.store import revisions
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.trainings import Training, put_training
@@ -182,9 +183,7 @@ def calibrate(
                 out.print(f"in force: {revision}", highlight=False, markup=False)
                 return
             with err.status("evaluating annotations"):
-                result = calibrate_project(
-                    database, project, settings.model_score_threshold, settings.target_precision, target=target
-                )
+                result = calibrate_project(database, project, CalibrationOptions.of(settings, target))
             applied = result.apply(database, who) if apply else None
         number = applied.number if applied else result.current.number if result.current else 0
         if as_json:

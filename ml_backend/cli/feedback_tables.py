@@ -17,6 +17,7 @@ from ml_backend.feedback.learning.calibration import CHOICES_ONLY, Proposal
 
 WORST = 5  # listed tasks, and pairs of choices
 CHOICES = 12  # of one control, in its table
+CLASSES = 20  # in the table of classes
 
 
 def print_report(report: Report) -> None:
@@ -137,16 +138,7 @@ def print_proposal(proposal: Proposal) -> None:
     if not proposal.labels:
         out.print(CHOICES_ONLY, highlight=False)
         return
-    if proposal.relabelings:
-        rows = []
-        for each in proposal.relabelings:
-            kinds = f" ({', '.join(each.kinds[:4])} and other kinds)" if each.kinds else ""
-            called = f"{each.agreeing.hits} of {each.agreeing.total}"
-            rows.append([each.class_name + kinds, each.before or "-", each.label, called, str(each.boxes)])
-        heads = ["Class", "Label now", "New label", "Agreeing", "Boxes"]
-        out.print(
-            _table("Labels that people gave to classes", heads, [list(map(escape, row)) for row in rows], texts=3)
-        )
+    _print_classes(proposal)
     rows = []
     for label in proposal.labels:
         before, after = label.precision_before, label.precision_after
@@ -158,9 +150,65 @@ def print_proposal(proposal: Proposal) -> None:
             rows.append(["  would be", f"{label.threshold_after:.2f}", str(after.total), _percent(after), spared, lost])
     heads = ["Label", "Threshold", "Shown", "Right", "Wrong spared", "Right lost"]
     out.print(_table(f"Thresholds, from {proposal.annotations} annotations", heads, rows))
+    for reason, names in _by_reason(proposal).items():
+        keep = "keeps its threshold" if len(names) == 1 else "keep their thresholds"
+        out.print(f"{', '.join(names)} {keep}: {reason}", highlight=False, markup=False)
+    _print_effort(proposal)
+
+
+def _by_reason(proposal: Proposal) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for label in proposal.labels:
         if label.reason:
-            out.print(f"{label.where.label} keeps its threshold: {label.reason}", highlight=False, markup=False)
+            found.setdefault(label.reason, []).append(label.where.label)
+    return found
+
+
+def _print_classes(proposal: Proposal) -> None:
+    """Print the labels of classes that were corrected, and a sentence on the others."""
+    seen = [each for each in proposal.classes if each.evidence]
+    rows = []
+    for each in sorted(seen, key=lambda each: -sum(each.evidence.values()))[:CLASSES]:
+        label = f"{each.before or '-'} -> {each.label}" if each.changes else each.label
+        boxes = ", ".join(
+            f"{weight:.0f} {name or 'of nobody'}" for name, weight in each.evidence.items() if weight >= 0.5
+        )
+        change = f"{each.boxes_to_change} of another"
+        rows.append(
+            [escape(each.class_name), escape(label), escape(boxes or "few"), f"{100 * each.probability:.0f} %", change]
+        )
+    if rows:
+        heads = ["Class", "Label", "Boxes", "Probability", "Changes after"]
+        out.print(_table("Labels that people give to classes", heads, rows, texts=3))
+    if len(seen) > CLASSES:
+        out.print(f"and {len(seen) - CLASSES} more classes: --json has all of them", highlight=False)
+    relatives = len(proposal.classes) - len(seen)
+    if relatives:
+        out.print(f"{relatives} classes that nobody corrected have the label of their relatives", highlight=False)
+
+
+def _print_effort(proposal: Proposal) -> None:
+    """Print the seconds a picture now and then, and what a target precision costs."""
+    effort = proposal.effort
+    if not effort.pictures:
+        return
+    seconds = ", ".join(f"{name} {value:.3g}" for name, value in effort.seconds.to_json().items())
+    expected = ""
+    if effort.saving is not None:
+        low, high = effort.saving.low, effort.saving.high
+        expected = f"; thresholds by effort are expected to change it by {low:+.1f} to {high:+.1f} s"
+    out.print(
+        f"effort: {effort.before:.1f} s a picture now, {effort.after:.1f} s then{expected} ({seconds})",
+        highlight=False,
+        markup=False,
+    )
+    cost = effort.after - effort.by_effort
+    if any(label.target is not None for label in proposal.labels) and cost > 0:
+        complain(
+            f"the target precision costs {cost:.1f} s a picture: without one, thresholds are set by effort "
+            f"({effort.by_effort:.1f} s a picture)",
+            style="yellow",
+        )
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> Table:

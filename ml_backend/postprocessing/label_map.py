@@ -22,11 +22,13 @@ class Assignment:
         label: of the control.
         rule: the rule that decided.
         ancestor: id of the superclass that has the label; empty unless the rule is ``hierarchy``.
+        threshold: lowest score of the class that is shown, 0 to 1; that of the label counts where it is higher.
     """
 
     label: Label
     rule: Rule
     ancestor: str = ""
+    threshold: float = 0.0
 
 
 class LabelMap:
@@ -65,7 +67,7 @@ class LabelMap:
         self._claim_named(control)
         if control.hierarchy:
             self._inherit(control)
-        self._correct(overrides.classes_of(control), by_value)
+        self._correct(overrides.classes_of(control), overrides.class_thresholds_of(control), by_value)
 
     def _claim_predicted(self, control: Control) -> None:
         for label in control.labels:
@@ -81,7 +83,9 @@ class LabelMap:
             if value in by_value:
                 self._claim(text, Assignment(by_value[value], "corrections"))
 
-    def _correct(self, overrides: Mapping[str, str], by_value: Mapping[str, Label]) -> None:
+    def _correct(
+        self, overrides: Mapping[str, str], thresholds: Mapping[str, float], by_value: Mapping[str, Label]
+    ) -> None:
         """Assign single classes by corrections; their subclasses keep their assignments."""
         for text, value in overrides.items():
             known = self._vocabulary.find(text)
@@ -89,7 +93,7 @@ class LabelMap:
             now = place.get(key)
             settled = now is not None and (now.rule == "predicted_values" or now.label.value == value)
             if value in by_value and not settled:
-                place[key] = Assignment(by_value[value], "corrections")
+                place[key] = Assignment(by_value[value], "corrections", threshold=thresholds.get(text, 0.0))
 
     def _claim_named(self, control: Control) -> None:
         named = [(label, name) for label in control.labels for name in label.names]
@@ -188,6 +192,11 @@ class LabelMap:
         """Return the labels of classes that corrections have assigned, by id, or by folded name where they have none."""
         everything = {**self._by_name, **self._by_id}
         return {known: each.label.value for known, each in sorted(everything.items()) if each.rule == "corrections"}
+
+    def class_thresholds(self) -> dict[str, float]:
+        """Return the thresholds of classes that corrections have assigned, where they have one, by id or folded name."""
+        everything = {**self._by_name, **self._by_id}
+        return {known: each.threshold for known, each in sorted(everything.items()) if each.threshold}
 
     def captured(self) -> dict[str, Assignment]:
         """Return the assignments of the classes of the vocabulary, by id."""

@@ -16,7 +16,9 @@ class LabelOverrides:
     Attributes:
         thresholds: lowest score that is shown, 0 to 1, as ``from_name`` of the control, label and score.
         classes: labels of single classes, as ``from_name`` of the control, MID (name where it has none) and label.
-        branches: labels of classes and their subclasses in the hierarchy, in the same form.
+        branches: labels of classes and their subclasses in the hierarchy, in the same form. Revisions of older versions hold them.
+        class_thresholds: lowest score that is shown of a class in ``classes``, 0 to 1, in the same form. It is above the threshold of the label
+            where the label of the class is not certain.
         revision: number of the revision; 0 for none. Each revision has a model version of its own, also a revert: Label Studio requests
             predictions of a version that it does not have yet, and shows the newest prediction of a task.
     """
@@ -24,6 +26,7 @@ class LabelOverrides:
     thresholds: tuple[tuple[str, str, float], ...] = ()
     classes: Taught = ()
     branches: Taught = ()
+    class_thresholds: tuple[tuple[str, str, float], ...] = ()
     revision: int = 0
 
     @classmethod
@@ -32,6 +35,7 @@ class LabelOverrides:
         thresholds: Mapping[tuple[str, str], float],
         classes: Mapping[tuple[str, str], str] | None = None,
         branches: Mapping[tuple[str, str], str] | None = None,
+        class_thresholds: Mapping[tuple[str, str], float] | None = None,
     ) -> Self:
         """Return overrides in a canonical order, without a revision.
 
@@ -39,11 +43,13 @@ class LabelOverrides:
             thresholds: by ``from_name`` of the control and label.
             classes: labels by ``from_name`` of the control and MID or name of the class.
             branches: the same, for classes with their subclasses.
+            class_thresholds: by ``from_name`` of the control and MID or name of the class.
         """
         return cls(
             tuple(sorted((*where, value) for where, value in thresholds.items())),
             tuple(sorted((*which, label) for which, label in (classes or {}).items())),
             tuple(sorted((*which, label) for which, label in (branches or {}).items())),
+            tuple(sorted((*which, value) for which, value in (class_thresholds or {}).items())),
         )
 
     def applied_to(self, control: Control, default_threshold: float) -> Control:
@@ -71,22 +77,26 @@ class LabelOverrides:
         """Return the labels of classes with their subclasses under a control, by MID."""
         return {known: label for name, known, label in self.branches if name == control.from_name}
 
-    def with_branch(self, control: str, known: str, label: str) -> Self:
-        """Return a copy with one more branch, which replaces the one of the same class."""
-        others = tuple(each for each in self.branches if each[:2] != (control, known))
-        return replace(self, branches=tuple(sorted((*others, (control, known, label)))))
+    def class_thresholds_of(self, control: Control) -> dict[str, float]:
+        """Return the thresholds of single classes under a control, 0 to 1, by MID or name."""
+        return {known: value for name, known, value in self.class_thresholds if name == control.from_name}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, without the revision."""
-        return {"thresholds": self.thresholds, "classes": self.classes, "branches": self.branches}
+        values = {"thresholds": self.thresholds, "classes": self.classes, "branches": self.branches}
+        # Older versions can read a revision without them.
+        return values | ({"class_thresholds": self.class_thresholds} if self.class_thresholds else {})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read the values of :meth:`to_json`."""
+        """Read the values of :meth:`to_json`; those of older versions have no ``class_thresholds``."""
         return cls(
             tuple((str(control), str(label), float(value)) for control, label, value in values["thresholds"]),
             tuple((str(control), str(known), str(label)) for control, known, label in values["classes"]),
             tuple((str(control), str(known), str(label)) for control, known, label in values["branches"]),
+            tuple(
+                (str(control), str(known), float(value)) for control, known, value in values.get("class_thresholds", ())
+            ),
         )
 
 

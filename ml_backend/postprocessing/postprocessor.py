@@ -227,6 +227,9 @@ def _digest(
     # Classes outside the vocabulary are assigned by name, which the controls determine, or by corrections.
     corrected = [label_map.corrected() for _, label_map in rectangles]
     optional: list[object] = [corrected] if any(corrected) else []
+    class_thresholds = [label_map.class_thresholds() for _, label_map in rectangles]
+    if any(class_thresholds):
+        optional.append(class_thresholds)
     if choices:
         optional.append(CHOICE_RULES)
     decided = json.dumps([RULES, decisive, goes_to, score_threshold, *optional])

@@ -56,7 +56,8 @@ def select(
         control: the control tag.
         label_map: of the control.
         default_threshold: lowest score that is shown where neither label nor control has a threshold, 0 to 1. With None there is no
-            threshold, no limit on the number, and no suppression across labels, for callers that choose a threshold afterwards. A box
+            threshold (except for those of classes), no limit on the number, and no suppression across labels, for callers that choose a
+            threshold afterwards. A box
             is suppressed only by a better one of its label, so the boxes kept at or above a threshold are those that this threshold would
             show. With ``nms_across_labels`` it would show fewer; which ones depends on the thresholds of the other labels.
 
@@ -95,7 +96,7 @@ def _alone(
         return "skipped", 'model_skip="true"'
     if area <= 0:
         return "outside the picture", "nothing of the box that can be drawn is inside the picture"
-    threshold = threshold_of(label, control, default_threshold)
+    threshold = max(threshold_of(label, control, default_threshold), assignment.threshold)
     if score < as_score(threshold):
         return "below the threshold", f"below {threshold:.2f} ({score:.2f})"
     if area < control.min_area:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from ml_backend import __version__
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.feedback.store.database import Database
@@ -79,8 +80,7 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             database,
             feedback,
             revisions,
-            score_threshold=settings.model_score_threshold,
-            target_precision=settings.target_precision,
+            options=CalibrationOptions.of(settings),
             timeout=settings.predict_deadline,
         )
         stack.push_async_callback(trainer.close)

@@ -64,8 +64,8 @@ def test_order_of_learning_does_not_matter() -> None:
     """Two ways to the same are the same, and have one hash."""
     classes, branches = {("a", "2"): "y", ("a", "1"): "x"}, {("b", "4"): "y", ("b", "3"): "x"}
     one = LabelOverrides.of({("b", "x"): 0.5, ("a", "y"): 0.4}, classes, branches)
-    back = [dict(reversed(each.items())) for each in (classes, branches)]
-    other = LabelOverrides.of({("a", "y"): 0.4, ("b", "x"): 0.5}, *back)
+    back, back_too = (dict(reversed(each.items())) for each in (classes, branches))
+    other = LabelOverrides.of({("a", "y"): 0.4, ("b", "x"): 0.5}, back, back_too)
     assert one == other
     assert len({one, other}) == 1
     assert LabelOverrides.of({}) == LabelOverrides.of({}, None, None) == LabelOverrides.of({}, {}, {}) == NO_OVERRIDES
@@ -293,13 +293,35 @@ def test_class_without_a_name_takes_no_others_along() -> None:
     assert [overrides.label_for("Person", mid) for mid in ("/m/01g317", "")] == ["Person", "Person"]
 
 
-def test_branch_is_put_in_place_of_an_earlier_one() -> None:
-    """Of the same class under the same control, and in whatever order."""
-    overrides = LabelOverrides.of({KITE: 0.5}, {("label", "Dog"): "Pet"}).with_branch("label", "Mammal", "Pet")
-    overrides = overrides.with_branch("label", "Bird", "Stock").with_branch("other", "Mammal", "Pet")
-    branches = {("label", "Mammal"): "Stock", ("label", "Bird"): "Stock", ("other", "Mammal"): "Pet"}
-    expected = LabelOverrides.of({KITE: 0.5}, {("label", "Dog"): "Pet"}, branches)
-    assert overrides.with_branch("label", "Mammal", "Stock") == expected
+@pytest.mark.parametrize(
+    ("class_threshold", "score", "shown"),
+    [(0.0, 0.3, True), (0.5, 0.49, False), (0.5, 0.5, True), (0.1, 0.29, False)],
+    ids=["none", "below that of the class", "at that of the class", "below that of the label"],
+)
+def test_class_has_a_threshold_of_its_own(class_threshold: float, score: float, shown: bool) -> None:
+    """The higher one of class and label counts, for this class alone."""
+    which = ("label", "Robot")
+    overrides = LabelOverrides.of({}, {which: "Kite"}, class_thresholds={which: class_threshold})
+    assert answered(postprocessor_of(overrides=overrides), ("Robot", score, BOX)) == ["Kite"] * shown
+    assert answered(postprocessor_of(overrides=overrides), ("Kite", 0.3, BOX)) == ["Kite"]
+
+
+def test_threshold_of_a_class_changes_the_digest() -> None:
+    """Since it changes predictions."""
+    which = ("label", "Robot")
+    digests = {
+        postprocessor_of(overrides=LabelOverrides.of({}, {which: "Kite"}, class_thresholds=thresholds)).digest
+        for thresholds in ({}, {which: 0.5}, {which: 0.6})
+    }
+    assert len(digests) == 3
+
+
+def test_revision_of_an_older_version_is_read() -> None:
+    """It has no thresholds of classes; and one without them is written as it was."""
+    values = {"thresholds": [], "classes": [["label", "Robot", "Kite"]], "branches": []}
+    overrides = LabelOverrides.from_json(values)
+    assert overrides.class_thresholds == ()
+    assert overrides.to_json().keys() == values.keys()
 
 
 def test_classes_are_of_their_control() -> None:

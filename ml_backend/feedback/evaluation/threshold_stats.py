@@ -1,7 +1,7 @@
-"""Threshold stats: precision and recall of each label at every threshold, and the labels that people gave to classes."""
+"""Threshold stats: precision and recall of each label at every threshold."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ml_backend.feedback.evaluation.outcomes import MatchedImage, edges_of, matc
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
-from ml_backend.postprocessing.selection import as_score, select, threshold_of
+from ml_backend.postprocessing.selection import FilterDecision, as_score, select, threshold_of
 
 MIN_BOXES = 30  # below this number of boxes, no threshold is set, and figures are called small samples
 
@@ -36,6 +36,9 @@ class LabelStats:
     Attributes:
         scores: of the boxes after suppression, 0 to 1.
         right: of each, whether it is right when shown; see :func:`~ml_backend.feedback.evaluation.matching.right_in_order`.
+        relabeled: of each, whether it fits a drawn box of another label that no box of that label fits.
+        sure: of each, the probability of the label for its class, above 0.
+        pictures: of each, the number of its picture.
         saw_predictions: of each, whether the annotator had seen boxes.
         drawn: drawn boxes, by whether the annotator had seen boxes.
     """
@@ -44,6 +47,9 @@ class LabelStats:
     right: list[bool] = field(default_factory=list)
     saw_predictions: list[bool] = field(default_factory=list)
     drawn: Counter[bool] = field(default_factory=Counter)
+    relabeled: list[bool] = field(default_factory=list)
+    sure: list[float] = field(default_factory=list)
+    pictures: list[int] = field(default_factory=list)
 
     def precision(self, threshold: float, *, saw_predictions: bool | None = None) -> Share:
         """Return the share of right boxes among those shown at a threshold.
@@ -78,22 +84,27 @@ class ThresholdStats:
     Attributes:
         postprocessor: its label map and suppression count; its thresholds do not.
         labels: by control and label, those of the label config first.
-        classes: by control and class (its MID, else its name): counts of the labels of drawn boxes that match a box of the class with at
-            least the postprocessor's threshold. An empty label stands for boxes without a drawn box of their own.
+        sure: the probability of the label for a class, by ``from_name`` of the control and the class (its MID, else its name); 1 for others.
         annotations: how many there are, including those without images; without skipped ones and predictions accepted in bulk.
+        pictures: images of annotations, each counted under each control.
     """
 
     postprocessor: Postprocessor
     labels: dict[LabelKey, LabelStats]
-    classes: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    sure: Mapping[tuple[str, str], float] = field(default_factory=dict)
     annotations: int = 0
+    pictures: int = 0
+
+    def add_annotation(self, annotation: Annotation) -> None:
+        """Add the images of an annotation, unless it was skipped or accepted in bulk."""
+        if annotation.skipped or annotation.accepted:
+            return
+        self.annotations += 1
+        for image in matched_images(annotation, self.postprocessor):
+            self.add(image)
 
     def add(self, image: MatchedImage) -> None:
         """Add one image of an annotation."""
-        self._add_boxes(image)
-        self._add_classes(image)
-
-    def _add_boxes(self, image: MatchedImage) -> None:
         control = image.control
         decisions = select(image.detections, control, image.label_map, None)
         best_first = sorted(
@@ -102,58 +113,60 @@ class ThresholdStats:
         )
         for box in image.drawn:
             self.of(LabelKey(control.from_name, box.label)).drawn[image.saw_predictions] += 1
+        right: dict[int, bool] = {}
         for label in dict.fromkeys(decision.label for decision in best_first):
             rows = [decision.row for decision in best_first if decision.label == label]
             truth = edges_of([box for box in image.drawn if box.label == label])
-            stats = self.of(LabelKey(control.from_name, label))
-            stats.scores += image.detections.scores[rows].tolist()
-            stats.right += right_in_order(image.detections.boxes[rows], truth).tolist()
-            stats.saw_predictions += [image.saw_predictions] * len(rows)
-
-    def _add_classes(self, image: MatchedImage) -> None:
-        detections = image.detections
-        confident = np.flatnonzero(detections.scores >= self.postprocessor.score_threshold)
-        rows = confident[np.argsort(-detections.scores[confident], kind="stable")].tolist()
-        overlaps = iou(detections.boxes[rows], edges_of(image.drawn))
-        labels = [box.label for box in image.drawn]
-        own = same_label([image.decisions[row].label for row in rows], labels)
-        # A drawn box that matches a box of its own label is taken; only the rest can be a class under another name.
-        called = dict(_greedily(np.where(own, overlaps, 0)))
-        overlaps[:, list(called.values())] = 0
-        overlaps[list(called), :] = 0
-        called |= _greedily(overlaps)
-        for place, row in enumerate(rows):
-            if (
-                name := detections.class_mids[row] or detections.class_names[row]
-            ):  # detectors number classes beyond their list
-                label = labels[called[place]] if place in called else ""
-                self.classes[image.control.from_name, name][label] += 1
+            found = right_in_order(image.detections.boxes[rows], truth).tolist()
+            right |= dict(zip(rows, found, strict=True))
+        relabeled = _relabeled(image, best_first, right)
+        names, mids = image.detections.class_names, image.detections.class_mids
+        for decision in best_first:
+            row = decision.row
+            stats = self.of(LabelKey(control.from_name, decision.label))
+            stats.scores.append(float(image.detections.scores[row]))
+            stats.right.append(right[row])
+            stats.relabeled.append(row in relabeled)
+            stats.sure.append(self.sure.get((control.from_name, mids[row] or names[row]), 1.0))
+            stats.pictures.append(self.pictures)
+            stats.saw_predictions.append(image.saw_predictions)
+        self.pictures += 1
 
     def of(self, where: LabelKey) -> LabelStats:
         """Return the stats of a label, which need not be in the label config."""
         return self.labels.setdefault(where, LabelStats())
 
 
-def _greedily(overlaps: NDArray[np.float32]) -> dict[int, int]:
-    """Give each row, in order, the free column that it overlaps most; rows are by falling score."""
-    left = overlaps.copy()
-    taken: dict[int, int] = {}
-    for row in range(len(left)):
-        if left.shape[1] and left[row].max() >= SAME_OBJECT:
-            taken[row] = int(left[row].argmax())
-            left[:, taken[row]] = 0
-    return taken
+def _relabeled(image: MatchedImage, best_first: list[FilterDecision], right: dict[int, bool]) -> set[int]:
+    """Return the rows of boxes that fit a drawn box of another label which no right box fits, one for each drawn box."""
+    wrong = [decision.row for decision in best_first if not right[decision.row]]
+    if not wrong or not image.drawn:
+        return set()
+    fits = iou(image.detections.boxes[wrong], edges_of(image.drawn)) >= SAME_OBJECT
+    if not fits.any():
+        return set()
+    label_of = {decision.row: decision.label for decision in best_first}
+    drawn = [box.label for box in image.drawn]
+    good = [row for row, is_right in right.items() if is_right]
+    covered = (
+        same_label([label_of[row] for row in good], drawn)
+        & (iou(image.detections.boxes[good], edges_of(image.drawn)) >= SAME_OBJECT)
+    ).any(axis=0)
+    found = set()
+    fits &= ~same_label([label_of[row] for row in wrong], drawn) & ~covered
+    for place, row in enumerate(wrong):
+        columns = np.flatnonzero(fits[place])
+        if len(columns):
+            found.add(row)
+            fits[:, columns[0]] = False
+    return found
 
 
 def gather(annotations: Iterable[Annotation], postprocessor: Postprocessor) -> ThresholdStats:
     """Return the stats of annotations under a postprocessor."""
     stats = begin(postprocessor)
     for annotation in annotations:
-        if annotation.skipped or annotation.accepted:
-            continue
-        stats.annotations += 1
-        for image in matched_images(annotation, postprocessor):
-            stats.add(image)
+        stats.add_annotation(annotation)
     return stats
 
 

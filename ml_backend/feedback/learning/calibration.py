@@ -1,7 +1,8 @@
-"""Calibrates thresholds and the label map from corrections to a target precision. It retrains nothing and does not rerun the model."""
+"""Calibrates thresholds and the label map from corrections, by effort or to a target precision. It retrains nothing, and runs no model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ml_backend.feedback.evaluation.statistics import Share, wilson
@@ -10,17 +11,23 @@ from ml_backend.feedback.evaluation.threshold_stats import (
     MIN_BOXES,
     LabelKey,
     LabelStats,
-    gather,
+    begin,
     labels_of,
     threshold_in,
 )
-from ml_backend.feedback.learning.relabeling import Relabeling, relabelings_of
+from ml_backend.feedback.learning.class_evidence import ClassEvidence
+from ml_backend.feedback.learning.class_labels import ClassLabel, learn_labels
+from ml_backend.feedback.learning.edit_times import EditTimes
+from ml_backend.feedback.learning.effort import edit_seconds
+from ml_backend.feedback.learning.effort_thresholds import Effort, EffortThresholds
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 CHOICES_ONLY = "the project has choices only, and thresholds of choices are not learned: model_score_threshold in the label config sets them"
+
+LIKELY = 0.5  # probability of a label for a class, below which a target precision leaves the class without label
 
 Load = Callable[[], Iterable[Annotation]]
 
@@ -31,7 +38,7 @@ class LabelChange:
 
     Attributes:
         where: the label.
-        target: precision to reach, 0 to 1.
+        target: precision to reach, 0 to 1; None for a threshold by effort.
         threshold_before, threshold_after: lowest score that is shown, 0 to 1.
         reason: why the threshold stays; empty if it was set.
         precision_before, precision_after: share of right boxes among those shown on the annotated images.
@@ -39,7 +46,7 @@ class LabelChange:
     """
 
     where: LabelKey
-    target: float
+    target: float | None
     threshold_before: float
     threshold_after: float
     reason: str
@@ -85,21 +92,30 @@ class Proposal:
         anything: whether they differ from those in force.
         annotations: how many the proposal rests on.
         labels: the change of each label of the project; none for a project that has choices only.
-        relabelings: new labels for classes.
+        classes: most probable labels of classes that corrections or relatives say something about.
+        effort: seconds a picture.
     """
 
     overrides: LabelOverrides
     anything: bool
     annotations: int
     labels: list[LabelChange]
-    relabelings: list[Relabeling]
+    classes: list[ClassLabel]
+    effort: Effort
+
+    @property
+    def relabelings(self) -> list[ClassLabel]:
+        """The classes whose label would be another one than now."""
+        return [each for each in self.classes if each.changes]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values, the evidence of a revision."""
         return {
             "annotations": self.annotations,
             "labels": [each.to_json() for each in self.labels],
-            "relabelings": [each.to_json() for each in self.relabelings],
+            "classes": [each.to_json() for each in self.classes if each.evidence],
+            "relatives": sum(not each.evidence for each in self.classes),
+            "effort": self.effort.to_json(),
         }
 
 
@@ -109,20 +125,28 @@ def propose(
     current: LabelOverrides,
     *,
     score_threshold: float,
-    targets: Callable[[RectangleControl], float],
+    targets: Callable[[RectangleControl], float | None],
+    stated_seconds: Mapping[str, float] = MappingProxyType({}),
 ) -> Proposal:
     """Propose overrides from annotations.
 
-    Each label gets the lowest threshold of :data:`GRID` at which at least :data:`MIN_BOXES` boxes are shown and the lower end of the 95 %
-    Wilson interval of their precision reaches the target. A class that people consistently call by one label gets that label
-    (:mod:`~ml_backend.feedback.learning.relabeling`).
+    Classes go to the label that people most probably call them (:mod:`~ml_backend.feedback.learning.class_labels`). A label gets the threshold
+    from which a box saves more seconds than it costs (:mod:`~ml_backend.feedback.learning.effort`), if that surely saves something. A box of a
+    class whose label is not certain is shown where the product of both probabilities is as high as that of a certain one at its label's
+    threshold; that is a threshold of the class.
+
+    Under a control with a target, each label gets the lowest threshold of :data:`GRID` at which at least :data:`MIN_BOXES` boxes are shown
+    and the lower end of the 95 % Wilson interval of their precision reaches the target, and classes get labels that are at least
+    :data:`LIKELY`.
 
     Args:
-        load: returns the annotations; it is called several times.
+        load: returns the annotations; it is called twice.
         label_config: of the project; its own attributes take precedence.
         current: overrides in force.
         score_threshold: general threshold, 0 to 1.
-        targets: returns the precision to reach for the labels of a control, 0 to 1.
+        targets: returns the precision to reach for the labels of a control, 0 to 1, or None for thresholds by effort.
+        stated_seconds: of edits, by the name of an attribute of :class:`~ml_backend.feedback.learning.effort.EditSeconds`; the others are
+            measured in the project, if enough annotations have a time.
 
     Raises:
         LabelConfigError: the label config cannot be served.
@@ -132,55 +156,97 @@ def propose(
         return Postprocessor.from_label_config(label_config, score_threshold=score_threshold, overrides=overrides)
 
     # Without overrides, the threshold of a label is that of the label config.
-    own = {control.from_name: control for control, _ in postprocessor_of(LabelOverrides()).rectangles}
-    before = gather(load(), postprocessor_of(current))
-    relabelings = relabelings_of(before)
-    classes = {(control, known): label for control, known, label in current.classes}
-    classes |= {(each.control, each.known): each.label for each in relabelings if not each.kinds}
-    branches = {(control, known): label for control, known, label in current.branches}
-    branches |= {(each.control, each.known): each.label for each in relabelings if each.kinds}
-    thresholds: dict[tuple[str, str], float] = {(control, label): value for control, label, value in current.thresholds}
-    mapped = LabelOverrides.of(thresholds, classes, branches)
-    after = gather(load(), postprocessor_of(mapped)) if relabelings else before
+    plain, now = postprocessor_of(LabelOverrides()), postprocessor_of(current)
+    own = {control.from_name: control for control, _ in plain.rectangles}
+    evidence, times = ClassEvidence(plain), EditTimes(now)
+    for annotation in load():
+        evidence.add(annotation)
+        times.add(annotation)
+    seconds = edit_seconds(stated_seconds, times.measured())
+    wanted = {name: targets(control) for name, control in own.items()}
+    thresholds = {where: threshold_in(now, where) for where in labels_of(now)}
+    lowest = min([seconds.worth_showing, *thresholds.values()])
+    classes = [
+        each
+        for each in learn_labels(evidence, plain, now, lowest)
+        if wanted[each.control] is None or each.probability >= LIKELY
+    ]
+    labels = {(each.control, each.known): each.label for each in classes if each.learned}
+    before, after = begin(now), begin(postprocessor_of(LabelOverrides.of({}, labels)))
+    after.sure = {
+        (each.control, each.known): each.probability
+        for each in classes
+        if each.learned and wanted[each.control] is None
+    }
+    for annotation in load():
+        before.add_annotation(annotation)
+        after.add_annotation(annotation)
+    reasons = {where: _stated(own[where.control], where) for where in thresholds}
+    by_effort = EffortThresholds(
+        after, dict(thresholds), {where for where in thresholds if not reasons[where]}, seconds
+    )
+    learned = {(control, label): value for control, label, value in current.thresholds}
     changes = []
-    for where in labels_of(after.postprocessor):
-        control = own[where.control]
-        target = targets(control)
-        old = threshold_in(before.postprocessor, where)
-        new, reason = _threshold(after.of(where), control, where, target)
+    for where in labels_of(now):
+        target, stats = wanted[where.control], after.of(where)
+        reason, new = reasons[where], None
+        if not reason and target is not None:
+            new, reason = _threshold(stats, target)
+        elif not reason:
+            new, reason = by_effort.threshold, by_effort.reason
         if new is not None:
-            thresholds[where] = new
-        shown_at = old if new is None else new
+            learned[where] = thresholds[where] = new
         changes.append(
             LabelChange(
                 where,
                 target,
-                old,
-                shown_at,
+                threshold_in(now, where),
+                thresholds[where],
                 reason,
-                before.of(where).precision(old),
-                after.of(where).precision(shown_at),
-                after.of(where).drawn.total(),
+                before.of(where).precision(threshold_in(now, where)),
+                by_effort.precision(stats, thresholds[where]),
+                stats.drawn.total(),
             )
         )
-    there = set(labels_of(after.postprocessor))
+    class_thresholds = {
+        (each.control, each.known): by_effort.class_threshold(
+            thresholds[LabelKey(each.control, each.label)], each.probability
+        )
+        for each in classes
+        if each.learned and wanted[each.control] is None
+    }
+    shown = {which: label for which, label in labels.items() if class_thresholds.get(which, 0) <= 1}
     overrides = LabelOverrides.of(
-        {where: value for where, value in thresholds.items() if where in there}, classes, branches
+        {where: value for where, value in learned.items() if where in thresholds},
+        shown,
+        class_thresholds={
+            which: value
+            for which, value in class_thresholds.items()
+            if thresholds[LabelKey(which[0], labels[which])] < value <= 1
+        },
     )
-    changed = postprocessor_of(replace(overrides, revision=current.revision)).digest != before.postprocessor.digest
-    return Proposal(overrides, changed, before.annotations, changes, relabelings)
+    changed = postprocessor_of(replace(overrides, revision=current.revision)).digest != now.digest
+    return Proposal(
+        overrides,
+        changed,
+        before.annotations,
+        changes,
+        [each for each in classes if not each.learned or (each.control, each.known) in shown],
+        by_effort.effort(before, thresholds),
+    )
 
 
-def _threshold(
-    stats: LabelStats, control: RectangleControl, where: LabelKey, target: float
-) -> tuple[float | None, str]:
-    """Return the new threshold of a label, or None and the reason why it keeps its own."""
+def _stated(control: RectangleControl, where: LabelKey) -> str:
+    """Return why the label config leaves the threshold of a label open to no correction; empty if it does."""
     label = next(each for each in control.labels if each.value == where.label)
     stated = label.score_threshold if label.score_threshold is not None else control.score_threshold
     if stated is not None:
-        return None, f"the label config states {stated:g}"
-    if control.skip or label.skip:
-        return None, "the label config hides the label (model_skip)"
+        return f"the label config states {stated:g}"
+    return "the label config hides the label (model_skip)" if control.skip or label.skip else ""
+
+
+def _threshold(stats: LabelStats, target: float) -> tuple[float | None, str]:
+    """Return the threshold that reaches a target precision, or None and the reason why the label keeps its own."""
     shown, right = stats.at_every_threshold()
     if shown[0] < MIN_BOXES:
         return None, f"{shown[0]} boxes could be judged, {MIN_BOXES} are needed"

@@ -1,5 +1,6 @@
 """The effort of annotators: seconds of an edit, the probability from which showing a box saves more than it costs, and the seconds saved."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -76,12 +77,14 @@ class Judged:
         scores: float64 [N], 0 to 1.
         right: bool [N].
         sure: float64 [N], probability of the label for the class of each box.
+        before: float64 [N], score from which certain boxes of the label are shown now.
         pictures: int64 [N], number of the picture of each box.
     """
 
     scores: Floats
     right: Bools
     sure: Floats
+    before: Floats
     pictures: NDArray[np.int64]
 
 
@@ -122,14 +125,14 @@ class EffortFit:
     def __init__(self, judged: Judged, pictures: int) -> None:
         used = judged.scores >= FLOOR
         inside = np.clip(judged.scores[used], EDGE, 1 - EDGE)
-        keys = np.stack(
-            [np.round(np.log(inside / (1 - inside)) * BINS), np.ceil(judged.sure[used] * BINS), judged.right[used]], 1
-        )
+        scores, sure = np.round(np.log(inside / (1 - inside)) * BINS), np.ceil(judged.sure[used] * BINS)
+        keys = np.stack([scores, sure, judged.right[used], judged.before[used]], axis=1)
         bins, place = np.unique(keys, axis=0, return_inverse=True)
         self.pictures = pictures
         self._scores = 1 / (1 + np.exp(-bins[:, 0] / BINS))
         self._sure = bins[:, 1] / BINS
         self._right = bins[:, 2].astype(bool)
+        self._before = bins[:, 3]
         blocks = max(1, min(pictures, BLOCKS))
         self._counts = np.zeros((blocks, len(bins)))
         np.add.at(self._counts, (judged.pictures[used] % blocks, place.ravel()), 1)
@@ -138,7 +141,7 @@ class EffortFit:
     def _fit(self, counts: Floats) -> Platt:
         return fit_platt(self._scores, self._right, self._sure, counts)
 
-    def saving(self, before: float, after: float, seconds: EditSeconds) -> Saving:
+    def saving(self, after: float, seconds: EditSeconds) -> Saving:
         """Return the expected saving of another threshold, with an interval from resampled pictures.
 
         Each resample has a fit of its own, which says what the boxes between both thresholds cost and save. The difference of counted seconds
@@ -146,28 +149,49 @@ class EffortFit:
         of 20 where the thresholds did help in most.
 
         Args:
-            before: score from which boxes are shown now, 0 to 1.
-            after: score from which they would be shown.
+            after: score from which certain boxes would be shown, 0 to 1.
             seconds: of edits.
         """
         chance = np.random.default_rng(0)  # the same annotations always give the same answer
         blocks = len(self._counts)
         draws = chance.multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES)
-        expected = self._expected(self._counts.sum(axis=0), self.platt, before, after, seconds)
-        resampled = [draw @ self._counts for draw in draws]
-        found = [self._expected(counts, self._fit(counts), before, after, seconds) for counts in resampled]
+        now = self._scores >= shown_from(self.platt, self._before, self._sure)
+        then = self._scores >= shown_from(self.platt, np.full_like(self._before, after), self._sure)
+        more = then.astype(float) - now  # 1 for boxes that appear, -1 for those that vanish
+
+        def expected(counts: Floats, platt: Platt) -> float:
+            right = self._sure * platt.probability(self._scores)
+            change = (1 - right) * seconds.delete - right * seconds.saved
+            return float((counts * more * change).sum()) / max(1, self.pictures)
+
+        counts = [draw @ self._counts for draw in draws] if more.any() else []
+        found = [expected(each, self._fit(each)) for each in counts] or [0.0]
         low, high = np.quantile(found, [0.025, 0.975]).tolist()
-        return Saving(expected, low, high)
-
-    def _expected(self, counts: Floats, platt: Platt, before: float, after: float, seconds: EditSeconds) -> float:
-        low, high = sorted((before, after))
-        between = (self._scores >= low) & (self._scores < high)
-        right = self._sure[between] * platt.probability(self._scores[between])
-        worth = (counts[between] * (right * seconds.saved - (1 - right) * seconds.delete)).sum()
-        return float(worth if after > before else -worth) / max(1, self.pictures)
+        return Saving(expected(self._counts.sum(axis=0), self.platt), low, high)
 
 
-def measured(stated: dict[str, float | None], found: EditSeconds | None) -> EditSeconds:
-    """Return the seconds of edits: those that settings state, else those found in the project, else the defaults."""
-    defaults = found or EditSeconds()
-    return EditSeconds(**defaults.to_json() | {name: value for name, value in stated.items() if value is not None})
+def shown_from(platt: Platt, thresholds: Floats, sure: Floats) -> Floats:
+    """Return the scores from which boxes are as probable as certain ones of their label at its threshold.
+
+    Args:
+        platt: of the boxes.
+        thresholds: float64 [N], scores from which certain boxes are shown.
+        sure: float64 [N], probability of the label for the class of each box, above 0.
+
+    Returns:
+        float64 [N]; more than 1 where no score is enough.
+    """
+    needed = platt.probability(thresholds) / sure
+    logits = np.log(np.clip(needed, EDGE, 1 - EDGE) / (1 - np.clip(needed, EDGE, 1 - EDGE)))
+    scores = 1 / (1 + np.exp(-(logits - platt.a) / platt.b))
+    return np.where(sure >= 1, thresholds, np.where(needed >= 1, 2.0, np.maximum(scores, thresholds)))
+
+
+def edit_seconds(stated: Mapping[str, float], found: EditSeconds | None) -> EditSeconds:
+    """Return the seconds of edits: those that settings state, else those found in the project, else the defaults.
+
+    Args:
+        stated: seconds by the name of an attribute of :class:`EditSeconds`.
+        found: measured in the project; None for nothing.
+    """
+    return EditSeconds(**{**(found or EditSeconds()).to_json(), **stated})

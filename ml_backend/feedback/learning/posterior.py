@@ -33,7 +33,8 @@ class LabelPosterior:
     """The posterior of the labels of one control.
 
     Args:
-        evidence: weights in boxes by class (any identifier) and label; :data:`NONE` for boxes that are nobody's.
+        evidence: weights in boxes by class (any identifier) and label; :data:`NONE` for boxes that are nobody's. Boxes that are explained by
+            the name of their class do not belong here: that a Person is called Person says nothing about its relatives.
         labels: that can be learned; evidence of other labels counts nowhere.
         parents: returns the direct superclasses of a class; none at the top, and for classes of no vocabulary.
     """
@@ -42,14 +43,14 @@ class LabelPosterior:
         self.labels = (NONE, *dict.fromkeys(labels))
         self._place = {label: place for place, label in enumerate(self.labels)}
         self._parents = parents
-        self._own = {known: self._vector(weights) for known, weights in evidence.items()}
+        vectors = {known: self._vector(weights) for known, weights in evidence.items()}
         self._below: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(len(self.labels)))
-        for known, weights in self._own.items():
+        for known, weights in vectors.items():
             for each in {known, *self._above(known)}:
                 self._below[each] = self._below[each] + weights
         prior = np.full(len(self.labels), 0.5 / max(1, len(self.labels) - 1))
         prior[0] = 0.5
-        whole = sum(self._own.values(), np.zeros(len(self.labels)))
+        whole = sum(vectors.values(), np.zeros(len(self.labels)))
         self._root = (whole + ROOT_STRENGTH * prior) / (whole.sum() + ROOT_STRENGTH)
         self._found: dict[str, NDArray[np.float64]] = {}
 
@@ -57,23 +58,33 @@ class LabelPosterior:
         """Return the probability of each label for the objects of a class, :data:`NONE` included; they sum to 1 unless there are no labels."""
         return dict(zip(self.labels, self._of(known).tolist(), strict=True))
 
-    def with_named(self, known: str, label: str) -> dict[str, float]:
-        """Return the probabilities of labels for a class that has a label by its name.
+    def with_name(self, label: str, weights: Weights, others: Weights) -> dict[str, float]:
+        """Return the probabilities of labels for a class that has a label by its name, or by that of a class above it.
 
-        The name counts for :data:`NAMED_STRENGTH` boxes, so a few odd boxes take no class away from its label. Relatives do not count:
-        the name says more. Nor does "none": whether a box is right is the question of its score.
+        The name counts for :data:`NAMED_STRENGTH` boxes, so a few odd boxes take no class away from its label. It means what the other classes
+        with that name are called, as far as they outweigh it by the same measure. "None" does not count: whether a box is right is the
+        question of its score.
+
+        Args:
+            label: that the class has by the name.
+            weights: evidence of the class itself, by label.
+            others: evidence of the other classes that have their label by the same name.
         """
-        own = self._own.get(known, np.zeros(len(self.labels))).copy()
+        named = self._vector(others)
+        named[self._place[label]] += NAMED_STRENGTH
+        named[0] = 0
+        own = self._vector(weights) + NAMED_STRENGTH * named / named.sum()
         own[0] = 0
-        own[self._place[label]] += NAMED_STRENGTH
         return dict(zip(self.labels, (own / own.sum()).tolist(), strict=True))
 
-    def evidence(self, known: str) -> dict[str, float]:
-        """Return the evidence of a class itself, in boxes by label, without those that have none."""
-        own = self._own.get(known)
-        return (
-            {} if own is None else {label: float(own[place]) for place, label in enumerate(self.labels) if own[place]}
-        )
+    def is_related(self, known: str, label: str) -> bool:
+        """Tell whether boxes of a class or of its relatives have a label: those below it, and below any class above it."""
+        place = self._place[label]
+        return any(self._below[each][place] > 0 for each in {known, *self._above(known)} if each in self._below)
+
+    def boxes(self, known: str) -> float:
+        """Return the boxes that the probabilities of a class rest on, its relatives' :data:`K` included."""
+        return float(self._below[known].sum()) + K if known in self._below else K
 
     def _vector(self, weights: Weights) -> NDArray[np.float64]:
         vector = np.zeros(len(self.labels))
@@ -101,3 +112,14 @@ class LabelPosterior:
                 found.add(each)
                 rest += self._parents(each)
         return found
+
+
+def boxes_to_change(probabilities: Weights, boxes: float) -> int:
+    """Return how many more boxes under one other label would take a class away from its most probable label.
+
+    Args:
+        probabilities: of the labels, :data:`NONE` included.
+        boxes: that they rest on.
+    """
+    first, second = (*sorted((p for label, p in probabilities.items() if label != NONE), reverse=True), 0.0, 0.0)[:2]
+    return int((first - second) * boxes) + 1

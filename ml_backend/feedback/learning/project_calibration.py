@@ -1,7 +1,7 @@
 """The calibration of a project, for ``prelabel calibrate`` and Start Training."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -14,6 +14,7 @@ from ml_backend.feedback.store.revisions import Revision, apply, history
 from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
+from ml_backend.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -64,30 +65,59 @@ class CalibrationResult:
             f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"
             for each in labels
             if each.threshold_before != each.threshold_after
-        ] + [f"{each.class_name} -> {each.label}" for each in relabelings]
+        ] + [f"{each.class_name} -> {each.label}" for each in relabelings if each.evidence]
+        relatives = sum(not each.evidence for each in relabelings)
+        changes += [f"{relatives} classes by their relatives"] * bool(relatives)
         reasons = [f"{each.where.label}: {each.reason}" for each in labels if each.reason]
         return "; ".join(changes or reasons) or "nothing to change"
 
 
-def calibrate_project(
-    database: Database, number: int, score_threshold: float, target_precision: float, *, target: float | None = None
-) -> CalibrationResult:
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """What settings and options say about calibrations.
+
+    Attributes:
+        score_threshold: general threshold, 0 to 1.
+        target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1; None for thresholds by
+            effort.
+        target: precision to reach in spite of both; None for none.
+        seconds: of edits, by the name of an attribute of :class:`~ml_backend.feedback.learning.effort.EditSeconds`, where they are stated.
+    """
+
+    score_threshold: float
+    target_precision: float | None = None
+    target: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, target: float | None = None) -> "CalibrationOptions":
+        """Return the options of the settings, with a precision to reach in spite of them."""
+        seconds = {
+            "draw": settings.seconds_draw,
+            "delete": settings.seconds_delete,
+            "adjust": settings.seconds_adjust,
+            "relabel": settings.seconds_relabel,
+            "look": settings.seconds_look,
+        }
+        stated = {name: value for name, value in seconds.items() if value is not None}
+        return cls(settings.model_score_threshold, settings.target_precision, target, stated)
+
+
+def calibrate_project(database: Database, number: int, options: CalibrationOptions) -> CalibrationResult:
     """Propose thresholds and labels of classes from the corrections of a project.
 
     Args:
         database: of the corrections.
         number: id of the project.
-        score_threshold: general threshold, 0 to 1.
-        target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
-        target: precision to reach in spite of both; None for none.
+        options: of settings and the command line.
 
     Raises:
         FeedbackError: the project is unknown, or the database cannot be used.
         LabelConfigError: its label config cannot be served.
     """
 
-    def target_of(control: RectangleControl) -> float:
-        return target or control.target_precision or target_precision
+    def target_of(control: RectangleControl) -> float | None:
+        return options.target or control.target_precision or options.target_precision
 
     with database.reading() as connection:
         project = get_project(connection, number, database.place)
@@ -98,8 +128,9 @@ def calibrate_project(
             lambda: detected_by(detector, annotations_of(connection, number)),
             project.label_config,
             current.taught_to(detector) if current else NO_OVERRIDES,
-            score_threshold=score_threshold,
+            score_threshold=options.score_threshold,
             targets=target_of,
+            stated_seconds=options.seconds,
         )
     return CalibrationResult(project, current, proposal, detector)
 

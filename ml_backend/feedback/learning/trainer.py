@@ -8,7 +8,7 @@ import structlog
 
 from ml_backend.errors import FeedbackError, PrelabelError
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.learning.project_calibration import CalibrationResult, calibrate_project
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions, CalibrationResult, calibrate_project
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.revisions import Revision
@@ -41,7 +41,7 @@ class Trainer:
         database: of the corrections.
         feedback: catches up with Label Studio.
         revisions: in force here.
-        score_threshold, target_precision: see :func:`calibrate_project`.
+        options: see :func:`calibrate_project`.
         timeout: seconds that a caller waits for the result.
     """
 
@@ -51,14 +51,12 @@ class Trainer:
         feedback: FeedbackService,
         revisions: CurrentRevisions,
         *,
-        score_threshold: float,
-        target_precision: float,
+        options: CalibrationOptions,
         timeout: float,
     ) -> None:
         self._database = database
         self._feedback = feedback
-        self._score_threshold = score_threshold
-        self._target_precision = target_precision
+        self._options = options
         self._timeout = timeout
         self._revisions = revisions
         self._turn = asyncio.Lock()  # anybody can press many buttons
@@ -87,9 +85,7 @@ class Trainer:
         async with self._turn:
             try:
                 problems = await self._feedback.catch_up(project)
-                result = await asyncio.to_thread(
-                    calibrate_project, self._database, project, self._score_threshold, self._target_precision
-                )
+                result = await asyncio.to_thread(calibrate_project, self._database, project, self._options)
                 revision = await asyncio.to_thread(result.apply, self._database, AUTHOR)
             except PrelabelError as error:
                 current = self._revisions.of(project)

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corrections import AWAY, BOX, MOVED, PEOPLE_CONFIG, Edges, annotation, box, cell, postprocessor_of, seen
+from corrections import AWAY, BOX, MOVED, Edges, annotation, box, cell, postprocessor_of, seen
 from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import BALLOON_CONFIG, Row, detections_of
 
-from ml_backend.detections import Detections
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.threshold_stats import (
     GRID,
@@ -147,7 +146,6 @@ def test_annotations_without_a_statement_do_not_count(facts: Any) -> None:
     """Neither for a label nor against it."""
     stats = gather([facts], postprocessor_of())
     assert all(each == LabelStats() for each in stats.labels.values())
-    assert not stats.classes
     assert stats.annotations == (not facts.skipped)
 
 
@@ -206,53 +204,6 @@ def test_boxes_at_a_threshold_are_those_that_it_would_show(rows: list[Row], thre
         assert sorted(kept) == sorted(scores)
 
 
-def people(*rows: Row) -> Detections:
-    """Return detections with their MIDs, as a detector of Open Images gives them."""
-    mids = {"Person": "/m/01g317", "Clothing": "/m/09j2d"}
-    found = detections_of(*rows)
-    named = tuple(mids.get(name, "") for name in found.class_names)
-    return Detections(found.boxes, found.scores, found.class_names, named, found.width, found.height)
-
-
-@pytest.mark.parametrize(
-    ("rows", "drawn", "classes"),
-    [
-        ([], [box("Worker")], {}),
-        ([("Person", 0.9, BOX)], [box("Worker")], {"/m/01g317": {"Worker": 1}}),
-        ([("Person", 0.9, BOX)], [], {"/m/01g317": {"": 1}}),
-        ([("Person", 0.29, BOX)], [box("Worker")], {}),
-        ([("Robot", 0.9, BOX)], [box("Worker")], {"Robot": {"Worker": 1}}),
-        ([("Person", 0.9, BOX), ("Robot", 0.8, BOX)], [box("Worker")], {"/m/01g317": {"Worker": 1}, "Robot": {"": 1}}),
-        ([("Robot", 0.9, BOX), ("Person", 0.8, BOX)], [box("Worker")], {"/m/01g317": {"": 1}, "Robot": {"Worker": 1}}),
-        ([("Robot", 0.9, BOX), ("Person", 0.8, BOX)], [box("Person")], {"/m/01g317": {"Person": 1}, "Robot": {"": 1}}),
-        ([("Robot", 0.9, BOX), ("Person", 0.8, BOX)], [box("Person"), box("Worker")], {"/m/01g317": {"Person": 1}, "Robot": {"Worker": 1}}),
-        ([("Person", 0.9, BOX), ("Person", 0.8, MOVED)], [box("Worker")], {"/m/01g317": {"Worker": 1, "": 1}}),
-        ([("Person", 0.9, BOX), ("Person", 0.9, AWAY)], [box("Worker"), box("Gone", AWAY)], {"/m/01g317": {"Worker": 1, "Gone": 1}}),
-        ([("Person", 0.9, BOX)], [box("")], {"/m/01g317": {"": 1}}),
-        ([("Person", 0.9, BOX)], [box("Worker"), box("Clothing")], {"/m/01g317": {"Worker": 1}}),
-    ],
-    ids=[
-        "not found",
-        "found",
-        "nobody's",
-        "below the threshold",
-        "a class without a MID",
-        "two classes on one object: the surer one",
-        "the same, and the other one is surer",
-        "one that goes there already explains it",
-        "two classes and two labels on one object",
-        "twice on one object",
-        "a label that is gone",
-        "without a label",
-        "two labels on one object",
-    ],
-)  # fmt: skip
-def test_classes_are_what_people_call_them(rows: list[Row], drawn: Any, classes: dict[str, dict[str, int]]) -> None:
-    """Whatever label they go to now, and with the empty label for what is nobody's."""
-    stats = gather([annotation(*drawn, images=seen(people(*rows)))], postprocessor_of(PEOPLE_CONFIG))
-    assert {known: dict(+counts) for (_, known), counts in stats.classes.items()} == classes
-
-
 @pytest.mark.parametrize(
     ("control", "label", "overrides", "expected"),
     [
@@ -272,6 +223,35 @@ def test_threshold_in_force(control: str, label: str, overrides: LabelOverrides,
     assert threshold_in(postprocessor_of(xml, overrides=overrides), KITE) == expected
 
 
+@pytest.mark.parametrize(
+    ("rows", "drawn", "relabeled"),
+    [
+        ([("Kite", 0.9, BOX)], [box("Box")], [True]),
+        ([("Kite", 0.9, BOX)], [box("Kite")], [False]),
+        ([("Kite", 0.9, BOX)], [], [False]),
+        ([("Kite", 0.9, BOX), ("Box", 0.1, BOX)], [box("Box")], [False]),
+        ([("Kite", 0.9, BOX)], [box("Box", AWAY)], [False]),
+    ],
+    ids=["another label", "right", "nobody's", "found under its own label", "elsewhere"],
+)
+def test_box_that_would_be_relabeled(rows: list[Row], drawn: Any, relabeled: list[bool]) -> None:
+    """It fits a drawn box of another label, which no box of that label fits."""
+    stats = gather([annotation(*drawn, images=seen(detections_of(*rows)))], postprocessor_of())
+    assert stats.of(KITE).relabeled == relabeled
+
+
+def test_boxes_know_their_picture_and_how_sure_their_label_is() -> None:
+    """A label that was not learned is certain."""
+    facts = [annotation(number=number, images=seen(detections_of(("Kite", 0.9, BOX)))) for number in (1, 2)]
+    plain, learned = begin(postprocessor_of()), begin(postprocessor_of())
+    learned.sure = {("label", "Kite"): 0.4}
+    for stats in (plain, learned):
+        for each in facts:
+            stats.add_annotation(each)
+    assert (plain.of(KITE).pictures, plain.pictures, plain.of(KITE).sure) == ([0, 1], 2, [1, 1])
+    assert learned.of(KITE).sure == [0.4, 0.4]
+
+
 def test_threshold_of_a_label_that_is_gone_is_that_of_all_others() -> None:
     """Whether the label or its control went."""
     postprocessor = postprocessor_of(overrides=LabelOverrides.of({("label", "Gone"): 0.7}))
@@ -287,6 +267,5 @@ def test_stats_add_up_over_annotations() -> None:
     facts = [annotation(box("Kite", cell(0)), number=number, task=1, images=seen(found)) for number in (1, 2)]
     stats = gather(iter(facts), postprocessor_of())
     assert stats.of(KITE).precision(0.3) == Share(2, 20)
-    assert stats.classes["label", "Kite"] == {"Kite": 2, "": 18}
     assert stats.annotations == 2
     assert np.sum(stats.of(KITE).right) == 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml_backend.feedback.learning.effort import EditSeconds, EffortFit, Judged, measured
+from ml_backend.feedback.learning.effort import EditSeconds, EffortFit, Judged, edit_seconds
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,18 @@ def test_seconds_of_a_picture(shown: int, right: int, relabeled: int, drawn: int
     assert found == pytest.approx(seconds)
 
 
-def judged(pictures: int, right_share: float, boxes: int = 10) -> Judged:
+def judged(pictures: int, right_share: float, before: float = 0.3, boxes: int = 10) -> Judged:
     """Return boxes with scores around 0.2, of which a share is right."""
     chance = np.random.default_rng(3)
     count = pictures * boxes
     scores = chance.uniform(0.1, 0.3, count)
-    return Judged(scores, chance.random(count) < right_share, np.ones(count), np.repeat(np.arange(pictures), boxes))
+    return Judged(
+        scores,
+        chance.random(count) < right_share,
+        np.ones(count),
+        np.full(count, before),
+        np.repeat(np.arange(pictures), boxes),
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,34 +65,35 @@ def test_lower_threshold_is_sure_to_save_where_hidden_boxes_are_right(
     pictures: int, right_share: float, sure: bool
 ) -> None:
     """From 0.3 to 0.1; the interval holds the expected saving."""
-    saving = EffortFit(judged(pictures, right_share), pictures).saving(0.3, 0.1, EditSeconds())
+    saving = EffortFit(judged(pictures, right_share), pictures).saving(0.1, EditSeconds())
     assert saving.is_sure == sure
     assert saving.low <= saving.seconds <= saving.high
 
 
 def test_saving_is_that_of_the_boxes_between_both_thresholds() -> None:
     """Ten boxes a picture, seven of them right: each right one saves 7.28 seconds, and each wrong one costs 2."""
-    fit = EffortFit(judged(500, 0.7), 500)
-    assert fit.saving(0.301, 0.09, EditSeconds()).seconds == pytest.approx(-(7 * 7.28 - 3 * 2), rel=0.05)
-    assert fit.saving(0.09, 0.301, EditSeconds()).seconds == pytest.approx(7 * 7.28 - 3 * 2, rel=0.05)
-    assert fit.saving(0.3, 0.3, EditSeconds()).seconds == 0
+    for before, after, sign in ((0.301, 0.09, -1), (0.09, 0.301, 1), (0.3, 0.3, 0)):
+        saving = EffortFit(judged(500, 0.7, before), 500).saving(after, EditSeconds())
+        assert saving.seconds == pytest.approx(sign * (7 * 7.28 - 3 * 2), rel=0.05)
 
 
 def test_same_boxes_give_the_same_answer() -> None:
     """Resampling has a fixed seed."""
-    one, two = (EffortFit(judged(30, 0.4), 30).saving(0.3, 0.1, EditSeconds()) for _ in range(2))
+    one, two = (EffortFit(judged(30, 0.4), 30).saving(0.1, EditSeconds()) for _ in range(2))
     assert one == two
 
 
 def test_no_boxes_save_nothing() -> None:
     """No picture, and pictures without boxes."""
-    none = Judged(np.zeros(0), np.zeros(0, bool), np.zeros(0), np.zeros(0, np.int64))
+    none = Judged(np.zeros(0), np.zeros(0, bool), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
     for pictures in (0, 7):
-        saving = EffortFit(none, pictures).saving(0.3, 0.1, EditSeconds())
+        saving = EffortFit(none, pictures).saving(0.1, EditSeconds())
         assert (saving.seconds, saving.is_sure) == (0, False)
 
 
 def test_settings_come_before_what_was_measured() -> None:
     """And that before the defaults."""
-    assert measured({"draw": None}, None) == EditSeconds()
-    assert measured({"draw": 30.0, "delete": None}, EditSeconds(draw=20, delete=5)) == EditSeconds(draw=30, delete=5)
+    found = EditSeconds(draw=20, delete=5)
+    assert edit_seconds({}, None) == EditSeconds()
+    assert edit_seconds({}, found) == found
+    assert edit_seconds({"draw": 30.0}, found) == EditSeconds(draw=30, delete=5)

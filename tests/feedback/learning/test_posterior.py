@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ml_backend.feedback.learning.posterior import LabelPosterior
+from ml_backend.feedback.learning.posterior import LabelPosterior, boxes_to_change
 
 PARENTS = {"dog": ("carnivore",), "cat": ("carnivore",), "horse": ("animal",), "carnivore": ("animal",), "car": ("vehicle",), "bat": ("animal", "tool")}  # fmt: skip
 Evidence = Mapping[str, Mapping[str, float]]
@@ -33,7 +33,7 @@ def test_formula_is_that_of_the_module() -> None:
         ({"dog": {"Pet": 10}}, "cat", 0.675, 0.69),
         ({"dog": {"Pet": 10}}, "horse", 0.66, 0.675),
         ({"dog": {"Pet": 10}}, "car", 0.0, 0.4),
-        ({"dog": {"Pet": 10}, "horse": {"Stock": 30}}, "cat", 0.675, 0.69),
+        ({"dog": {"Pet": 10}, "horse": {"Stock": 30}}, "cat", 0.6, 0.67),
         ({"dog": {"Pet": 10}, "cat": {"": 10}}, "cat", 0.0, 0.1),
         ({"dog": {"Pet": 10}}, "bat", 0.5, 0.55),
         ({"dog": {"Gone": 10}}, "dog", 0.0, 0.1),
@@ -63,10 +63,50 @@ def test_classes_learn_from_themselves_and_from_relatives(
 )
 def test_name_counts_for_eight_boxes(odd: int, keeps: bool) -> None:
     """A few odd boxes take no class away from the label of its name."""
-    found = posterior_of({"dog": {"Stock": odd}}).with_named("dog", "Pet")
+    found = posterior_of({}).with_name("Pet", {"Stock": odd}, {})
+    assert (found["Pet"] > found["Stock"]) == keeps
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "keeps"),
+    [
+        ({}, {"Stock": 7}, True),
+        ({}, {"Stock": 9}, False),
+        ({"Stock": 2}, {"Stock": 9}, False),
+        ({"Stock": 2}, {"Stock": 3}, True),
+        ({"Pet": 4}, {"Stock": 30}, False),
+        ({"Pet": 9}, {"Stock": 30}, True),
+        ({"Stock": 9}, {"Pet": 90}, False),
+    ],
+    ids=[
+        "others, fewer than the name counts for",
+        "others, more than that",
+        "both together",
+        "too few together",
+        "a few boxes of its own against all others",
+        "enough boxes of its own",
+        "enough boxes of its own for another label",
+    ],
+)
+def test_classes_with_one_name_follow_each_other(own: dict[str, float], others: dict[str, float], keeps: bool) -> None:
+    """Where the name stands for another label to people, its classes go there that nobody corrected, too."""
+    found = posterior_of({}).with_name("Pet", own, others)
     assert (found["Pet"] > found["Stock"]) == keeps
 
 
 def test_nobodys_boxes_take_no_class_away_from_its_name() -> None:
     """The threshold decides whether they are shown."""
-    assert posterior_of({"dog": {"": 100}}).with_named("dog", "Pet")["Pet"] == 1
+    assert posterior_of({}).with_name("Pet", {"": 100}, {"": 9})["Pet"] == 1
+
+
+@pytest.mark.parametrize("evidence", [{"dog": {"Pet": 4}}, {"dog": {"Pet": 7, "Stock": 2}}])
+def test_so_many_boxes_change_the_label(evidence: Evidence) -> None:
+    """And two fewer do not: what relatives learn from them can spare one."""
+    before = posterior_of(evidence)
+    count = boxes_to_change(before.of("dog"), before.boxes("dog"))
+    own = dict(evidence.get("dog", {}))
+    after = [
+        posterior_of({**evidence, "dog": own | {"Stock": own.get("Stock", 0) + more}}).of("dog")
+        for more in (count - 2, count)
+    ]
+    assert [each["Pet"] > each["Stock"] for each in after] == [True, False]

@@ -11,6 +11,7 @@ from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
 from ml_backend.feedback.store.annotation_records import put_annotation
@@ -45,8 +46,7 @@ async def training(settings: Settings, detector: Detector) -> AsyncIterator[tupl
                 database,
                 parts.feedback,
                 revisions,
-                score_threshold=settings.model_score_threshold,
-                target_precision=settings.target_precision,
+                options=CalibrationOptions.of(settings),
                 timeout=settings.predict_deadline,
             )
             async with parts.feedback.listening():
@@ -57,12 +57,12 @@ async def training(settings: Settings, detector: Detector) -> AsyncIterator[tupl
 @pytest.mark.parametrize(
     ("xml", "settings", "threshold"),
     [
-        (BALLOON_CONFIG, {}, 0.41),
+        (BALLOON_CONFIG, {"target_precision": 0.9}, 0.41),
         (BALLOON_CONFIG, {"target_precision": 0.5}, 0.01),
         (STATED, {"target_precision": 0.5}, 0.41),
         (BALLOON_CONFIG, {"target_precision": 0.95}, None),
     ],
-    ids=["0.9 if nobody says", "the settings'", "the label config's goes first", "nothing reaches it"],
+    ids=["the settings'", "a lower one of the settings", "the label config's goes first", "nothing reaches it"],
 )
 async def test_training_aims_at_the_stated_target(
     demo_detector: Detector, database_url: str, xml: str, settings: dict[str, float], threshold: float | None
@@ -97,7 +97,7 @@ def last_training(settings: Settings) -> tuple[str, str, int, str]:
 
 async def test_last_training_is_remembered(demo_detector: Detector, database_url: str) -> None:
     """The changes, the reason for none, or the failure; an unknown project has no last training."""
-    settings = Settings(database_url=database_url, trust_webhooks=True)
+    settings = Settings(database_url=database_url, trust_webhooks=True, target_precision=0.9)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, _):
         with pytest.raises(FeedbackError):
@@ -119,7 +119,7 @@ async def test_last_training_is_remembered(demo_detector: Detector, database_url
 
 async def test_pressing_twice_trains_once(demo_detector: Detector, database_url: str) -> None:
     """A press during a training gets the same answer."""
-    settings = Settings(database_url=database_url, trust_webhooks=True)
+    settings = Settings(database_url=database_url, trust_webhooks=True, target_precision=0.9)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, revisions):
         one, other = await asyncio.gather(trainer.train(3), trainer.train(3))
@@ -131,7 +131,7 @@ async def test_pressing_twice_trains_once(demo_detector: Detector, database_url:
 
 async def test_nothing_to_learn_from_is_told(demo_detector: Detector, database_url: str) -> None:
     """With what to do, and which database was read."""
-    settings = Settings(database_url=database_url, trust_webhooks=True)
+    settings = Settings(database_url=database_url, trust_webhooks=True, target_precision=0.9)
     async with training(settings, demo_detector) as (trainer, _):
         with pytest.raises(FeedbackError, match="feedback sync --project 7") as nothing:
             await trainer.train(7)
@@ -143,7 +143,7 @@ async def test_training_that_takes_longer_than_label_studio_waits_goes_on(
     demo_detector: Detector, database_url: str
 ) -> None:
     """The caller is told so, and the revision comes."""
-    settings = Settings(database_url=database_url, trust_webhooks=True, predict_deadline=0.0001)
+    settings = Settings(database_url=database_url, trust_webhooks=True, target_precision=0.9, predict_deadline=0.0001)
     keep(settings, BALLOON_CONFIG, demo_detector)
     async with training(settings, demo_detector) as (trainer, revisions):
         assert await trainer.train(3) is None
