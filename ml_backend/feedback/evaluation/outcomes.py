@@ -31,25 +31,50 @@ DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "n
 
 
 @dataclass(frozen=True)
-class MatchedImage:
+class JudgedImage:
     """One image of one annotation, under one control.
 
     Attributes:
         control, label_map: of the postprocessor.
         detections: all detections.
-        decisions: of the postprocessor on each detection.
         drawn: the submitted boxes.
-        shown: the boxes that the annotator saw; if there were none, those that would be shown now.
-        saw_predictions: whether the annotator saw ``shown``.
+        saw_predictions: whether the annotator saw boxes.
     """
 
     control: RectangleControl
     label_map: LabelMap
     detections: Detections
-    decisions: list[FilterDecision]
     drawn: list[LabelledBox]
-    shown: list[LabelledBox]
     saw_predictions: bool
+
+
+@dataclass(frozen=True)
+class MatchedImage(JudgedImage):
+    """The same with the boxes that were shown.
+
+    Attributes:
+        decisions: of the postprocessor on each detection.
+        shown: the boxes that the annotator saw; if there were none, those that would be shown now.
+    """
+
+    decisions: list[FilterDecision]
+    shown: list[LabelledBox]
+
+
+def judged_images(annotation: Annotation, postprocessor: Postprocessor) -> Iterator[JudgedImage]:
+    """Yield the images of an annotation under each control, for a postprocessor limited to the labels of that time."""
+    saw_predictions = _saw_predictions(annotation)
+    for control, label_map in postprocessor.limited_to(annotation.drawable).rectangles:
+        image_field = control.image_field
+        images = [each for each in annotation.images if each.key == image_field.key]
+        # Items are counted as in matched_images: images of a list that could not be read are not there.
+        for item, image in enumerate(each for each in images if image_field.is_list or each.item == 0):
+            drawn = [box for box in annotation.drawn if (box.control, box.item) == (control.from_name, item)]
+            yield JudgedImage(control, label_map, image.detections, drawn, saw_predictions)
+
+
+def _saw_predictions(annotation: Annotation) -> bool:
+    return annotation.lost or (annotation.shown is not None and not annotation.audited)
 
 
 def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iterator[MatchedImage]:
@@ -64,7 +89,7 @@ def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iter
         ]
         for image_field in postprocessor.needs
     }
-    saw_predictions = annotation.lost or (annotation.shown is not None and not annotation.audited)
+    saw_predictions = _saw_predictions(annotation)
     label_maps = {control.from_name: label_map for control, label_map in postprocessor.rectangles}
     for control, item, detections, decisions in postprocessor.explain(found):
         here = (control.from_name, item)
@@ -74,7 +99,8 @@ def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iter
         else:
             kept = [decision for decision in decisions if decision.kind == "kept"]
             shown = [_as_shown(decision, detections, *here) for decision in kept]
-        yield MatchedImage(control, label_maps[control.from_name], detections, decisions, drawn, shown, saw_predictions)
+        label_map = label_maps[control.from_name]
+        yield MatchedImage(control, label_map, detections, drawn, saw_predictions, decisions, shown)
 
 
 def _as_shown(decision: FilterDecision, detections: Detections, control: str, item: int) -> LabelledBox:

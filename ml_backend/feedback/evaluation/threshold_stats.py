@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ml_backend.detections import iou
 from ml_backend.feedback.evaluation.matching import SAME_OBJECT, right_in_order, same_label
-from ml_backend.feedback.evaluation.outcomes import MatchedImage, edges_of, matched_images
+from ml_backend.feedback.evaluation.outcomes import JudgedImage, edges_of, judged_images
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
@@ -100,10 +100,10 @@ class ThresholdStats:
         if annotation.skipped or annotation.accepted:
             return
         self.annotations += 1
-        for image in matched_images(annotation, self.postprocessor):
+        for image in judged_images(annotation, self.postprocessor):
             self.add(image)
 
-    def add(self, image: MatchedImage) -> None:
+    def add(self, image: JudgedImage) -> None:
         """Add one image of an annotation."""
         control = image.control
         decisions = select(image.detections, control, image.label_map, None)
@@ -137,7 +137,7 @@ class ThresholdStats:
         return self.labels.setdefault(where, LabelStats())
 
 
-def _relabeled(image: MatchedImage, best_first: list[FilterDecision], right: dict[int, bool]) -> set[int]:
+def _relabeled(image: JudgedImage, best_first: list[FilterDecision], right: dict[int, bool]) -> set[int]:
     """Return the rows of boxes that fit a drawn box of another label which no right box fits, one for each drawn box."""
     wrong = [decision.row for decision in best_first if not right[decision.row]]
     if not wrong or not image.drawn:

@@ -178,9 +178,12 @@ def propose(
         for each in classes
         if each.learned and wanted[each.control] is None
     }
+    if not labels and not current.classes and not current.branches:
+        before = after  # the same label maps
     for annotation in load():
-        before.add_annotation(annotation)
         after.add_annotation(annotation)
+        if before is not after:
+            before.add_annotation(annotation)
     reasons = {where: _stated(own[where.control], where) for where in thresholds}
     by_effort = EffortThresholds(
         after, dict(thresholds), {where for where in thresholds if not reasons[where]}, seconds
