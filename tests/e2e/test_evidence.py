@@ -133,7 +133,7 @@ def test_evidence_belongs_to_a_detector(
     assert after["labels"] != before["labels"]
     assert threshold_of(after, "Person") == 0.3
     both, one = (run_prelabel(each, "calibrate", "--project", str(project), "--json") for each in (unsure, alone))
-    assert (both["labels"], both["relabelings"]) == (one["labels"], one["relabelings"])
+    assert (both["labels"], both["classes"]) == (one["labels"], one["classes"])
 
     label_studio.retrieve(project)
     newest = [max(each, key=lambda one: int(one["id"])) for each in label_studio.predictions(project).values()]
