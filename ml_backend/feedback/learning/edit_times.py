@@ -11,6 +11,7 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 
 MIN_TIMED = 50  # annotations with a time and with shown boxes, below which nothing is measured
 MAX_TIMED = 2000  # more make it no better, and the first matching of boxes takes time
+EXPLAINED = 0.8  # of the deviation of the times from their median, at most so much may be left once edits are known
 MIN_SECONDS = 0.1  # of an edit
 KINDS = ("added", "deleted", "nudged", "relabeled")  # as draw, delete, adjust and relabel
 
@@ -40,7 +41,7 @@ class EditTimes:
             self._seconds.append(annotation.seconds)
 
     def measured(self) -> EditSeconds | None:
-        """Return the seconds of edits; None with fewer than :data:`MIN_TIMED` annotations.
+        """Return the seconds of edits; None with fewer than :data:`MIN_TIMED` annotations, or if they explain too little.
 
         A regression of the times on the numbers of edits, with the defaults as a prior: kinds of edits that seldom happen keep them. Its
         loss grows no faster than linearly, since a lead time holds breaks.
@@ -51,10 +52,15 @@ class EditTimes:
 
         edits, taken = np.array(self._rows), np.array(self._seconds)
         defaults = np.array(list(EditSeconds().to_json().values()))
-        spread = float(np.median(np.abs(taken - np.median(taken)))) or 1.0
+        deviation = float(np.median(np.abs(taken - np.median(taken))))
+        spread = deviation or 1.0
 
         def residuals(seconds: Floats) -> Floats:
             return np.concatenate([(edits @ seconds - taken) / spread, (seconds - defaults) / defaults])
 
         found = least_squares(residuals, defaults, bounds=(MIN_SECONDS, np.inf), loss="soft_l1", f_scale=0.3).x.tolist()
-        return EditSeconds(*found)
+        measured = EditSeconds(*found)
+        # Times that do not depend on the edits, such as those of open browser tabs, say nothing about them.
+        unexplained = float(np.median(np.abs(edits @ np.array(found) - taken)))
+        believed = unexplained <= EXPLAINED * deviation and measured.draw > max(measured.delete, measured.adjust)
+        return measured if believed else None

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from corrections import AWAY, BOX, MOVED, annotation, box, cell, postprocessor_of, seen
+from corrections import BOX, MOVED, annotation, box, cell, postprocessor_of, seen
 from samples import detections_of
 
 from ml_backend.feedback.learning.edit_times import MIN_TIMED, EditTimes
@@ -56,6 +56,7 @@ def test_times_show_the_seconds_of_each_edit() -> None:
         (timed(MIN_TIMED), True),
         (timed(MIN_TIMED - 1), False),
         (timed(MIN_TIMED, seconds=None), False),
+        (timed(400, seconds=40.0), False),
         (timed(MIN_TIMED, shown=None), False),
         (timed(MIN_TIMED, lost=True), False),
         (timed(MIN_TIMED, audited=True), False),
@@ -66,6 +67,7 @@ def test_times_show_the_seconds_of_each_edit() -> None:
         "enough",
         "one too few",
         "no times",
+        "times that do not depend on edits",
         "no prediction",
         "prediction lost",
         "boxes withheld",
@@ -83,7 +85,12 @@ def test_edit_that_never_happens_keeps_its_default() -> None:
     images = seen(detections_of(("Kite", 0.9, BOX)))
     facts = [
         annotation(
-            box("Kite", MOVED), box("Kite", AWAY), number=number, shown=(box("Kite"),), seconds=30.0, images=images
+            box("Kite", MOVED),
+            *(box("Kite", cell(50 + each)) for each in range(number % 5)),
+            number=number,
+            shown=(box("Kite"),),
+            seconds=6.0 + 20 * (number % 5),
+            images=images,
         )
         for number in range(1, 101)
     ]
