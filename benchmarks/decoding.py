@@ -12,7 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from servers import detector, material, spread
+from servers import detector, material
+from table import spread
 
 from ml_backend.images.decoding.decode import DecodedImage, decode
 from ml_backend.images.decoding.pool import DecoderPool, Limits

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -130,6 +129,41 @@ def prelabel(**settings: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         yield url, process
 
 
+@contextmanager
+def peer(model: str, folder: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the peer (``peer.py``), which keeps fetched images in ``folder``; gives its address and process."""
+    url = f"http://127.0.0.1:{free_port()}"
+    served = ["--bind", url.removeprefix("http://"), "--workers", "1", "--threads", "8", "--timeout", "600", "peer:app"]
+    command = [sys.executable, "-m", "gunicorn", "--chdir", str(Path(__file__).parent), *served]
+    with running(command, f"{url}/health", PEER_MODEL=model, PEER_FILES=folder) as process:
+        post(f"{url}/setup", {"project": "1.1", "schema": CONFIG})  # as Label Studio does; the runner insists on it
+        yield url, process
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    parents = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parents[int(file.parent.name)] = int(file.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:  # grows meanwhile
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def memory(pid: int, file: str, name: str) -> int:
+    """Return a figure of a process's memory, in bytes: ``VmRSS`` or ``VmHWM`` of ``status``, ``Pss`` of ``smaps_rollup``."""
+    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process so far, that of the kernel for it included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def post(url: str, body: Any) -> Any:
     """Post JSON."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -150,8 +184,3 @@ def predict(url: str, images: Sequence[str], label_config: str = CONFIG) -> floa
     if not all(results) or len(results) != len(images):
         raise RuntimeError(f"{sum(map(bool, results))} of {len(images)} tasks were predicted")
     return took
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Return the median with the smallest and the largest value."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
