@@ -58,11 +58,12 @@ def enlarged(data: bytes, size: tuple[int, int]) -> bytes:
 
 
 class FileServer:
-    """Serves pictures that nobody has asked for before; ``photographs`` is the folder of those as they are."""
+    """Serves pictures that nobody has asked for before; ``photographs`` is the folder of those as they are, ``pid`` its process."""
 
-    def __init__(self, url: str, photographs: Path) -> None:
+    def __init__(self, url: str, photographs: Path, pid: int) -> None:
         self.url = url
         self.photographs = photographs
+        self.pid = pid
         self._numbers = itertools.count()
 
     def new(self, count: int, kind: str = "photo") -> list[str]:
@@ -77,8 +78,8 @@ def file_server() -> Iterator[FileServer]:
         material(Path(folder))
         url = f"http://127.0.0.1:{free_port()}"
         script = Path(__file__).with_name("file_server.py")
-        with running([sys.executable, str(script), folder, url.rpartition(":")[2]], url):
-            yield FileServer(url, Path(folder) / "photo")
+        with running([sys.executable, str(script), folder, url.rpartition(":")[2]], url) as process:
+            yield FileServer(url, Path(folder) / "photo", process.pid)
 
 
 def free_port() -> int:
