@@ -14,7 +14,7 @@ from table import Line, Table, Target
 
 from ml_backend.errors import ModelLoadError
 from ml_backend.inference.detector import Detector
-from ml_backend.settings import Settings
+from ml_backend.settings import load_settings
 
 BOUNDS = {"f32": 0.0005, "bf16": 0.003, "int8": 0.01}
 
@@ -43,7 +43,7 @@ def _measured(runtime: str, precision: str) -> float:
 
 
 def _average_precision(runtime: str, precision: str) -> float:
-    settings = Settings()
+    settings = load_settings()
     folder = settings.tfhub_cache_dir
     detector = Detector.load(str(MODEL), folder, workers=1, runtime=runtime, precision=precision)
     ids = {each["file_name"]: each["id"] for each in json.loads(TRUTH.read_text())["images"]}

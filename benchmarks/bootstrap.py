@@ -18,13 +18,11 @@ from average_precision import Box, average_precision
 from input_size import TRUTH, found
 from limits import Limit
 from PIL import Image
-from servers import MODEL, SHARED
+from servers import MODEL, SHARED, load_detector
 from table import Line, Table, Target
 
 from ml_backend.demo.scenes import draw_scene
-from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.label_config import label_config_for
-from ml_backend.settings import Settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
 HANDLE = str(MODEL) if MODEL.exists() else "demo"
@@ -127,7 +125,7 @@ def measure_precision(root: Path) -> None:
         edges = [left, top, left + width, top + height]
         box = {"label": labels[each["category_id"]], "score": each["score"], "edges": edges}
         boxes[ids[files[each["image_id"]]]].append(box)
-    detector = Detector.load(HANDLE, Settings().tfhub_cache_dir, workers=2)
+    detector = load_detector(HANDLE)
     direct = {
         ids[path.name]: found(detector, path.read_bytes(), 0, 1)
         for path in sorted((SHARED / "photos" / "images").glob("*.jpg"))

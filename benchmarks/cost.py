@@ -33,7 +33,7 @@ from ml_backend.metrics import Metrics
 from ml_backend.model_results import ModelResults
 from ml_backend.pipeline.cache_keys import DETECTIONS, address_key, input_shaping, result_key
 from ml_backend.pipeline.postprocessors import PostprocessorCache, no_overrides
-from ml_backend.settings import Settings, available_cpus
+from ml_backend.settings import Settings, available_cpus, load_settings
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ def main() -> None:
         shared = {"PRELABEL_MODEL": model, "LABEL_STUDIO_URL": files.url, "LABEL_STUDIO_API_KEY": "any"}
         total = processes(model, files, shared | {"PRELABEL_CACHE_FILE": f"{folder}/served"}, images)
         os.environ.update(shared, PRELABEL_CACHE_FILE=f"{folder}/parts")
-        ms = asyncio.run(parts(files, Settings(), images))
+        ms = asyncio.run(parts(files, load_settings(), images))
     print("\n| part of the service | ms an image |\n|---|---|")
     ms["the rest: HTTP, tasks, the event loop"] = total[COLUMNS[0]] + total[COLUMNS[1]] - sum(ms.values())
     for name, time_ms in ms.items():

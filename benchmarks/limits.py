@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ml_backend.settings import Settings, available_cpus
+from ml_backend.settings import available_cpus, load_settings
 
 Work = Literal["model", "decoding and model"]
 TRIALS, TRIAL = 3, 60  # rounds, and images of each, to find the fastest threads
@@ -81,7 +81,7 @@ def limit(
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    settings = Settings()
+    settings = load_settings()
     name = f"{runtime or settings.runtime} {precision}" + (f", {threads} threads a run" if threads else "")
     given = (model, photographs, runtime or settings.runtime, precision, threads)
     process = context.Process(target=_serve, args=(theirs, *given), daemon=True)
@@ -120,7 +120,7 @@ def _serve(connection: Connection, model: str, photographs: Path, runtime: str, 
     from ml_backend.images.decoding.decode import decode
     from ml_backend.inference.detector import Detector
 
-    settings = Settings()
+    settings = load_settings()
     workers = settings.inference_workers
     if threads:
         from ml_backend.inference.runtimes.tensorflow import tf

@@ -19,7 +19,10 @@ from typing import Any
 from PIL import Image
 
 from ml_backend.demo.scenes import draw_scene, encode
+from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import label_config_for
+from ml_backend.settings import load_settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -36,6 +39,13 @@ def detector(folder: Path) -> str:
     from stand_in import build
 
     return str(build(folder / "stand-in"))
+
+
+def load_detector(handle: str = str(MODEL)) -> Detector:
+    """Load a detector as the service does."""
+    detector = Models.load(load_settings(model=handle)).detector
+    assert detector is not None  # noqa: S101 - it has a handle
+    return detector
 
 
 def material(folder: Path) -> Path:
