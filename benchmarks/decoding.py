@@ -25,7 +25,7 @@ Decode = Callable[[bytes], DecodedImage]
 def main() -> None:
     """Measure in turns, and print rates and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     settings = load_settings()
     with tempfile.TemporaryDirectory() as folder, DecoderPool(Limits.from_settings(settings)) as pool:

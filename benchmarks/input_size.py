@@ -1,6 +1,6 @@
 """What shrinking pictures before the model costs in average precision: by size, on photographs as they are and on enlarged copies.
 
-Run it with `make bench`; `docs/benchmarks.md` has the figures. Needs the shared folder.
+Run it with `make bench-all`; `docs/benchmarks.md` has the figures. Needs the shared folder.
 """
 
 import io

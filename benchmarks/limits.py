@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from ml_backend.settings import available_cpus, load_settings
 
 Work = Literal["model", "decoding and model"]
-TRIALS, TRIAL = 3, 60  # rounds, and images of each, to find the fastest threads
+TRIALS, TRIAL = 3, 40  # rounds, and images of each, to find the fastest threads
 
 
 class Question(NamedTuple):
