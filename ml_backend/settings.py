@@ -106,10 +106,11 @@ class Settings(BaseModel):
         description="the library that runs the models: tensorflow, openvino (faster on processors), or auto: openvino where it agrees with "
         "tensorflow",
     )
-    precision: Annotated[Literal["f32", "bf16"], BeforeValidator(values.lower)] = Field(
+    precision: Annotated[Literal["f32", "bf16", "int8"], BeforeValidator(values.lower)] = Field(
         "f32",
         validation_alias="PRELABEL_PRECISION",
-        description="the precision of the computation inside the models: f32 or, with openvino, bf16, which changes boxes a little",
+        description="the precision of the computation inside the models: f32 or, with openvino, bf16 or int8, which are faster on recent processors and "
+        "change boxes (docs/benchmarks.md has by how much); int8 needs the extra prelabel[int8]",
     )
     class_names: Annotated[Path, AfterValidator(values.expanded)] | None = Field(
         None,

@@ -77,7 +77,7 @@ class LoadedModel(ABC, Generic[Found]):
             class_names: the class list that the user names, for a model that does not tell its classes.
             progress: called with a text at each step.
             runtime: of :data:`~ml_backend.inference.runtimes.registry.RUNTIMES`.
-            precision: ``f32`` or ``bf16``, of the inner computation; another one than ``f32`` changes the fingerprint.
+            precision: ``f32``, ``bf16`` or ``int8``, of the inner computation; another one than ``f32`` changes the fingerprint.
 
         Raises:
             ModelLoadError: it cannot be loaded.

@@ -29,7 +29,7 @@ class LoadRequest(Generic[Found]):
         variable: the setting that names the handle, for messages.
         cache_dir: folder of downloads and converted models.
         workers: expected number of concurrent calls.
-        precision: ``f32`` or ``bf16``, of the inner computation.
+        precision: ``f32``, ``bf16`` or ``int8``, of the inner computation.
         recognise: returns the signature of the model's contract, or raises :class:`ModelContractError`.
         progress: called with a text at each step.
     """

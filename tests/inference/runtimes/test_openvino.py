@@ -14,7 +14,7 @@ import pytest
 from ml_backend.errors import ModelLoadError
 from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
-from ml_backend.inference.runtimes.openvino import comparison, graph, loading
+from ml_backend.inference.runtimes.openvino import comparison, graph, loading, quantization
 from ml_backend.inference.runtimes.tensorflow import tf
 
 pytest.importorskip("openvino", reason="there is no OpenVINO for this platform")
@@ -188,8 +188,28 @@ def test_results_that_differ_leave_tensorflow(
         }
 
     monkeypatch.setattr(loading, "load_graph", wrong)
-    assert "OpenVINO's results differ: on 6 images" in loaded().runtime
+    assert "the results of OpenVINO differ: on 6 images" in loaded().runtime
     assert [path.suffix for path in (tmp_path / "cache" / "openvino").iterdir()] == [".json"]
+
+
+def test_detector_that_finds_nothing_stays_with_tensorflow(tmp_path: Path) -> None:
+    """Two empty results agree, and prove nothing."""
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32, name="images")])  # type: ignore[untyped-decorator]
+    def blind(images: Any) -> dict[str, Any]:
+        scores = tf.zeros(5) * tf.reduce_mean(images)
+        names = tf.gather(CLASSES, tf.cast(scores, tf.int64))
+        return {
+            "detection_boxes": scores[:, None] * tf.ones(4),
+            "detection_scores": scores,
+            "detection_class_entities": names,
+        }
+
+    module = tf.Module()
+    module.blind = blind
+    tf.saved_model.save(module, str(tmp_path / "blind"), signatures={"default": blind})
+    found = Detector.load(str(tmp_path / "blind"), tmp_path / "cache", workers=2, runtime="auto")
+    assert "on 6 drawn images nothing is found" in found.runtime
 
 
 def test_two_processes_may_convert_at_once(grid: Path, tmp_path: Path) -> None:
@@ -237,14 +257,30 @@ def test_operations_that_openvino_lacks_stay_with_tensorflow(tmp_path: Path) -> 
             np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
 
 
-def test_precision_has_a_fingerprint_of_its_own(loaded: Callable[..., Detector]) -> None:
-    """Its boxes differ a little, so they are not mixed with others in the cache."""
-    exact, rough = loaded("openvino"), loaded("openvino", precision="bf16")
-    assert exact.fingerprint != rough.fingerprint
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_precision_has_a_fingerprint_of_its_own(loaded: Callable[..., Detector], precision: str) -> None:
+    """Its boxes differ a little, so they are not mixed with others in the cache; the second start needs no TensorFlow either."""
+    exact = loaded("openvino")
+    first, second = (loaded("openvino", precision=precision) for _ in range(2))
+    assert exact.fingerprint != first.fingerprint == second.fingerprint
+    assert second.module is None
     pixels = photographs()[0]
-    assert abs(len(exact.run(pixels)) - len(rough.run(pixels))) <= 2
-    with pytest.raises(ModelLoadError, match="bf16"):
-        loaded("tensorflow", precision="bf16")
+    found = second.run(pixels)
+    assert abs(len(exact.run(pixels)) - len(found)) <= 2
+    np.testing.assert_array_equal(found.scores, first.run(pixels).scores)
+    with pytest.raises(ModelLoadError, match=precision):
+        loaded("tensorflow", precision=precision)
+
+
+def test_quantizing_without_its_package_is_named(
+    loaded: Callable[..., Detector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message has the extra to install; the next start can have it."""
+    monkeypatch.setattr(quantization, "find_spec", lambda _: None)
+    with pytest.raises(ModelLoadError, match=r"pip install 'prelabel\[int8\]'"):
+        loaded("openvino", precision="int8")
+    monkeypatch.undo()
+    assert loaded("openvino", precision="int8").runtime.startswith("OpenVINO")
 
 
 def test_classifier_converts_whole(colour_classifier_dir: Path, tmp_path: Path) -> None:

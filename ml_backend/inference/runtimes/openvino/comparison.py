@@ -23,23 +23,26 @@ class Comparison:
 
     Attributes:
         images: that were compared.
-        detections: on all of them; 0 for a classifier.
+        detections: on all of them; None for a classifier.
         missing: detections that only one of the two found.
         score: largest difference of a score or probability.
     """
 
     images: int
-    detections: int
+    detections: int | None
     missing: int
     score: float
 
     @property
     def agrees(self) -> bool:
-        """Whether the results can stand for each other."""
-        return self.score <= SAME_SCORE and self.missing <= (1 - SHARE) * max(1, self.detections)
+        """Whether the results can stand for each other; a detector that finds nothing proves nothing."""
+        few = self.detections is None or (self.detections > 0 and self.missing <= (1 - SHARE) * self.detections)
+        return few and self.score <= SAME_SCORE
 
     def __str__(self) -> str:
-        found = f"{self.missing} of {self.detections} detections differ, " if self.detections else ""
+        if self.detections == 0:
+            return f"on {self.images} drawn images nothing is found, so the results cannot be compared"
+        found = "" if self.detections is None else f"{self.missing} of {self.detections} detections differ, "
         return f"on {self.images} images, {found}scores by at most {self.score:.1g}"
 
 
@@ -48,13 +51,13 @@ def compare(contract: Contract[Any], one: Function, other: Function, images: Seq
 
     Detections near the lowest score that is kept can be found by one of the two only, and do not count.
     """
-    detections = missing = 0
-    score = 0.0
+    detections: int | None = None
+    missing, score = 0, 0.0
     for pixels in images:
         height, width, _ = pixels.shape
         found, others = (contract.read(function(pixels), width, height) for function in (one, other))
         if isinstance(found, Detections):
-            detections += len(found)
+            detections = (detections or 0) + max(len(found), len(others))
             gone, difference = _compare_detections(found, others)
             missing += gone
             score = max(score, difference)

@@ -21,7 +21,7 @@ def load_graph(graph: Path, tail: Tail | None, *, workers: int, precision: str =
         graph: ``model.xml``.
         tail: the part that stays with TensorFlow; None for none.
         workers: expected number of concurrent calls.
-        precision: ``f32`` or ``bf16``, of the inner computation.
+        precision: ``f32`` or ``bf16``, of the inner computation. A quantized graph is ``int8`` by itself.
 
     Raises:
         RunError: OpenVINO cannot read the graph.
@@ -29,7 +29,7 @@ def load_graph(graph: Path, tail: Tail | None, *, workers: int, precision: str =
     import openvino
 
     options = {
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "NUM_STREAMS": str(workers),
         "INFERENCE_NUM_THREADS": str(workers),
         "ENABLE_CPU_PINNING": "NO",  # several services can share a machine

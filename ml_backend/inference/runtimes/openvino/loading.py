@@ -13,6 +13,7 @@ from ml_backend.inference.fingerprint import fingerprint
 from ml_backend.inference.hub import local_folder
 from ml_backend.inference.runtimes.openvino.comparison import compare, comparison_images
 from ml_backend.inference.runtimes.openvino.graph import load_graph
+from ml_backend.inference.runtimes.openvino.quantization import QuantizationError, quantize
 from ml_backend.inference.runtimes.openvino.store import (
     GRAPH,
     BrokenConversionError,
@@ -76,7 +77,7 @@ def _load_converted(request: LoadRequest[Found], folder: str | None, digest: str
     if folder is None:
         return None
     try:
-        converted = ConvertedModel.find(request.cache_dir, digest)
+        converted = ConvertedModel.find(request.cache_dir, digest, request.precision)
         if converted is None:
             return None
         contract = request.recognise(converted.signatures)
@@ -85,7 +86,7 @@ def _load_converted(request: LoadRequest[Found], folder: str | None, digest: str
         _check(converted, contract, function, request.precision)
     except (BrokenConversionError, RunError) as error:
         log.warning("converted model is not used; TensorFlow converts it again", cause=str(error))
-        shutil.rmtree(folder_of(request.cache_dir, digest), ignore_errors=True)
+        shutil.rmtree(folder_of(request.cache_dir, digest, request.precision), ignore_errors=True)
         return None
     return RunningModel("openvino", contract, function, digest, folder, note=_note(converted))
 
@@ -123,7 +124,10 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
             images = comparison_images()
             found = compare(loaded.contract, loaded.function, load_graph(path, tail, workers=request.workers), images)
             if not found.agrees:
-                return _refused(request, f"OpenVINO's results differ: {found}", loaded)
+                return _refused(request, f"the results of OpenVINO differ: {found}", loaded)
+            if request.precision == "int8":
+                request.progress("quantizing the model, once")
+                quantize(path, images)
             converted = ConvertedModel(
                 folder,
                 loaded.fingerprint,
@@ -133,13 +137,13 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
                 str(found),
                 loaded.function(images[0]),
                 tail,
-            ).complete(request.cache_dir)
+            ).complete(request.cache_dir, request.precision)
         if "://" in request.handle and "://" not in loaded.folder:
             remember_folder(request.cache_dir, request.handle, loaded.folder)
         function = load_graph(converted.graph, converted.tail, workers=request.workers, precision=request.precision)
     except ConversionError as error:
         return _refused(request, str(error), loaded)
-    except (RunError, OSError) as error:  # it may work another time
+    except (RunError, QuantizationError, OSError) as error:  # it may work another time
         return _with_tensorflow(request, str(error), loaded)
     return replace(loaded, runtime="openvino", function=function, note=_note(converted))
 

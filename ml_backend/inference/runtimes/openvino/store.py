@@ -1,7 +1,7 @@
 """Converted models beside the downloads: the graph, the signatures of the model, and the proof that both runtimes agree.
 
 A folder is complete or not there: it is written under another name and renamed. Its name has the fingerprint of the model, the version of
-OpenVINO and the version of this format.
+OpenVINO, the version of this format, and ``int8`` for a quantized graph.
 """
 
 import hashlib
@@ -62,13 +62,13 @@ class ConvertedModel:
         return self.folder / GRAPH[0]
 
     @classmethod
-    def find(cls, cache_dir: Path, fingerprint: str) -> Self | None:
-        """Return the converted model of a fingerprint; None where there is none.
+    def find(cls, cache_dir: Path, fingerprint: str, precision: str) -> Self | None:
+        """Return the converted model of a fingerprint and a precision; None where there is none.
 
         Raises:
             BrokenConversionError: its files are damaged.
         """
-        folder = folder_of(cache_dir, fingerprint)
+        folder = folder_of(cache_dir, fingerprint, precision)
         if not folder.is_dir():
             return None
         try:
@@ -93,7 +93,7 @@ class ConvertedModel:
         except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise BrokenConversionError(f"{type(error).__name__}: {error}".splitlines()[0]) from None
 
-    def complete(self, cache_dir: Path) -> Self:
+    def complete(self, cache_dir: Path, precision: str) -> Self:
         """Write the record beside the graph, and move the folder to its place; another process may have been first.
 
         Raises:
@@ -113,18 +113,19 @@ class ConvertedModel:
             "expected": {name: _packed(np.asarray(each)) for name, each in self.expected.items()},
         }
         (self.folder / RECORD).write_bytes(msgpack.packb(record))
-        place = folder_of(cache_dir, self.fingerprint)
+        place = folder_of(cache_dir, self.fingerprint, precision)
         if not place.is_dir():
             self.folder.rename(place)
         return type(self)(**{**vars(self), "folder": place})
 
 
-def folder_of(cache_dir: Path, fingerprint: str) -> Path:
-    """Return the folder of a converted model, which may not be there."""
+def folder_of(cache_dir: Path, fingerprint: str, precision: str) -> Path:
+    """Return the folder of a converted model, which may not be there. ``bf16`` is computed from the files of ``f32``."""
     import openvino
 
     version = openvino.__version__.partition("-")[0]
-    return cache_dir / "openvino" / f"{fingerprint[:16]}-{version}-{FORMAT}"
+    quantized = "-int8" if precision == "int8" else ""
+    return cache_dir / "openvino" / f"{fingerprint[:16]}-{version}-{FORMAT}{quantized}"
 
 
 @contextmanager
@@ -161,7 +162,7 @@ def recall_refusal(cache_dir: Path, fingerprint: str) -> str | None:
 
 
 def _refusal_of(cache_dir: Path, fingerprint: str) -> Path:
-    folder = folder_of(cache_dir, fingerprint)
+    folder = folder_of(cache_dir, fingerprint, "f32")
     return folder.with_name(f"{folder.name}.refused.json")
 
 
