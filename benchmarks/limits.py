@@ -82,7 +82,7 @@ def limit(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     settings = load_settings()
-    name = f"{runtime or settings.runtime} {precision}" + (f", {threads} threads a run" if threads else "")
+    name = f"{runtime or settings.runtime} {precision}" + (f", threads a run: {threads}" if threads else "")
     given = (model, photographs, runtime or settings.runtime, precision, threads)
     process = context.Process(target=_serve, args=(theirs, *given), daemon=True)
     process.start()

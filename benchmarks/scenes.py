@@ -108,15 +108,15 @@ def _rates(sides: Sides, scene: str, images: int, ask: Ask, targets: dict[str, f
 
 
 def one_new(sides: Sides) -> None:
-    """Compare the time of one new task with that of one run in TensorFlow, and with the peer."""
+    """Compare the time of one new task with that of one run in TensorFlow."""
     runs, ours, peer = [], [], []
     for _ in range(sides.rounds * 4):
         runs.append(sides.tensorflow.one.seconds(1, callers=1))
         ours.append(predict(sides.ours, sides.files.new(1)))
         peer.append(predict(sides.peer, sides.files.new(1)))
-    note = f"{_ms(ours)}, {sides.tensorflow.one.name} {_ms(runs)}"
-    sides.table.add(Line("one new task / one run in TensorFlow", ratios(ours, runs), Target("below", 1), note=note))
-    sides.table.add(Line("one new task / the peer", ratios(peer, ours), note=f"the peer {_ms(peer)}"))
+    note = f"{_ms(ours)}, {sides.tensorflow.one.name} {_ms(runs)}, the peer {_ms(peer)}"
+    shares = ratios(ours, runs)
+    sides.table.add(Line("time of one new task / of one run in TensorFlow", shares, Target("below", 1), note=note))
 
 
 def one_known(sides: Sides) -> None:
