@@ -66,7 +66,7 @@ postgres:
 		then echo "installing Debian's postgresql for the tests of it"; apt-get update -qq && apt-get install -qq -y postgresql >/dev/null; \
 		else echo "Postgres is missing: its tests will be skipped (install the package postgresql)"; fi
 
-# The table first. It takes part of the time of all, and is what a change of the way of an image is judged by.
+# The table first: a change to the way of an image is judged by it.
 bench: .venv/ready
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/cost.py

@@ -37,7 +37,7 @@ class Result(NamedTuple):
     peak: float
 
 
-def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3) -> Result:
+def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3, model: str = HANDLE) -> Result:
     """Run the command in a process of its own, with a cache of its own."""
     folder.mkdir()
     process = subprocess.Popen(
@@ -45,7 +45,7 @@ def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3)
         cwd=folder,
         env=os.environ
         | {
-            "PRELABEL_MODEL": HANDLE,
+            "PRELABEL_MODEL": model,
             "PRELABEL_CACHE_FILE": str(folder / "cache.sqlite3"),
             "MODEL_SCORE_THRESHOLD": str(threshold),
         },
@@ -73,7 +73,7 @@ def draw(folder: Path, unique: int, duplicates: int = 0) -> None:
         (folder / f"{number:05d}-again.jpg").write_bytes((folder / f"{number:05d}.jpg").read_bytes())
 
 
-def measure_rate(table: Table, alone: Limit, photographs: Path, root: Path, rounds: int) -> None:
+def measure_rate(table: Table, model: str, alone: Limit, photographs: Path, root: Path, rounds: int) -> None:
     """Add the line of images a second beside decoding and the model alone, on files with the same photographs and other bytes."""
     files = [path.read_bytes() for path in sorted(photographs.iterdir())]
     source = root / "unique"
@@ -83,7 +83,7 @@ def measure_rate(table: Table, alone: Limit, photographs: Path, root: Path, roun
     shares, rates = [], []
     for number in range(rounds):
         floor = IMAGES / alone.seconds_with_decoding(IMAGES)
-        told = bootstrap(source, root / f"rate-{number}").told
+        told = bootstrap(source, root / f"rate-{number}", model=model).told
         rates.append(told["pictures"] / told["seconds"])
         shares.append(rates[-1] / floor)
     note = f"{median(rates):.1f} images/s of {IMAGES}"

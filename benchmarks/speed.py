@@ -60,7 +60,7 @@ def measure(table: Table, rounds: int, folder: Path) -> None:
                     scenes.large(sides, "12mp", 3)
                     scenes.large(sides, "24mp", 4)
                     scenes.growth(sides)
-            bootstrap.measure_rate(table, alone, files.photographs, folder, min(rounds, 5))
+            bootstrap.measure_rate(table, model, alone, files.photographs, folder, min(rounds, 5))
 
 
 def main() -> None:
