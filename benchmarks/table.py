@@ -107,7 +107,7 @@ def plot(lines: Sequence[Line], path: Path) -> None:
     least = [each for each in bounded if each[1].kind == "at least"]
     panels = {"higher is better": least, "lower is better": [each for each in bounded if each not in least]}
     heights = [max(1, len(panel)) for panel in panels.values()]
-    size = (9, 1.6 + 0.32 * sum(heights))
+    size = (9, 1.6 + 0.36 * sum(heights))
     figure, axes = plt.subplots(2, figsize=size, height_ratios=heights, layout="constrained")
     for (title, panel), axis in zip(panels.items(), axes, strict=True):
         for place, (line, target) in enumerate(reversed(panel)):
@@ -116,8 +116,8 @@ def plot(lines: Sequence[Line], path: Path) -> None:
             axis.plot(ends, [place, place], color=color, linewidth=3, alpha=0.35)
             axis.plot(line.median, place, "o", color=color)
             axis.plot(target.bound, place, "|", color="black", markersize=14, markeredgewidth=2)
-            right = (max(ends[1], target.bound), place)
-            axis.annotate(f"{line.median:.{line.digits}f}", right, (8, -4), textcoords="offset points", size=9)
+            above = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "size": 8, "color": color}
+            axis.annotate(f"{line.median:.{line.digits}f}", (line.median, place), **above)
         axis.set_yticks(range(len(panel)), [line.scene for line, _ in reversed(panel)])
         axis.set_ylim(-0.6, heights[0 if panel is least else 1] - 0.4)
         axis.set_xscale("log")
