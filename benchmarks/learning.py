@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from labels import LABELS, SHARED, config, rolled_up, truth
+from servers import load_detector
 
 from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, threshold_in
 from ml_backend.feedback.learning.calibration import propose
@@ -287,9 +288,7 @@ def main() -> None:
     if not model.exists():
         print(f"{model} is needed")
         return
-    annotations = list(
-        asyncio.run(photographs(Detector.load(str(model), Settings().tfhub_cache_dir, workers=2))).values()
-    )
+    annotations = list(asyncio.run(photographs(load_detector(str(model)))).values())
     figures = thresholds(annotations, config(), LABELS)
     figures |= thresholds([as_one(each) for each in annotations], ONE_LABEL, ["Object"])
     found = invented(annotations)
