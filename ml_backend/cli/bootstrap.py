@@ -63,6 +63,13 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         float | None,
         typer.Option(help="Lowest score that is shown, 0 to 1. [default: MODEL_SCORE_THRESHOLD, else 0.3]"),
     ] = None,
+    tiles: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Look at large images also in tiles, up to N x N of them: 2, 3 or 4; 0 for none. [default: PRELABEL_TILES, else 0]",
+        ),
+    ] = None,
     image_prefix: Annotated[
         str,
         typer.Option(
@@ -139,7 +146,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             raise BootstrapError("name a SOURCE or a --project, one of the two")
         if not to and project is None and not dry_run:
             raise BootstrapError("name a destination for the predictions: --to tasks.json, or another one (--help)")
-        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold, tiles=tiles)
         configure_logging("error" if quiet or json_lines else "warning")
         request = Request(
             source=place,

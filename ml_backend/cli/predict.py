@@ -226,7 +226,8 @@ def _draw_decisions(explained: Explanation, path: Path, min_score: float, settin
         drawn = [
             Box(
                 boxes.detections.boxes[decision.row],
-                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}",
+                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}"
+                f" {boxes.detections.view(decision.row)}".rstrip(),
                 DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
             )
             for decision in reversed(boxes.decisions)
@@ -243,14 +244,16 @@ def _draw_decisions(explained: Explanation, path: Path, min_score: float, settin
 def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:
     control, detections = explained.control, explained.detections
     decisions = [decision for decision in explained.decisions if detections.scores[decision.row] >= min_score]
-    table = Table("#", "Class", "Score", "Decision", title=escape(f"{control.shown_name} on {control.to_name}"))
+    columns = ["#", "Class", "Score", "Decision", *(["View"] if detections.views else [])]
+    table = Table(*columns, title=escape(f"{control.shown_name} on {control.to_name}"))
     for decision in decisions:
         style = "green" if decision.kind == "kept" else ""
         reason = decision.reason
         if decision.assignment is not None and decision.kind != "kept":
             reason = f"{decision.label}: {reason}"
         name, score = detections.class_names[decision.row], f"{detections.scores[decision.row]:.2f}"
-        table.add_row(str(decision.row + 1), escape(name), score, escape(reason), style=style)
+        view = [detections.view(decision.row) or "whole"] if detections.views else []
+        table.add_row(str(decision.row + 1), escape(name), score, escape(reason), *view, style=style)
     out.print(table)
     weak = len(explained.decisions) - len(decisions)
     if weak:

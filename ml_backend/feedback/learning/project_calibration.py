@@ -70,7 +70,13 @@ class CalibrationResult:
 
 
 def calibrate_project(
-    database: Database, number: int, score_threshold: float, target_precision: float, *, target: float | None = None
+    database: Database,
+    number: int,
+    score_threshold: float,
+    target_precision: float,
+    *,
+    target: float | None = None,
+    tiles: int = 0,
 ) -> CalibrationResult:
     """Propose thresholds and labels of classes from the corrections of a project.
 
@@ -80,6 +86,7 @@ def calibrate_project(
         score_threshold: general threshold, 0 to 1.
         target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
         target: precision to reach in spite of both; None for none.
+        tiles: number of tiles along each side for controls that do not say, at most.
 
     Raises:
         FeedbackError: the project is unknown, or the database cannot be used.
@@ -100,6 +107,7 @@ def calibrate_project(
             current.taught_to(detector) if current else NO_OVERRIDES,
             score_threshold=score_threshold,
             targets=target_of,
+            tiles=tiles,
         )
     return CalibrationResult(project, current, proposal, detector)
 
