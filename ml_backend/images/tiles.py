@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.detections import Detections
+from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.model_results import TILES
 
 SCALE = 640  # pixels; the scale of the detector where PRELABEL_MODEL_INPUT_MAX_SIDE sets none
 LARGE = 1.5  # times the scale: images with a longer side over it have tiles
-STEP = 2 / 3  # of the scale: a side has no more tiles than parts of this length
+STEPS = 2  # in the scale: a side has no more tiles than steps, so that tiles are not enlarged much
 OVERLAP = 0.1  # of a side of the image, of two neighbours: an object of this size is whole in one of them, and larger ones are seen in the whole image
 BORDER = 4 / 640  # of a tile: detections that come as near to an inner border are cut objects
 
@@ -32,44 +33,50 @@ class Tile:
     bottom: float
     right: float
 
-    def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the pixels of the tile.
+    def crop(self, image: DecodedImage) -> NDArray[np.uint8]:
+        """Return the pixels of the tile, uint8 [h, w, 3]."""
+        top, left, bottom, right = self._edges(image)
+        return np.ascontiguousarray(image.pixels[top:bottom, left:right])
 
-        Args:
-            pixels: of the image, uint8 [H, W, 3].
-        """
-        height, width, _ = pixels.shape
-        return np.ascontiguousarray(
-            pixels[
-                round(self.top * height) : round(self.bottom * height),
-                round(self.left * width) : round(self.right * width),
-            ]
-        )
-
-    def to_image(self, found: Detections, size: tuple[int, int]) -> Detections:
+    def to_image(self, found: Detections, image: DecodedImage) -> Detections:
         """Return the detections in the tile as detections in the image, without cut objects, which touch an inner border of the tile.
 
         Args:
-            found: detections in the tile, normalized to the tile.
-            size: width and height of the displayed image, in pixels.
+            found: in the pixels of :meth:`crop`, normalized to them.
+            image: of which the tile is a part.
         """
-        near = np.array([BORDER, BORDER, 1 - BORDER, 1 - BORDER], np.float32)
-        inner = np.array([self.top > 0, self.left > 0, self.bottom < 1, self.right < 1])
-        beyond = np.concatenate([found.boxes[:, :2] < near[:2], found.boxes[:, 2:] > near[2:]], axis=1)
-        whole = found.chosen(np.flatnonzero(~(beyond & inner).any(axis=1)).tolist())
-        origin = np.array([self.top, self.left] * 2, np.float32)
-        sides = np.array([self.bottom - self.top, self.right - self.left] * 2, np.float32)
-        width, height = size
+        height, width, _ = image.pixels.shape
+        top, left, bottom, right = self._edges(image)
+        inner = np.array([top > 0, left > 0, bottom < height, right < width])
+        touching = np.concatenate([found.boxes[:, :2] < BORDER, found.boxes[:, 2:] > 1 - BORDER], axis=1)
+        whole = found.chosen(np.flatnonzero(~(touching & inner).any(axis=1)).tolist())
+        frame = np.array([height, width] * 2, np.float32)
+        origin = np.array([top, left] * 2, np.float32) / frame
+        sides = np.array([bottom - top, right - left] * 2, np.float32) / frame
         return replace(
-            whole, boxes=whole.boxes * sides + origin, width=width, height=height, views=(self.name,) * len(whole)
+            whole,
+            boxes=whole.boxes * sides + origin,
+            width=image.width,
+            height=image.height,
+            views=(self.name,) * len(whole),
+        )
+
+    def _edges(self, image: DecodedImage) -> tuple[int, int, int, int]:
+        """Return top, left, bottom and right in pixels."""
+        height, width, _ = image.pixels.shape
+        return (
+            round(self.top * height),
+            round(self.left * width),
+            round(self.bottom * height),
+            round(self.right * width),
         )
 
 
 def tiles_in(size: tuple[int, int], most: int, max_side: int) -> list[Tile]:
     """Return the tiles of an image, by rows; none for an image that is not large.
 
-    An image is large if its longer side is over :data:`LARGE` times the detector's scale. Each side then has as many tiles as parts of
-    :data:`STEP` times that scale, at most ``most``. All tiles of an image have one size; neighbours overlap by :data:`OVERLAP`.
+    An image is large if its longer side is over :data:`LARGE` times the detector's scale. Each side then has as many tiles as steps
+    of half that scale (:data:`STEPS`), at most ``most``. All tiles of an image have one size; neighbours overlap by :data:`OVERLAP`.
 
     Args:
         size: width and height of the displayed image, in pixels.
@@ -89,7 +96,7 @@ def tiles_in(size: tuple[int, int], most: int, max_side: int) -> list[Tile]:
 
 def _spans(side: int, scale: int, most: int) -> list[tuple[float, float]]:
     """Return the beginning and the end of each tile along a side."""
-    number = min(most, -int(-side // (STEP * scale)))
+    number = min(most, -(-side * STEPS // scale))
     length = (1 + (number - 1) * OVERLAP) / number
     ends = [length + place * (length - OVERLAP) for place in range(number - 1)] + [1.0]
     return [(max(0.0, end - length), end) for end in ends]

@@ -78,7 +78,7 @@ class TiledDetection:
     async def _detect(self, tile: Tile, pixels: DecodedImage, kind: ModelKind, image: ImageWork) -> Detections:
         def run() -> Detections:
             self._counted()
-            return tile.to_image(self._detector.run(tile.crop(pixels.pixels)), (pixels.width, pixels.height))
+            return tile.to_image(self._detector.run(tile.crop(pixels)), pixels)
 
         async with self._runs:
             found: Detections = await self._spend(image, kind, run, runs=1)
