@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from picture_server import PictureServer
 from PIL import Image
-from samples import STORED_BY, balloon_file, detections_of, encoded, stored_as
+from samples import FAR, NEAR, STORED_BY, balloon_file, detections_of, encoded, large_scene, stored_as
+from samples import LARGE as SIZE
 
 from ml_backend.detections import Detections
 from ml_backend.errors import ModelError
@@ -28,12 +29,6 @@ from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.pipeline.tiled_detection import TiledDetection
 from ml_backend.settings import Settings
 
-SIZE = (1600, 1200)
-NEAR, FAR = (
-    (300, 900, 60),
-    (1500, 200, 18),
-)  # centre and half width in pixels; the demo detector sees the far one in tiles only
-
 
 def config(*tiles: str) -> str:
     """Return a label config with a control for each ``model_tiles``; without the attribute for an empty text."""
@@ -45,23 +40,14 @@ def config(*tiles: str) -> str:
     return f'<View><Image name="image" value="$image"/>{controls}</View>'
 
 
-def scene() -> Image.Image:
-    """Draw a large grey picture with a near balloon and a far one."""
-    rows, columns = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] + 0.5
-    pixels = np.full((*rows.shape, 3), 225, np.uint8)
-    for x, y, half in (NEAR, FAR):
-        pixels[((columns - x) / half) ** 2 + ((rows - y) / (1.3 * half)) ** 2 <= 1] = (214, 20, 40)
-    return Image.fromarray(pixels)
-
-
 @pytest.fixture(scope="module")
 def scene_file() -> bytes:
-    """Give the picture of :func:`scene` as a file."""
-    return encoded(scene())
+    """Give a picture with a near balloon and a far one, as a file."""
+    return encoded(Image.fromarray(large_scene()))
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Give a list that grows with the longer side of each image that is decoded."""
     sides: list[int] = []
     of_pool = DecoderPool.decode
@@ -173,7 +159,7 @@ async def test_tiles_lie_in_the_displayed_frame(
     demo_detector: Detector, pictures: PictureServer, orientation: int
 ) -> None:
     """However the camera was held."""
-    url = pictures.add("/a.jpg", stored_as(orientation, scene(), "JPEG", quality=95))
+    url = pictures.add("/a.jpg", stored_as(orientation, Image.fromarray(large_scene()), "JPEG", quality=95))
     async with Pipeline(Settings(cache="memory"), Models(demo_detector)) as pipeline:
         (answer,) = await pipeline.predict([{"id": 1, "data": {"image": url}}], config("2"))
         assert centres(answer) == [NEAR[:2], FAR[:2]]
