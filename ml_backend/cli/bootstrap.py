@@ -10,6 +10,7 @@ import typer
 from ml_backend.cli.common import (
     Classifier,
     Model,
+    Tiles,
     app,
     complain,
     err,
@@ -63,13 +64,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         float | None,
         typer.Option(help="Lowest score that is shown, 0 to 1. [default: MODEL_SCORE_THRESHOLD, else 0.3]"),
     ] = None,
-    tiles: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Look at large images also in tiles, up to N x N of them: 2, 3 or 4; 0 for none. [default: PRELABEL_TILES, else 0]",
-        ),
-    ] = None,
+    tiles: Tiles = None,
     image_prefix: Annotated[
         str,
         typer.Option(

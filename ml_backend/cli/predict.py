@@ -15,6 +15,7 @@ from rich.table import Table
 from ml_backend.cli.common import (
     Classifier,
     Model,
+    Tiles,
     app,
     complain,
     err,
@@ -48,6 +49,7 @@ def predict(  # noqa: PLR0913 - an option is an argument
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     model: Model = None,
     classifier: Classifier = None,
+    tiles: Tiles = None,
     config: Annotated[
         Path | None, typer.Option(help="Label config (XML) of the project. [default: every class of the models]")
     ] = None,
@@ -68,7 +70,7 @@ def predict(  # noqa: PLR0913 - an option is an argument
     Exits with status 1 if an image failed.
     """
     with plain_errors():
-        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold, tiles=tiles)
         configure_logging("warning")
         given = None if config is None else read_label_config(config)
         models = load_models(settings)
@@ -178,6 +180,7 @@ def explain(  # noqa: PLR0913 - an option is an argument
     config: Annotated[Path, typer.Option(help="Label config (XML) of the project.")],
     model: Model = None,
     classifier: Classifier = None,
+    tiles: Tiles = None,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score that is shown where the label config has no threshold, 0 to 1.")
     ] = None,
@@ -194,7 +197,7 @@ def explain(  # noqa: PLR0913 - an option is an argument
     """List every detection in an image and every choice, whether a project shows it, and why."""
     min_score = renamed("--least", least, "--min-score", min_score)
     with plain_errors():
-        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold, tiles=tiles)
         configure_logging("warning")
         label_config = read_label_config(config)
         models = load_models(settings)

@@ -1,6 +1,6 @@
 """The way of one image, from its reference to the results of the models.
 
-image reference -> address -> bytes -> digest -> cache? -> pixels -> models -> results
+image reference -> address -> bytes -> digest -> cache? -> pixels (of the whole image, of its tiles) -> models -> results
 """
 
 import asyncio

@@ -88,6 +88,7 @@ def test_tiles_are_added_and_kept(checkpoint: Checkpoint) -> None:
     whole = look(BALLOON, 5)
     in_tiles = replace(whole, detections=b"", tiles={"tiles2": nothing()["image"][0].to_bytes()})
     tiles: Needs = {IMAGE: ["detector", "tiles2"]}
+    more: Needs = {IMAGE: ["detector", "tiles3"]}
     done_with(checkpoint, "detector")
     assert checkpoint.require(tiles) == 1
     (pending,) = checkpoint.pending()
@@ -98,7 +99,7 @@ def test_tiles_are_added_and_kept(checkpoint: Checkpoint) -> None:
     (found,) = images["image"]
     assert found.tiles == in_tiles.tiles
     assert found.detections == whole.detections
-    assert [checkpoint.require(needs) for needs in (NEEDS, tiles, {IMAGE: ["detector", "tiles3"]})] == [0, 0, 1]
+    assert [checkpoint.require(needs) for needs in (NEEDS, tiles, more)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("first", ["detector", "classifier"])

@@ -75,8 +75,8 @@ def calibrate_project(
     score_threshold: float,
     target_precision: float,
     *,
+    tiles: int,
     target: float | None = None,
-    tiles: int = 0,
 ) -> CalibrationResult:
     """Propose thresholds and labels of classes from the corrections of a project.
 
@@ -85,8 +85,8 @@ def calibrate_project(
         number: id of the project.
         score_threshold: general threshold, 0 to 1.
         target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
-        target: precision to reach in spite of both; None for none.
         tiles: number of tiles along each side for controls that do not say, at most.
+        target: precision to reach in spite of both; None for none.
 
     Raises:
         FeedbackError: the project is unknown, or the database cannot be used.

@@ -53,8 +53,8 @@ class Trainer:
         *,
         score_threshold: float,
         target_precision: float,
+        tiles: int,
         timeout: float,
-        tiles: int = 0,
     ) -> None:
         self._database = database
         self._feedback = feedback
