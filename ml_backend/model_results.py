@@ -11,6 +11,7 @@ ModelKind = Literal["detector", "classifier", "tiles2", "tiles3", "tiles4"]
 """A kind of results: of the detector, of the classifier, or of the detector in tiles, up to so many along each side."""
 
 KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
+"""All kinds of results, in the order in which they are described and joined."""
 
 TILES: dict[int, ModelKind] = {2: "tiles2", 3: "tiles3", 4: "tiles4"}
 """The kind of results by the largest number of tiles along each side."""

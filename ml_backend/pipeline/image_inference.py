@@ -28,7 +28,7 @@ from ml_backend.inference.model import Model
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
-from ml_backend.model_results import TILES, ModelKind, ModelResults, tiles_of
+from ml_backend.model_results import KINDS, TILES, ModelKind, ModelResults, tiles_of
 from ml_backend.pipeline import cache_keys
 from ml_backend.pipeline.cache_keys import (
     CLASSIFICATIONS,
@@ -352,7 +352,8 @@ class ImageInference:
 
 
 def _as_results(by_kind: dict[ModelKind, Any]) -> ModelResults:
-    views = [result for result in by_kind.values() if isinstance(result, Detections)]
+    # In one order, wherever the results come from: it decides between equal scores, and so on the ids of regions.
+    views = [by_kind[kind] for kind in KINDS if kind != "classifier" and kind in by_kind]
     return ModelResults(joined(views) if views else None, by_kind.get("classifier"))
 
 

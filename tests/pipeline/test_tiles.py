@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ml_backend.images.decoding.pool import DecoderPool
 from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.regions import rectangles_in
+from ml_backend.model_results import TILES
+from ml_backend.pipeline.image_inference import ImageResult
 from ml_backend.pipeline.image_work import ImageWork
 from ml_backend.pipeline.limits import TILED_AT_ONCE
 from ml_backend.pipeline.prediction import Pipeline
@@ -211,6 +214,16 @@ def test_explain_names_the_view(serve: Callable[..., str], pictures: PictureServ
     kept = [each["view"] for each in image["detections"] if each["fate"] == "kept"]
     assert sorted(kept) in (["tiles2 1.2", "whole"], ["tiles2 1.2", "tiles2 2.1"])
     assert any("suppressed by" in each["reason"] for each in image["detections"]), "the near one is seen in two views"
+
+
+def test_stored_results_have_one_order() -> None:
+    """Equal scores in several views: the whole image first, then by number of tiles, so that region ids of bulk jobs are those of the service."""
+    row = ("Kite", 0.5, (0.1, 0.1, 0.2, 0.2))
+    tiles = {kind: replace(detections_of(row), views=(f"{kind} 1.1",)).to_bytes() for kind in (TILES[3], TILES[2])}
+    result = ImageResult("0" * 64, detections_of(row).to_bytes(), tiles=tiles)
+    found = result.decoded(["tiles3", "tiles2", "detector"]).detections
+    assert found is not None
+    assert found.views == ("", "tiles2 1.1", "tiles3 1.1")
 
 
 class Counting:
