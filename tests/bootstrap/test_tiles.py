@@ -9,6 +9,9 @@ from bootstrap_command import run, run_apart
 from PIL import Image
 from samples import BALLOON_CONFIG, balloon_file, encoded, large_scene
 
+from ml_backend.bootstrap.checkpoint import Checkpoint
+from ml_backend.model_results import TILING
+
 OPTIONS = ("pictures", "--config", "config.xml", "--to", "tasks.json")
 
 
@@ -40,6 +43,21 @@ def test_switching_on_and_off_keeps_what_is_known(folder: Path) -> None:
         outputs.append((folder / "tasks.json").read_bytes())
     assert seen == [(2, 2, [1, 1]), (2, 1, [1, 2]), (0, 0, [1, 1]), (0, 0, [1, 2])]
     assert outputs[:2] == outputs[2:]
+
+
+def test_checkpoint_tells_the_version_of_its_tiles(folder: Path) -> None:
+    """Once it has some: results of tiles that lie elsewhere are not mixed with them, and a job without tiles is as before them."""
+    told = []
+    for options in ((), ("--tiles", "2"), ()):
+        assert run(*OPTIONS, *options, folder=folder, PRELABEL_CACHE="none")[0] == 0
+        with Checkpoint(folder / "tasks.json.journal") as checkpoint:
+            told.append(checkpoint.recall("tiles"))
+    assert told == [None, str(TILING), str(TILING)]
+    with Checkpoint(folder / "tasks.json.journal") as checkpoint:
+        checkpoint.remember("tiles", "0")
+    status, _, complaint = run(*OPTIONS, "--tiles", "2", folder=folder, PRELABEL_CACHE="none")
+    assert status == 2
+    assert "its tiles was 0, now it is" in complaint
 
 
 def test_option_takes_the_place_of_the_setting(folder: Path) -> None:
