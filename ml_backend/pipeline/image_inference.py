@@ -20,7 +20,6 @@ from ml_backend.errors import ImageDecodeError, ModelError
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.fetch import ImageFetcher
 from ml_backend.images.fetched import Fetched
-from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.tiles import joined
 from ml_backend.images.versions import ImageVersion
@@ -275,14 +274,17 @@ class ImageInference:
         Raises:
             PrelabelError: the image cannot be decoded, or a model failed on it.
         """
-        image = self._work(fetched)
+        # Hashed where it is decoded: between the end of a model's run and the result, the same bytes may come again, and run it again.
+        image = self._work(fetched, hashed=True)
         results = await self._infer(reference, fetched, needs, image)
-        appearance = await self._in_worker(lambda: perceptual_hash(image.pixels().pixels))
+        if image.perceptual_hash is None:
+            await self._in_worker(image.pixels)
+        assert image.perceptual_hash is not None  # noqa: S101 - the pixels were decoded
         encoded = {kind: result.to_bytes() for kind, result in results.items()}
         return ImageResult(
             fetched.version.digest,
             encoded.get("detector", b""),
-            appearance,
+            image.perceptual_hash,
             computed=any(cost.runs for cost in image.costs.values()),
             classification=encoded.get("classifier", b""),
             tiles={kind: encoded[kind] for kind in tiles_of(encoded)},
@@ -336,8 +338,8 @@ class ImageInference:
     def _in_order(self, kinds: Collection[ModelKind]) -> list[ModelKind]:
         return [kind for kind in self._models if kind in kinds]
 
-    def _work(self, fetched: Fetched) -> ImageWork:
-        return ImageWork(fetched.data, self._decoders.decode, self._settings.model_input_max_side)
+    def _work(self, fetched: Fetched, *, hashed: bool = False) -> ImageWork:
+        return ImageWork(fetched.data, self._decoders.decode, self._settings.model_input_max_side, hashed=hashed)
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml_backend.images.decoding.decode import DecodedImage
+from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.model_results import ModelKind
 
 
@@ -30,17 +31,23 @@ class ImageWork:
         data: the bytes of its file.
         decode: decodes bytes to pixels within a longer side; called by one thread at a time.
         max_side: the longer side of :meth:`pixels`; 0 for that of the file.
+        hashed: whether the perceptual hash is needed too.
 
     Attributes:
         data: as given.
         size: width and height of the displayed image in pixels; None until a result or its pixels tell it.
+        perceptual_hash: of :meth:`pixels`, 64 bits; None before they were needed, or where it is not needed.
         costs: of each kind of results that was computed.
     """
 
-    def __init__(self, data: bytes, decode: Callable[[bytes, int], DecodedImage], max_side: int) -> None:
+    def __init__(
+        self, data: bytes, decode: Callable[[bytes, int], DecodedImage], max_side: int, *, hashed: bool = False
+    ) -> None:
         self.data = data
         self.size: tuple[int, int] | None = None
+        self.perceptual_hash: int | None = None
         self.costs: dict[ModelKind, Cost] = {}
+        self._hashed = hashed
         self._decode = decode
         self._max_side = max_side
         self._pixels: DecodedImage | None = None
@@ -49,6 +56,8 @@ class ImageWork:
         """Return the pixels for models that see the whole image; called by one thread at a time."""
         if self._pixels is None:
             self._pixels = self.decoded(self._max_side)
+            if self._hashed:
+                self.perceptual_hash = perceptual_hash(self._pixels.pixels)
         return self._pixels
 
     def decoded(self, max_side: int) -> DecodedImage:
