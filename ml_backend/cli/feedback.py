@@ -112,6 +112,7 @@ def report(
                 about.label_config,
                 score_threshold=settings.model_score_threshold,
                 overrides=past[-1].taught_to(detector) if past else NO_OVERRIDES,
+                tiles=settings.tiles,
             )
             figures = make_report(
                 annotations_of(connection, project),
@@ -183,7 +184,12 @@ def calibrate(
                 return
             with err.status("evaluating annotations"):
                 result = calibrate_project(
-                    database, project, settings.model_score_threshold, settings.target_precision, target=target
+                    database,
+                    project,
+                    settings.model_score_threshold,
+                    settings.target_precision,
+                    target=target,
+                    tiles=settings.tiles,
                 )
             applied = result.apply(database, who) if apply else None
         number = applied.number if applied else result.current.number if result.current else 0

@@ -129,6 +129,11 @@ class Pipeline:
         """The models that there are."""
         return self.models.by_kind
 
+    @property
+    def tiles(self) -> int:
+        """The number of tiles along each side for controls that do not say, at most."""
+        return self._settings.tiles
+
     async def _request(self, label_config: str, project: str | None) -> _Request:
         postprocessor = await self.postprocessors.load(label_config, project)
         version = self.postprocessors.version_of(postprocessor)
@@ -216,8 +221,10 @@ class Pipeline:
         (values,) = images_of(task, [drawn.control.image_field]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        found = await self._infer_image(values[drawn.item], [drawn.control.model], task, request.project)
-        return request.postprocessor.predict_drawn(drawn, found.results.boxes, task_id(task), request.version)
+        found = await self._infer_image(values[drawn.item], drawn.control.models, task, request.project)
+        return request.postprocessor.predict_drawn(
+            drawn, found.results.boxes_in(drawn.control.models), task_id(task), request.version
+        )
 
     async def explain(self, task: object, label_config: str, *, project: str | None = None) -> Explanation:
         """Return the decision about every raw detection and every choice.

@@ -82,6 +82,7 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             score_threshold=settings.model_score_threshold,
             target_precision=settings.target_precision,
             timeout=settings.predict_deadline,
+            tiles=settings.tiles,
         )
         stack.push_async_callback(trainer.close)
         upkeep = ProjectUpkeep(

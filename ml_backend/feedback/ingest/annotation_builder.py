@@ -195,7 +195,7 @@ class AnnotationBuilder:
     ) -> tuple[Mapping[ImageField, Sequence[InferredImage]], str]:
         """Return the results for a task's images, or why there will be none."""
         try:
-            served, _ = served_controls(controls, self._pipeline.kinds)
+            served, _ = served_controls(controls, self._pipeline.kinds, self._pipeline.tiles)
             return await self._pipeline.infer(task, needs_of(served), str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated image cannot be read", project=project.id, task=task["id"], cause=str(error))

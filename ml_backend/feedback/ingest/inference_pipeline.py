@@ -34,6 +34,10 @@ class InferencePipeline(Protocol):
     def kinds(self) -> Collection[ModelKind]:
         """The models that there are."""
 
+    @property
+    def tiles(self) -> int:
+        """The number of tiles along each side for controls that do not say, at most."""
+
     async def infer(
         self, task: object, needs: Mapping[ImageField, Collection[ModelKind]], project: str | None = None
     ) -> Mapping[ImageField, Sequence[InferredImage]]:

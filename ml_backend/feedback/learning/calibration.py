@@ -110,6 +110,7 @@ def propose(
     *,
     score_threshold: float,
     targets: Callable[[RectangleControl], float],
+    tiles: int = 0,
 ) -> Proposal:
     """Propose overrides from annotations.
 
@@ -123,13 +124,16 @@ def propose(
         current: overrides in force.
         score_threshold: general threshold, 0 to 1.
         targets: returns the precision to reach for the labels of a control, 0 to 1.
+        tiles: number of tiles along each side for controls that do not say, at most.
 
     Raises:
         LabelConfigError: the label config cannot be served.
     """
 
     def postprocessor_of(overrides: LabelOverrides) -> Postprocessor:
-        return Postprocessor.from_label_config(label_config, score_threshold=score_threshold, overrides=overrides)
+        return Postprocessor.from_label_config(
+            label_config, score_threshold=score_threshold, overrides=overrides, tiles=tiles
+        )
 
     # Without overrides, the threshold of a label is that of the label config.
     own = {control.from_name: control for control, _ in postprocessor_of(LabelOverrides()).rectangles}

@@ -70,7 +70,13 @@ class CalibrationResult:
 
 
 def calibrate_project(
-    database: Database, number: int, score_threshold: float, target_precision: float, *, target: float | None = None
+    database: Database,
+    number: int,
+    score_threshold: float,
+    target_precision: float,
+    *,
+    tiles: int,
+    target: float | None = None,
 ) -> CalibrationResult:
     """Propose thresholds and labels of classes from the corrections of a project.
 
@@ -79,6 +85,7 @@ def calibrate_project(
         number: id of the project.
         score_threshold: general threshold, 0 to 1.
         target_precision: precision to reach where the label config states none (``model_target_precision``), 0 to 1.
+        tiles: number of tiles along each side for controls that do not say, at most.
         target: precision to reach in spite of both; None for none.
 
     Raises:
@@ -100,6 +107,7 @@ def calibrate_project(
             current.taught_to(detector) if current else NO_OVERRIDES,
             score_threshold=score_threshold,
             targets=target_of,
+            tiles=tiles,
         )
     return CalibrationResult(project, current, proposal, detector)
 

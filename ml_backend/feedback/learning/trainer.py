@@ -41,11 +41,11 @@ class Trainer:
         database: of the corrections.
         feedback: catches up with Label Studio.
         revisions: in force here.
-        score_threshold, target_precision: see :func:`calibrate_project`.
+        score_threshold, target_precision, tiles: see :func:`calibrate_project`.
         timeout: seconds that a caller waits for the result.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings and the parts that it uses
         self,
         database: Database,
         feedback: FeedbackService,
@@ -53,12 +53,14 @@ class Trainer:
         *,
         score_threshold: float,
         target_precision: float,
+        tiles: int,
         timeout: float,
     ) -> None:
         self._database = database
         self._feedback = feedback
         self._score_threshold = score_threshold
         self._target_precision = target_precision
+        self._tiles = tiles
         self._timeout = timeout
         self._revisions = revisions
         self._turn = asyncio.Lock()  # anybody can press many buttons
@@ -88,7 +90,12 @@ class Trainer:
             try:
                 problems = await self._feedback.catch_up(project)
                 result = await asyncio.to_thread(
-                    calibrate_project, self._database, project, self._score_threshold, self._target_precision
+                    calibrate_project,
+                    self._database,
+                    project,
+                    self._score_threshold,
+                    self._target_precision,
+                    tiles=self._tiles,
                 )
                 revision = await asyncio.to_thread(result.apply, self._database, AUTHOR)
             except PrelabelError as error:

@@ -47,6 +47,7 @@ async def training(settings: Settings, detector: Detector) -> AsyncIterator[tupl
                 revisions,
                 score_threshold=settings.model_score_threshold,
                 target_precision=settings.target_precision,
+                tiles=settings.tiles,
                 timeout=settings.predict_deadline,
             )
             async with parts.feedback.listening():
