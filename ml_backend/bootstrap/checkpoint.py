@@ -22,7 +22,7 @@ from ml_backend.bootstrap.stored_results import NOTHING, known_results, read_res
 from ml_backend.bootstrap.survey import Surveyed, survey
 from ml_backend.errors import BootstrapError
 from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.redaction import printable
 from ml_backend.sqlite import ForeignDatabaseError, connect, transaction
 

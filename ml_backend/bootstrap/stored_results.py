@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_backend.bootstrap.items import Needs
 from ml_backend.model_results import TILES, ModelKind, tiles_of
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 
 AT_ONCE = 500  # items or images that are looked up together
 

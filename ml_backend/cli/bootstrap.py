@@ -128,8 +128,9 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     If the command is stopped or killed, the same command goes on from there. The exit status is 1 if images failed, 2 if the command could
     not go on, 130 if it was interrupted, and 141 if the reader of its --json-lines has gone.
     """
-    from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Tally, Watched
+    from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Watched
     from ml_backend.bootstrap.run import INTERRUPTED, OUTPUT_CLOSED, Request, Run
+    from ml_backend.bootstrap.tally import Tally
 
     def reporter(postprocessor: Postprocessor) -> Quiet:
         tally = Tally(postprocessor)

@@ -5,12 +5,12 @@ image reference -> address -> bytes -> digest -> cache? -> pixels (of the whole 
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ml_backend.cache.cache import Cache
 from ml_backend.cache.single_flight import SingleFlight
@@ -21,13 +21,13 @@ from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.fetch import ImageFetcher
 from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import CloudReference, ImageReference
-from ml_backend.images.tiles import joined
 from ml_backend.images.versions import ImageVersion
 from ml_backend.inference.model import Model
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
-from ml_backend.model_results import KINDS, TILES, ModelKind, ModelResults, tiles_of
+from ml_backend.model_results import TILES, ModelKind, tiles_of
 from ml_backend.pipeline import cache_keys
 from ml_backend.pipeline.cache_keys import (
     CLASSIFICATIONS,
@@ -37,68 +37,13 @@ from ml_backend.pipeline.cache_keys import (
     result_key,
     tile_shaping,
 )
+from ml_backend.pipeline.image_results import ImageResult, InferredImage, as_results
 from ml_backend.pipeline.image_work import Cost, ImageWork
 from ml_backend.pipeline.tiled_detection import TiledDetection
 from ml_backend.settings import Settings
 
-if (
-    TYPE_CHECKING
-):  # it imports TensorFlow: seconds and 500 MB in bulk jobs that only check a request or read a checkpoint
-    from ml_backend.inference.models import Models
-
 T = TypeVar("T")
 Slot = Callable[[], AbstractAsyncContextManager[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class InferredImage:
-    """The results of the models for an image, the version of the image, and its address, where it has one."""
-
-    results: ModelResults
-    version: ImageVersion
-    address: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """The results of the models for one image, as bulk jobs keep them.
-
-    Attributes:
-        digest: SHA-256 of the file's bytes, 64 hex digits.
-        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if they are known by the digest, or not needed.
-        perceptual_hash: of the image, 64 bits (:func:`~ml_backend.images.perceptual_hash.perceptual_hash`).
-        computed: whether a model ran for this result.
-        classification: encoded (:meth:`~ml_backend.classification.Classification.to_bytes`); empty as ``detections`` can be.
-        tiles: detections in tiles, encoded, by the kind of results; without those that are known or not needed.
-        costs: of each kind of results that was computed.
-    """
-
-    digest: str
-    detections: bytes = b""
-    perceptual_hash: int = 0
-    computed: bool = False
-    classification: bytes = b""
-    tiles: Mapping[ModelKind, bytes] = field(default_factory=dict)
-    costs: Mapping[ModelKind, Cost] = field(default_factory=dict, compare=False)
-
-    @property
-    def kinds(self) -> frozenset[ModelKind]:
-        """The models whose results it has."""
-        found: dict[ModelKind, bytes] = {
-            "detector": self.detections,
-            "classifier": self.classification,
-            **self.tiles,
-        }
-        return frozenset(kind for kind, encoded in found.items() if encoded)
-
-    def decoded(self, kinds: Collection[ModelKind]) -> ModelResults:
-        """Return the results of some models."""
-        found: dict[ModelKind, Any] = {kind: Detections.from_bytes(self.tiles[kind]) for kind in tiles_of(kinds)}
-        if "detector" in kinds:
-            found["detector"] = Detections.from_bytes(self.detections)
-        if "classifier" in kinds:
-            found["classifier"] = Classification.from_bytes(self.classification)
-        return _as_results(found)
 
 
 @dataclass(frozen=True)
@@ -114,7 +59,7 @@ class _Cached:
 class ImageInference:
     """Runs the models on images, each on each image once. An async context manager, to be used from one event loop."""
 
-    def __init__(self, settings: Settings, models: "Models", metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, models: Models, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
         side = settings.model_input_max_side
@@ -227,7 +172,7 @@ class ImageInference:
             if found is None:
                 return None
             results[kind] = found
-        return InferredImage(_as_results(results), version, address)
+        return InferredImage(as_results(results), version, address)
 
     async def _fetch_and_infer(
         self,
@@ -251,7 +196,7 @@ class ImageInference:
                 results = await self._infer(reference, fetched, needs, self._work(fetched))
         if address is not None and fetched.version.can_be_asked_for and self._settings.remember_addresses:
             await self.cache.put({address_key(address): fetched.version.to_bytes()})
-        return InferredImage(_as_results(results), fetched.version, address)
+        return InferredImage(as_results(results), fetched.version, address)
 
     async def fetch(
         self, reference: ImageReference, label_studio: LabelStudio | None = None, task_id: object = None
@@ -351,12 +296,6 @@ class ImageInference:
     async def check_label_studio(self, label_studio: LabelStudio | None) -> Finding:
         """Check whether a Label Studio can be reached and accepts the token."""
         return await self._fetcher.check(label_studio)
-
-
-def _as_results(by_kind: dict[ModelKind, Any]) -> ModelResults:
-    # In one order, wherever the results come from: it decides between equal scores, and so on the ids of regions.
-    views = [by_kind[kind] for kind in KINDS if kind != "classifier" and kind in by_kind]
-    return ModelResults(joined(views) if views else None, by_kind.get("classifier"))
 
 
 def _size_of(results: dict[ModelKind, Any]) -> tuple[int, int] | None:

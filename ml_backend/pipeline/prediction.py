@@ -28,7 +28,8 @@ from ml_backend.model_results import ModelKind, ModelResults
 from ml_backend.pipeline.background import BackgroundWork, Batch
 from ml_backend.pipeline.cache_keys import RESULTS
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import ImageInference, InferredImage, Slot
+from ml_backend.pipeline.image_inference import ImageInference, Slot
+from ml_backend.pipeline.image_results import InferredImage
 from ml_backend.pipeline.limits import ImageLimits
 from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, no_overrides
 from ml_backend.postprocessing.explanation import Explanation

@@ -12,10 +12,11 @@ from samples import BALLOON_CONFIG, detections_of
 from ml_backend.bootstrap import reporters as progress
 from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import Failure, Outcome
-from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
+from ml_backend.bootstrap.reporters import Lines, Quiet, Watched
 from ml_backend.bootstrap.survey import Surveyed
+from ml_backend.bootstrap.tally import Tally
 from ml_backend.model_results import ModelKind, ModelResults
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.pipeline.image_work import Cost
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import KnownClasses

@@ -25,7 +25,7 @@ from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.regions import rectangles_in
 from ml_backend.model_results import TILES
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.pipeline.image_work import ImageWork
 from ml_backend.pipeline.limits import TILED_AT_ONCE
 from ml_backend.pipeline.prediction import Pipeline

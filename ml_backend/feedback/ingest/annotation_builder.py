@@ -25,7 +25,7 @@ from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
 from ml_backend.label_studio.labelled_choices import read_choices
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import InferredImage
+from ml_backend.pipeline.image_results import InferredImage
 from ml_backend.postprocessing.served_controls import needs_of, served_controls
 from ml_backend.redaction import printable
 

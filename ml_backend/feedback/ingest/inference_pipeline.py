@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import InferredImage
+from ml_backend.pipeline.image_results import InferredImage
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
