@@ -1,6 +1,6 @@
-"""The bulk job: pictures a second beside the model alone, memory as the job grows, model runs with duplicates, and average precision.
+"""The bulk job: memory as the job grows, model runs with duplicates, and average precision; `speed.py` measures its rate.
 
-Run it with `make bench`; `docs/bootstrap.md` has the figures. Takes the shared detector where there is one, else the demo detector.
+Run it with `make bench-all`; `docs/bootstrap.md` has the figures. Takes the shared detector where there is one, else the demo detector.
 """
 
 import json
@@ -16,18 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from average_precision import Box, average_precision
 from input_size import TRUTH, found
-from model_only import limit
+from limits import Limit
 from PIL import Image
-from servers import MODEL, SHARED
+from servers import MODEL, SHARED, load_detector
+from table import Line, Table, Target
 
 from ml_backend.demo.scenes import draw_scene
-from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.label_config import label_config_for
-from ml_backend.settings import Settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
 HANDLE = str(MODEL) if MODEL.exists() else "demo"
-ROUNDS = 5
+IMAGES = 1_000  # of a measurement of the rate
 SIZE = (640, 427)
 
 
@@ -38,7 +37,7 @@ class Result(NamedTuple):
     peak: float
 
 
-def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3) -> Result:
+def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3, model: str = HANDLE) -> Result:
     """Run the command in a process of its own, with a cache of its own."""
     folder.mkdir()
     process = subprocess.Popen(
@@ -46,7 +45,7 @@ def bootstrap(source: Path, folder: Path, *options: str, threshold: float = 0.3)
         cwd=folder,
         env=os.environ
         | {
-            "PRELABEL_MODEL": HANDLE,
+            "PRELABEL_MODEL": model,
             "PRELABEL_CACHE_FILE": str(folder / "cache.sqlite3"),
             "MODEL_SCORE_THRESHOLD": str(threshold),
         },
@@ -74,27 +73,21 @@ def draw(folder: Path, unique: int, duplicates: int = 0) -> None:
         (folder / f"{number:05d}-again.jpg").write_bytes((folder / f"{number:05d}.jpg").read_bytes())
 
 
-def measure_rate(root: Path) -> None:
-    """Print pictures a second beside the model alone on the same pictures, decoded already, and beside decoding and the model."""
-    draw(root / "sixty", 60)
-    draw(root / "unique", 500)
-    ratios, floors, rates = [], [], []
-    with limit(HANDLE, root / "sixty") as alone:
-        for number in range(ROUNDS):
-            model = 500 / alone.seconds(500)
-            decoded = 500 / alone.seconds_with_decoding(500)
-            told = bootstrap(root / "unique", root / f"rate-{number}").told
-            rates.append(told["pictures"] / told["seconds"])
-            ratios.append(rates[-1] / model)
-            floors.append(decoded / model)
-    print(
-        f"{median(rates):.1f} pictures a second, {median(ratios):.2f} of the model alone (runs: {_list(ratios)}); "
-        f"decoding and the model without anything else {median(floors):.2f} ({_list(floors)})"
-    )
-
-
-def _list(numbers: list[float]) -> str:
-    return ", ".join(f"{number:.2f}" for number in numbers)
+def measure_rate(table: Table, model: str, alone: Limit, photographs: Path, root: Path, rounds: int) -> None:
+    """Add the line of images a second beside decoding and the model alone, on files with the same photographs and other bytes."""
+    files = [path.read_bytes() for path in sorted(photographs.iterdir())]
+    source = root / "unique"
+    source.mkdir()
+    for number in range(IMAGES):
+        (source / f"{number:05d}.jpg").write_bytes(files[number % len(files)] + number.to_bytes(4, "big"))
+    shares, rates = [], []
+    for number in range(rounds):
+        floor = IMAGES / alone.seconds_with_decoding(IMAGES)
+        told = bootstrap(source, root / f"rate-{number}", model=model).told
+        rates.append(told["pictures"] / told["seconds"])
+        shares.append(rates[-1] / floor)
+    note = f"{median(rates):.1f} images/s of {IMAGES}"
+    table.add(Line("bulk job / decoding and model alone", shares, Target("at least", 0.90), note=note))
 
 
 def measure_growth(root: Path) -> None:
@@ -132,7 +125,7 @@ def measure_precision(root: Path) -> None:
         edges = [left, top, left + width, top + height]
         box = {"label": labels[each["category_id"]], "score": each["score"], "edges": edges}
         boxes[ids[files[each["image_id"]]]].append(box)
-    detector = Detector.load(HANDLE, Settings().tfhub_cache_dir, workers=2)
+    detector = load_detector(HANDLE)
     direct = {
         ids[path.name]: found(detector, path.read_bytes(), 0, 1)
         for path in sorted((SHARED / "photos" / "images").glob("*.jpg"))
@@ -146,7 +139,6 @@ def main() -> None:
     """Measure all of it."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        measure_rate(root)
         measure_growth(root)
         measure_precision(root)
 

@@ -56,7 +56,7 @@ def growth(settings: dict[str, str], name: str, images: list[str]) -> None:
                 median = statistics.median(taken)
                 print(f"| {memory} | {size} | {median:.1f} | {max(taken):.1f} | {median / size:.2f} |")
             with urllib.request.urlopen(f"{url}/status", timeout=60) as answer:
-                if json.load(answer)["model_runs"] > len(images):
+                if json.load(answer)["model_runs"]["detector"] > len(images):
                     raise RuntimeError("the model ran for a cached image")
 
 

@@ -22,12 +22,13 @@ from ml_backend.feedback.evaluation.statistics import wilson
 from ml_backend.images.decoding.decode import decode
 from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.choices import ServedChoices
 from ml_backend.postprocessing.label_map import LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor
-from ml_backend.settings import Settings
+from ml_backend.settings import load_settings
 
 CLASSIFIER = SHARED / "models" / "imagenet-classifier-savedmodel"
 TRUTH = SHARED / "photos" / "instances.json"
@@ -229,9 +230,9 @@ def main() -> None:
     if not TRUTH.exists():
         print("choices are measured on the shared photographs, which are not here")
         return
-    folder = Settings().tfhub_cache_dir
-    classifier = Classifier.load(str(CLASSIFIER), folder, workers=1)
-    detector = Detector.load(str(MODEL), folder, workers=1)
+    models = Models.load(load_settings(model=str(MODEL), classifier=str(CLASSIFIER)))
+    classifier, detector = models.classifier, models.detector
+    assert classifier is not None and detector is not None  # noqa: S101, PT018 - both have handles
     photographs, categories = read_photographs()
     kinds = {name: kind for name, kind in categories.items() if name not in WITHOUT_CLASS}
     whole_photographs(photographs, kinds, classifier)

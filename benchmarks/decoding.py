@@ -12,12 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from servers import detector, material, spread
+from servers import detector, load_detector, material
+from table import spread
 
 from ml_backend.images.decoding.decode import DecodedImage, decode
 from ml_backend.images.decoding.pool import DecoderPool, Limits
-from ml_backend.inference.detector import Detector
-from ml_backend.settings import Settings
+from ml_backend.settings import load_settings
 
 Decode = Callable[[bytes], DecodedImage]
 
@@ -25,11 +25,11 @@ Decode = Callable[[bytes], DecodedImage]
 def main() -> None:
     """Measure in turns, and print rates and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
-    settings = Settings()
+    settings = load_settings()
     with tempfile.TemporaryDirectory() as folder, DecoderPool(Limits.from_settings(settings)) as pool:
-        model = Detector.load(detector(Path(folder)), settings.tfhub_cache_dir, workers=settings.inference_workers)
+        model = load_detector(detector(Path(folder)))
         files = [path.read_bytes() for path in sorted((material(Path(folder)) / "photo").iterdir())]
 
         def rate(decoder: Decode) -> float:

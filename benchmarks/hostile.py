@@ -1,6 +1,6 @@
 """The longest time that one request holds up `/health`, case by case, and the cost of hostile images.
 
-Starts `prelabel serve`, sends each request, and asks `/health` all the time from another process. Run it with `make bench`;
+Starts `prelabel serve`, sends each request, and asks `/health` all the time from another process. Run it with `make bench-all`;
 `docs/security.md` has the figures.
 """
 
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from servers import CONFIG, detector, prelabel
+from servers import CONFIG, detector, family, memory, prelabel
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))  # the images are those of the tests
 
@@ -169,7 +169,8 @@ def main() -> None:
                 size = f"{len(content) / 1e6:,.1f} MB"
                 print(f"| {name} | {size} | {status} | {seconds:.1f} | {longest * 1e3:,.0f} ms |", flush=True)
             images(measured)
-            print(f"\npeak memory of the service: {peak(process.pid):,.0f} MB")
+            peak = sum(memory(pid, "status", "VmHWM") for pid in family(process.pid))
+            print(f"\npeak memory of the service: {peak / 1e6:,.0f} MB")
             ours.send(None)
 
 
@@ -181,16 +182,6 @@ def images(measured: Callable[[str, bytes], tuple[int, float, float]]) -> None:
         took = [measured("/predict", body(tasks=[task(data_uri(data)), task(PICTURE)])) for _ in range(3)]
         seconds, longest = statistics.median(seconds for _, seconds, _ in took), max(longest for *_, longest in took)
         print(f"| {name} | {len(data) / 1e6:,.3f} MB | {seconds:.1f} | {longest * 1e3:,.0f} ms |", flush=True)
-
-
-def peak(process: int) -> float:
-    """Return the most memory that a process and its children had, in MB."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
-    total = 0.0
-    for each in [process, *children]:
-        status = Path(f"/proc/{each}/status").read_text(encoding="ascii")
-        total += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1e3
-    return total
 
 
 if __name__ == "__main__":

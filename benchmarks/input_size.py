@@ -1,6 +1,6 @@
 """What shrinking pictures before the model costs in average precision: by size, on photographs as they are and on enlarged copies.
 
-Run it with `make bench`; `docs/benchmarks.md` has the figures. Needs the shared folder.
+Run it with `make bench-all`; `docs/benchmarks.md` has the figures. Needs the shared folder.
 """
 
 import io
@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from average_precision import Box, average_precision
 from PIL import Image
-from servers import MODEL, SHARED
+from servers import SHARED, load_detector
 
 from ml_backend.images.decoding.decode import decode
 from ml_backend.inference.detector import Detector
-from ml_backend.settings import Settings
 
 TRUTH = SHARED / "photos" / "instances.json"
 SIDES = (0, 320, 416, 512, 640, 800, 1024, 1280)
@@ -51,7 +50,7 @@ def main() -> None:
     if not TRUTH.exists():
         print("the size of the input is measured on the shared photographs, which are not here")
         return
-    detector = Detector.load(str(MODEL), Settings().tfhub_cache_dir, workers=2)
+    detector = load_detector()
     ids = {each["file_name"]: each["id"] for each in json.loads(TRUTH.read_text())["images"]}
     files = sorted((SHARED / "photos" / "images").glob("*.jpg"))
     print("| longer side | " + " | ".join(f"x {times}" for times in ENLARGED) + " |")

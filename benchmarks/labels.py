@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from servers import load_detector
 
 from ml_backend.detections import Detections, iou
 from ml_backend.errors import PrelabelError
-from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import label_config_for, parse_label_config
 from ml_backend.label_studio.regions import Prediction, label_of, rectangles_in
@@ -160,8 +160,7 @@ async def worth_across_labels(pipeline: Pipeline) -> None:
 
 async def accuracy(model: str) -> None:
     """Print how accurate the answers of a detector are under different label configs."""
-    detector = Detector.load(model, Settings().tfhub_cache_dir, workers=2)
-    async with Pipeline(Settings(), Models(detector)) as pipeline:
+    async with Pipeline(Settings(), Models(load_detector(model))) as pipeline:
         await worth(pipeline)
         await worth_across_labels(pipeline)
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 from labels import COCO_CONFIG, LABELS, SHARED, config, rolled_up, truth
 from numpy.typing import NDArray
+from servers import load_detector
 from share_rule import learn_by_share
 
 from ml_backend.detections import Detections, iou
@@ -280,7 +281,7 @@ def main() -> None:
     if not model.exists():
         print(f"{model} is needed")
         return
-    raw = asyncio.run(detected(Detector.load(str(model), Settings().tfhub_cache_dir, workers=2)))
+    raw = asyncio.run(detected(load_detector(str(model))))
     invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
     invented(raw, UNION, (20, 100))
     effort(raw)

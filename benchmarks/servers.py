@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,10 @@ from typing import Any
 from PIL import Image
 
 from ml_backend.demo.scenes import draw_scene, encode
+from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import label_config_for
+from ml_backend.settings import load_settings
 from ml_backend.vocabularies.open_images import open_images_classes
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -37,6 +39,13 @@ def detector(folder: Path) -> str:
     from stand_in import build
 
     return str(build(folder / "stand-in"))
+
+
+def load_detector(handle: str = str(MODEL)) -> Detector:
+    """Load a detector as the service does."""
+    detector = Models.load(load_settings(model=handle)).detector
+    assert detector is not None  # noqa: S101 - it has a handle
+    return detector
 
 
 def material(folder: Path) -> Path:
@@ -59,11 +68,12 @@ def enlarged(data: bytes, size: tuple[int, int]) -> bytes:
 
 
 class FileServer:
-    """Serves pictures that nobody has asked for before; ``photographs`` is the folder of those as they are."""
+    """Serves pictures that nobody has asked for before; ``photographs`` is the folder of those as they are, ``pid`` its process."""
 
-    def __init__(self, url: str, photographs: Path) -> None:
+    def __init__(self, url: str, photographs: Path, pid: int) -> None:
         self.url = url
         self.photographs = photographs
+        self.pid = pid
         self._numbers = itertools.count()
 
     def new(self, count: int, kind: str = "photo") -> list[str]:
@@ -78,8 +88,8 @@ def file_server() -> Iterator[FileServer]:
         material(Path(folder))
         url = f"http://127.0.0.1:{free_port()}"
         script = Path(__file__).with_name("file_server.py")
-        with running([sys.executable, str(script), folder, url.rpartition(":")[2]], url):
-            yield FileServer(url, Path(folder) / "photo")
+        with running([sys.executable, str(script), folder, url.rpartition(":")[2]], url) as process:
+            yield FileServer(url, Path(folder) / "photo", process.pid)
 
 
 def free_port() -> int:
@@ -130,6 +140,41 @@ def prelabel(**settings: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         yield url, process
 
 
+@contextmanager
+def peer(model: str, folder: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the peer (``peer.py``), which keeps fetched images in ``folder``; gives its address and process."""
+    url = f"http://127.0.0.1:{free_port()}"
+    served = ["--bind", url.removeprefix("http://"), "--workers", "1", "--threads", "8", "--timeout", "600", "peer:app"]
+    command = [sys.executable, "-m", "gunicorn", "--chdir", str(Path(__file__).parent), *served]
+    with running(command, f"{url}/health", PEER_MODEL=model, PEER_FILES=folder) as process:
+        post(f"{url}/setup", {"project": "1.1", "schema": CONFIG})  # as Label Studio does; the runner insists on it
+        yield url, process
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    parents = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parents[int(file.parent.name)] = int(file.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:  # grows meanwhile
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def memory(pid: int, file: str, name: str) -> int:
+    """Return a figure of a process's memory, in bytes: ``VmRSS`` or ``VmHWM`` of ``status``, ``Pss`` of ``smaps_rollup``."""
+    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process so far, that of the kernel for it included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def post(url: str, body: Any) -> Any:
     """Post JSON."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -150,8 +195,3 @@ def predict(url: str, images: Sequence[str], label_config: str = CONFIG) -> floa
     if not all(results) or len(results) != len(images):
         raise RuntimeError(f"{sum(map(bool, results))} of {len(images)} tasks were predicted")
     return took
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Return the median with the smallest and the largest value."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

@@ -1,7 +1,7 @@
 """The cost of a flood of events: latency of answers at 1,000 events a second for a minute, and of events of 10 MB.
 
 A real service with the demo detector, on the machine that also sends; events are trusted, so they are processed meanwhile. Run it with
-`make bench`; `docs/human-in-the-loop.md` has the figures. `--seconds` and `--rate` make it shorter; PRELABEL_DATABASE_URL, where it
+`make bench-all`; `docs/human-in-the-loop.md` has the figures. `--seconds` and `--rate` make it shorter; PRELABEL_DATABASE_URL, where it
 is set, names the database.
 """
 

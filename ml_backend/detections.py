@@ -1,13 +1,15 @@
 """``Detections``: the objects that a detector found in one image, with boxes, scores and classes."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 CODEC_VERSION = 1
+WHOLE = ""  # the view of a detection in the whole image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +23,8 @@ class Detections:
         class_names: N readable class names, such as ``"Person"``.
         class_mids: N machine identifiers of the Knowledge Graph, such as ``"/m/01g317"``; ``""`` where there is none.
         width, height: size of the displayed image, in pixels.
+        views: N names of the view in which each was found: :data:`WHOLE`, or kind of results, row and column of a tile, such as
+            ``"tiles2 1.2"``. Empty where all were found in the whole image.
 
     Raises:
         ValueError: the arrays do not match; the message has the expected and the actual shape.
@@ -32,6 +36,7 @@ class Detections:
     class_mids: tuple[str, ...]
     width: int
     height: int
+    views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows = len(self.class_names)
@@ -39,6 +44,8 @@ class Detections:
         _expect("scores", self.scores, (rows,))
         if len(self.class_mids) != rows:
             raise ValueError(f"class_mids: expected {rows} entries, one per class name, got {len(self.class_mids)}")
+        if self.views and len(self.views) != rows:
+            raise ValueError(f"views: expected {rows} entries, one per class name, or none, got {len(self.views)}")
         if not np.isfinite(self.boxes).all():
             raise ValueError("boxes: expected finite numbers, got NaN or infinity")
         if not ((self.scores >= 0) & (self.scores <= 1)).all():  # NaN fails both comparisons
@@ -51,22 +58,50 @@ class Detections:
     def __len__(self) -> int:
         return len(self.class_names)
 
+    def view(self, row: int) -> str:
+        """Return the view in which a detection was found."""
+        return self.views[row] if self.views else WHOLE
+
+    def seen_in(self, kinds: Collection[str]) -> Self:
+        """Return the detections in the whole image, and those in tiles of some kinds of results."""
+        if not self.views:
+            return self
+        kept = [row for row, view in enumerate(self.views) if view == WHOLE or view.partition(" ")[0] in kinds]
+        return self if len(kept) == len(self) else self.chosen(kept)
+
+    def chosen(self, rows: Sequence[int]) -> Self:
+        """Return some of the detections.
+
+        Args:
+            rows: of the detections, in the order of the result.
+        """
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            class_names=tuple(self.class_names[row] for row in rows),
+            class_mids=tuple(self.class_mids[row] for row in rows),
+            views=tuple(self.views[row] for row in rows) if self.views else (),
+        )
+
     def to_bytes(self) -> bytes:
         """Encode as msgpack: lossless, versioned, and safe to decode from a store that others can write to."""
         names = {name: place for place, name in enumerate(dict.fromkeys(self.class_names))}
         mids = {mid: place for place, mid in enumerate(dict.fromkeys(self.class_mids))}
-        packed: bytes = msgpack.packb(
-            {
-                "version": CODEC_VERSION,
-                "size": [self.width, self.height],
-                "boxes": self.boxes.astype("<f4").tobytes(),
-                "scores": self.scores.astype("<f4").tobytes(),
-                "names": list(names),
-                "name_of": [names[name] for name in self.class_names],
-                "mids": list(mids),
-                "mid_of": [mids[mid] for mid in self.class_mids],
-            }
-        )
+        fields: dict[str, Any] = {
+            "version": CODEC_VERSION,
+            "size": [self.width, self.height],
+            "boxes": self.boxes.astype("<f4").tobytes(),
+            "scores": self.scores.astype("<f4").tobytes(),
+            "names": list(names),
+            "name_of": [names[name] for name in self.class_names],
+            "mids": list(mids),
+            "mid_of": [mids[mid] for mid in self.class_mids],
+        }
+        if self.views:  # without them, the bytes are those of versions before tiles
+            views = {view: place for place, view in enumerate(dict.fromkeys(self.views))}
+            fields |= {"views": list(views), "view_of": [views[view] for view in self.views]}
+        packed: bytes = msgpack.packb(fields)
         return packed
 
     @classmethod
@@ -81,7 +116,8 @@ class Detections:
             if fields["version"] != CODEC_VERSION:
                 raise ValueError(f"codec version: expected {CODEC_VERSION}, got {fields['version']}")
             width, height = fields["size"]
-            texts = {*map(type, fields["names"]), *map(type, fields["mids"])}
+            views = fields.get("views", [])
+            texts = {*map(type, fields["names"]), *map(type, fields["mids"]), *map(type, views)}
             if texts - {str} or {type(width), type(height)} != {int}:
                 raise ValueError(
                     f"expected names of text and a size of whole numbers, got {texts} and {width} x {height}"
@@ -93,6 +129,7 @@ class Detections:
                 class_mids=tuple(fields["mids"][index] for index in fields["mid_of"]),
                 width=width,
                 height=height,
+                views=tuple(views[index] for index in fields.get("view_of", ())),
             )
         except (msgpack.UnpackException, KeyError, IndexError, TypeError) as error:
             raise ValueError(f"not encoded detections: {error!r}") from error

@@ -21,7 +21,7 @@ class Metrics:
         )
         self.model_runs = Counter(
             "prelabel_model_runs",
-            "Images that were run through a model, by its kind: detector, classifier.",
+            "Runs of a model on an image or a tile of it, by its kind: detector, classifier.",
             ["model"],
             registry=self.registry,
         )
@@ -41,7 +41,7 @@ class Metrics:
         )
         self.cache_reads = Counter(
             "prelabel_cache_reads",
-            "Entries read, by kind (detections, classifications, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (an error of the tier, or its circuit breaker was open).",
+            "Entries read, by kind (detections, tiles, classifications, addresses) and result: hit, miss, expired, corrupt (damaged or of another version), failed (an error of the tier, or its circuit breaker was open).",
             ["tier", "kind", "result"],
             registry=self.registry,
         )

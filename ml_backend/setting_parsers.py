@@ -53,6 +53,13 @@ def aliases(value: object) -> object:
     return value
 
 
+def tiles(value: int) -> int:
+    """Return a number of tiles along each side of an image: 2 to 4, or 0 for none."""
+    if value not in {0, 2, 3, 4}:
+        raise ValueError("not 0, 2, 3 or 4")
+    return value
+
+
 def user(value: str) -> str:
     """Return a user name that all clients encode alike: ASCII, without a colon."""
     # A colon ends the user in the Authorization header, and clients disagree on how letters beyond ASCII are encoded (RFC 7617).

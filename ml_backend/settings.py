@@ -146,6 +146,13 @@ class Settings(BaseModel):
         "larger inputs, 0 for none",
     )
 
+    tiles: Annotated[int, AfterValidator(values.tiles)] = Field(
+        0,
+        validation_alias="PRELABEL_TILES",
+        description="large images are also looked at in tiles, up to this number along each side: 2, 3 or 4; 0 for none. model_tiles in the "
+        "label config takes precedence",
+    )
+
     predict_deadline: float = Field(
         90,
         gt=0,

@@ -20,7 +20,7 @@ from ml_backend.classification import Classification
 from ml_backend.detections import Detections
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.model_results import ModelResults
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.vocabularies.imagenet import imagenet_classes
 
 IMAGE_FIELDS = [ImageField("image", is_list=False)]

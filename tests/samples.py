@@ -59,6 +59,23 @@ def balloon_file() -> bytes:
     return encoded(Image.fromarray(balloon_scene()))
 
 
+LARGE = (1600, 1200)  # width and height, in pixels
+NEAR, FAR = (
+    (300, 900, 60),
+    (1500, 200, 18),
+)  # centre and half width in pixels; the demo detector sees the far one in tiles only
+
+
+def large_scene() -> NDArray[np.uint8]:
+    """Draw a large grey picture with a near balloon and a far one."""
+    width, height = LARGE
+    rows, columns = np.mgrid[0:height, 0:width] + 0.5
+    pixels = np.full((height, width, 3), 225, np.uint8)
+    for x, y, half in (NEAR, FAR):
+        pixels[((columns - x) / half) ** 2 + ((rows - y) / (1.3 * half)) ** 2 <= 1] = (214, 20, 40)
+    return pixels
+
+
 def empty_file() -> bytes:
     """Return a PNG file of a grey gradient, on which there is nothing."""
     shade = np.linspace(90, 160, 64, dtype=np.uint8)

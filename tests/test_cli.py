@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 from redis_server import RedisServer
-from samples import BALLOON_CONFIG, balloon_file
+from samples import BALLOON_CONFIG, balloon_file, encoded, large_scene
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 from waiting import wait_until
@@ -154,6 +154,24 @@ def test_explain_says_what_becomes_of_each_detection(run: Callable[..., Result],
     assert max(map(len, result.stdout.splitlines())) <= 80
     with Image.open(tmp_path / "why.png") as drawn:
         assert drawn.size == (320, 200)
+
+
+def test_explain_names_the_view_of_each_detection(run: Callable[..., Result], tmp_path: Path) -> None:
+    """With tiles there is a column of it, and it stands in the picture; the near balloon is seen in two views, and shown once."""
+    (tmp_path / "c.xml").write_text(BALLOON_CONFIG)
+    (tmp_path / "large.png").write_bytes(encoded(Image.fromarray(large_scene())))
+    options = ("--config", "c.xml", "--model", "demo", "--tiles", "2")
+    result = run("explain", tmp_path / "large.png", *options, "--draw", "why.png")
+    assert result.exit_code == 0, result.stderr
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "Balloon" in line
+    ]
+    views = {row[-1]: "kept" in row[-2] for row in rows}
+    assert sorted(views) == ["tiles2 1.2", "tiles2 2.1", "whole"]
+    assert views["tiles2 1.2"]
+    assert views["tiles2 2.1"] != views["whole"]
+    tasks = json.loads(run("predict", tmp_path / "large.png", *options, "--json").stdout)
+    assert len(tasks[0]["predictions"][0]["result"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def detections(**changes: Any) -> Detections:
         ({"scores": np.array([1.5, 0], np.float32)}, "scores: expected numbers from 0 to 1"),
         ({"scores": np.array([np.nan, 0], np.float32)}, "scores: expected numbers from 0 to 1"),
         ({"class_mids": ("/m/0k4j",)}, "class_mids: expected 2 entries, one per class name, got 1"),
+        ({"views": ("",)}, "views: expected 2 entries, one per class name, or none, got 1"),
         ({"width": 0}, "expected at least 1 pixel, got 0 x 480"),
     ],
 )
@@ -45,6 +46,22 @@ def test_arrays_cannot_be_changed() -> None:
     """A value that several tasks share stays what it is."""
     with pytest.raises(ValueError, match="read-only"):
         detections().boxes[0, 0] = 1
+
+
+@pytest.mark.parametrize("views", [(), ("", "tiles2 1.2")])
+def test_views_are_written_where_there_are_some(views: tuple[str, ...]) -> None:
+    """Without them the bytes are those of versions that had no tiles, which can read them."""
+    written = detections(views=views).to_bytes()
+    assert Detections.from_bytes(written).views == views
+    assert ("views" in msgpack.unpackb(written)) == bool(views)
+
+
+@pytest.mark.parametrize("fields", [{"views": ["", 7]}, {"view_of": [0, 5]}, {"view_of": [0]}])
+def test_views_that_do_not_fit_are_refused(fields: dict[str, Any]) -> None:
+    """Stores are not trusted: neither numbers as names, nor places that are not there, nor too few."""
+    written = msgpack.unpackb(detections(views=("", "tiles2 1.2")).to_bytes())
+    with pytest.raises(ValueError, match=r"."):
+        Detections.from_bytes(msgpack.packb(written | fields))
 
 
 finite = st.floats(-2, 2, width=32)

@@ -22,7 +22,7 @@ from ml_backend.bootstrap.stored_results import NOTHING, known_results, read_res
 from ml_backend.bootstrap.survey import Surveyed, survey
 from ml_backend.errors import BootstrapError
 from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.redaction import printable
 from ml_backend.sqlite import ForeignDatabaseError, connect, transaction
 
@@ -44,6 +44,8 @@ CREATE INDEX IF NOT EXISTS pending ON items (position) WHERE looks IS NULL AND r
 CREATE INDEX IF NOT EXISTS failed ON items (position) WHERE reason IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, appearance BLOB NOT NULL, detections BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS classifications (digest BLOB PRIMARY KEY, classification BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS tiles (
+    digest BLOB, most INTEGER, detections BLOB NOT NULL, PRIMARY KEY (digest, most)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (
     project INTEGER, position INTEGER, task INTEGER, version TEXT, PRIMARY KEY (project, position)) WITHOUT ROWID;
 """

@@ -22,7 +22,7 @@ from typing import Any, Self
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.regions import ChoiceRegion, Prediction, Region
 from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.redaction import printable
 
 

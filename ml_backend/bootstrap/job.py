@@ -19,7 +19,7 @@ from ml_backend.bootstrap.sources.source import Source
 from ml_backend.bootstrap.survey import Surveyed, blocks
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.regions import ChoiceRegion, Region
-from ml_backend.model_results import ModelResults
+from ml_backend.model_results import KINDS, ModelResults, described
 from ml_backend.pipeline.holdout import in_holdout
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -97,7 +97,7 @@ class Job:
         lacking = self.checkpoint.require(self.postprocessor.needs)
         self.reporter.surveyed(self.checkpoint.counts(), surveyed)
         if lacking:
-            models = " and ".join(f"the {kind}" for kind in sorted(self.postprocessor.models, reverse=True))
+            models = " and ".join(described(kind) for kind in sorted(self.postprocessor.models, key=KINDS.index))
             self.reporter.note(
                 f"{lacking:,} that were done are examined again: the label config now needs {models} on each of its images; "
                 "results that are there are not computed again"

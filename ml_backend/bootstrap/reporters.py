@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -12,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from typing_extensions import override
 
 from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import Outcome
 from ml_backend.bootstrap.job import Reporter
 from ml_backend.bootstrap.survey import Surveyed
+from ml_backend.bootstrap.tally import Tally
 from ml_backend.errors import BootstrapError
-from ml_backend.label_studio.controls.choices import ChoicesControl
-from ml_backend.postprocessing.postprocessor import Postprocessor
-from ml_backend.postprocessing.selection import select
 
 EVERY = 1.0  # seconds between two reports
 RATE_OVER = 60.0  # seconds
@@ -30,94 +29,6 @@ RATE_OVER = 60.0  # seconds
 
 class OutputClosedError(BootstrapError):
     """The reader of standard output has gone, as after ``| head -1``; recorded outcomes are kept."""
-
-
-class Tally:
-    """The figures of this run.
-
-    Attributes:
-        items: examined, failed ones included.
-        failed: items that failed.
-        images: examined; an item can have several.
-        computed: images for which a model ran; the results of all others were in the checkpoint or the cache.
-        labels: the number of boxes by label and of images (or lists of them) by choice, of those results that were new to the checkpoint. A
-            choice whose name is also that of a label, or of another control's choice, is called ``<control>: <choice>``.
-    """
-
-    def __init__(self, postprocessor: Postprocessor) -> None:
-        self._postprocessor = postprocessor
-        self._used = Counter({label.value for control, _ in postprocessor.rectangles for label in control.labels})
-        for served in postprocessor.choices:
-            self._used.update({choice.value for choice in served.control.labels})
-        self.start()
-        self.items = self.failed = self.images = self.computed = 0
-        self.labels: Counter[str] = Counter()
-
-    def start(self) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
-        self._ended: float | None = None
-
-    def stop(self) -> None:
-        """Stop the clock."""
-        self._ended = time.monotonic()
-
-    def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Count outcomes."""
-        for outcome in outcomes:
-            self.items += 1
-            self.failed += outcome.failure is not None
-            for image in (image for images in outcome.images.values() for image in images):
-                self.images += 1
-                self.computed += image.computed
-            self._count_boxes(outcome)
-            self._count_choices(outcome)
-
-    def _count_boxes(self, outcome: Outcome) -> None:
-        for control, label_map in self._postprocessor.rectangles:
-            for image in outcome.images.get(control.data_key, ()):
-                if "detector" in image.kinds:
-                    detections = image.decoded(["detector"]).boxes
-                    decisions = select(detections, control, label_map, self._postprocessor.score_threshold)
-                    self.labels.update(decision.label for decision in decisions if decision.kind == "kept")
-
-    def _count_choices(self, outcome: Outcome) -> None:
-        for served in self._postprocessor.choices:
-            control = served.control
-            images = outcome.images.get(control.data_key, ())
-            found = [image.decoded([control.model]) for image in images if control.model in image.kinds]
-            # Images that are classified together count only if all of them are new.
-            groups = [[each] for each in found] if control.per_item else [found] if len(found) == len(images) else []
-            for group in filter(None, groups):
-                decisions = served.decide(group, self._postprocessor.score_threshold)
-                self.labels.update(
-                    {self._name(control, each.choice.value) for each in decisions if each.kind == "kept"}
-                )
-
-    def _name(self, control: ChoicesControl, choice: str) -> str:
-        return f"{control.from_name}: {choice}" if self._used[choice] > 1 else choice
-
-    @property
-    def seconds(self) -> float:
-        """Seconds from the start to the end, or to now."""
-        return (self._ended or time.monotonic()) - self._started
-
-    @property
-    def rate(self) -> float:
-        """Items a second, above 0."""
-        return max(self.items, 0.1) / max(self.seconds, 1e-3)
-
-    def figures(self) -> dict[str, Any]:
-        """Return the figures, for JSON."""
-        return {
-            "items": self.items,
-            "failed": self.failed,
-            "pictures": self.images,
-            "known": self.images - self.computed,
-            "seconds": round(self.seconds, 1),
-            "per_second": round(self.rate, 1),
-            "labels": dict(self.labels.most_common()),
-        }
 
 
 class Quiet(Reporter):
@@ -181,6 +92,7 @@ class Lines(Quiet):
             pending=pending,
             eta=round(pending / self.tally.rate),
             sheet=str(sheet),
+            **({"views": self.tally.views()} if self.tally.tiles else {}),
         )
 
     @override
@@ -265,11 +177,23 @@ class Watched(Quiet):
     @override
     def estimated(self, pending: int, sheet: Path) -> None:
         self.note(f"found: {self._labels(20)}")
+        if self.tally.tiles:
+            self._compare()
         seconds = pending / self.tally.rate
         self.note(
             f"{self.tally.items} examined in {self.tally.seconds:.1f} s; all {pending:,} would take about {_duration(seconds)}"
         )
         self.note(f"drawn on {sheet}")
+
+    def _compare(self) -> None:
+        """Print boxes and cost without tiles and with them, side by side."""
+        whole, both = self.tally.compared()
+        table = Table("", "whole images", f"and up to {self.tally.tiles} x {self.tally.tiles} tiles")
+        for label, number in both.labels.most_common(20):
+            table.add_row(escape(label), f"{whole.labels[label]:,}", f"{number:,}")
+        table.add_row("model runs an image", f"{whole.runs:.1f}", f"{both.runs:.1f}", style="bold")
+        table.add_row("seconds of a worker an image", f"{whole.seconds:.3f}", f"{both.seconds:.3f}", style="bold")
+        self._console.print(table)
 
     @override
     def ended(self, counts: Counts, advice: str) -> None:

@@ -30,7 +30,7 @@ from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.images.perceptual_hash import HASH_VERSION
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.model_results import ModelKind
+from ml_backend.model_results import TILING, ModelKind, tiles_of
 from ml_backend.pipeline.cache_keys import input_shaping
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
@@ -89,7 +89,9 @@ class Run:
         parsed, _ = parse_label_config(request.label_config)
         self._image_fields = list(dict.fromkeys(control.image_field for control in parsed))
         models: dict[ModelKind, str | None] = {"detector": settings.detector, "classifier": settings.classifier}
-        controls, unserved = served_controls(parsed, [kind for kind, handle in models.items() if handle is not None])
+        controls, unserved = served_controls(
+            parsed, [kind for kind, handle in models.items() if handle is not None], settings.tiles
+        )
         if not controls:
             raise LabelConfigError("; ".join(unserved))
         options = SinkOptions(settings, request.label_config, controls, request.tasks_per_file, request.title)
@@ -153,7 +155,11 @@ class Run:
         threshold = self._settings.model_score_threshold
         overrides = self._overrides(models.main.fingerprint)
         postprocessor = Postprocessor.from_label_config(
-            request.label_config, score_threshold=threshold, classes=models.classes, overrides=overrides
+            request.label_config,
+            score_threshold=threshold,
+            classes=models.classes,
+            overrides=overrides,
+            tiles=self._settings.tiles,
         )
         version = model_version(models.chosen(postprocessor.models), self._settings, postprocessor.digest)
         policy = ExistingTaskPolicy(version, request.include_annotated, request.refresh_stale)
@@ -194,6 +200,7 @@ class Run:
 
         Models are those that the label config needs, and those that it needed in an earlier run, whose results the checkpoint has.
         """
+        tiles = {"tiles": str(TILING)} if tiles_of(needed) or checkpoint.recall("tiles") is not None else {}
         kinds = [kind for kind in models.by_kind if kind in needed or checkpoint.recall(kind) is not None]
         return {
             "source": source.name,
@@ -201,6 +208,7 @@ class Run:
             **{model.kind: f"{model.name}@{model.fingerprint}" for model in models.chosen(kinds)},
             "input": input_shaping(self._settings.model_input_max_side),
             "appearance": HASH_VERSION,
+            **tiles,
         }
 
     def _engine(self, models: Models, needed: Collection[ModelKind]) -> Engine:

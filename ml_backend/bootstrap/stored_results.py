@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_backend.bootstrap.items import Needs
-from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.model_results import TILES, ModelKind, tiles_of
+from ml_backend.pipeline.image_results import ImageResult
 
 AT_ONCE = 500  # items or images that are looked up together
 
@@ -35,13 +35,15 @@ def known_results(read: Read, digests: Iterable[str]) -> Known:
     for first in range(0, len(wanted), AT_ONCE):
         some = wanted[first : first + AT_ONCE]
         rows = read(
-            "SELECT digest, detections <> x'', classification IS NOT NULL FROM pictures LEFT JOIN classifications USING (digest) "  # noqa: S608 - only question marks are inserted
-            f"WHERE digest IN ({', '.join('?' * len(some))})",
+            "SELECT digest, pictures.detections <> x'', classification IS NOT NULL, group_concat(most) FROM pictures "  # noqa: S608 - only question marks are inserted
+            "LEFT JOIN classifications USING (digest) LEFT JOIN tiles USING (digest) "
+            f"WHERE digest IN ({', '.join('?' * len(some))}) GROUP BY digest",
             tuple(some),
         )
-        for digest, has_detections, has_classification in rows:
+        for digest, has_detections, has_classification, tiles in rows:
             has: dict[ModelKind, bool] = {"detector": has_detections, "classifier": has_classification}
-            known[digest.hex()] = frozenset(kind for kind, there in has.items() if there)
+            in_tiles = {TILES[int(most)] for most in (tiles or "").split(",") if most}
+            known[digest.hex()] = frozenset(in_tiles).union(kind for kind, there in has.items() if there)
     return known
 
 
@@ -53,7 +55,9 @@ def read_result(read: Read, digest: str) -> ImageResult | None:
         return None
     ((detections, perceptual_hash, classification),) = rows
     perceptual_hash = int.from_bytes(perceptual_hash, "big")
-    return ImageResult(digest, detections, perceptual_hash, classification=classification or b"")
+    in_tiles = read("SELECT most, detections FROM tiles WHERE digest = ?", (bytes.fromhex(digest),))
+    tiles = {TILES[most]: found for most, found in in_tiles}
+    return ImageResult(digest, detections, perceptual_hash, classification=classification or b"", tiles=tiles)
 
 
 def store_result(database: sqlite3.Connection, image: ImageResult) -> None:
@@ -70,6 +74,8 @@ def store_result(database: sqlite3.Connection, image: ImageResult) -> None:
         )
     if image.classification:
         database.execute("INSERT OR IGNORE INTO classifications VALUES (?, ?)", (digest, image.classification))
+    for kind, most in tiles_of(image.tiles).items():
+        database.execute("INSERT OR IGNORE INTO tiles VALUES (?, ?, ?)", (digest, most, image.tiles[kind]))
 
 
 def require(database: sqlite3.Connection, read: Read, needs: Needs) -> int:

@@ -25,7 +25,8 @@ from ml_backend.label_studio.connections import LabelStudio, LabelStudios
 from ml_backend.label_studio.tasks import images_of, task_id, task_of_file
 from ml_backend.metrics import Metrics
 from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import ImageInference, ImageResult
+from ml_backend.pipeline.image_inference import ImageInference
+from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.redaction import printable, redact
 from ml_backend.settings import Settings
 

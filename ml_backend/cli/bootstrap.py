@@ -10,6 +10,7 @@ import typer
 from ml_backend.cli.common import (
     Classifier,
     Model,
+    Tiles,
     app,
     complain,
     err,
@@ -63,6 +64,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
         float | None,
         typer.Option(help="Lowest score that is shown, 0 to 1. [default: MODEL_SCORE_THRESHOLD, else 0.3]"),
     ] = None,
+    tiles: Tiles = None,
     image_prefix: Annotated[
         str,
         typer.Option(
@@ -126,8 +128,9 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
     If the command is stopped or killed, the same command goes on from there. The exit status is 1 if images failed, 2 if the command could
     not go on, 130 if it was interrupted, and 141 if the reader of its --json-lines has gone.
     """
-    from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Tally, Watched
+    from ml_backend.bootstrap.reporters import Lines, OutputClosedError, Quiet, Watched
     from ml_backend.bootstrap.run import INTERRUPTED, OUTPUT_CLOSED, Request, Run
+    from ml_backend.bootstrap.tally import Tally
 
     def reporter(postprocessor: Postprocessor) -> Quiet:
         tally = Tally(postprocessor)
@@ -139,7 +142,7 @@ def bootstrap(  # noqa: PLR0913 - an option is an argument
             raise BootstrapError("name a SOURCE or a --project, one of the two")
         if not to and project is None and not dry_run:
             raise BootstrapError("name a destination for the predictions: --to tasks.json, or another one (--help)")
-        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold, tiles=tiles)
         configure_logging("error" if quiet or json_lines else "warning")
         request = Request(
             source=place,

@@ -55,6 +55,16 @@ Classifier = Annotated[
     ),
 ]
 
+Tiles = Annotated[
+    int | None,
+    typer.Option(
+        "--tiles",
+        metavar="N",
+        help="Look at large images also in tiles, up to N x N of them: 2, 3 or 4; 0 for none. model_tiles in the label config takes "
+        "precedence. [default: PRELABEL_TILES, else 0]",
+    ),
+]
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:

@@ -112,6 +112,7 @@ def report(
                 about.label_config,
                 score_threshold=settings.model_score_threshold,
                 overrides=past[-1].taught_to(detector) if past else NO_OVERRIDES,
+                tiles=settings.tiles,
             )
             figures = make_report(
                 annotations_of(connection, project),

@@ -98,7 +98,7 @@ def labels(
         parsed, problems = parse_label_config(label_config)
         handles: dict[ModelKind, str | None] = {"detector": settings.detector, "classifier": settings.classifier}
         kinds = [kind for kind, handle in handles.items() if handle is not None]
-        controls, unserved = served_controls(parsed, kinds)
+        controls, unserved = served_controls(parsed, kinds, settings.tiles)
         problems = (*problems, *unserved)
         reports = [_report(control) for control in controls]
         missed = None

@@ -15,6 +15,7 @@ from rich.table import Table
 from ml_backend.cli.common import (
     Classifier,
     Model,
+    Tiles,
     app,
     complain,
     err,
@@ -48,6 +49,7 @@ def predict(  # noqa: PLR0913 - an option is an argument
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     model: Model = None,
     classifier: Classifier = None,
+    tiles: Tiles = None,
     config: Annotated[
         Path | None, typer.Option(help="Label config (XML) of the project. [default: every class of the models]")
     ] = None,
@@ -68,7 +70,7 @@ def predict(  # noqa: PLR0913 - an option is an argument
     Exits with status 1 if an image failed.
     """
     with plain_errors():
-        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold, tiles=tiles)
         configure_logging("warning")
         given = None if config is None else read_label_config(config)
         models = load_models(settings)
@@ -178,6 +180,7 @@ def explain(  # noqa: PLR0913 - an option is an argument
     config: Annotated[Path, typer.Option(help="Label config (XML) of the project.")],
     model: Model = None,
     classifier: Classifier = None,
+    tiles: Tiles = None,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score that is shown where the label config has no threshold, 0 to 1.")
     ] = None,
@@ -194,7 +197,7 @@ def explain(  # noqa: PLR0913 - an option is an argument
     """List every detection in an image and every choice, whether a project shows it, and why."""
     min_score = renamed("--least", least, "--min-score", min_score)
     with plain_errors():
-        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold)
+        settings = load_settings(model=model, classifier=classifier, model_score_threshold=threshold, tiles=tiles)
         configure_logging("warning")
         label_config = read_label_config(config)
         models = load_models(settings)
@@ -226,7 +229,8 @@ def _draw_decisions(explained: Explanation, path: Path, min_score: float, settin
         drawn = [
             Box(
                 boxes.detections.boxes[decision.row],
-                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}",
+                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}"
+                f" {boxes.detections.view(decision.row)}".rstrip(),
                 DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
             )
             for decision in reversed(boxes.decisions)
@@ -243,14 +247,16 @@ def _draw_decisions(explained: Explanation, path: Path, min_score: float, settin
 def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:
     control, detections = explained.control, explained.detections
     decisions = [decision for decision in explained.decisions if detections.scores[decision.row] >= min_score]
-    table = Table("#", "Class", "Score", "Decision", title=escape(f"{control.shown_name} on {control.to_name}"))
+    columns = ["#", "Class", "Score", "Decision", *(["View"] if detections.views else [])]
+    table = Table(*columns, title=escape(f"{control.shown_name} on {control.to_name}"))
     for decision in decisions:
         style = "green" if decision.kind == "kept" else ""
         reason = decision.reason
         if decision.assignment is not None and decision.kind != "kept":
             reason = f"{decision.label}: {reason}"
         name, score = detections.class_names[decision.row], f"{detections.scores[decision.row]:.2f}"
-        table.add_row(str(decision.row + 1), escape(name), score, escape(reason), style=style)
+        view = [detections.view(decision.row) or "whole"] if detections.views else []
+        table.add_row(str(decision.row + 1), escape(name), score, escape(reason), *view, style=style)
     out.print(table)
     weak = len(explained.decisions) - len(decisions)
     if weak:

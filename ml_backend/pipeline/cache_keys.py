@@ -4,10 +4,12 @@ import hashlib
 
 from ml_backend.cache.keys import PREFIX
 from ml_backend.images.decoding.decode import INPUT_SHAPING
+from ml_backend.model_results import TILING
 
 DETECTIONS = "detections"
 CLASSIFICATIONS = "classifications"
-RESULTS = (DETECTIONS, CLASSIFICATIONS)
+TILES = "tiles"
+RESULTS = (DETECTIONS, CLASSIFICATIONS, TILES)
 ADDRESSES = "addresses"
 
 
@@ -20,13 +22,23 @@ def input_shaping(max_side: int) -> str:
     return f"{INPUT_SHAPING}-{max_side}"
 
 
+def tile_shaping(max_side: int, most: int) -> str:
+    """Return the version of the way from an image file to the detections in its tiles, such as ``3-640-2x1``.
+
+    Args:
+        max_side: as in :func:`input_shaping`.
+        most: the largest number of tiles along each side.
+    """
+    return f"{input_shaping(max_side)}-{most}x{TILING}"
+
+
 def result_key(namespace: str, fingerprint: str, shaping: str, digest: str) -> str:
     """Return the key of a model's result for one image: same model, same input shaping, same bytes.
 
     Args:
-        namespace: :data:`DETECTIONS` or :data:`CLASSIFICATIONS`.
+        namespace: :data:`DETECTIONS`, :data:`CLASSIFICATIONS` or :data:`TILES`.
         fingerprint: of the model, 64 hex digits.
-        shaping: of :func:`input_shaping`.
+        shaping: of :func:`input_shaping` or :func:`tile_shaping`.
         digest: SHA-256 of the bytes of the image file, 64 hex digits.
     """
     return f"{results_prefix(namespace, fingerprint)}:{shaping}:{digest}"

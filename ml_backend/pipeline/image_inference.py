@@ -1,84 +1,49 @@
 """The way of one image, from its reference to the results of the models.
 
-image reference -> address -> bytes -> digest -> cache? -> pixels -> models -> results
+image reference -> address -> bytes -> digest -> cache? -> pixels (of the whole image, of its tiles) -> models -> results
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ml_backend.cache.cache import Cache
 from ml_backend.cache.single_flight import SingleFlight
 from ml_backend.classification import Classification
 from ml_backend.detections import Detections
 from ml_backend.errors import ImageDecodeError, ModelError
-from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.fetch import ImageFetcher
 from ml_backend.images.fetched import Fetched
-from ml_backend.images.perceptual_hash import perceptual_hash
 from ml_backend.images.references import CloudReference, ImageReference
 from ml_backend.images.versions import ImageVersion
 from ml_backend.inference.model import Model
+from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
-from ml_backend.model_results import ModelKind, ModelResults
-from ml_backend.pipeline.cache_keys import CLASSIFICATIONS, DETECTIONS, address_key, input_shaping, result_key
+from ml_backend.model_results import TILES, ModelKind, tiles_of
+from ml_backend.pipeline import cache_keys
+from ml_backend.pipeline.cache_keys import (
+    CLASSIFICATIONS,
+    DETECTIONS,
+    address_key,
+    input_shaping,
+    result_key,
+    tile_shaping,
+)
+from ml_backend.pipeline.image_results import ImageResult, InferredImage, as_results
+from ml_backend.pipeline.image_work import Cost, ImageWork
+from ml_backend.pipeline.tiled_detection import TiledDetection
 from ml_backend.settings import Settings
-
-if (
-    TYPE_CHECKING
-):  # it imports TensorFlow: seconds and 500 MB in bulk jobs that only check a request or read a checkpoint
-    from ml_backend.inference.models import Models
 
 T = TypeVar("T")
 Slot = Callable[[], AbstractAsyncContextManager[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class InferredImage:
-    """The results of the models for an image, the version of the image, and its address, where it has one."""
-
-    results: ModelResults
-    version: ImageVersion
-    address: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """The results of the models for one image, as bulk jobs keep them.
-
-    Attributes:
-        digest: SHA-256 of the file's bytes, 64 hex digits.
-        detections: encoded (:meth:`~ml_backend.detections.Detections.to_bytes`); empty if they are known by the digest, or not needed.
-        perceptual_hash: of the image, 64 bits (:func:`~ml_backend.images.perceptual_hash.perceptual_hash`).
-        computed: whether a model ran for this result.
-        classification: encoded (:meth:`~ml_backend.classification.Classification.to_bytes`); empty as ``detections`` can be.
-    """
-
-    digest: str
-    detections: bytes = b""
-    perceptual_hash: int = 0
-    computed: bool = False
-    classification: bytes = b""
-
-    @property
-    def kinds(self) -> frozenset[ModelKind]:
-        """The models whose results it has."""
-        found: dict[ModelKind, bytes] = {"detector": self.detections, "classifier": self.classification}
-        return frozenset(kind for kind, encoded in found.items() if encoded)
-
-    def decoded(self, kinds: Collection[ModelKind]) -> ModelResults:
-        """Return the results of some models."""
-        return ModelResults(
-            Detections.from_bytes(self.detections) if "detector" in kinds else None,
-            Classification.from_bytes(self.classification) if "classifier" in kinds else None,
-        )
 
 
 @dataclass(frozen=True)
@@ -87,35 +52,36 @@ class _Cached:
 
     model: Model[Any]
     namespace: str
+    shaping: str
     decode: Callable[[bytes], Any]
-
-
-class _Pixels:
-    """The pixels of a fetched image, decoded when they are first needed."""
-
-    def __init__(self, decode: Callable[[], DecodedImage]) -> None:
-        self._decode = decode
-        self._decoded: DecodedImage | None = None
-
-    def get(self) -> DecodedImage:
-        """Return the pixels; called by one thread at a time."""
-        if self._decoded is None:
-            self._decoded = self._decode()
-        return self._decoded
 
 
 class ImageInference:
     """Runs the models on images, each on each image once. An async context manager, to be used from one event loop."""
 
-    def __init__(self, settings: Settings, models: "Models", metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, models: Models, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._shaping = input_shaping(settings.model_input_max_side)
+        side = settings.model_input_max_side
+        # In the order in which they run: the size of an image, which decides on its tiles, is known from its detections.
         self._models: dict[ModelKind, _Cached] = {}
         if models.detector is not None:
-            self._models["detector"] = _Cached(models.detector, DETECTIONS, Detections.from_bytes)
+            self._models["detector"] = _Cached(models.detector, DETECTIONS, input_shaping(side), Detections.from_bytes)
+            for most, kind in TILES.items():
+                self._models[kind] = _Cached(
+                    models.detector, cache_keys.TILES, tile_shaping(side, most), Detections.from_bytes
+                )
+            self._tiled = TiledDetection(
+                models.detector,
+                side,
+                settings.inference_workers,
+                self._in_worker,
+                metrics.model_runs.labels("detector").inc,
+            )
         if models.classifier is not None:
-            self._models["classifier"] = _Cached(models.classifier, CLASSIFICATIONS, Classification.from_bytes)
+            self._models["classifier"] = _Cached(
+                models.classifier, CLASSIFICATIONS, input_shaping(side), Classification.from_bytes
+            )
         self.cache = Cache.from_settings(settings, metrics)
         self._by_address: SingleFlight[InferredImage] = SingleFlight()
         waits = metrics.single_flight_waits.labels("process")
@@ -199,11 +165,14 @@ class ImageInference:
         if version is None:
             return None
         results: dict[ModelKind, Any] = {}
-        for kind in needs:
-            results[kind] = await self.cache.get(self._key_of(kind, version), self._models[kind].decode)
-            if results[kind] is None:
+        for kind in self._in_order(needs):
+            found = self._without_tiles(kind, _size_of(results))
+            if found is None:
+                found = await self.cache.get(self._key_of(kind, version), self._models[kind].decode)
+            if found is None:
                 return None
-        return InferredImage(_as_results(results), version, address)
+            results[kind] = found
+        return InferredImage(as_results(results), version, address)
 
     async def _fetch_and_infer(
         self,
@@ -224,10 +193,10 @@ class ImageInference:
                     self._metrics.fetches.labels("unchanged").inc()
                     return known
                 self._metrics.fetches.labels("transfer").inc()
-                results = await self._infer(reference, fetched, needs, _Pixels(lambda: self._decode(fetched.data)))
+                results = await self._infer(reference, fetched, needs, self._work(fetched))
         if address is not None and fetched.version.can_be_asked_for and self._settings.remember_addresses:
             await self.cache.put({address_key(address): fetched.version.to_bytes()})
-        return InferredImage(_as_results(results), fetched.version, address)
+        return InferredImage(as_results(results), fetched.version, address)
 
     async def fetch(
         self, reference: ImageReference, label_studio: LabelStudio | None = None, task_id: object = None
@@ -250,61 +219,85 @@ class ImageInference:
         Raises:
             PrelabelError: the image cannot be decoded, or a model failed on it.
         """
-        hashes: list[int] = []
-
-        def decode() -> DecodedImage:
-            decoded = self._decode(fetched.data)
-            hashes.append(perceptual_hash(decoded.pixels))
-            return decoded
-
-        pixels = _Pixels(decode)
-        results = await self._infer(reference, fetched, needs, pixels)
-        computed = bool(hashes)
-        if not computed:
-            await self._in_worker(pixels.get)
+        # Hashed where it is decoded: between the end of a model's run and the result, the same bytes may come again, and run it again.
+        image = self._work(fetched, hashed=True)
+        results = await self._infer(reference, fetched, needs, image)
+        if image.perceptual_hash is None:
+            await self._in_worker(image.pixels)
+        assert image.perceptual_hash is not None  # noqa: S101 - the pixels were decoded
         encoded = {kind: result.to_bytes() for kind, result in results.items()}
-        detections, classification = encoded.get("detector", b""), encoded.get("classifier", b"")
-        return ImageResult(fetched.version.digest, detections, hashes[0], computed, classification)
+        return ImageResult(
+            fetched.version.digest,
+            encoded.get("detector", b""),
+            image.perceptual_hash,
+            computed=any(cost.runs for cost in image.costs.values()),
+            classification=encoded.get("classifier", b""),
+            tiles={kind: encoded[kind] for kind in tiles_of(encoded)},
+            costs=image.costs,
+        )
 
     async def _infer(
-        self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind], pixels: _Pixels
+        self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind], image: ImageWork
     ) -> dict[ModelKind, Any]:
-        """Return the results of models for an image, which is decoded once for all of them."""
+        """Return the results of models for an image, which is decoded once for all of them, and once more for tiles."""
+        results: dict[ModelKind, Any] = {}
         try:
-            return {kind: await self._run(kind, fetched.version, pixels) for kind in sorted(needs, reverse=True)}
+            for kind in self._in_order(needs):
+                image.size = image.size or _size_of(results)
+                results[kind] = await self._run(kind, fetched.version, image)
         except (ImageDecodeError, ModelError) as error:
             raise fetched.failure(reference, error) from error
+        return results
 
-    async def _run(self, kind: ModelKind, version: ImageVersion, pixels: _Pixels) -> Any:
+    async def _run(self, kind: ModelKind, version: ImageVersion, image: ImageWork) -> Any:
         cached = self._models[kind]
         key = self._key_of(kind, version)
+        most = tiles_of([kind]).get(kind)
+        none = self._without_tiles(kind, image.size)
+        if none is not None:
+            return none
 
         def decode_and_run() -> Any:
-            image = pixels.get()
+            started = time.perf_counter()
+            shown = image.pixels()
             self._metrics.model_runs.labels(kind).inc()
-            return cached.model.run(image.pixels, (image.width, image.height))
+            found = cached.model.run(shown.pixels, (shown.width, shown.height))
+            image.spent(kind, Cost(1, time.perf_counter() - started))
+            return found
 
         async def compute() -> Any:
             return await self.cache.get_or_compute(
-                key, lambda: self._in_worker(decode_and_run), encode=lambda each: each.to_bytes(), decode=cached.decode
+                key,
+                lambda: self._in_worker(decode_and_run) if most is None else self._tiled.detect(most, image),
+                encode=lambda each: each.to_bytes(),
+                decode=cached.decode,
             )
 
         return await self._by_content.run(key, compute)
 
+    def _without_tiles(self, kind: ModelKind, size: tuple[int, int] | None) -> Detections | None:
+        """Return the detections in the tiles of an image that is known to be too small for tiles: none. Else return None."""
+        most = tiles_of([kind]).get(kind)
+        return None if most is None or size is None else self._tiled.known(most, size)
+
+    def _in_order(self, kinds: Collection[ModelKind]) -> list[ModelKind]:
+        return [kind for kind in self._models if kind in kinds]
+
+    def _work(self, fetched: Fetched, *, hashed: bool = False) -> ImageWork:
+        return ImageWork(fetched.data, self._decoders.decode, self._settings.model_input_max_side, hashed=hashed)
+
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
-    def _decode(self, image: bytes) -> DecodedImage:
-        return self._decoders.decode(image, self._settings.model_input_max_side)
-
     def _key_of(self, kind: ModelKind, version: ImageVersion) -> str:
         cached = self._models[kind]
-        return result_key(cached.namespace, cached.model.fingerprint, self._shaping, version.digest)
+        return result_key(cached.namespace, cached.model.fingerprint, cached.shaping, version.digest)
 
     async def check_label_studio(self, label_studio: LabelStudio | None) -> Finding:
         """Check whether a Label Studio can be reached and accepts the token."""
         return await self._fetcher.check(label_studio)
 
 
-def _as_results(by_kind: dict[ModelKind, Any]) -> ModelResults:
-    return ModelResults(by_kind.get("detector"), by_kind.get("classifier"))
+def _size_of(results: dict[ModelKind, Any]) -> tuple[int, int] | None:
+    """Return width and height of the displayed image in pixels; None where there is no result yet."""
+    return next(((each.width, each.height) for each in results.values()), None)

@@ -11,6 +11,8 @@ images of one request      half of all images            the open task of one an
 images of late work        a quarter of all images       nobody waits for the result; requests that are waited for go first
 images in memory           32                            memory: a file, its pixels, its tensor
 workers                    processors + 1                decoding and the model share them, so a decoded image never waits
+images in tiles            2                             memory: the pixels of all their tiles; one is decoded while the other's tiles run
+tiles of an image          as many as workers            any other work waits behind one round of tiles, however many there are
 predictions in one turn    1 of a request                a thousand cached tasks at once would hold up ``/health`` for half a second
 =========================  ============================  =====================================================================
 
@@ -24,6 +26,7 @@ from contextlib import asynccontextmanager
 
 MAX_TASKS_AT_ONCE = 1000
 TASKS_PER_TURN = 50
+TILED_AT_ONCE = 2
 
 
 class ImageLimits:

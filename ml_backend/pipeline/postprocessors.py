@@ -95,6 +95,7 @@ class PostprocessorCache:
                 max_controls=self._settings.max_controls,
                 classes=self._models.classes,
                 overrides=overrides,
+                tiles=self._settings.tiles,
             )
         except LabelConfigError as error:
             return str(error)

@@ -28,7 +28,8 @@ from ml_backend.model_results import ModelKind, ModelResults
 from ml_backend.pipeline.background import BackgroundWork, Batch
 from ml_backend.pipeline.cache_keys import RESULTS
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import ImageInference, InferredImage, Slot
+from ml_backend.pipeline.image_inference import ImageInference, Slot
+from ml_backend.pipeline.image_results import InferredImage
 from ml_backend.pipeline.limits import ImageLimits
 from ml_backend.pipeline.postprocessors import OverridesProvider, PostprocessorCache, no_overrides
 from ml_backend.postprocessing.explanation import Explanation
@@ -129,6 +130,11 @@ class Pipeline:
         """The models that there are."""
         return self.models.by_kind
 
+    @property
+    def tiles(self) -> int:
+        """The number of tiles along each side for controls that do not say, at most."""
+        return self._settings.tiles
+
     async def _request(self, label_config: str, project: str | None) -> _Request:
         postprocessor = await self.postprocessors.load(label_config, project)
         version = self.postprocessors.version_of(postprocessor)
@@ -216,8 +222,10 @@ class Pipeline:
         (values,) = images_of(task, [drawn.control.image_field]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
-        found = await self._infer_image(values[drawn.item], [drawn.control.model], task, request.project)
-        return request.postprocessor.predict_drawn(drawn, found.results.boxes, task_id(task), request.version)
+        found = await self._infer_image(values[drawn.item], drawn.control.models, task, request.project)
+        return request.postprocessor.predict_drawn(
+            drawn, found.results.boxes_in(drawn.control.models), task_id(task), request.version
+        )
 
     async def explain(self, task: object, label_config: str, *, project: str | None = None) -> Explanation:
         """Return the decision about every raw detection and every choice.

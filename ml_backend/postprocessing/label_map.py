@@ -11,6 +11,7 @@ from ml_backend.vocabularies.class_list import ClassList, fold
 from ml_backend.vocabularies.open_images import open_images_classes
 
 Rule = Literal["predicted_values", "corrections", "name", "synonym", "hierarchy"]
+MAX_ASSIGNED = 10_000  # classes that a label map remembers the assignments of; no vocabulary has as many
 STRONGER_THAN_NAMES: tuple[Rule, ...] = ("predicted_values", "corrections")
 
 
@@ -59,9 +60,7 @@ class LabelMap:
     ) -> None:
         self.overrides = overrides
         self._vocabulary = vocabulary or open_images_classes()
-        self._assigned: dict[
-            tuple[str, str], Assignment | None
-        ] = {}  # answers of assignment(), for the classes of the detector
+        self._assigned: dict[tuple[str, str], Assignment | None] = {}
         self._by_id: dict[str, Assignment] = {}
         self._by_name: dict[str, Assignment] = {}  # by folded text: for classes that the vocabulary does not have
         self._claim_predicted(control)
@@ -146,12 +145,14 @@ class LabelMap:
         A class of another list can have an id of the vocabulary and a name of its own: COCO's ``mouse`` is a computer mouse. A label of
         that very name means it.
         """
-        which = (class_name, class_id)
-        if which not in self._assigned:
-            self._assigned[which] = self._assignment(class_name, class_id)
-        return self._assigned[which]
+        key = class_name, class_id
+        if key not in self._assigned:
+            if len(self._assigned) >= MAX_ASSIGNED:
+                self._assigned.clear()
+            self._assigned[key] = self._assign(class_name, class_id)
+        return self._assigned[key]
 
-    def _assignment(self, class_name: str, class_id: str) -> Assignment | None:
+    def _assign(self, class_name: str, class_id: str) -> Assignment | None:
         known_as = self._vocabulary.name_by_id.get(class_id)
         if known_as is not None:
             by_id = self._by_id.get(class_id)

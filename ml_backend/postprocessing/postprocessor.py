@@ -62,6 +62,7 @@ class Postprocessor:
         classes: KnownClasses = ANY_MODELS,
         overrides: LabelOverrides = NO_OVERRIDES,
         max_controls: int | None = None,
+        tiles: int = 0,
     ) -> Self:
         """Parse a label config and compute its label maps.
 
@@ -71,6 +72,7 @@ class Postprocessor:
             classes: of the models, to serve the controls that they can, and to find labels without any class.
             overrides: thresholds and labels that were learned from corrections of the project.
             max_controls: the largest number of controls; None for no limit.
+            tiles: number of tiles along each side for controls that do not say, at most (``PRELABEL_TILES``).
 
         Raises:
             LabelConfigError: the config cannot be served; the message gives the reason.
@@ -80,7 +82,7 @@ class Postprocessor:
             raise LabelConfigError(
                 f"the label config has {len(parsed)} controls; the limit is {max_controls} (PRELABEL_MAX_CONTROLS)"
             )
-        served, unserved = served_controls(parsed, classes)
+        served, unserved = served_controls(parsed, classes, tiles)
         controls = [overrides.applied_to(control, score_threshold) for control in served]
         rectangles = tuple(
             (control, LabelMap(control, overrides=overrides))
@@ -165,7 +167,7 @@ class Postprocessor:
         """
         for control, label_map in self.rectangles:
             for item, results in enumerate(found[control.image_field]):
-                detections = results.boxes
+                detections = results.boxes_in(control.models)
                 yield control, item, detections, select(detections, control, label_map, self.score_threshold)
 
     def explain_choices(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -64,19 +65,18 @@ def select(
     Returns:
         One decision for each detection, in their order.
     """
-    areas = visible(detections.boxes)[:, 2:].prod(axis=1) / 100  # percent of the picture
+    areas = (visible(detections.boxes)[:, 2:].prod(axis=1) / 100).tolist()  # percent of the picture
+    scores = detections.scores.tolist()
     decisions = []
     for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
         assignment = label_map.assignment(name, mid)
-        score, area = float(detections.scores[row]), float(areas[row])
-        decisions.append(
-            FilterDecision(row, assignment, *_alone(name, assignment, control, score, area, default_threshold))
-        )
+        alone = _alone(name, assignment, control, scores[row], areas[row], default_threshold)
+        decisions.append(FilterDecision(row, assignment, *alone))
     _suppress(decisions, detections, control.nms_iou)
     if default_threshold is not None:
         if control.nms_across_labels:
             _suppress(decisions, detections, control.nms_iou, across_labels=True)
-        _limit(decisions, detections.scores.tolist(), control.max_regions)
+        _limit(decisions, scores, control.max_regions)
     return decisions
 
 
@@ -113,6 +113,7 @@ def threshold_of(label: Label, control: Control, default_threshold: float | None
     )
 
 
+@lru_cache(1000)  # each conversion takes as long as the rest of a decision
 def as_score(threshold: float) -> float:
     """Return the float32 nearest to a threshold, since scores are float32: a threshold of 0.7 shows a score of 0.7."""
     return float(np.float32(threshold))

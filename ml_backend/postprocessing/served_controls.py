@@ -24,18 +24,28 @@ def needs_of(controls: Sequence[Control]) -> dict[ImageField, frozenset[ModelKin
     """Return the image fields of served controls, each with the models whose results are needed."""
     found: dict[ImageField, frozenset[ModelKind]] = {}
     for control in controls:
-        found[control.image_field] = found.get(control.image_field, frozenset()) | {control.model}
+        found[control.image_field] = found.get(control.image_field, frozenset()) | control.models
     return found
 
 
-def served_controls(parsed: Sequence[Control], kinds: Collection[ModelKind]) -> tuple[list[Control], list[str]]:
-    """Return the controls that the models can serve, with their sources decided, and a sentence for each of the others."""
+def served_controls(
+    parsed: Sequence[Control], kinds: Collection[ModelKind], tiles: int = 0
+) -> tuple[list[Control], list[str]]:
+    """Return the controls that the models can serve, with their sources and tiles decided, and a sentence for each of the others.
+
+    Args:
+        parsed: the controls of a label config.
+        kinds: the models that there are.
+        tiles: number of tiles along each side for controls that do not say, at most (``PRELABEL_TILES``).
+    """
     served: list[Control] = []
     problems: list[str] = []
     for given in parsed:
         control = given
         if isinstance(control, ChoicesControl) and not control.source:
             control = replace(control, source="classifier" if "classifier" in kinds else "detections")
+        if isinstance(control, RectangleControl) and control.tiles is None:
+            control = replace(control, tiles=tiles)
         if control.model in kinds:
             served.append(control)
             continue

@@ -39,6 +39,7 @@ def _explain_detection(detections: Detections, decision: FilterDecision) -> Expl
     return ExplainedDetection(
         number=decision.row + 1,
         class_name=detections.class_names[decision.row],
+        view=detections.view(decision.row) or "whole",
         class_mid=detections.class_mids[decision.row],
         score=round(float(detections.scores[decision.row]), 4),
         box=[round(float(edge), 6) for edge in detections.boxes[decision.row]],

@@ -90,6 +90,10 @@ class ExplainedDetection(BaseModel):
     number: int = Field(ge=1, description="rank among the raw detections; reasons refer to it", examples=[1])
     class_name: str = Field(examples=["Taxi"])
     class_mid: str = Field(examples=["/m/0pg52"])
+    view: str = Field(
+        description="where it was found: whole (the whole image), or a tile, such as tiles2 1.2 (row 1, column 2 of up to 2 x 2)",
+        examples=["whole"],
+    )
     score: float = Field(ge=0, le=1, examples=[0.81])
     box: list[float] = Field(description="ymin, xmin, ymax, xmax, normalized, in the displayed frame")
     fate: str = Field(examples=["kept"])

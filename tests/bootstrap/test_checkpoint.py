@@ -18,7 +18,7 @@ from ml_backend.bootstrap.pending import BLOCK
 from ml_backend.bootstrap.survey import Surveyed, blocks
 from ml_backend.detections import Detections
 from ml_backend.errors import BootstrapError
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.pipeline.image_results import ImageResult
 
 GONE = Failure("not there", "image_not_fetched")
 

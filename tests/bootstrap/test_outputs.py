@@ -12,9 +12,10 @@ from ml_backend.bootstrap.existing_tasks import ExistingTaskPolicy
 from ml_backend.bootstrap.items import PredictedItem
 from ml_backend.bootstrap.job import Job, JobPredictions
 from ml_backend.bootstrap.outputs import check_outputs, mark_being_written
-from ml_backend.bootstrap.reporters import Quiet, Tally
+from ml_backend.bootstrap.reporters import Quiet
 from ml_backend.bootstrap.sinks.registry import open_sink
 from ml_backend.bootstrap.sinks.sink import Sink, SinkOptions
+from ml_backend.bootstrap.tally import Tally
 from ml_backend.errors import BootstrapError
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.settings import Settings

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from samples import BALLOON_CONFIG, detections_of
 from ml_backend.bootstrap import reporters as progress
 from ml_backend.bootstrap.checkpoint import Counts
 from ml_backend.bootstrap.items import Failure, Outcome
-from ml_backend.bootstrap.reporters import Lines, Quiet, Tally, Watched
+from ml_backend.bootstrap.reporters import Lines, Quiet, Watched
 from ml_backend.bootstrap.survey import Surveyed
-from ml_backend.model_results import ModelResults
-from ml_backend.pipeline.image_inference import ImageResult
+from ml_backend.bootstrap.tally import Tally
+from ml_backend.model_results import ModelKind, ModelResults
+from ml_backend.pipeline.image_results import ImageResult
+from ml_backend.pipeline.image_work import Cost
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import KnownClasses
 from ml_backend.vocabularies.imagenet import imagenet_classes
@@ -138,6 +141,45 @@ def test_tally_of_lists() -> None:
     assert tally.labels == {"what: Balloon": 1, "more: Balloon": 2, "more: Umbrella": 1}
     tally.add([Outcome(2, {"pages": [KNOWN, pages[1]]}), Outcome(3, {"pages": []})])
     assert tally.labels == {"what: Balloon": 1, "more: Balloon": 2, "more: Umbrella": 2}
+
+
+def tiled_outcome(tiles: int) -> Outcome:
+    """Return the outcome of an image with one balloon that is seen in the whole image, and others that are seen in tiles only."""
+    found = replace(
+        detections_of(*[("Balloon", 0.8, (0.1 * n, 0, 0.1 * n + 0.05, 0.1)) for n in range(tiles)]),
+        views=("tiles2 1.1",) * tiles,
+    )
+    costs: dict[ModelKind, Cost] = {"detector": Cost(1, 0.05), "tiles2": Cost(4, 0.15)}
+    return Outcome(
+        1, {"image": [replace(look(BALLOON), tiles={"tiles2": found.to_bytes()}, costs=costs, computed=True)]}
+    )
+
+
+def test_dry_run_compares_tiles_with_whole_images(capsys: pytest.CaptureFixture[str]) -> None:
+    """Side by side: the boxes of each label, the runs of the model, and the seconds, for people and for scripts."""
+    config = BALLOON_CONFIG.replace('name="label"', 'name="label" model_tiles="2"')
+    console = Console(record=True, width=200, file=io.StringIO())
+    for reporter in (Watched(tally_of(config), console), Lines(tally_of(config))):
+        with reporter.examining(2):
+            reporter.examined([tiled_outcome(3), tiled_outcome(1)])
+        reporter.estimated(9, Path("sheet.jpg"))
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
+    assert ["Balloon", "2", "6"] in lines
+    assert ["model runs an image", "1.0", "5.0"] in lines
+    assert ["seconds of a worker an image", "0.050", "0.200"] in lines
+    (*_, told) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert told["views"] == {
+        "whole": {"labels": {"Balloon": 2}, "runs": 1, "seconds": 0.05},
+        "with_tiles": {"labels": {"Balloon": 6}, "runs": 5, "seconds": 0.2},
+    }
+
+
+def test_tally_counts_images_with_all_their_views() -> None:
+    """An image whose tiles alone are new has no full count, and counts for none."""
+    tally = tally_of(BALLOON_CONFIG.replace('name="label"', 'name="label" model_tiles="2"'))
+    ((image,),) = tiled_outcome(2).images.values()
+    tally.add([Outcome(1, {"image": [replace(image, detections=b"")]})])
+    assert (tally.labels, tally.computed) == ({}, 1)
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bootstrap_jobs import NEEDS, Seen, balloon, chances, classified, item, look, looked_at
+from bootstrap_jobs import NEEDS, Seen, balloon, chances, classified, item, look, looked_at, nothing
 
 from ml_backend.bootstrap.checkpoint import Checkpoint, Counts
 from ml_backend.bootstrap.items import Failure, Item, Needs, Outcome
@@ -81,6 +81,25 @@ def test_pending_again_it_knows_what_there_is(checkpoint: Checkpoint) -> None:
     checkpoint.require(BOTH)
     (pending,) = checkpoint.pending()
     assert pending.known == {look(BALLOON).digest: {"detector"}}
+
+
+def test_tiles_are_added_and_kept(checkpoint: Checkpoint) -> None:
+    """Each number of tiles is a result of its own: what was done without them is done again with them, and the other way round it is done."""
+    whole = look(BALLOON, 5)
+    in_tiles = replace(whole, detections=b"", tiles={"tiles2": nothing()["image"][0].to_bytes()})
+    tiles: Needs = {IMAGE: ["detector", "tiles2"]}
+    more: Needs = {IMAGE: ["detector", "tiles3"]}
+    done_with(checkpoint, "detector")
+    assert checkpoint.require(tiles) == 1
+    (pending,) = checkpoint.pending()
+    assert pending.known == {whole.digest: {"detector"}}
+    checkpoint.record([Outcome(1, {"image": [in_tiles]})])
+    assert checkpoint.known_results(whole.digest) == {"detector", "tiles2"}
+    (((_, images)),) = checkpoint.done()
+    (found,) = images["image"]
+    assert found.tiles == in_tiles.tiles
+    assert found.detections == whole.detections
+    assert [checkpoint.require(needs) for needs in (NEEDS, tiles, more)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("first", ["detector", "classifier"])

@@ -21,7 +21,7 @@ OTHER_THREE = ClassNames("other.txt", {1: "a", 2: "c", 3: "b"})
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Detector, r"the detector .* or name a folder or .tar.gz on this machine \(PRELABEL_MODEL=/path/to/module\)"),
+        (Detector, r"the detector .* name a folder or .tar.gz on this machine \(PRELABEL_MODEL=/path/to/module\)"),
         (Classifier, r"the classifier .* on this machine \(PRELABEL_CLASSIFIER=/path/to/module\)"),
     ],
 )

@@ -266,7 +266,7 @@ def test_half_a_pair_is_none(inside: str, words: str) -> None:
 def test_attributes_are_read() -> None:
     """Names that users of other backends know, on control and label."""
     attributes = 'model_score_threshold="0.5" model_nms_iou="0" model_min_area="0.2" model_max_regions="7" model_hierarchy="False"'
-    attributes += ' model_nms_across_labels="true"'
+    attributes += ' model_nms_across_labels="true" model_tiles="3"'
     inside = '<Label value="Car" model_score_threshold="0.8" model_hierarchy="false" model_skip="true"/>'
     tag = rectangles(inside).replace('name="label"', f'name="label" {attributes}')
     (control,), _ = parse_label_config(f"<View>{IMAGE}{tag}</View>")
@@ -274,6 +274,7 @@ def test_attributes_are_read() -> None:
     assert (control.score_threshold, control.nms_iou, control.min_area) == (0.5, 0, 0.2)
     assert (control.max_regions, control.hierarchy, control.skip) == (7, False, False)
     assert control.nms_across_labels
+    assert control.tiles == 3
     (label,) = control.labels
     assert (label.score_threshold, label.hierarchy, label.skip) == (0.8, False, True)
 
@@ -287,6 +288,8 @@ def test_attributes_are_read() -> None:
         ("control", 'model_min_area="-1"', "percent of the picture's area"),
         ("control", 'model_max_regions="0"', "a whole number from 1"),
         ("control", 'model_max_regions="2.9"', "a whole number from 1"),
+        ("control", 'model_tiles="1"', "0, or a whole number from 2 to 4"),
+        ("control", 'model_tiles="5"', "0, or a whole number from 2 to 4"),
         ("control", 'model_skip="yes"', '"true" or "false"'),
         ("control", 'model_nms_across_labels="0.7"', '"true" or "false"'),
         ("label", 'model_score_threshold="50"', "a number from 0 to 1"),

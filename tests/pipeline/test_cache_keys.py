@@ -3,11 +3,13 @@ from ml_backend.images.decoding.decode import INPUT_SHAPING
 from ml_backend.pipeline.cache_keys import (
     ADDRESSES,
     DETECTIONS,
+    TILES,
     address_key,
     fingerprint_of,
     input_shaping,
     result_key,
     results_prefix,
+    tile_shaping,
 )
 
 FINGERPRINT, DIGEST = "f" * 64, "d" * 64
@@ -36,6 +38,14 @@ def test_detections_belong_to_model_input_and_bytes() -> None:
 def test_input_shaping_has_the_version_of_decoding() -> None:
     """A change of decoding makes new keys, so older detections are not found."""
     assert input_shaping(640) == f"{INPUT_SHAPING}-640"
+
+
+def test_results_in_tiles_have_keys_of_their_own() -> None:
+    """By the number of tiles, beside those of the whole image, which stay as they are; the commands find them by the model."""
+    keys = {result_key(TILES, FINGERPRINT, tile_shaping(640, most), DIGEST) for most in (2, 3, 4)}
+    assert len({*keys, result_key(DETECTIONS, FINGERPRINT, input_shaping(640), DIGEST)}) == 4
+    assert {fingerprint_of(key) for key in keys} == {FINGERPRINT}
+    assert {namespace_of(key) for key in keys} == {TILES}
 
 
 def test_addresses_are_not_readable() -> None:

@@ -25,7 +25,7 @@ from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.labelled_boxes import LabelledBox, read_regions
 from ml_backend.label_studio.labelled_choices import read_choices
 from ml_backend.pipeline.holdout import in_holdout
-from ml_backend.pipeline.image_inference import InferredImage
+from ml_backend.pipeline.image_results import InferredImage
 from ml_backend.postprocessing.served_controls import needs_of, served_controls
 from ml_backend.redaction import printable
 
@@ -195,7 +195,7 @@ class AnnotationBuilder:
     ) -> tuple[Mapping[ImageField, Sequence[InferredImage]], str]:
         """Return the results for a task's images, or why there will be none."""
         try:
-            served, _ = served_controls(controls, self._pipeline.kinds)
+            served, _ = served_controls(controls, self._pipeline.kinds, self._pipeline.tiles)
             return await self._pipeline.infer(task, needs_of(served), str(project.id)), ""
         except PrelabelError as error:
             log.warning("annotated image cannot be read", project=project.id, task=task["id"], cause=str(error))

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.model_results import ModelKind
-from ml_backend.pipeline.image_inference import InferredImage
+from ml_backend.pipeline.image_results import InferredImage
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 
@@ -33,6 +33,10 @@ class InferencePipeline(Protocol):
     @property
     def kinds(self) -> Collection[ModelKind]:
         """The models that there are."""
+
+    @property
+    def tiles(self) -> int:
+        """The number of tiles along each side for controls that do not say, at most."""
 
     async def infer(
         self, task: object, needs: Mapping[ImageField, Collection[ModelKind]], project: str | None = None

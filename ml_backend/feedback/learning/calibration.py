@@ -119,7 +119,7 @@ class Proposal:
         }
 
 
-def propose(
+def propose(  # noqa: PLR0913 - each is a choice of the operator
     load: Load,
     label_config: str,
     current: LabelOverrides,
@@ -127,6 +127,7 @@ def propose(
     score_threshold: float,
     targets: Callable[[RectangleControl], float | None],
     stated_seconds: Mapping[str, float] = MappingProxyType({}),
+    tiles: int = 0,
 ) -> Proposal:
     """Propose overrides from annotations.
 
@@ -147,13 +148,16 @@ def propose(
         targets: returns the precision to reach for the labels of a control, 0 to 1, or None for thresholds by effort.
         stated_seconds: of edits, by the name of an attribute of :class:`~ml_backend.feedback.learning.effort.EditSeconds`; the others are
             measured in the project, if enough annotations have a time.
+        tiles: number of tiles along each side for controls that do not say, at most.
 
     Raises:
         LabelConfigError: the label config cannot be served.
     """
 
     def postprocessor_of(overrides: LabelOverrides) -> Postprocessor:
-        return Postprocessor.from_label_config(label_config, score_threshold=score_threshold, overrides=overrides)
+        return Postprocessor.from_label_config(
+            label_config, score_threshold=score_threshold, overrides=overrides, tiles=tiles
+        )
 
     # Without overrides, the threshold of a label is that of the label config.
     plain, now = postprocessor_of(LabelOverrides()), postprocessor_of(current)

@@ -82,12 +82,14 @@ class CalibrationOptions:
             effort.
         target: precision to reach in spite of both; None for none.
         seconds: of edits, by the name of an attribute of :class:`~ml_backend.feedback.learning.effort.EditSeconds`, where they are stated.
+        tiles: number of tiles along each side for controls that do not say, at most.
     """
 
     score_threshold: float
     target_precision: float | None = None
     target: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    tiles: int = 0
 
     @classmethod
     def of(cls, settings: Settings, target: float | None = None) -> "CalibrationOptions":
@@ -100,7 +102,7 @@ class CalibrationOptions:
             "look": settings.seconds_look,
         }
         stated = {name: value for name, value in seconds.items() if value is not None}
-        return cls(settings.model_score_threshold, settings.target_precision, target, stated)
+        return cls(settings.model_score_threshold, settings.target_precision, target, stated, settings.tiles)
 
 
 def calibrate_project(database: Database, number: int, options: CalibrationOptions) -> CalibrationResult:
@@ -131,6 +133,7 @@ def calibrate_project(database: Database, number: int, options: CalibrationOptio
             score_threshold=options.score_threshold,
             targets=target_of,
             stated_seconds=options.seconds,
+            tiles=options.tiles,
         )
     return CalibrationResult(project, current, proposal, detector)
 

@@ -79,6 +79,11 @@ class Control(ABC):
     def model(self) -> ModelKind:
         """The kind of model whose results it shows."""
 
+    @property
+    def models(self) -> frozenset[ModelKind]:
+        """The kinds of results that it shows: those of its model, and those of tiles."""
+        return frozenset({self.model})
+
     @abstractmethod
     def decisive(self) -> dict[str, Any]:
         """Return everything that decides on its regions, as plain JSON values: a part of model versions."""

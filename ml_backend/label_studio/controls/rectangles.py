@@ -12,7 +12,7 @@ from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.controls.tags import Attributes, Tags, UnservedError, named
 from ml_backend.label_studio.geometry import DECIMALS
 from ml_backend.label_studio.regions import RectangleValue, Region, rectangle, region_id
-from ml_backend.model_results import ModelKind
+from ml_backend.model_results import TILES, TILING, ModelKind
 
 EXPECTED = "<RectangleLabels> control to draw boxes with, nor a <Rectangle> with <Labels>"
 
@@ -48,6 +48,8 @@ class RectangleControl(Control):
         min_area: smallest box that is shown, in percent of the image's area.
         max_regions: largest number of boxes in an image; None for no limit.
         target_precision: share of shown boxes that should be right, 0 to 1, for learned thresholds; None for that of the settings.
+        tiles: number of tiles along each side in which large images are looked at too, at most: 2, 3 or 4; 0 for none; None for that of the
+            settings.
     """
 
     labels_name: str = ""
@@ -56,6 +58,7 @@ class RectangleControl(Control):
     min_area: float = 0.0
     max_regions: int | None = None
     target_precision: float | None = None
+    tiles: int | None = None
 
     @property
     def shown_name(self) -> str:
@@ -67,10 +70,18 @@ class RectangleControl(Control):
         """The kind of model whose results it shows."""
         return "detector"
 
+    @property
+    def models(self) -> frozenset[ModelKind]:
+        """The kinds of results that it shows: of the whole image, and of its tiles."""
+        return frozenset({self.model, TILES[self.tiles]} if self.tiles else {self.model})
+
     def decisive(self) -> dict[str, Any]:
         """Return everything that decides on its regions. A target precision does not."""
         values = asdict(self)
-        return {name: values[name] for name in _DECISIVE}
+        tiles = (
+            {"tiles": [self.tiles, TILING]} if self.tiles else {}
+        )  # versions without tiles are those from before them
+        return {name: values[name] for name in _DECISIVE} | tiles
 
     def regions(
         self, identity: Sequence[object], item: int, detections: Detections, shown: Sequence[tuple[int, str]]
@@ -194,5 +205,14 @@ def _control(tags: Tags, drawing: ControlTag, labelling: ControlTag) -> tuple[Re
         hierarchy=attributes.flag("model_hierarchy", default=True),
         skip=attributes.flag("model_skip", default=False),
         target_precision=attributes.share("model_target_precision"),
+        tiles=_tiles(attributes),
     )
     return control, problems
+
+
+def _tiles(attributes: Attributes) -> int | None:
+    expected = "0, or a whole number from 2 to 4"
+    tiles = attributes.number("model_tiles", 0, 4, expected, whole=True)
+    if tiles == 1:
+        raise UnservedError(f'model_tiles="1" cannot be used: expected {expected}')
+    return None if tiles is None else int(tiles)

@@ -1,5 +1,6 @@
 """Outcomes of shown and of drawn boxes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from ml_backend.feedback.evaluation.outcomes import (
     matched_images,
 )
 from ml_backend.label_studio.labelled_boxes import LabelledBox
+from ml_backend.postprocessing.postprocessor import Postprocessor
 
 LIST_CONFIG = BALLOON_CONFIG.replace('value="$image"', 'valueList="$image"')
 TWO_CAMERAS = (
@@ -118,6 +120,18 @@ def test_annotation_counts_as_far_as_the_config_still_fits(
 def region(label: str, edges: Edges, number: str) -> LabelledBox:
     """Return a box of a region."""
     return LabelledBox("label", 0, label, edges, region=number)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "outcomes", "why"),
+    [(0, ["not found"], "what is seen in tiles only is not found"), (2, ["found"], "a tile shows it"), (3, ["not found"], "other tiles")],
+)  # fmt: skip
+def test_control_is_evaluated_with_its_own_views(tiles: int, outcomes: list[str], why: str) -> None:
+    """The record has the detections of all views; those count that the control shows now."""
+    found = replace(detections_of(("Kite", 0.9, BOX)), views=("tiles2 1.1",))
+    postprocessor = Postprocessor.from_label_config(BALLOON_CONFIG, score_threshold=0.3, tiles=tiles)
+    (image,) = matched_images(annotation(box("Kite", BOX), images=seen(found)), postprocessor)
+    assert classify_drawn(image) == outcomes, why
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from corrections import MIXED_CONFIG, SCENE_CONFIG
 from picture_server import PictureServer
-from samples import BALLOON_CONFIG, balloon_file
+from PIL import Image
+from samples import BALLOON_CONFIG, balloon_file, encoded, large_scene
 
 from ml_backend.feedback.ingest import annotation_builder as module
 from ml_backend.feedback.ingest.annotation_builder import AnnotationBuilder, BuildContext, BuiltTask
@@ -210,3 +212,18 @@ async def test_regions_are_read_away_from_the_event_loop(kept: Kept, monkeypatch
     assert (len(found.drawn), len(found.shown or ())) == (1, 1)
     assert len(threads) == 2
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("tiles", [0, 2])
+async def test_record_has_the_detections_of_all_views(
+    tmp_path: Path, pictures: PictureServer, demo_detector: Detector, tiles: int
+) -> None:
+    """Those in tiles too, where the project has tiles, each with its view, as read back from the database."""
+    url = pictures.add("/large.png", encoded(Image.fromarray(large_scene())))
+    with closing(Database(f"sqlite:///{tmp_path / 'corrections'}")) as database:
+        async with Pipeline(Settings(tiles=tiles), Models(demo_detector)) as pipeline:
+            kept = Kept(AnnotationBuilder(pipeline, demo_detector.fingerprint[:8], 0), database, url)
+            (annotation,) = await kept.of({"annotations": [submitted()], "predictions": [predicted()]})
+    (image,) = annotation.images
+    views = {image.detections.view(row).partition(" ")[0] for row in range(len(image.detections))}
+    assert views == ({"", "tiles2"} if tiles else {""})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -69,6 +70,19 @@ def test_threshold_rests_on_thirty_boxes(boxes: int, learns: bool) -> None:
     assert (change.threshold_after, proposal.anything) == ((0.01, True) if learns else (0.3, False))
     assert change.reason == ("" if learns else f"{boxes} boxes could be judged, 30 are needed")
     assert proposal.overrides == (LabelOverrides.of({KITE: 0.01}) if learns else NO_OVERRIDES)
+
+
+@pytest.mark.parametrize(("tiles", "learns"), [(0, False), (2, True), (3, False)])
+def test_boxes_in_tiles_count_for_controls_with_these_tiles(tiles: int, learns: bool) -> None:
+    """Thresholds are learned of the boxes that would be shown."""
+    facts = [
+        replace(each, images=seen(replace(each.images[0].detections, views=("tiles2 1.1",))))
+        for each in kites((0.5, 40, 0))
+    ]
+    proposal = propose(
+        lambda: iter(facts), BALLOON_CONFIG, NO_OVERRIDES, score_threshold=0.3, targets=lambda _: TARGET, tiles=tiles
+    )
+    assert (change_of(proposal).threshold_after == 0.01) == learns
 
 
 def test_boxes_of_one_picture_count_each() -> None:

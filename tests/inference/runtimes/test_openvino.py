@@ -17,7 +17,7 @@ from ml_backend.inference.detector import Detector
 from ml_backend.inference.runtimes.openvino import comparison, graph, loading, quantization
 from ml_backend.inference.runtimes.tensorflow import tf
 
-pytest.importorskip("openvino", reason="there is no OpenVINO for this platform")
+openvino = pytest.importorskip("openvino", reason="there is no OpenVINO for this platform")
 
 ROOT = Path(__file__).parents[3]
 CLASSES = ["Cat", "Dog", "Car"]
@@ -94,7 +94,7 @@ def test_converted_model_finds_the_same(loaded: Callable[..., Detector]) -> None
         assert len(found) > 3
         assert comparison._compare_detections(found, expected)[0] == 0  # noqa: SLF001 - the rule itself is under test elsewhere
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
-    assert ours.runtime.startswith("OpenVINO; it agrees with TensorFlow: on 6 images, 0 of ")
+    assert ours.runtime.startswith("OpenVINO; it agrees with TensorFlow: on 7 images, 0 of ")
 
 
 def test_second_start_needs_no_tensorflow(loaded: Callable[..., Detector], grid: Path, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_results_that_differ_leave_tensorflow(
         }
 
     monkeypatch.setattr(loading, "load_graph", wrong)
-    assert "the results of OpenVINO differ: on 6 images" in loaded().runtime
+    assert "the results of OpenVINO differ: on 7 images" in loaded().runtime
     assert [path.suffix for path in (tmp_path / "cache" / "openvino").iterdir()] == [".json"]
 
 
@@ -209,7 +209,7 @@ def test_detector_that_finds_nothing_stays_with_tensorflow(tmp_path: Path) -> No
     module.blind = blind
     tf.saved_model.save(module, str(tmp_path / "blind"), signatures={"default": blind})
     found = Detector.load(str(tmp_path / "blind"), tmp_path / "cache", workers=2, runtime="auto")
-    assert "on 6 drawn images nothing is found" in found.runtime
+    assert "on 7 drawn images nothing is found" in found.runtime
 
 
 def test_two_processes_may_convert_at_once(grid: Path, tmp_path: Path) -> None:
@@ -281,6 +281,44 @@ def test_quantizing_without_its_package_is_named(
         loaded("openvino", precision="int8")
     monkeypatch.undo()
     assert loaded("openvino", precision="int8").runtime.startswith("OpenVINO")
+
+
+@pytest.mark.parametrize(
+    "stated", [pytest.param(True, id="squares of one size"), pytest.param(False, id="squares of the image's size")]
+)
+def test_shape_that_is_always_the_same_is_stated(tmp_path: Path, stated: bool) -> None:
+    """OpenVINO is slower where it must expect any shape. A shape that follows the image stays open, and is right for each."""
+    kernel = np.random.default_rng(0).normal(0, 1, (5, 5, 3, 1001)).astype(np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32, name="images")])  # type: ignore[untyped-decorator]
+    def letterboxed(images: Any) -> dict[str, Any]:
+        size = tf.shape(images)[1:3]
+        longer = 64 if stated else tf.reduce_max(size)
+        small = tf.image.resize(images, size * longer // tf.reduce_max(size))
+        margin = longer - tf.shape(small)[1:3]
+        padded = tf.pad(small, [[0, 0], [0, margin[0]], [0, margin[1]], [0, 0]])
+        hot = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(padded, kernel, 4, "SAME")), [1, 2])[0, :5]
+        return {
+            "detection_boxes": tf.tile(tf.constant([[0.1, 0.1, 0.9, 0.9]]), [5, 1]),
+            "detection_scores": tf.sigmoid(hot),
+            "detection_class_entities": tf.gather(CLASSES, tf.argsort(hot) % 3),
+        }
+
+    module = tf.Module()
+    module.letterboxed = letterboxed
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"default": letterboxed})
+    found, expected = (
+        Detector.load(str(tmp_path / "model"), tmp_path / "cache", workers=2, runtime=runtime)
+        for runtime in ("openvino", "tensorflow")
+    )
+    for pixels in photographs():
+        np.testing.assert_allclose(found.run(pixels).scores, expected.run(pixels).scores, atol=1e-4)
+    (graph_file,) = tmp_path.glob("cache/openvino/*/model.xml")
+    operations = openvino.Core().read_model(graph_file).get_ordered_ops()
+    (convolution,) = (each for each in operations if each.get_type_name() == "Convolution")
+    (resized,) = (each for each in operations if each.get_type_name() == "Pad")
+    readers = {reader.get_node().get_type_name() for reader in resized.output(0).get_target_inputs()}
+    assert ("Reshape" in readers, convolution.input_value(0).get_partial_shape().is_static) == (stated, stated)
 
 
 def test_classifier_converts_whole(colour_classifier_dir: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def comparison_images() -> list[NDArray[np.uint8]]:
     """Return images of several sizes with edges, shapes and textures, so that a detector finds something."""
     random = np.random.default_rng(0)
     images = []
-    for height, width in ((480, 640), (640, 480), (427, 640), (640, 640), (320, 240), (96, 512)):
+    for height, width in ((480, 640), (640, 480), (427, 640), (640, 640), (320, 240), (96, 512), (960, 1280)):
         coarse = random.integers(0, 256, (height // 32 + 1, width // 32 + 1, 3), np.uint8)
         texture = np.kron(coarse, np.ones((32, 32, 1), np.uint8))[:height, :width].astype(np.int16)
         rows, columns = np.mgrid[0:height, 0:width]

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_backend.inference.runtimes.openvino.comparison import comparison_images
 from ml_backend.inference.runtimes.openvino.cut import cut
 from ml_backend.inference.runtimes.openvino.frozen_graph import FreezingError, FrozenGraph, freeze
 from ml_backend.inference.runtimes.openvino.graph import OUTPUT_PREFIX
 from ml_backend.inference.runtimes.openvino.operations import extensions
+from ml_backend.inference.runtimes.openvino.shapes import state_shape
 from ml_backend.inference.runtimes.openvino.tail import Tail
 
 
@@ -83,6 +85,7 @@ def _write(frozen: FrozenGraph, path: Path) -> None:
         raise ConversionError(_first_line(error)) from None
     finally:
         source.unlink()
+    state_shape(model, comparison_images())
     made = {name: output for output in model.outputs for name in output.names}
     # Some operations on texts are left out without an error (StringJoin in 2026.4).
     if missing := [tensor for tensor in frozen.outputs.values() if tensor not in made]:

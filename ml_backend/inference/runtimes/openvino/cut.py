@@ -6,7 +6,7 @@ The tail is everything that depends on an operation that cannot be converted. Wh
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from ml_backend.inference.runtimes.openvino.frozen_graph import FrozenGraph, node_of, tensor_of
+from ml_backend.inference.runtimes.openvino.frozen_graph import FrozenGraph, made_for, node_of, tensor_of
 from ml_backend.inference.runtimes.openvino.tail import Tail
 from ml_backend.inference.runtimes.tensorflow import tf
 
@@ -33,8 +33,7 @@ def cut(frozen: FrozenGraph, unsupported: Collection[str]) -> tuple[FrozenGraph,
     if not crossing:
         return None
     ends = direct | {each: each for each in crossing}
-    graph_def = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph_def, sorted(map(node_of, ends.values())))
-    return FrozenGraph(graph_def, frozen.input, ends), _tail(
+    return FrozenGraph(made_for(frozen.graph_def, ends.values()), frozen.input, ends), _tail(
         frozen, crossing, {name: each for name, each in frozen.outputs.items() if name not in direct}
     )
 
@@ -60,6 +59,5 @@ def _tail(frozen: FrozenGraph, crossing: list[str], outputs: Mapping[str, str]) 
             tensor = whole.get_tensor_by_name(each)
             inputs[each] = tf.compat.v1.placeholder(tensor.dtype, tensor.shape, name=f"crossing_{number}")
         tf.graph_util.import_graph_def(frozen.graph_def, input_map=dict(inputs), name="")
-        ends = [node_of(tensor) for tensor in outputs.values()]
-        graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ends)
+        graph_def = made_for(graph.as_graph_def(), outputs.values())
     return Tail(graph_def.SerializeToString(), {each: tensor.name for each, tensor in inputs.items()}, outputs)

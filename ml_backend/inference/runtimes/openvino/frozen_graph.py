@@ -4,7 +4,7 @@
 format have.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +55,24 @@ def freeze(function: Any) -> FrozenGraph:
     while any(node.op in CALLS for node in graph_def.node):
         graph_def = _inlined(graph_def)
     graph_def = _without_tables(graph_def, resources)
-    nodes = [node_of(name) for name in outputs.values()]
-    return FrozenGraph(tf.compat.v1.graph_util.extract_sub_graph(graph_def, nodes), pixels.name, outputs)
+    return FrozenGraph(made_for(graph_def, outputs.values()), pixels.name, outputs)
+
+
+def made_for(graph_def: Any, tensors: Iterable[str]) -> Any:
+    """Return the part of a flat graph that some tensors are made by."""
+    nodes = {node.name: node for node in graph_def.node}
+    needed: set[str] = set()
+    waiting = [node_of(tensor) for tensor in tensors]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += map(node_of, nodes[name].input)
+    part = type(graph_def)()
+    part.versions.CopyFrom(graph_def.versions)
+    part.library.CopyFrom(graph_def.library)
+    part.node.extend(node for node in graph_def.node if node.name in needed)
+    return part
 
 
 def _inlined(graph_def: Any) -> Any:
