@@ -82,7 +82,6 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             revisions,
             options=CalibrationOptions.of(settings),
             timeout=settings.predict_deadline,
-            tiles=settings.tiles,
         )
         stack.push_async_callback(trainer.close)
         upkeep = ProjectUpkeep(
