@@ -82,7 +82,7 @@ def _write(frozen: FrozenGraph, path: Path) -> None:
     except Exception as error:  # its errors have no common class
         if operations := _operations(error):
             raise UnsupportedOperationsError(operations) from None
-        raise ConversionError(_first_line(error)) from None
+        raise ConversionError(f"OpenVINO cannot convert its graph ({_first_line(error).rstrip(':')})") from None
     finally:
         source.unlink()
     state_shape(model, comparison_images())

@@ -30,6 +30,8 @@ from ml_backend.redaction import redact
 
 log = structlog.get_logger(__name__)
 
+SINCE = "TensorFlow, since "  # begins the note of a model that OpenVINO cannot run
+
 
 def load(request: LoadRequest[Found]) -> RunningModel[Found]:
     """Load a model with OpenVINO.
@@ -39,7 +41,9 @@ def load(request: LoadRequest[Found]) -> RunningModel[Found]:
     """
     running = load_if_possible(request)
     if running.runtime != "openvino":
-        raise ModelLoadError(f"{redact(request.handle)} cannot be run with PRELABEL_RUNTIME=openvino: {running.note}")
+        raise ModelLoadError(
+            f"{redact(request.handle)} cannot be run with PRELABEL_RUNTIME=openvino: {running.note.removeprefix(SINCE)}"
+        )
     return running
 
 
@@ -69,7 +73,7 @@ def _with_tensorflow(
         raise ModelLoadError(
             f"{redact(request.handle)} cannot be run with PRELABEL_PRECISION={request.precision}, which only OpenVINO has: {reason}"
         )
-    return replace(loaded or tensorflow.load(request), note=f"TensorFlow, since {reason}")
+    return replace(loaded or tensorflow.load(request), note=f"{SINCE}{reason}")
 
 
 def _load_converted(request: LoadRequest[Found], folder: str | None, digest: str) -> RunningModel[Found] | None:
