@@ -99,7 +99,7 @@ def _check(converted: ConvertedModel, contract: Contract[Found], function: Funct
     if (contract.signature, contract.input) != (converted.signature, converted.input):
         raise BrokenConversionError("it was made for another signature")
     if precision == "f32":
-        found = compare(contract, function, lambda _: converted.expected, comparison_images()[:1])
+        found = compare(contract, function, lambda _: converted.expected, [next(comparison_images())])
         if not found.agrees:
             raise BrokenConversionError(f"its results differ from those at its conversion: {found}")
 
@@ -125,7 +125,7 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
         with unfinished_folder(request.cache_dir) as folder:
             path = folder / GRAPH[0]
             tail = convert(tensorflow.graph(loaded.module, loaded.contract), loaded.contract.outputs, path)
-            images = comparison_images()
+            images = list(comparison_images())
             found = compare(loaded.contract, loaded.function, load_graph(path, tail, workers=request.workers), images)
             if not found.agrees:
                 return _refused(request, f"the results of OpenVINO differ: {found}", loaded)
