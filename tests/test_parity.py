@@ -77,6 +77,13 @@ def called_directly(detector: Detector, pixels: NDArray[np.uint8]) -> list[Box]:
     ]
 
 
+def photographs(shared: Path) -> tuple[Path, dict[str, int], list[Path]]:
+    """Return the file of the ground truth, its image ids by file name, and the files of the photographs."""
+    truth = shared / "photos" / "instances.json"
+    ids = {each["file_name"]: each["id"] for each in json.loads(truth.read_text())["images"]}
+    return truth, ids, sorted((shared / "photos" / "images").glob("*.jpg"))
+
+
 def test_boxes_and_average_precision_equal_those_of_the_signature(
     serve: Callable[..., str],
     trained_detector: Detector,
@@ -84,9 +91,7 @@ def test_boxes_and_average_precision_equal_those_of_the_signature(
     pictures: PictureServer,
 ) -> None:
     """80 photographs: every box within 0.05 pixel, AP within 0.001."""
-    truth = shared / "photos" / "instances.json"
-    ids = {each["file_name"]: each["id"] for each in json.loads(truth.read_text())["images"]}
-    files = sorted((shared / "photos" / "images").glob("*.jpg"))
+    truth, ids, files = photographs(shared)
     url = serve(trained_detector, model_score_threshold=SCORE_FLOOR)
     served = answered(url, [pictures.add(f"/{file.name}", file.read_bytes()) for file in files])
     direct = [called_directly(trained_detector, np.asarray(Image.open(file).convert("RGB"))) for file in files]
@@ -127,9 +132,7 @@ def test_converted_detector_finds_the_same(
     Boxes of nearly the same score may change places.
     """
     converted, original = converted_detector
-    truth = shared / "photos" / "instances.json"
-    ids = {each["file_name"]: each["id"] for each in json.loads(truth.read_text())["images"]}
-    files = sorted((shared / "photos" / "images").glob("*.jpg"))
+    truth, ids, files = photographs(shared)
     url = serve(converted, model_score_threshold=SCORE_FLOOR)
     served = answered(url, [pictures.add(f"/{file.name}", file.read_bytes()) for file in files])
     direct = [called_directly(original, np.asarray(Image.open(file).convert("RGB"))) for file in files]

@@ -85,7 +85,7 @@ class BatchedWrites:
 
     async def _write_waiting(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
-            await before
+            await asyncio.wait([before])  # whatever became of it, this batch is written
         entries, self._waiting = self._waiting, {}
         self._running, self._next = self._next, None
         with contextlib.suppress(CacheError):
@@ -95,4 +95,4 @@ class BatchedWrites:
         """Wait until everything is written."""
         last = self._next or self._running
         if last is not None:
-            await last
+            await asyncio.wait([last])

@@ -113,7 +113,7 @@ def threshold_of(label: Label, control: Control, default_threshold: float | None
     )
 
 
-@lru_cache(1000)  # each conversion takes as long as the rest of a decision
+@lru_cache(1000)  # called for each detection, with few thresholds
 def as_score(threshold: float) -> float:
     """Return the float32 nearest to a threshold, since scores are float32: a threshold of 0.7 shows a score of 0.7."""
     return float(np.float32(threshold))

@@ -209,7 +209,7 @@ async def show_status(request: Request, service: ServiceDependency) -> Response:
         "model_runs": {kind: int(_runs(service, kind)) for kind in models.by_kind},
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
-        "events": service.events.to_json(),
+        "events": dict(service.feedback.received),
         "learning": await service.feedback.state() | {"set_aside": service.set_aside()},
         "projects": {
             name: status | {"revision": _revision(service, name), "upkeep": service.upkeep.state(name)}

@@ -10,7 +10,7 @@ from ml_backend.feedback.learning.revisions import CurrentRevisions, set_aside_s
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
-from ml_backend.server.status import EventCounts, ProjectStatuses
+from ml_backend.server.status import ProjectStatuses
 from ml_backend.settings import Settings
 
 
@@ -26,7 +26,6 @@ class Service:
     upkeep: ProjectUpkeep
     start_warnings: list[str]
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
-    events: EventCounts = field(default_factory=EventCounts)
 
     def set_aside(self) -> list[str]:
         """Return a sentence for each project whose revision was learned with another detector."""

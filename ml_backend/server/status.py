@@ -1,6 +1,6 @@
 """Recent activity by project, for the status page. It is bounded, in memory, and lost with a restart."""
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -100,18 +100,3 @@ class ProjectStatuses:
     def to_json(self) -> dict[str, Any]:
         """Return all of them as plain JSON values, the latest first."""
         return {name: status.to_json() for name, status in reversed(self._by_id.items())}
-
-
-class EventCounts:
-    """The number of webhook events of each kind."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-
-    def count(self, action: str) -> None:
-        """Count an event by the action that :func:`~ml_backend.label_studio.events.read_event` gives."""
-        self._counts[action] += 1
-
-    def to_json(self) -> dict[str, int]:
-        """Return counts by kind."""
-        return dict(self._counts)

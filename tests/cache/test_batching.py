@@ -116,6 +116,29 @@ async def test_caller_that_waits_returns_after_its_write() -> None:
     assert writes.written == [["b"]]
 
 
+async def test_write_that_breaks_does_not_hold_up_the_next() -> None:
+    """An error that no store should raise reaches the caller that waits; entries that were added meanwhile are written."""
+    writes = Writes()
+    written: list[list[str]] = []
+
+    async def write(entries: Mapping[str, bytes]) -> None:
+        await writes.free.wait()
+        if "broken" in entries:
+            raise ZeroDivisionError
+        written.append(list(entries))
+
+    batched = BatchedWrites(write)
+    first = asyncio.create_task(batched.add({"broken": b""}, wait=True))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # its write begins
+    await batched.add({"a": b""}, wait=False)
+    writes.free.set()
+    with pytest.raises(ZeroDivisionError):
+        await first
+    await batched.flush()
+    assert (written, dict(batched.waiting)) == ([["a"]], {})
+
+
 async def test_number_of_waiting_entries_has_a_bound() -> None:
     """Where the store is slower than the models, callers wait for it."""
     writes = Writes()

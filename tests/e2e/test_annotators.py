@@ -78,7 +78,8 @@ def test_report_equals_the_tally(place: Place, habit: Callable[[Desk], None]) ->
     hidden = hidden_in(SEEDS[0], prediction)
     habit(Desk(first, second, task, other, prediction["model_version"], hidden, hide))
     wait_until(
-        lambda: events(place.server) >= before + tally.events and not place.server.status()["learning"]["waiting"]
+        lambda: events(place.server) >= before + tally.events and not place.server.status()["learning"]["waiting"],
+        seen=lambda: (before, tally.events, place.server.status()["events"], place.server.status()["learning"]),
     )
 
     report = figures_of(run_prelabel(place.settings, "report", "--project", str(project), "--json"))

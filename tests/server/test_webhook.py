@@ -1,6 +1,7 @@
 """What Label Studio is answered when it posts events, and when somebody presses Start Training."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -72,6 +73,23 @@ def test_events_that_cannot_be_stored_are_refused(serve: Serve, tmp_path: Path) 
     assert "cannot be used" in answer.json()["error"]["message"]
     assert httpx.get(f"{url}/health").status_code == 200
     assert httpx.get(f"{url}/status").status_code == 200
+
+
+def test_event_that_the_database_takes_late_is_refused_but_counted(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written as soon as the database is free; until then the status page counts it as waiting."""
+    file = tmp_path / "locked.sqlite3"
+    url = serve(label_studio_url="http://127.0.0.1:9", label_studio_api_key="t" * 40, database_url=f"sqlite:///{file}")
+    monkeypatch.setattr(journal, "PATIENCE", 0.04)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert httpx.post(f"{url}/webhook", json=ANNOTATED).status_code == 503
+        status = httpx.get(f"{url}/status").json()
+        assert (status["events"], status["learning"]["waiting"]) == ({"ANNOTATION_CREATED": 1}, 1)
+        other.execute("ROLLBACK")
+    wait_until(lambda: httpx.get(f"{url}/status").json()["learning"]["problem"])
+    assert httpx.get(f"{url}/status").json()["learning"]["waiting"] == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class FeedbackService:
     Attributes:
         database: as given.
         listens: whether events are processed: they can be read back, or are trusted.
+        received: number of events since the start by action, those included that could not be written in time.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class FeedbackService:
         self._processor = EventProcessor(database, thread, handler.process)
         self._trusts_events = client is None and options.trust_events
         self.listens = client is not None or options.trust_events
+        self.received: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._is_named = False
@@ -130,9 +133,10 @@ class FeedbackService:
         """Take an event; when this returns, its changed objects are on the disk.
 
         Raises:
-            FeedbackError: they could not be written.
+            FeedbackError: they could not be written in time. They may be, later.
         """
         event = read_event(body, trusted=self._trusts_events)
+        self.received[event.action] += 1
         if self.listens and event.changed_objects:
             await self._queue.append(event.changed_objects)
             self._wake.set()
@@ -210,8 +214,15 @@ class FeedbackService:
 
     async def state(self) -> dict[str, Any]:
         """Return queue, detector and last trainings as plain JSON values, for the status page."""
+        unwritten = self._queue.unwritten  # read first: rather count an object twice than not at all
         values: dict[str, Any] = {"listens": self.listens, "place": self.database.place}
-        values |= {"waiting": 0, "problem": "", "detector": self._detector.fingerprint, "outdated": 0, "trainings": []}
+        values |= {
+            "waiting": unwritten,
+            "problem": "",
+            "detector": self._detector.fingerprint,
+            "outdated": 0,
+            "trainings": [],
+        }
 
         def read() -> dict[str, Any]:
             waiting, problem = pending(self.database)
@@ -220,7 +231,7 @@ class FeedbackService:
                     return {}
                 trainings = [training.to_json() for training in last_trainings(connection)]
                 outdated = count_outdated(connection)
-            return {"waiting": waiting, "problem": problem, "outdated": outdated, "trainings": trainings}
+            return {"waiting": unwritten + waiting, "problem": problem, "outdated": outdated, "trainings": trainings}
 
         try:
             return values | await asyncio.to_thread(read)

@@ -46,13 +46,16 @@ class EventQueue:
     Args:
         database: of the corrections.
         thread: the one that writes to it.
+
+    Attributes:
+        unwritten: number of appended objects that are not on the disk yet.
     """
 
     def __init__(self, database: Database, thread: WritingThread) -> None:
         self._database = database
         self._thread = thread
         self._waiting: list[tuple[Sequence[ChangedObject], asyncio.Future[None]]] = []
-        self._count = self._bytes = 0  # that wait
+        self.unwritten = self._bytes = 0  # objects that are not on the disk, and their payloads
         self.writing: asyncio.Task[None] | None = None
 
     async def append(self, changed: Sequence[ChangedObject]) -> None:
@@ -63,12 +66,12 @@ class EventQueue:
         """
         if not changed:
             return
-        if self._count > MAX_WAITING or self._bytes > MAX_BYTES:
+        if self.unwritten > MAX_WAITING or self._bytes > MAX_BYTES:
             raise FeedbackError("too many events wait for the database; `prelabel feedback sync` catches up")
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         written.add_done_callback(_retrieve)
         self._waiting.append((changed, written))
-        self._count += len(changed)
+        self.unwritten += len(changed)
         self._bytes += sum(len(each.payload) for each in changed)
         if self.writing is None:
             self.writing = asyncio.create_task(self._write_all())
@@ -81,7 +84,6 @@ class EventQueue:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                self._count = self._bytes = 0
                 try:
                     await self._thread.run(partial(self._insert, batch))
                 except Exception as error:
@@ -90,6 +92,9 @@ class EventQueue:
                 else:
                     for _, written in batch:
                         written.set_result(None)
+                finally:
+                    self.unwritten -= sum(len(changed) for changed, _ in batch)
+                    self._bytes -= sum(len(each.payload) for changed, _ in batch for each in changed)
         finally:
             self.writing = None
 

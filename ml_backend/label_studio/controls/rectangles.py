@@ -78,9 +78,8 @@ class RectangleControl(Control):
     def decisive(self) -> dict[str, Any]:
         """Return everything that decides on its regions. A target precision does not."""
         values = asdict(self)
-        tiles = (
-            {"tiles": [self.tiles, TILING]} if self.tiles else {}
-        )  # versions without tiles are those from before them
+        # Without tiles, versions are those from before there were any.
+        tiles = {"tiles": [self.tiles, TILING]} if self.tiles else {}
         return {name: values[name] for name in _DECISIVE} | tiles
 
     def regions(

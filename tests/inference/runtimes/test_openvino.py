@@ -116,6 +116,21 @@ def test_second_start_needs_no_tensorflow(loaded: Callable[..., Detector], grid:
     assert done.stdout.strip() == f"{len(expected)} None {names} OpenVINO", done.stderr
 
 
+def test_second_start_draws_one_image(loaded: Callable[..., Detector], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It compares the conversion on one; drawing all takes as long as loading the model."""
+    loaded()
+    drawn = []
+
+    def counted() -> Any:
+        for image in comparison.comparison_images():
+            drawn.append(image.shape)
+            yield image
+
+    monkeypatch.setattr(loading, "comparison_images", counted)
+    assert loaded().module is None
+    assert drawn == [(480, 640, 3)]
+
+
 def damage_graph(folder: Path) -> None:
     """Cut the weights short."""
     (folder / "model.bin").write_bytes(b"\0" * 10)

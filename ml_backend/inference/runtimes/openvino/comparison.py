@@ -1,6 +1,6 @@
 """Compares the results of two runtimes on images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,10 +83,9 @@ def _compare_detections(found: Detections, others: Detections) -> tuple[int, flo
     return missing, score
 
 
-def comparison_images() -> list[NDArray[np.uint8]]:
-    """Return images of several sizes with edges, shapes and textures, so that a detector finds something."""
+def comparison_images() -> Iterator[NDArray[np.uint8]]:
+    """Draw images of several sizes with edges, shapes and textures, so that a detector finds something."""
     random = np.random.default_rng(0)
-    images = []
     for height, width in ((480, 640), (640, 480), (427, 640), (640, 640), (320, 240), (96, 512), (960, 1280)):
         coarse = random.integers(0, 256, (height // 32 + 1, width // 32 + 1, 3), np.uint8)
         texture = np.kron(coarse, np.ones((32, 32, 1), np.uint8))[:height, :width].astype(np.int16)
@@ -96,5 +95,4 @@ def comparison_images() -> list[NDArray[np.uint8]]:
             inside = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 * random.uniform(0.3, 3) < radius**2
             texture[inside] = random.integers(0, 256, 3)
         noise = random.normal(0, 12, texture.shape)
-        images.append(np.clip(texture + noise, 0, 255).astype(np.uint8))
-    return images
+        yield np.clip(texture + noise, 0, 255).astype(np.uint8)

@@ -82,10 +82,10 @@ def _write(frozen: FrozenGraph, path: Path) -> None:
     except Exception as error:  # its errors have no common class
         if operations := _operations(error):
             raise UnsupportedOperationsError(operations) from None
-        raise ConversionError(_first_line(error)) from None
+        raise ConversionError(f"OpenVINO cannot convert its graph ({_first_line(error).rstrip(':')})") from None
     finally:
         source.unlink()
-    state_shape(model, comparison_images())
+    state_shape(model, list(comparison_images()))
     made = {name: output for output in model.outputs for name in output.names}
     # Some operations on texts are left out without an error (StringJoin in 2026.4).
     if missing := [tensor for tensor in frozen.outputs.values() if tensor not in made]:

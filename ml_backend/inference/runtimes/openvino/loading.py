@@ -30,6 +30,8 @@ from ml_backend.redaction import redact
 
 log = structlog.get_logger(__name__)
 
+SINCE = "TensorFlow, since "  # begins the note of a model that OpenVINO cannot run
+
 
 def load(request: LoadRequest[Found]) -> RunningModel[Found]:
     """Load a model with OpenVINO.
@@ -39,7 +41,9 @@ def load(request: LoadRequest[Found]) -> RunningModel[Found]:
     """
     running = load_if_possible(request)
     if running.runtime != "openvino":
-        raise ModelLoadError(f"{redact(request.handle)} cannot be run with PRELABEL_RUNTIME=openvino: {running.note}")
+        raise ModelLoadError(
+            f"{redact(request.handle)} cannot be run with PRELABEL_RUNTIME=openvino: {running.note.removeprefix(SINCE)}"
+        )
     return running
 
 
@@ -69,7 +73,7 @@ def _with_tensorflow(
         raise ModelLoadError(
             f"{redact(request.handle)} cannot be run with PRELABEL_PRECISION={request.precision}, which only OpenVINO has: {reason}"
         )
-    return replace(loaded or tensorflow.load(request), note=f"TensorFlow, since {reason}")
+    return replace(loaded or tensorflow.load(request), note=f"{SINCE}{reason}")
 
 
 def _load_converted(request: LoadRequest[Found], folder: str | None, digest: str) -> RunningModel[Found] | None:
@@ -95,7 +99,7 @@ def _check(converted: ConvertedModel, contract: Contract[Found], function: Funct
     if (contract.signature, contract.input) != (converted.signature, converted.input):
         raise BrokenConversionError("it was made for another signature")
     if precision == "f32":
-        found = compare(contract, function, lambda _: converted.expected, comparison_images()[:1])
+        found = compare(contract, function, lambda _: converted.expected, [next(comparison_images())])
         if not found.agrees:
             raise BrokenConversionError(f"its results differ from those at its conversion: {found}")
 
@@ -121,7 +125,7 @@ def _convert(request: LoadRequest[Found]) -> RunningModel[Found]:
         with unfinished_folder(request.cache_dir) as folder:
             path = folder / GRAPH[0]
             tail = convert(tensorflow.graph(loaded.module, loaded.contract), loaded.contract.outputs, path)
-            images = comparison_images()
+            images = list(comparison_images())
             found = compare(loaded.contract, loaded.function, load_graph(path, tail, workers=request.workers), images)
             if not found.agrees:
                 return _refused(request, f"the results of OpenVINO differ: {found}", loaded)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -32,10 +33,13 @@ def quantize(graph: Path, images: Sequence[NDArray[np.uint8]]) -> None:
     if find_spec("nncf") is None:
         raise QuantizationError("the package nncf is missing (pip install 'prelabel[int8]')")
     os.environ.setdefault("NNCF_CI", "1")  # without it NNCF reports its use to its makers
-    import nncf
     import openvino
 
-    nncf.set_log_level("ERROR")
+    loggers = logging.getLoggerClass()
+    import nncf
+
+    logging.setLoggerClass(loggers)  # NNCF makes its own the class of all new loggers
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # not nncf.set_log_level, which changes handlers of others too
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the file of the weights is written anew
     model = core.read_model(graph)
