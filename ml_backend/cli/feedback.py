@@ -88,15 +88,16 @@ def report(
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
-        from ml_backend.cli.feedback_tables import print_report
+        from ml_backend.cli.feedback_tables import print_learning, print_report
         from ml_backend.feedback.evaluation.report import make_report, task_links
-        from ml_backend.feedback.learning.project_calibration import detector_of
+        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project, detector_of
         from ml_backend.feedback.learning.revisions import set_aside_sentence
         from ml_backend.feedback.store.annotation_records import annotations_of
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.event_queue import pending
         from ml_backend.feedback.store.projects import get_project
         from ml_backend.feedback.store.revisions import history
+        from ml_backend.feedback.store.trainings import last_training
         from ml_backend.postprocessing.overrides import NO_OVERRIDES
         from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -121,17 +122,22 @@ def report(
                 task_links(settings.label_studio_url, project),
             )
             waiting, problem = pending(database, project)
+            next_result = calibrate_project(database, project, CalibrationOptions.of(settings))
+            last = None if connection is None else last_training(connection, project)
+        learning = next_result.to_json() | {"last_training": last.to_json() if last else None}
         if html is not None:
             from ml_backend.feedback.evaluation.report_page import draw_worst, render
 
             with err.status("fetching the images with the most edits"):
                 images = asyncio.run(draw_worst(settings, project, figures.worst))
-            page = render(figures, about, past[-1] if past else None, waiting, images)
+            page = render(figures, about, past[-1] if past else None, waiting, images, learning)
             html.write_text(page, encoding="utf-8")
         if as_json:
-            out.out(json.dumps({"project": project, "waiting": waiting} | figures.to_json(), indent=2), highlight=False)
+            values = {"project": project, "waiting": waiting, **figures.to_json(), "learning": learning}
+            out.out(json.dumps(values, indent=2), highlight=False)
             return
         print_report(figures)
+        print_learning(last, next_result)
         if past and past[-1].is_aside(detector):
             complain(set_aside_sentence(past[-1]), style="yellow")
         if waiting:
