@@ -404,6 +404,11 @@ class Settings(BaseModel):
         """The database that keeps corrections, with its password; None for the default file."""
         return None if self.database_url is None else self.database_url.get_secret_value()
 
+    @property
+    def reads_corrections(self) -> bool:
+        """Whether corrections reach a service: they can be read back from Label Studio, or events are trusted."""
+        return self.trust_webhooks or (self.label_studio_url is not None and self.label_studio_api_key is not None)
+
     def warnings(self) -> list[str]:
         """Return a sentence for each setting that is probably a mistake. None of them stops the start."""
         found = []

@@ -144,7 +144,9 @@ class ThresholdStats:
 
     def of(self, where: LabelKey) -> LabelStats:
         """Return the stats of a label, which need not be in the label config."""
-        return self.labels.setdefault(where, LabelStats())
+        if where not in self.labels:
+            self.labels[where] = LabelStats()
+        return self.labels[where]
 
 
 def _relabeled(image: JudgedImage, best_first: list[FilterDecision], right: dict[int, bool]) -> set[int]:

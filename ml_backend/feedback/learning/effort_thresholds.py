@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_backend.feedback.evaluation.outcomes import LOWEST
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.threshold_stats import LabelKey, LabelStats, ThresholdStats
 from ml_backend.feedback.learning.effort import (
@@ -83,7 +84,7 @@ class EffortThresholds:
             return
         fit = EffortFit(_judged(stats, thresholds, open_labels), stats.pictures)
         self._platt = fit.platt
-        best = round(min(1.0, fit.platt.score_for(seconds.worth_showing)), DIGITS)
+        best = round(float(np.clip(fit.platt.score_for(seconds.worth_showing), LOWEST, 1)), DIGITS)
         self.saving = fit.saving(best, seconds)
         if self.saving.is_sure:
             self.threshold, self.reason = best, ""
