@@ -151,7 +151,8 @@ class EffortFit:
         self.platt = self._fit(self._counts.sum(axis=0))
 
     def _fit(self, counts: Floats) -> Platt:
-        return fit_platt(self._scores, self._right, self._sure, counts)
+        # A stated threshold is a score: boxes of its label say nothing on the probability that the other labels' scores stand for.
+        return fit_platt(self._scores, self._right, self._sure, counts * self._is_open)
 
     def saving(self, after: float | None, seconds: EditSeconds, *, with_labels: bool = False) -> Saving:
         """Return the expected saving of another threshold, with an interval from resampled pictures.

@@ -5,8 +5,9 @@ A class that nobody corrected learns from its relatives. The walk goes from the 
     P(class) = (W + K q) / (|W| + K),   q = (1 - DOUBT) P(parent) + DOUBT "none"
 
 ``W`` is the evidence of the class and of all below it, by label, and "none" stands for objects that nobody draws. With several parents, q is
-their mean. The constants were measured on 80 photographs with invented labels; without the doubt, the precision of shown boxes after five
-corrected ones falls from 0.58 to 0.33.
+their mean. The constants were measured on 80 photographs with invented labels. After ten corrected boxes, K = 1 with a doubt of 0.3 finds 24 % of the objects with
+a precision of 0.81 where score times probability reaches 0.3, and these constants 27 % with 0.78. Classes whose relatives
+nobody has corrected (:meth:`LabelPosterior.is_related`) get no label at all: giving them one finds no more, and costs 0.1 of precision at 1/6.
 """
 
 from collections import defaultdict
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 NONE = ""
 """The label of objects that nobody draws."""
 
-K = 1.0  # boxes that the relatives of a class count for
-DOUBT = 0.3  # share of "none" that each step down the hierarchy adds
+K = 0.5  # boxes that the relatives of a class count for
+DOUBT = 0.2  # share of "none" that each step down the hierarchy adds
 ROOT_STRENGTH = (
     4.0  # boxes that the prior of the root counts for; half of them are "none", the rest is shared by the labels
 )

@@ -19,24 +19,24 @@ def test_formula_is_that_of_the_module() -> None:
     """One horse called Stock: by hand, from the root over the animal to the horse."""
     found = posterior_of({"horse": {"Stock": 1}}).of("horse")
     root = (1 + 4 * 0.25) / 5
-    animal = (1 + 0.7 * root) / 2
-    assert found["Stock"] == pytest.approx((1 + 0.7 * animal) / 2)
+    animal = (1 + 0.5 * 0.8 * root) / 1.5
+    assert found["Stock"] == pytest.approx((1 + 0.5 * 0.8 * animal) / 1.5)
     assert sum(found.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
     ("evidence", "known", "low", "high"),
     [
-        ({}, "dog", 0.0, 0.1),
+        ({}, "dog", 0.0, 0.15),
         ({"dog": {"Pet": 1}}, "dog", 0.7, 0.9),
         ({"dog": {"Pet": 10}}, "dog", 0.9, 1.0),
-        ({"dog": {"Pet": 10}}, "cat", 0.675, 0.69),
-        ({"dog": {"Pet": 10}}, "horse", 0.66, 0.675),
-        ({"dog": {"Pet": 10}}, "car", 0.0, 0.4),
-        ({"dog": {"Pet": 10}, "horse": {"Stock": 30}}, "cat", 0.6, 0.67),
+        ({"dog": {"Pet": 10}}, "cat", 0.79, 0.8),
+        ({"dog": {"Pet": 10}}, "horse", 0.78, 0.79),
+        ({"dog": {"Pet": 10}}, "car", 0.0, 0.51),
+        ({"dog": {"Pet": 10}, "horse": {"Stock": 30}}, "cat", 0.7, 0.78),
         ({"dog": {"Pet": 10}, "cat": {"": 10}}, "cat", 0.0, 0.1),
-        ({"dog": {"Pet": 10}}, "bat", 0.5, 0.55),
-        ({"dog": {"Gone": 10}}, "dog", 0.0, 0.1),
+        ({"dog": {"Pet": 10}}, "bat", 0.6, 0.65),
+        ({"dog": {"Gone": 10}}, "dog", 0.0, 0.15),
     ],
     ids=[
         "nobody knows anything",
