@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_models, out, plain_errors
-from ml_backend.errors import SettingsError
+from ml_backend.errors import LabelStudioError, SettingsError
 from ml_backend.logs import configure_logging
+from ml_backend.redaction import printable
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
     from ml_backend.feedback.learning.project_calibration import CalibrationResult
     from ml_backend.inference.models import Models
 
@@ -82,9 +85,15 @@ def report(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML page with curves and images.")
     ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Number the annotators in place of their names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how accurate the boxes and choices of a project are: kept, changed, removed and added ones, by label and choice."""
+    """Show how accurate the boxes and choices of a project are: kept, changed, removed and added ones, by label, choice and annotator.
+
+    Annotators have their names in Label Studio where its token may read them, else their ids there.
+    """
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
@@ -121,6 +130,7 @@ def report(
                 task_links(settings.label_studio_url, project),
             )
             waiting, problem = pending(database, project)
+        _name_annotators(settings, figures.annotators, anonymous=anonymous)
         if html is not None:
             from ml_backend.feedback.evaluation.report_page import draw_worst, render
 
@@ -138,6 +148,24 @@ def report(
             complain(f"{waiting} events wait to be processed" + (f": {problem}" if problem else ""), style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
+
+
+def _name_annotators(settings: Settings, annotators: Sequence[AnnotatorFigures], *, anonymous: bool) -> None:
+    from ml_backend.feedback.evaluation.annotators import anonymize, named
+    from ml_backend.label_studio.client import StudioClient
+
+    if anonymous:
+        anonymize(annotators)
+        return
+    client = StudioClient.if_set(settings, pauses=())
+    if client is None or not annotators:
+        return
+    try:
+        names = client.user_names()
+    except LabelStudioError as error:
+        complain(f"annotators are shown by their ids: {error}", style="yellow")
+        return
+    named(annotators, lambda number: printable(names.get(number, f"annotator {number}"), 100))
 
 
 @app.command()

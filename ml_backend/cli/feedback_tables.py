@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_backend.cli.common import complain, out
+from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
 from ml_backend.feedback.evaluation.choice_outcomes import CHOICE_OUTCOMES, ChoiceOutcomes
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report
@@ -53,6 +54,37 @@ def _print_boxes(report: Report) -> None:
     if versions:
         heads = ["Model version", "Shown", "right", "Drawn", "had been\nshown"]
         out.print(_table("By model version", heads, map(_both, versions)))
+    if report.annotators:
+        _print_annotators(report.annotators)
+
+
+def _print_annotators(annotators: Sequence[AnnotatorFigures]) -> None:
+    counts = [
+        [
+            escape(each.name),
+            str(each.annotations),
+            str(each.shown.total()),
+            *(str(each.shown[name]) for name in SHOWN_OUTCOMES),
+            str(each.drawn),
+        ]
+        for each in annotators
+    ]
+    heads = ["Annotator", "Annotations", "Shown", *SHOWN_OUTCOMES, "drawn"]
+    out.print(_table("Boxes, by annotator", heads, counts))
+    rows = []
+    for each in annotators:
+        seconds, agreement, excess = each.median_seconds, each.agreement.to_json(), each.excess.to_json()
+        rows.append(
+            [
+                escape(each.name),
+                "-" if seconds is None else f"{seconds:.1f} ({len(each.seconds_a_box)})",
+                _interval(agreement["f1"], agreement["low"], agreement["high"]),
+                str(agreement["tasks"]),
+                _interval(excess["value"], excess["low"], excess["high"], sign="+"),
+            ]
+        )
+    heads = ["Annotator", "s a box", "agrees with\nothers (F1)", "on tasks", "kept too\noften"]
+    out.print(_table("Time and agreement, by annotator", heads, rows))
 
 
 def _print_choices(report: Report) -> None:
@@ -225,7 +257,12 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, t
 
 
 def _percent(share: Share) -> str:
-    if share.value is None:
+    return _interval(share.value, *share.interval)
+
+
+def _interval(value: float | None, low: float, high: float, sign: str = "") -> str:
+    """Return a share or a difference with its interval, in percent; ``+`` shows the sign of both."""
+    if value is None:
         return "-"
-    low, high = share.interval
-    return f"{100 * share.value:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+    to = " to " if sign else "-"
+    return f"{100 * value:{sign}.0f} % ({100 * low:{sign}.0f}{to}{100 * high:{sign}.0f})"

@@ -116,6 +116,11 @@ class StudioClient:
         every = self.ask("the list of webhooks", self.sdk.webhooks.list)
         return [webhook for webhook in every if webhook.project in (project, None)]
 
+    def user_names(self) -> dict[int, str]:
+        """Return the names of the users that the token may see, as Label Studio shows them: first and last name, else the email address."""
+        users = self.ask("the list of users", self.sdk.users.list)
+        return {int(user.id): f"{user.first_name} {user.last_name}".strip() or str(user.email) for user in users}
+
     def rename_backend(self, backend: Any, title: str) -> None:
         """Rename a model. Label Studio also changes the project's ``model_version`` if the two were equal."""
         # Label Studio tries the connection with the fields of this request alone; an empty password stands for the stored one.
