@@ -70,7 +70,8 @@ def judged_images(annotation: Annotation, postprocessor: Postprocessor) -> Itera
         # Items are counted as in matched_images: images of a list that could not be read are not there.
         for item, image in enumerate(each for each in images if image_field.is_list or each.item == 0):
             drawn = [box for box in annotation.drawn if (box.control, box.item) == (control.from_name, item)]
-            yield JudgedImage(control, label_map, image.detections, drawn, saw_predictions)
+            detections = image.detections.seen_in(control.models)
+            yield JudgedImage(control, label_map, detections, drawn, saw_predictions)
 
 
 def _saw_predictions(annotation: Annotation) -> bool:

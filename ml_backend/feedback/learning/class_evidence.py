@@ -53,7 +53,7 @@ class ClassEvidence:
     def _add(
         self, control: RectangleControl, label_map: LabelMap, image: AnnotatedImage, drawn: list[LabelledBox]
     ) -> None:
-        found = image.detections
+        found = image.detections.seen_in(control.models)
         confident = np.flatnonzero(found.scores >= np.float32(LOWEST))
         rows = confident[np.argsort(-found.scores[confident], kind="stable")].tolist()
         labels = [box.label for box in drawn]
