@@ -29,6 +29,7 @@ feedback_app = typer.Typer(
 app.add_typer(feedback_app, name="feedback")
 
 ProjectId = Annotated[int, typer.Option("--project", metavar="ID", help="Project of Label Studio.")]
+WITH_CROPS = 24  # candidates for a second look on the page
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -130,13 +131,22 @@ def report(
                 task_links(settings.label_studio_url, project),
             )
             waiting, problem = pending(database, project)
+            listed = None
+            if html is not None and figures.has_boxes:
+                from ml_backend.feedback.learning.review import review_project
+
+                listed = review_project(connection, about, settings, WITH_CROPS)
         _name_annotators(settings, figures.annotators, anonymous=anonymous)
         if html is not None:
-            from ml_backend.feedback.evaluation.report_page import draw_worst, render
+            from ml_backend.feedback.evaluation.report_images import draw_crops, draw_worst
+            from ml_backend.feedback.evaluation.report_page import Candidates, render
 
-            with err.status("fetching the images with the most edits"):
+            candidates = None
+            with err.status("fetching images"):
                 images = asyncio.run(draw_worst(settings, project, figures.worst))
-            page = render(figures, about, past[-1] if past else None, waiting, images)
+                if listed is not None:
+                    candidates = Candidates(listed, asyncio.run(draw_crops(settings, project, listed.candidates)))
+            page = render(figures, about, past[-1] if past else None, waiting, images, candidates)
             html.write_text(page, encoding="utf-8")
         if as_json:
             out.out(json.dumps({"project": project, "waiting": waiting} | figures.to_json(), indent=2), highlight=False)

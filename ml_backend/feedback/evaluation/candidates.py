@@ -5,7 +5,7 @@ that the detector is right, which the caller gives for each detection and each l
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,11 @@ LISTED = 0.1  # probability from which a candidate is listed
 NEAR = 0.1  # IoU from which a detection and a box are near each other
 AREAS = (0.01, 0.1)  # of the image: the limits of the three sizes of boxes, as COCO has three
 PRIOR_BOXES = 4.0  # boxes that the recall of all labels counts for in that of one label
+
+CAUTION = (
+    "These are candidates, not errors: with errors in 10 % of the boxes of 80 photographs, a third of the first 20 was wrong "
+    "(5 labels; two fifths with 80)."
+)
 
 Edges = tuple[float, float, float, float]
 Probabilities = NDArray[np.float64]
@@ -247,3 +252,13 @@ class Review:
     def tasks(self) -> list[int]:
         """The tasks of the candidates, without repetition, in their order."""
         return list(dict.fromkeys(each.task for each in self.candidates))
+
+    def to_json(self, link: Callable[[int], str]) -> dict[str, Any]:
+        """Return it as plain JSON values; ``link`` returns the address of a task."""
+        return {
+            "annotations": self.annotations,
+            "drawn": self.drawn,
+            "caution": CAUTION,
+            "counts": dict(self.counts),
+            "candidates": [each.to_json() | {"url": link(each.task)} for each in self.candidates],
+        }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import Connection
 
 from ml_backend.feedback.evaluation.candidates import (
     KINDS,
@@ -23,9 +24,12 @@ from ml_backend.feedback.evaluation.threshold_stats import begin
 from ml_backend.feedback.learning.class_evidence import ClassEvidence
 from ml_backend.feedback.learning.class_labels import LabelProbabilities, learn_labels
 from ml_backend.feedback.learning.platt import Platt, fit_platt
-from ml_backend.feedback.store.annotation_records import Annotation
+from ml_backend.feedback.learning.project_calibration import detected_by, detector_of
+from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
+from ml_backend.feedback.store.projects import Project
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.settings import Settings
 
 TOP = 20  # candidates of a list, by default
 
@@ -122,6 +126,31 @@ def review(load: Load, own: Callable[[LabelOverrides], Postprocessor], top: int 
                     heapq.heappop(found)
     ranked = [each[-1] for each in sorted(found, key=lambda each: each[:3], reverse=True)]
     return Review(annotations, drawn, {kind: counts[kind] for kind in KINDS}, ranked)
+
+
+def review_project(connection: Connection | None, project: Project, settings: Settings, top: int = TOP) -> Review:
+    """Return the candidates of a project, from the records of the current detector.
+
+    Args:
+        connection: to read with; None for a database without tables.
+        project: of the database.
+        settings: of the postprocessor.
+        top: most candidates to return.
+
+    Raises:
+        LabelConfigError: the label config cannot be served.
+    """
+    detector = detector_of(connection)
+
+    def own(overrides: LabelOverrides) -> Postprocessor:
+        return Postprocessor.from_label_config(
+            project.label_config,
+            score_threshold=settings.model_score_threshold,
+            overrides=overrides,
+            tiles=settings.tiles,
+        )
+
+    return review(lambda: detected_by(detector, annotations_of(connection, project.id)), own, top)
 
 
 def _counted(annotations: Iterable[Annotation]) -> Iterator[Annotation]:

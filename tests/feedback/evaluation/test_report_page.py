@@ -26,7 +26,8 @@ from samples import balloon_scene, detections_of
 from ml_backend.feedback.evaluation.annotators import named
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report, make_report
-from ml_backend.feedback.evaluation.report_page import COLOURS, PLOT, render
+from ml_backend.feedback.evaluation.report_images import COLOURS
+from ml_backend.feedback.evaluation.report_page import PLOT, render
 from ml_backend.feedback.store.projects import Project
 from ml_backend.feedback.store.revisions import Revision
 from ml_backend.images.drawing import Box, draw_boxes
