@@ -208,12 +208,15 @@ class StudioClient:
         filters = {"conjunction": "or", "items": conditions}
 
         def write() -> int:
-            for tab in self.sdk.views.list(project=project):
+            tabs = self.sdk.views.list(project=project)
+            for tab in tabs:
                 data = tab.data if isinstance(tab.data, dict) else {}
                 if data.get("title") == title:
                     self.sdk.views.update(str(tab.id), project=project, data={**data, "filters": filters})
                     return int(tab.id)
             once = {"max_retries": 0}  # a repetition looks for the tab first
+            if not tabs:  # Label Studio makes its own first tab only where there is none
+                self.sdk.views.create(project=project, data={"title": "Default"}, request_options=once)
             new = {"title": title, "filters": filters}
             return int(self.sdk.views.create(project=project, data=new, request_options=once).id)
 

@@ -94,6 +94,7 @@ def test_swapped_labels_are_near_the_top_and_in_a_tab(corrected: Corrected) -> N
     found = {each["annotation"]: each["label"] for each in listed["candidates"] if each["kind"] == "another label"}
     assert {number: found.get(number) for number in corrected.swapped} == corrected.swapped
     tab = int(listed["tab"].rpartition("=")[2])
+    assert [each["data"]["title"] for each in corrected.tabs()] == ["Default", "Check these (Prelabel)"]
     assert listed["tab"] == f"{corrected.label_studio.url}/projects/{corrected.project}/data?tab={tab}"
     assert corrected.tasks_in(tab) == sorted({each["task"] for each in listed["candidates"]})
     link = f"{corrected.label_studio.url}/projects/{corrected.project}/data?task="

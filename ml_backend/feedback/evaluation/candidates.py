@@ -154,17 +154,17 @@ def find_candidates(reviewed: ReviewedImage, recall: Recall) -> Iterator[Candida
     found = _Found()
     support = _support(reviewed)
     anything = reviewed.probabilities.sum(axis=1)  # that somebody would draw something there
-    for column, box in enumerate(drawn):
-        if column in matched:
-            continue
-        for row in free:
-            overlap, p = overlaps[row, column], float(certainty[row])
-            if overlap >= SAME_OBJECT and not same[row, column]:
-                found.add(column, p * (1 - float(support[column])), "another label", row)
-            elif NEAR <= overlap < SAME_OBJECT and same[row, column]:
-                found.add(column, p, "badly placed", row)
+    unmatched = [column for column in range(len(drawn)) if column not in matched]
+    for row in free if unmatched else ():
+        column = unmatched[int(overlaps[row, unmatched].argmax())]  # a detection speaks about one box
+        overlap, p = overlaps[row, column], float(certainty[row])
+        if overlap >= SAME_OBJECT and not same[row, column]:
+            found.add(column, p * (1 - float(support[column])), "another label", row)
+        elif NEAR <= overlap < SAME_OBJECT and same[row, column]:
+            found.add(column, p, "badly placed", row)
+    for column in unmatched:
         near = anything[overlaps[:, column] >= NEAR].max(initial=0.0)
-        found.add(column, recall.of(box) * max(0.0, 1 - float(near)), "nothing there", None)
+        found.add(column, recall.of(drawn[column]) * max(0.0, 1 - float(near)), "nothing there", None)
     found.overlooked = [(float(certainty[row]), row) for row in free if overlaps[row].max(initial=0.0) < NEAR]
     yield from _candidates(reviewed, found, best)
 
