@@ -154,6 +154,13 @@ def test_kept_too_often_is_the_difference_to_audited_images() -> None:
     assert values[BEN]["low"] < 0 < values[BEN]["high"]
 
 
+def test_boxes_that_would_not_be_shown_now_say_nothing() -> None:
+    """Below the threshold, on either side."""
+    faint = seen(detections_of(*(("Kite", 0.29, each) for each in MANY)))
+    found = figures_of(kites(ADA, 1, 40, images=faint), kites(BEN, 2, 40, shown=(), audited=True, images=faint))
+    assert found[ADA].excess == (Share(0, 0), Share(0, 0))
+
+
 @pytest.mark.parametrize("more", [{"shown": None}, {"shown": (), "audited": True, "few": True}])
 def test_too_few_audited_boxes_say_nothing(more: Any) -> None:
     """Annotations that began without a prediction for other reasons are no audit: somebody chose them."""

@@ -55,6 +55,7 @@ def candidates_of(drawn: Any, found: Any, recall: Recall = NEVER) -> list[Candid
         ([], [("Kite", 0.9, BOX)], [("overlooked", 0.9, "", "Kite")]),
         ([], [("Kite", 0.9, BOX), ("Kite", 0.8, MOVED)], [("overlooked", 0.9, "", "Kite")]),
         ([], [("Kite", 0.29, BOX)], []),
+        ([], [("Kite", 0.31, BOX)], [("overlooked", 0.31, "", "Kite")]),
         ([], [("Stranger", 0.9, BOX)], []),
         ([], [], []),
     ],
@@ -76,6 +77,7 @@ def candidates_of(drawn: Any, found: Any, recall: Recall = NEVER) -> list[Candid
         "nothing was drawn at all",
         "a detection that a better one suppresses",
         "nobody drew it, and it is not confident",
+        "nobody drew it, and it is just confident",
         "a class without a label",
         "nothing",
     ],
@@ -106,6 +108,12 @@ def test_strongest_contradiction_of_a_box_counts() -> None:
     (candidate,) = candidates_of([box("Kite")], [("Box", 0.35, BOX), ("Kite", 0.8, TOUCHING)], NEVER)
     assert candidate.kind == "badly placed"
     assert candidate.probability == pytest.approx(0.8)
+
+
+def test_detection_speaks_about_one_box() -> None:
+    """The one that it overlaps most: the others are not badly placed because of it."""
+    (candidate,) = candidates_of([box("Kite", TOUCHING), box("Kite", LESS)], [("Kite", 0.9, BOX)])
+    assert (candidate.kind, candidate.drawn) == ("badly placed", LESS)
 
 
 def test_recall_is_that_of_the_label_and_the_size() -> None:

@@ -72,6 +72,35 @@ def test_list_has_the_most_probable_ones() -> None:
     assert found.counts["another label"] == 5
 
 
+def test_improbable_candidates_are_not_listed() -> None:
+    """A box where nothing is detected means nothing with a detector that hardly finds such objects."""
+    unseen = [annotation(box("Kite"), number=number, images=seen(detections_of())) for number in range(1, 40)]
+    found = review_of(*unseen)
+    assert (found.drawn, list(found.candidates)) == (39, [])
+    assert set(found.counts.values()) == {0}
+
+
+def test_scores_count_as_corrections_show_them() -> None:
+    """A detector whose boxes with 0.4 are always right contradicts with more than 0.4."""
+    faint = seen(detections_of(("Kite", 0.4, BOX)))
+    annotations = [annotation(box("Kite"), number=number, images=faint) for number in range(2, 82)]
+    (candidate,) = review_of(*annotations, annotation(box("Box"), number=1, images=faint)).candidates
+    assert candidate.kind == "another label"
+    assert candidate.probability > 0.8
+
+
+def test_boxes_under_labels_of_ones_own_show_it_too() -> None:
+    """A class that people call by two labels half of the time each: a box of it is right, and each label with one half."""
+    facts = {"images": seen(detections_of(("Person", 0.4, BOX))), "drawable": {"label": ("Worker", "Clothing")}}
+    xml = PEOPLE_CONFIG.replace('<Label value="Person"/>', "")
+    calls = ["Worker", "Clothing"] * 50
+    annotations = [annotation(box(label), number=number, **facts) for number, label in enumerate(calls, 2)]
+    missing = annotation(number=1, **facts)
+    overlooked = [each for each in review_of(*annotations, missing, xml=xml).candidates if each.kind == "overlooked"]
+    assert [each.annotation for each in overlooked] == [1]
+    assert 0.4 < overlooked[0].probability < 0.5
+
+
 def test_label_of_ones_own_is_no_contradiction() -> None:
     """People call the class by a label that the detector does not know: that is learned, and one odd label stands out."""
     facts = {"images": seen(detections_of(("Person", 0.9, BOX))), "drawable": {"label": ("Worker", "Clothing")}}
