@@ -101,7 +101,7 @@ def _spoilt(
     return [] if kind == "overlooked" else [box]
 
 
-def average_precision(hits: Sequence[bool], total: int) -> float:
+def precision_at_hits(hits: Sequence[bool], total: int) -> float:
     """Return the mean precision at each hit of a ranked list, 0 to 1; errors that are not in it count 0."""
     places = [place for place, hit in enumerate(hits, 1) if hit]
     return sum(count / place for count, place in enumerate(places, 1)) / total if total else 0.0
@@ -120,7 +120,7 @@ def figures(candidates: Sequence[Candidate], errors: Sequence[InjectedError]) ->
     values = {f"first {count}": statistics.mean(each is not None for each in found[:count]) for count in FIRST}
     for kind in KINDS:
         own = [each == kind for candidate, each in zip(candidates, found, strict=True) if candidate.kind == kind]
-        values[f"AP {kind}"] = average_precision(own, totals[kind])
+        values[f"AP {kind}"] = precision_at_hits(own, totals[kind])
     return values
 
 
