@@ -348,6 +348,19 @@ class Settings(BaseModel):
         validation_alias="PRELABEL_SECONDS_LOOK",
         description="seconds to look at a picture, without edits; by default measured in the project, else 1",
     )
+    learn: Annotated[Literal["off", "suggest", "auto"], BeforeValidator(values.lower)] = Field(
+        "suggest",
+        validation_alias="PRELABEL_LEARN",
+        description="learning without Start Training, after 5 new annotations of a project and then after a tenth more: off, suggest (the status page "
+        "and the report say which revision would help) or auto (a revision that surely saves annotators time is applied)",
+    )
+    learn_pause: float = Field(
+        3600,
+        ge=0,
+        validation_alias="PRELABEL_LEARN_PAUSE",
+        description="seconds after a revision of a project in which PRELABEL_LEARN=auto applies no other one: each changes the model version, and "
+        "Label Studio then needs new predictions",
+    )
     holdout_fraction: float = Field(
         0,
         ge=0,
@@ -390,6 +403,11 @@ class Settings(BaseModel):
     def database_address(self) -> str | None:
         """The database that keeps corrections, with its password; None for the default file."""
         return None if self.database_url is None else self.database_url.get_secret_value()
+
+    @property
+    def reads_corrections(self) -> bool:
+        """Whether corrections reach a service: they can be read back from Label Studio, or events are trusted."""
+        return self.trust_webhooks or (self.label_studio_url is not None and self.label_studio_api_key is not None)
 
     def warnings(self) -> list[str]:
         """Return a sentence for each setting that is probably a mistake. None of them stops the start."""

@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from ml_backend.feedback.ingest.service import FeedbackService, IngestOptions
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions
+from ml_backend.feedback.learning.revisions import CurrentRevisions
+from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector
 from ml_backend.inference.classifier import Classifier
@@ -35,3 +38,21 @@ async def feedback_service(
         async with Pipeline(settings, models, overrides) as pipeline:
             feedback = FeedbackService(database, pipeline, current, None, IngestOptions.of(settings))
             yield Parts(feedback, database, pipeline)
+
+
+@asynccontextmanager
+async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
+    """Give a trainer, and the revisions in force, beside a feedback service that listens."""
+    with closing(Database(settings.database_address)) as database:
+        revisions = CurrentRevisions(database, detector.fingerprint)
+        async with feedback_service(settings, detector, revisions.overrides) as parts:
+            trainer = Trainer(
+                database,
+                parts.feedback,
+                revisions,
+                options=CalibrationOptions.of(settings),
+                timeout=settings.predict_deadline,
+            )
+            async with parts.feedback.listening():
+                yield trainer, revisions
+            await trainer.close()

@@ -36,6 +36,7 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, put_detector
 from ml_backend.feedback.store.projects import Project, put_project
 from ml_backend.feedback.store.revisions import Revision, history
+from ml_backend.feedback.store.trainings import Training, put_training
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import load_settings
 
@@ -375,12 +376,32 @@ def test_calibrate_shows_labels_of_classes(run: Run) -> None:
     assert "Person Person -> [b]Worker 20 [b]Worker 71 % 13 of another" in printed
 
 
+def test_report_shows_labels_of_classes_and_the_last_training(run: Run, tmp_path: Path) -> None:
+    """The table of ``calibrate``, and the changes that the next training would make: in the terminal, on the page and as JSON."""
+    images = seen(detections_of(("Person", 0.9, BOX)))
+    keep(*(annotation(box("Worker"), number=n, images=images) for n in range(1, 21)), xml=PEOPLE_CONFIG)
+    with closing(Database(load_settings().database_address)) as database:
+        put_training(database, Training(3, "ann", "suggested", 0, "Person -> Worker"))
+    printed = " ".join(run("report", "--project", 3, "--html", "page.html").stdout.split())
+    assert "Person Person -> Worker 20 Worker 71 % 13 of another" in printed
+    assert "by ann: suggested; Person -> Worker" in printed
+    assert "calibrate --apply or Start Training would change, expected -" in printed
+    page = " ".join((tmp_path / "page.html").read_text().split())
+    assert "<td>Person</td><td>Person → Worker</td><td>71 %</td> <td>20 Worker</td><td>13 of another label</td>" in page
+    assert "by ann: suggested. Person -&gt; Worker" in page
+    learning = answered(run("report", "--project", 3, "--json"))["learning"]
+    assert (learning["would_change"], learning["last_training"]["outcome"]) == (True, "suggested")
+    assert learning["classes"][0]["class_name"] == "Person"
+    assert learning["effort"]["in_all"]["high"] < 0
+
+
 def test_calibrate_shows_seconds_a_picture(run: Run) -> None:
     """Now and then, with an interval."""
-    keep(*kites(40, 40))
+    images = seen(detections_of(("Kite", 0.2, BOX)))
+    keep(*(annotation(box("Kite"), number=n, images=images) for n in range(1, 41)))
     printed = " ".join(run("calibrate", "--project", 3).stdout.split())
     assert "s a picture now, " in printed
-    assert "thresholds by effort are expected to change it by" in printed
+    assert "; expected on other pictures: -" in printed
 
 
 def test_target_precision_says_what_it_costs(run: Run) -> None:

@@ -19,7 +19,12 @@ from ml_backend.redaction import printable
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
+    from ml_backend.feedback.evaluation.candidates import Review
+    from ml_backend.feedback.evaluation.report import Report
+    from ml_backend.feedback.evaluation.report_page import Candidates
     from ml_backend.feedback.learning.project_calibration import CalibrationResult
     from ml_backend.inference.models import Models
 
@@ -98,15 +103,16 @@ def report(
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
-        from ml_backend.cli.feedback_tables import print_report
+        from ml_backend.cli.feedback_tables import print_learning, print_report
         from ml_backend.feedback.evaluation.report import make_report, task_links
-        from ml_backend.feedback.learning.project_calibration import detector_of
+        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project, detector_of
         from ml_backend.feedback.learning.revisions import set_aside_sentence
         from ml_backend.feedback.store.annotation_records import annotations_of
         from ml_backend.feedback.store.database import Database
         from ml_backend.feedback.store.event_queue import pending
         from ml_backend.feedback.store.projects import get_project
         from ml_backend.feedback.store.revisions import history
+        from ml_backend.feedback.store.trainings import last_training
         from ml_backend.postprocessing.overrides import NO_OVERRIDES
         from ml_backend.postprocessing.postprocessor import Postprocessor
 
@@ -131,33 +137,47 @@ def report(
                 task_links(settings.label_studio_url, project),
             )
             waiting, problem = pending(database, project)
+            next_result = calibrate_project(database, project, CalibrationOptions.of(settings))
+            last = None if connection is None else last_training(connection, project)
             listed = None
             if html is not None and figures.has_boxes:
                 from ml_backend.feedback.learning.review import review_project
 
                 listed = review_project(connection, about, settings, WITH_CROPS)
+        learning = next_result.to_json() | {"last_training": last.to_json() if last else None}
         _name_annotators(settings, figures.annotators, anonymous=anonymous)
         if html is not None:
-            from ml_backend.feedback.evaluation.report_images import draw_crops, draw_worst
-            from ml_backend.feedback.evaluation.report_page import Candidates, render
+            from ml_backend.feedback.evaluation.report_page import render
 
-            candidates = None
             with err.status("fetching images"):
-                images = asyncio.run(draw_worst(settings, project, figures.worst))
-                if listed is not None:
-                    candidates = Candidates(listed, asyncio.run(draw_crops(settings, project, listed.candidates)))
-            page = render(figures, about, past[-1] if past else None, waiting, images, candidates)
+                images, candidates = asyncio.run(_draw(settings, project, figures, listed))
+            page = render(figures, about, past[-1] if past else None, waiting, images, learning, candidates)
             html.write_text(page, encoding="utf-8")
         if as_json:
-            out.out(json.dumps({"project": project, "waiting": waiting} | figures.to_json(), indent=2), highlight=False)
+            values = {"project": project, "waiting": waiting, **figures.to_json(), "learning": learning}
+            out.out(json.dumps(values, indent=2), highlight=False)
             return
         print_report(figures)
+        print_learning(last, next_result)
         if past and past[-1].is_aside(detector):
             complain(set_aside_sentence(past[-1]), style="yellow")
         if waiting:
             complain(f"{waiting} events wait to be processed" + (f": {problem}" if problem else ""), style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
+
+
+async def _draw(
+    settings: Settings, project: int, figures: Report, listed: Review | None
+) -> tuple[dict[int, Image.Image | str], Candidates | None]:
+    """Return the images of the page with the most edits, and the candidates with their crops."""
+    from ml_backend.feedback.evaluation.report_images import draw_crops, draw_worst
+    from ml_backend.feedback.evaluation.report_page import Candidates
+
+    images = await draw_worst(settings, project, figures.worst)
+    if listed is None:
+        return images, None
+    return images, Candidates(listed, await draw_crops(settings, project, listed.candidates))
 
 
 def _name_annotators(settings: Settings, annotators: Sequence[AnnotatorFigures], *, anonymous: bool) -> None:

@@ -15,6 +15,9 @@ from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.tallies import Outcomes
 from ml_backend.feedback.evaluation.threshold_stats import MIN_BOXES
 from ml_backend.feedback.learning.calibration import CHOICES_ONLY, Proposal
+from ml_backend.feedback.learning.class_labels import ClassLabel
+from ml_backend.feedback.learning.project_calibration import CalibrationResult
+from ml_backend.feedback.store.trainings import Training
 
 WORST = 5  # listed tasks, and pairs of choices
 CHOICES = 12  # of one control, in its table
@@ -168,7 +171,7 @@ def print_proposal(proposal: Proposal) -> None:
     if not proposal.labels:
         out.print(CHOICES_ONLY, highlight=False)
         return
-    _print_classes(proposal)
+    _print_classes(proposal, proposal.corrected)
     rows = []
     for label in proposal.labels:
         before, after = label.precision_before, label.precision_after
@@ -186,6 +189,18 @@ def print_proposal(proposal: Proposal) -> None:
     _print_effort(proposal)
 
 
+def print_learning(last: Training | None, result: CalibrationResult) -> None:
+    """Print learned labels of classes, the last training, and the changes that the next one would make."""
+    _print_classes(result.proposal, [each for each in result.proposal.corrected if each.learned or each.changes])
+    if last is not None:
+        told = f"last training: {last.at}, by {last.author}: {last.outcome}; {last.message}"
+        out.print(told, highlight=False, markup=False, soft_wrap=True)
+    if result.proposal.anything:
+        expected = f", expected {result.proposal.effort.in_all}" if result.proposal.effort.in_all else ""
+        told = f"calibrate --apply or Start Training would change{expected}: {result.summary()}"
+        out.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
 def _by_reason(proposal: Proposal) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for label in proposal.labels:
@@ -194,11 +209,10 @@ def _by_reason(proposal: Proposal) -> dict[str, list[str]]:
     return found
 
 
-def _print_classes(proposal: Proposal) -> None:
-    """Print the labels of classes that were corrected, and a sentence on the others."""
-    seen = [each for each in proposal.classes if each.evidence]
+def _print_classes(proposal: Proposal, seen: Sequence[ClassLabel]) -> None:
+    """Print the labels of some classes, and a sentence on those that nobody corrected."""
     rows = []
-    for each in sorted(seen, key=lambda each: -sum(each.evidence.values()))[:CLASSES]:
+    for each in seen[:CLASSES]:
         label = f"{each.before or '-'} -> {each.label}" if each.changes else each.label
         boxes = ", ".join(
             f"{weight:.0f} {name or 'of nobody'}" for name, weight in each.evidence.items() if weight >= 0.5
@@ -212,7 +226,7 @@ def _print_classes(proposal: Proposal) -> None:
         out.print(table("Labels that people give to classes", heads, rows, texts=3))
     if len(seen) > CLASSES:
         out.print(f"and {len(seen) - CLASSES} more classes: --json has all of them", highlight=False)
-    relatives = len(proposal.classes) - len(seen)
+    relatives = len(proposal.classes) - len(proposal.corrected)
     if relatives:
         out.print(f"{relatives} classes that nobody corrected have the label of their relatives", highlight=False)
 
@@ -224,9 +238,8 @@ def _print_effort(proposal: Proposal) -> None:
         return
     seconds = ", ".join(f"{name} {value:.3g}" for name, value in effort.seconds.to_json().items())
     expected = ""
-    if effort.saving is not None:
-        low, high = effort.saving.low, effort.saving.high
-        expected = f"; thresholds by effort are expected to change it by {low:+.1f} to {high:+.1f} s"
+    if proposal.anything and effort.in_all is not None:
+        expected = f"; expected on other pictures: {effort.in_all}"
     out.print(
         f"effort: {effort.before:.1f} s a picture now, {effort.after:.1f} s then{expected} ({seconds})",
         highlight=False,

@@ -96,6 +96,7 @@ class PostprocessorCache:
                 classes=self._models.classes,
                 overrides=overrides,
                 tiles=self._settings.tiles,
+                teachable=self._settings.reads_corrections and self._overrides is not no_overrides,
             )
         except LabelConfigError as error:
             return str(error)

@@ -54,7 +54,7 @@ class Postprocessor:
     _limited: dict[object, Self] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def from_label_config(
+    def from_label_config(  # noqa: PLR0913 - settings and the parts of a project
         cls,
         xml: str,
         *,
@@ -63,6 +63,7 @@ class Postprocessor:
         overrides: LabelOverrides = NO_OVERRIDES,
         max_controls: int | None = None,
         tiles: int = 0,
+        teachable: bool = False,
     ) -> Self:
         """Parse a label config and compute its label maps.
 
@@ -73,6 +74,7 @@ class Postprocessor:
             overrides: thresholds and labels that were learned from corrections of the project.
             max_controls: the largest number of controls; None for no limit.
             tiles: number of tiles along each side for controls that do not say, at most (``PRELABEL_TILES``).
+            teachable: whether corrections can teach labels, so that a config is served of whose labels the detector knows none.
 
         Raises:
             LabelConfigError: the config cannot be served; the message gives the reason.
@@ -93,7 +95,7 @@ class Postprocessor:
         unserved += useless
         if not rectangles and not choices:
             raise LabelConfigError("; ".join([*warnings, *unserved]))
-        warnings += (*unserved, *unreachable_labels(rectangles, choices, classes))
+        warnings += (*unserved, *unreachable_labels(rectangles, choices, classes, teachable=teachable))
         digest = _digest(rectangles, choices, score_threshold, overrides.revision)
         return cls(rectangles, choices, score_threshold, digest, warnings)
 

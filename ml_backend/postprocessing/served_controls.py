@@ -78,12 +78,22 @@ def serve_choices(
 
 
 def unreachable_labels(
-    rectangles: Sequence[tuple[RectangleControl, LabelMap]], choices: Sequence[ServedChoices], classes: KnownClasses
+    rectangles: Sequence[tuple[RectangleControl, LabelMap]],
+    choices: Sequence[ServedChoices],
+    classes: KnownClasses,
+    *,
+    teachable: bool,
 ) -> tuple[str, ...]:
     """Return sentences about labels and choices that no class of the models reaches, and about words with several meanings.
 
+    Args:
+        rectangles: the served controls of boxes.
+        choices: the served controls of choices.
+        classes: of the models.
+        teachable: whether corrections of boxes can teach labels.
+
     Raises:
-        LabelConfigError: no label of the whole config is reached.
+        LabelConfigError: no label of the whole config is reached, and none can be taught.
     """
     unknown: dict[ModelKind, list[str]] = {"detector": [], "classifier": []}
     known = 0
@@ -113,7 +123,9 @@ def unreachable_labels(
             problems.append((kind, shown))
     if problems and known == 0:
         reasons = "; ".join(f"the {kind} knows none of the labels of this config ({shown})" for kind, shown in problems)
-        raise LabelConfigError(f"{reasons}; {advice}")
+        if not (teachable and rectangles):
+            raise LabelConfigError(f"{reasons}; {advice}")
+        return (f"{reasons}: no box is shown until corrections have taught them; or {advice}",)
     return tuple(f"the {kind} knows no class for: {shown}; {advice}" for kind, shown in problems) + tuple(
         sentence for each in choices for sentence in each.label_map.ambiguities(each.control.labels)
     )

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from ml_backend import __version__
 from ml_backend.errors import PrelabelError
 from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
+from ml_backend.feedback.learning.learner import Learner, LearnOptions
 from ml_backend.feedback.learning.project_calibration import CalibrationOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.learning.trainer import Trainer
@@ -84,6 +85,8 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             timeout=settings.predict_deadline,
         )
         stack.push_async_callback(trainer.close)
+        if feedback.listens:
+            await stack.enter_async_context(Learner(database, trainer, LearnOptions.of(settings)).running())
         upkeep = ProjectUpkeep(
             StudioClient.if_set(settings, pauses=()),
             pipeline.postprocessors,

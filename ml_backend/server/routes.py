@@ -210,7 +210,7 @@ async def show_status(request: Request, service: ServiceDependency) -> Response:
         "label_studio": {"ok": label_studio.ok, "finding": label_studio.sentence},
         "warnings": service.start_warnings,
         "events": dict(service.feedback.received),
-        "learning": await service.feedback.state() | {"set_aside": service.set_aside()},
+        "learning": await service.feedback.state() | {"mode": service.settings.learn, "set_aside": service.set_aside()},
         "projects": {
             name: status | {"revision": _revision(service, name), "upkeep": service.upkeep.state(name)}
             for name, status in service.statuses.to_json().items()

@@ -11,6 +11,8 @@ from ml_backend.label_studio.interactive import read_drawn_region
 from ml_backend.label_studio.regions import label_of, rectangles_in
 from ml_backend.model_results import ModelResults
 from ml_backend.postprocessing.postprocessor import Postprocessor
+from ml_backend.postprocessing.served_controls import KnownClasses
+from ml_backend.vocabularies.class_list import ModelClass
 from ml_backend.vocabularies.open_images import open_images_classes
 
 IMAGE = ImageField("image", is_list=False)
@@ -223,6 +225,18 @@ def test_config_whose_labels_the_detector_all_does_not_know_is_refused() -> None
     xml = BALLOON_CONFIG.replace("Kite", "Widget").replace("Balloon", "Gadget").replace("Box", "Gizmo")
     with pytest.raises(LabelConfigError, match="knows none of the labels of this config"):
         postprocessor(xml)
+
+
+def test_config_whose_labels_the_detector_all_does_not_know_is_served_where_corrections_teach() -> None:
+    """With a warning; choices are not taught."""
+    xml = BALLOON_CONFIG.replace("Kite", "Widget").replace("Balloon", "Gadget").replace("Box", "Gizmo")
+    classes: KnownClasses = {"detector": (ModelClass("Kite", ""),), "classifier": ()}
+    taught = Postprocessor.from_label_config(xml, score_threshold=0.3, classes=classes, teachable=True)
+    assert taught.warnings[0] == (
+        "the detector knows none of the labels of this config (Gadget, Widget, Gizmo): no box is shown until corrections have taught them; "
+        'or give such a label predicted_values="…" with the class names or ids that it stands for'
+    )
+    assert taught.predict(1, {IMAGE: [ModelResults(detections_of(("Kite", 0.9, BOX)))]}, "v")["result"] == []
 
 
 def test_detector_with_classes_of_its_own_takes_any_label() -> None:

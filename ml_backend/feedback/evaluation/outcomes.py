@@ -29,13 +29,16 @@ SHOWN_OUTCOMES: tuple[ShownOutcome, ...] = ("kept", "nudged", "relabeled", "dele
 DRAWN_OUTCOMES: tuple[DrawnOutcome, ...] = ("found", "hidden", "other label", "not found")
 
 
+LOWEST = 0.01  # score, and lowest threshold that is learned; of the shared detector 43 % of all detections are below
+
+
 @dataclass(frozen=True)
 class JudgedImage:
     """One image of one annotation, under one control.
 
     Attributes:
         control, label_map: of the postprocessor.
-        detections: all detections.
+        detections: those that the control can show, with a score of at least :data:`LOWEST`.
         drawn: the submitted boxes.
         saw_predictions: whether the annotator saw boxes.
         item: index of the image in a list; 0 where there is one image.
@@ -53,7 +56,7 @@ class JudgedImage:
 
 @dataclass(frozen=True)
 class MatchedImage(JudgedImage):
-    """The same with the boxes that were shown.
+    """The same with the boxes that were shown, and with all detections.
 
     Attributes:
         decisions: of the postprocessor on each detection.
@@ -73,7 +76,8 @@ def judged_images(annotation: Annotation, postprocessor: Postprocessor) -> Itera
         # Items are counted as in matched_images: images of a list that could not be read are not there.
         for item, image in enumerate(each for each in images if image_field.is_list or each.item == 0):
             drawn = [box for box in annotation.drawn if (box.control, box.item) == (control.from_name, item)]
-            detections = image.detections.seen_in(control.models)
+            seen = image.detections.seen_in(control.models)
+            detections = seen.chosen(np.flatnonzero(seen.scores >= np.float32(LOWEST)).tolist())
             yield JudgedImage(control, label_map, detections, drawn, saw_predictions, item, image.reference)
 
 

@@ -102,12 +102,13 @@ class Candidates:
     crops: Sequence[Image.Image | str]
 
 
-def render(
+def render(  # noqa: PLR0913 - a page has many sources
     report: Report,
     project: Project,
     revision: Revision | None,
     waiting: int,
     images: Mapping[int, Image.Image | str],
+    learning: Mapping[str, Any],
     candidates: Candidates | None = None,
 ) -> str:
     """Return the page.
@@ -118,6 +119,7 @@ def render(
         revision: in force there.
         waiting: number of events that wait to be processed.
         images: of the worst annotations, by annotation id: drawn with boxes, or why there is none.
+        learning: the last training and the next result of the calibration, as in the JSON of the report.
         candidates: for a second look; None for no section on them.
     """
     values = report.to_json()
@@ -131,6 +133,7 @@ def render(
         version=__version__,
         colours=COLOURS | CHOICE_COLOURS,
         choices=[_section(*each) for each in zip(report.choices.values(), values["choices"], strict=True)],
+        learning=learning,
         curves=[_curve(label) for label in values["labels"] if label["curve"]],
         plot=PLOT,
         images=[(worst, _data_url(images.get(worst.annotation, ""))) for worst in report.worst],

@@ -22,6 +22,10 @@ GRID = np.round(np.arange(1, 100) / 100, 2)
 """The thresholds to choose from: two digits, as people write them into label configs; a finer grid would fit noise."""
 
 
+SAME_LABEL, NO_LABEL, OTHER_LABEL = range(3)
+"""The label that the class of a box has now: that of the box, none, or another one."""
+
+
 class LabelKey(NamedTuple):
     """A label of a control."""
 
@@ -38,6 +42,7 @@ class LabelStats:
         right: of each, whether it is right when shown; see :func:`~ml_backend.feedback.evaluation.matching.right_in_order`.
         relabeled: of each, whether it fits a drawn box of another label that no box of that label fits.
         sure: of each, the probability of the label for its class, above 0.
+        held: of each, the label that its class has now, such as :data:`SAME_LABEL`.
         pictures: of each, the number of its picture.
         saw_predictions: of each, whether the annotator had seen boxes.
         drawn: drawn boxes, by whether the annotator had seen boxes.
@@ -49,6 +54,7 @@ class LabelStats:
     drawn: Counter[bool] = field(default_factory=Counter)
     relabeled: list[bool] = field(default_factory=list)
     sure: list[float] = field(default_factory=list)
+    held: bytearray = field(default_factory=bytearray)
     pictures: list[int] = field(default_factory=list)
 
     def precision(self, threshold: float, *, saw_predictions: bool | None = None) -> Share:
@@ -85,6 +91,7 @@ class ThresholdStats:
         postprocessor: its label map and suppression count; its thresholds do not.
         labels: by control and label, those of the label config first.
         sure: the probability of the label for a class, by ``from_name`` of the control and the class (its MID, else its name); 1 for others.
+        held: the label that a class has now, by the same; :data:`SAME_LABEL` for others.
         annotations: how many there are, including those without images; without skipped ones and predictions accepted in bulk.
         pictures: images of annotations, each counted under each control.
     """
@@ -92,6 +99,7 @@ class ThresholdStats:
     postprocessor: Postprocessor
     labels: dict[LabelKey, LabelStats]
     sure: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    held: Mapping[tuple[str, str], int] = field(default_factory=dict)
     annotations: int = 0
     pictures: int = 0
 
@@ -127,14 +135,18 @@ class ThresholdStats:
             stats.scores.append(float(image.detections.scores[row]))
             stats.right.append(right[row])
             stats.relabeled.append(row in relabeled)
-            stats.sure.append(self.sure.get((control.from_name, mids[row] or names[row]), 1.0))
+            known = (control.from_name, mids[row] or names[row])
+            stats.sure.append(self.sure.get(known, 1.0))
+            stats.held.append(self.held.get(known, SAME_LABEL))
             stats.pictures.append(self.pictures)
             stats.saw_predictions.append(image.saw_predictions)
         self.pictures += 1
 
     def of(self, where: LabelKey) -> LabelStats:
         """Return the stats of a label, which need not be in the label config."""
-        return self.labels.setdefault(where, LabelStats())
+        if where not in self.labels:
+            self.labels[where] = LabelStats()
+        return self.labels[where]
 
 
 def _relabeled(image: JudgedImage, best_first: list[FilterDecision], right: dict[int, bool]) -> set[int]:

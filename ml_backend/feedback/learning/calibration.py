@@ -9,6 +9,8 @@ from ml_backend.feedback.evaluation.statistics import Share, wilson
 from ml_backend.feedback.evaluation.threshold_stats import (
     GRID,
     MIN_BOXES,
+    NO_LABEL,
+    OTHER_LABEL,
     LabelKey,
     LabelStats,
     begin,
@@ -108,13 +110,18 @@ class Proposal:
         """The classes whose label would be another one than now."""
         return [each for each in self.classes if each.changes]
 
+    @property
+    def corrected(self) -> list[ClassLabel]:
+        """The classes with evidence of their own, those with most boxes first."""
+        return sorted((each for each in self.classes if each.evidence), key=lambda each: -sum(each.evidence.values()))
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values, the evidence of a revision."""
         return {
             "annotations": self.annotations,
             "labels": [each.to_json() for each in self.labels],
-            "classes": [each.to_json() for each in self.classes if each.evidence],
-            "relatives": sum(not each.evidence for each in self.classes),
+            "classes": [each.to_json() for each in self.corrected],
+            "relatives": len(self.classes) - len(self.corrected),
             "effort": self.effort.to_json(),
         }
 
@@ -181,6 +188,11 @@ def propose(  # noqa: PLR0913 - each is a choice of the operator
         (each.control, each.known): each.probability
         for each in classes
         if each.learned and wanted[each.control] is None
+    }
+    after.held = {
+        (each.control, each.known): OTHER_LABEL if each.before else NO_LABEL
+        for each in classes
+        if each.learned and each.changes
     }
     if not labels and not current.classes and not current.branches:
         before = after  # the same label maps

@@ -6,12 +6,9 @@ import numpy as np
 
 from ml_backend.detections import iou
 from ml_backend.feedback.evaluation.matching import SAME_OBJECT, same_label
-from ml_backend.feedback.evaluation.outcomes import edges_of
+from ml_backend.feedback.evaluation.outcomes import JudgedImage, edges_of, judged_images
 from ml_backend.feedback.learning.posterior import NONE
-from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
-from ml_backend.label_studio.controls.rectangles import RectangleControl
-from ml_backend.label_studio.labelled_boxes import LabelledBox
-from ml_backend.postprocessing.label_map import LabelMap
+from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 LOWEST = 0.1  # score from which a detection is evidence
@@ -41,26 +38,18 @@ class ClassEvidence:
         """Add an annotation, unless it was skipped or accepted in bulk."""
         if annotation.skipped or annotation.accepted:
             return
-        for control, label_map in self._postprocessor.limited_to(annotation.drawable).rectangles:
-            field = control.image_field
-            for image in annotation.images:
-                if image.key == field.key and (field.is_list or image.item == 0):
-                    here = (control.from_name, image.item)
-                    self._add(
-                        control, label_map, image, [box for box in annotation.drawn if (box.control, box.item) == here]
-                    )
+        for image in judged_images(annotation, self._postprocessor):
+            self._add(image)
 
-    def _add(
-        self, control: RectangleControl, label_map: LabelMap, image: AnnotatedImage, drawn: list[LabelledBox]
-    ) -> None:
-        found = image.detections.seen_in(control.models)
+    def _add(self, image: JudgedImage) -> None:
+        found, drawn = image.detections, image.drawn
         confident = np.flatnonzero(found.scores >= np.float32(LOWEST))
         rows = confident[np.argsort(-found.scores[confident], kind="stable")].tolist()
         labels = [box.label for box in drawn]
         overlaps = iou(found.boxes[rows], edges_of(drawn))
         fits = overlaps >= SAME_OBJECT
         names, mids = found.class_names, found.class_mids
-        own = [label_map.label_for(names[row], mids[row]) or "" for row in rows]
+        own = [image.label_map.label_for(names[row], mids[row]) or "" for row in rows]
         # A drawn box that fits a box of its own label is taken; only the rest can be a class under another name.
         matched: dict[int, int] = {}
         taken = np.zeros(len(labels), bool)
@@ -75,7 +64,7 @@ class ClassEvidence:
             if not known:  # detectors number classes beyond their list
                 continue
             self.names.setdefault(known, names[row] or known)
-            weights = self.weights[control.from_name][known]
+            weights = self.weights[image.control.from_name][known]
             if place in matched:
                 weights[labels[matched[place]]] += 1
             elif not fits[place].any():

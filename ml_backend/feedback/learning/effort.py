@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.feedback.evaluation.threshold_stats import NO_LABEL, OTHER_LABEL
 from ml_backend.feedback.learning.platt import EDGE, FLOOR, Platt, fit_platt
 
 ADJUSTED_SHARE = (
@@ -78,6 +79,9 @@ class Judged:
         right: bool [N].
         sure: float64 [N], probability of the label for the class of each box.
         before: float64 [N], score from which certain boxes of the label are shown now.
+        is_open: bool [N], whether the threshold of the label may change.
+        held: uint8 [N], the label that the class of each box has now, such as
+            :data:`~ml_backend.feedback.evaluation.threshold_stats.SAME_LABEL`.
         pictures: int64 [N], number of the picture of each box.
     """
 
@@ -85,12 +89,14 @@ class Judged:
     right: Bools
     sure: Floats
     before: Floats
+    is_open: Bools
+    held: NDArray[np.uint8]
     pictures: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Saving:
-    """The seconds a picture that thresholds are expected to save.
+    """The seconds a picture that a change is expected to save.
 
     Attributes:
         seconds: expected change; negative where they save something.
@@ -105,6 +111,9 @@ class Saving:
     def is_sure(self) -> bool:
         """Whether the interval lies below zero."""
         return self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.seconds:+.1f} s a picture ({self.low:+.1f} to {self.high:+.1f})"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -126,13 +135,16 @@ class EffortFit:
         used = judged.scores >= FLOOR
         inside = np.clip(judged.scores[used], EDGE, 1 - EDGE)
         scores, sure = np.round(np.log(inside / (1 - inside)) * BINS), np.ceil(judged.sure[used] * BINS)
-        keys = np.stack([scores, sure, judged.right[used], judged.before[used]], axis=1)
+        rest = [judged.right, judged.before, judged.is_open, judged.held]
+        keys = np.stack([scores, sure, *(each[used] for each in rest)], axis=1)
         bins, place = np.unique(keys, axis=0, return_inverse=True)
         self.pictures = pictures
         self._scores = 1 / (1 + np.exp(-bins[:, 0] / BINS))
         self._sure = bins[:, 1] / BINS
         self._right = bins[:, 2].astype(bool)
         self._before = bins[:, 3]
+        self._is_open = bins[:, 4].astype(bool)
+        self._held = bins[:, 5]
         blocks = max(1, min(pictures, BLOCKS))
         self._counts = np.zeros((blocks, len(bins)))
         np.add.at(self._counts, (judged.pictures[used] % blocks, place.ravel()), 1)
@@ -141,7 +153,7 @@ class EffortFit:
     def _fit(self, counts: Floats) -> Platt:
         return fit_platt(self._scores, self._right, self._sure, counts)
 
-    def saving(self, after: float, seconds: EditSeconds) -> Saving:
+    def saving(self, after: float | None, seconds: EditSeconds, *, with_labels: bool = False) -> Saving:
         """Return the expected saving of another threshold, with an interval from resampled pictures.
 
         Each resample has a fit of its own, which says what the boxes between both thresholds cost and save. Counted seconds differ by chance where
@@ -149,22 +161,29 @@ class EffortFit:
         was better in 15.
 
         Args:
-            after: score from which certain boxes would be shown, 0 to 1.
+            after: score from which certain boxes of open labels would be shown, 0 to 1; None for that of now.
             seconds: of edits.
+            with_labels: whether the new labels of classes save something too. A box whose class has no label now is not shown now. One whose
+                class has another label now is worth the relabeling that it spares those who call it by the new label, and costs the others.
         """
         chance = np.random.default_rng(0)  # the same annotations always give the same answer
         blocks = len(self._counts)
         draws = chance.multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES)
+        lowest = self._before if after is None else np.where(self._is_open, after, self._before)
         now = self._scores >= shown_from(self.platt, self._before, self._sure)
-        then = self._scores >= shown_from(self.platt, np.full_like(self._before, after), self._sure)
+        then = self._scores >= shown_from(self.platt, lowest, self._sure)
+        if with_labels:
+            now &= self._held != NO_LABEL
         more = then.astype(float) - now  # 1 for boxes that appear, -1 for those that vanish
+        spared = (then & now & (self._held == OTHER_LABEL)) * (2 * self._sure - 1) if with_labels else 0 * more
 
         def expected(counts: Floats, platt: Platt) -> float:
-            right = self._sure * platt.probability(self._scores)
-            change = (1 - right) * seconds.delete - right * seconds.saved
-            return float((counts * more * change).sum()) / max(1, self.pictures)
+            box = platt.probability(self._scores)
+            right = self._sure * box
+            change = more * ((1 - right) * seconds.delete - right * seconds.saved) - spared * box * seconds.relabel
+            return float((counts * change).sum()) / max(1, self.pictures)
 
-        counts = [draw @ self._counts for draw in draws] if more.any() else []
+        counts = [draw @ self._counts for draw in draws] if more.any() or spared.any() else []
         found = [expected(each, self._fit(each)) for each in counts] or [0.0]
         low, high = np.quantile(found, [0.025, 0.975]).tolist()
         return Saving(expected(self._counts.sum(axis=0), self.platt), low, high)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_backend.feedback.evaluation.outcomes import LOWEST
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.evaluation.threshold_stats import LabelKey, LabelStats, ThresholdStats
 from ml_backend.feedback.learning.effort import (
@@ -32,6 +33,7 @@ class Effort:
         after: with the proposed ones.
         by_effort: with the proposed labels and with thresholds by effort; that of ``after`` where these are proposed.
         saving: that thresholds by effort are expected to bring, under the proposed labels; None where there are too few pictures.
+        in_all: that the whole proposal is expected to bring; None where there are too few pictures, or where a target precision sets thresholds.
         pictures: corrected ones.
     """
 
@@ -40,12 +42,13 @@ class Effort:
     after: float
     by_effort: float
     saving: Saving | None
+    in_all: Saving | None
     pictures: int
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        saving = self.saving.to_json() if self.saving else None
-        return vars(self) | {"seconds": self.seconds.to_json(), "saving": saving}
+        saving, in_all = (each.to_json() if each else None for each in (self.saving, self.in_all))
+        return vars(self) | {"seconds": self.seconds.to_json(), "saving": saving, "in_all": in_all}
 
 
 class EffortThresholds:
@@ -60,7 +63,8 @@ class EffortThresholds:
     Attributes:
         threshold: the proposed one, 0 to 1; None if thresholds stay.
         reason: why they stay; else empty.
-        saving: that is expected; None with fewer than :data:`MIN_PICTURES` pictures.
+        saving: that is expected of the best threshold; None with fewer than :data:`MIN_PICTURES` pictures.
+        in_all: that is expected of ``threshold`` and of the labels of classes together; None likewise.
     """
 
     def __init__(
@@ -73,13 +77,14 @@ class EffortThresholds:
         self._stats, self._thresholds, self._open, self._seconds = stats, thresholds, open_labels, seconds
         self.threshold: float | None = None
         self.saving: Saving | None = None
+        self.in_all: Saving | None = None
         self._platt = AS_SCORED
         if stats.pictures < MIN_PICTURES:
             self.reason = f"{stats.pictures} pictures could be judged, {MIN_PICTURES} are needed"
             return
         fit = EffortFit(_judged(stats, thresholds, open_labels), stats.pictures)
         self._platt = fit.platt
-        best = round(min(1.0, fit.platt.score_for(seconds.worth_showing)), DIGITS)
+        best = round(float(np.clip(fit.platt.score_for(seconds.worth_showing), LOWEST, 1)), DIGITS)
         self.saving = fit.saving(best, seconds)
         if self.saving.is_sure:
             self.threshold, self.reason = best, ""
@@ -88,6 +93,7 @@ class EffortThresholds:
             self.reason = (
                 f"{best:g} would change the effort by {low:+.1f} to {high:+.1f} s a picture, which is not surely less"
             )
+        self.in_all = fit.saving(self.threshold, seconds, with_labels=True)
 
     def class_threshold(self, threshold: float, probability: float) -> float:
         """Return the lowest score that is shown of a class whose label is not certain; more than 1 if no score is enough.
@@ -127,6 +133,7 @@ class EffortThresholds:
             self.seconds_at(thresholds),
             self.seconds_at(best),
             self.saving,
+            self.in_all if thresholds == best else None,
             before.pictures,
         )
 
@@ -158,11 +165,14 @@ def _counted(stats: LabelStats, lowest: Floats) -> tuple[int, int, int]:
 
 
 def _judged(stats: ThresholdStats, thresholds: Mapping[LabelKey, float], open_labels: set[LabelKey]) -> Judged:
-    labels = [(stats.of(where), thresholds[where]) for where in thresholds if where in open_labels]
+    labels = [(stats.of(where), thresholds[where]) for where in thresholds]
+    is_open = [np.full(len(stats.of(where).scores), where in open_labels) for where in thresholds]
     return Judged(
         np.concatenate([np.array(each.scores, float) for each, _ in labels] or [np.zeros(0)]),
         np.concatenate([np.array(each.right, bool) for each, _ in labels] or [np.zeros(0, bool)]),
         np.concatenate([np.array(each.sure, float) for each, _ in labels] or [np.zeros(0)]),
         np.concatenate([np.full(len(each.scores), value) for each, value in labels] or [np.zeros(0)]),
+        np.concatenate(is_open or [np.zeros(0, bool)]),
+        np.concatenate([np.array(each.held, np.uint8) for each, _ in labels] or [np.zeros(0, np.uint8)]),
         np.concatenate([np.array(each.pictures, np.int64) for each, _ in labels] or [np.zeros(0, np.int64)]),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -55,6 +56,13 @@ class CalibrationResult:
             number, outcome = revision.number, "applied"
         put_training(database, Training(self.project.id, author, outcome, number, self.summary()))
         return revision
+
+    def to_json(self) -> dict[str, Any]:
+        """Return labels of classes, seconds a picture and the changes as plain JSON values."""
+        values = self.proposal.to_json()
+        return {"would_change": self.proposal.anything, "summary": self.summary()} | {
+            name: values[name] for name in ("classes", "relatives", "effort")
+        }
 
     def summary(self) -> str:
         """Return the changes, or the reasons for none."""

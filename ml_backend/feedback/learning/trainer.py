@@ -1,6 +1,7 @@
 """Start Training: process all corrections of a project, calibrate it, and apply the result."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from ml_backend.feedback.store.trainings import Training, put_training
 log = structlog.get_logger(__name__)
 
 AUTHOR = "Start Training"
+
+Conclude = Callable[[CalibrationResult], Revision | None]
 
 
 @dataclass(frozen=True)
@@ -81,20 +84,38 @@ class Trainer:
         done, _ = await asyncio.wait([running], timeout=self._timeout)
         return running.result() if done else None
 
+    async def calibrate(self, project: int, conclude: Conclude) -> tuple[CalibrationResult, Revision | None]:
+        """Calibrate a project with the annotations that are in the database, while no other calibration runs.
+
+        Args:
+            project: its id.
+            conclude: gets the result; returns the revision that it applied, or None.
+
+        Raises:
+            PrelabelError: the project has no annotations, or the database cannot be used.
+        """
+        async with self._turn:
+            return await self._calibrate(project, conclude)
+
+    async def _calibrate(self, project: int, conclude: Conclude) -> tuple[CalibrationResult, Revision | None]:
+        result = await asyncio.to_thread(calibrate_project, self._database, project, self._options)
+        revision = await asyncio.to_thread(conclude, result)
+        if revision is not None:
+            await asyncio.to_thread(self._revisions.refresh)
+            log.info("trained", project=project, author=revision.author, revision=str(revision))
+        return result, revision
+
     async def _train(self, project: int) -> Trained:
         async with self._turn:
             try:
                 problems = await self._feedback.catch_up(project)
-                result = await asyncio.to_thread(calibrate_project, self._database, project, self._options)
-                revision = await asyncio.to_thread(result.apply, self._database, AUTHOR)
+                result, revision = await self._calibrate(project, lambda done: done.apply(self._database, AUTHOR))
             except PrelabelError as error:
                 current = self._revisions.of(project)
                 failed = Training(project, AUTHOR, "failed", current.number if current else 0, error.public)
                 with suppress(FeedbackError):  # the database may be what failed
                     await asyncio.to_thread(put_training, self._database, failed)
                 raise
-            await asyncio.to_thread(self._revisions.refresh)
-        log.info("trained", project=project, revision=str(revision) if revision else "unchanged")
         return Trained(result, revision, problems)
 
     def _ended(self, project: int, done: asyncio.Task[Trained]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import msgpack
-from sqlalchemy import Connection, RowMapping, delete, not_, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, not_, select, update
 
 from ml_backend.detections import Detections
 from ml_backend.errors import FeedbackError
@@ -247,6 +247,12 @@ def tasks_of_project(connection: Connection, project: int) -> list[int]:
     """Return the tasks of a project that have annotations in the database."""
     query = select(annotations.c.task).where(annotations.c.project == project).distinct()
     return [row.task for row in connection.execute(query)]
+
+
+def count_annotations(connection: Connection) -> dict[int, int]:
+    """Return the number of annotations by project, including skipped ones. It reads an index only."""
+    query = select(annotations.c.project, func.count()).group_by(annotations.c.project)
+    return {int(project): int(count) for project, count in connection.execute(query)}
 
 
 def annotations_of(connection: Connection | None, project: int) -> Iterator[Annotation]:

@@ -77,7 +77,7 @@ trainings = Table(
     Column("project", Integer, primary_key=True, autoincrement=False),
     Column("at", Text, nullable=False),  # ISO 8601, UTC
     Column("author", Text, nullable=False),
-    Column("outcome", Text, nullable=False),  # applied, unchanged, reverted or failed
+    Column("outcome", Text, nullable=False),  # applied, unchanged, suggested, reverted or failed
     Column("revision", Integer, nullable=False),  # in force afterwards; 0 for none
     Column("message", Text, nullable=False),
 )

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
 from ml_backend.feedback.store.database import Database, storable, upsert
 from ml_backend.feedback.store.tables import projects, trainings
@@ -12,7 +12,7 @@ from ml_backend.feedback.store.tables import projects, trainings
 MAX_MESSAGE_LENGTH, MAX_AUTHOR_LENGTH = 2000, 200  # characters
 SHOWN = 20
 
-Result = Literal["applied", "unchanged", "reverted", "failed"]
+Result = Literal["applied", "unchanged", "suggested", "reverted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Training:
     Attributes:
         project: id of the project.
         author: who asked for it.
-        outcome: applied, unchanged, reverted or failed.
+        outcome: applied, unchanged, suggested, reverted or failed.
         revision: number of the revision in force afterwards; 0 for none.
         message: the changes, or the reason for none.
         at: ISO 8601, UTC.
@@ -59,7 +59,14 @@ def put_training(database: Database, training: Training) -> None:
 def last_trainings(connection: Connection, most: int = SHOWN) -> list[Training]:
     """Return the last training of each project, the latest first."""
     query = select(trainings).order_by(trainings.c.at.desc(), trainings.c.project).limit(most)
-    return [
-        Training(row["project"], row["author"], row["outcome"], row["revision"], row["message"], row["at"])
-        for row in connection.execute(query).mappings()
-    ]
+    return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def last_training(connection: Connection, project: int) -> Training | None:
+    """Return the last training of a project; None before the first."""
+    row = connection.execute(select(trainings).where(trainings.c.project == project)).mappings().first()
+    return None if row is None else _read(row)
+
+
+def _read(row: RowMapping) -> Training:
+    return Training(row["project"], row["author"], row["outcome"], row["revision"], row["message"], row["at"])

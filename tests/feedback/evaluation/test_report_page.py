@@ -80,6 +80,16 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+NOTHING_LEARNED: dict[str, Any] = {
+    "last_training": None,
+    "would_change": False,
+    "summary": "nothing to change",
+    "classes": [],
+    "relatives": 0,
+    "effort": {"in_all": None},
+}
+
+
 def report_of(*labels: str, **more: Any) -> Report:
     """Return the report on one annotation per label, each with a kept box, a deleted one and one added under that label."""
     found = detections_of(("Kite", 0.75, BOX), ("Kite", 0.5, AWAY))
@@ -95,7 +105,7 @@ def page_of(
     report: Report, *, project: Project = PROJECT, revision: Any = None, waiting: int = 0, images: Any = None
 ) -> Page:
     """Render a page and read it."""
-    html = render(report, project, revision, waiting, images or {})
+    html = render(report, project, revision, waiting, images or {}, NOTHING_LEARNED)
     html.encode()
     return Page(html)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ml_backend.feedback.evaluation.threshold_stats import NO_LABEL, OTHER_LABEL, SAME_LABEL
 from ml_backend.feedback.learning.effort import EditSeconds, EffortFit, Judged, edit_seconds
 
 
@@ -42,7 +43,7 @@ def test_seconds_of_a_picture(shown: int, right: int, relabeled: int, drawn: int
     assert found == pytest.approx(seconds)
 
 
-def judged(pictures: int, right_share: float, before: float = 0.3, boxes: int = 10) -> Judged:
+def judged(pictures: int, right_share: float, before: float = 0.3, boxes: int = 10, held: int = SAME_LABEL) -> Judged:
     """Return boxes with scores around 0.2, of which a share is right."""
     chance = np.random.default_rng(3)
     count = pictures * boxes
@@ -52,6 +53,8 @@ def judged(pictures: int, right_share: float, before: float = 0.3, boxes: int = 
         chance.random(count) < right_share,
         np.ones(count),
         np.full(count, before),
+        np.ones(count, bool),
+        np.full(count, held, np.uint8),
         np.repeat(np.arange(pictures), boxes),
     )
 
@@ -77,6 +80,18 @@ def test_saving_is_that_of_the_boxes_between_both_thresholds() -> None:
         assert saving.seconds == pytest.approx(sign * (7 * 7.28 - 3 * 2), rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("held", "each"),
+    [(SAME_LABEL, 0), (NO_LABEL, 0.3 * 2 - 0.7 * 7.28), (OTHER_LABEL, -0.7 * 3)],
+    ids=["no new label", "boxes that appear", "boxes that spare a relabeling"],
+)
+def test_new_labels_of_classes_save_something_too(held: int, each: float) -> None:
+    """Ten certain boxes a picture, seven of them right, all above the threshold before and after."""
+    fit = EffortFit(judged(500, 0.7, 0.09, held=held), 500)
+    assert fit.saving(None, EditSeconds()).seconds == 0
+    assert fit.saving(None, EditSeconds(), with_labels=True).seconds == pytest.approx(10 * each, rel=0.05)
+
+
 def test_same_boxes_give_the_same_answer() -> None:
     """Resampling has a fixed seed."""
     one, two = (EffortFit(judged(30, 0.4), 30).saving(0.1, EditSeconds()) for _ in range(2))
@@ -85,7 +100,8 @@ def test_same_boxes_give_the_same_answer() -> None:
 
 def test_no_boxes_save_nothing() -> None:
     """No picture, and pictures without boxes."""
-    none = Judged(np.zeros(0), np.zeros(0, bool), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
+    no = np.zeros(0, bool)
+    none = Judged(np.zeros(0), no, np.zeros(0), np.zeros(0), no, np.zeros(0, np.uint8), np.zeros(0, np.int64))
     for pictures in (0, 7):
         saving = EffortFit(none, pictures).saving(0.1, EditSeconds())
         assert (saving.seconds, saving.is_sure) == (0, False)

@@ -1,19 +1,16 @@
 """Start Training, from the annotations in the database, without a Label Studio."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 
 import pytest
 from corrections import BOX, annotation, box, seen
-from feedback_service import feedback_service
+from feedback_service import training
 from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
-from ml_backend.feedback.learning.project_calibration import CalibrationOptions
-from ml_backend.feedback.learning.revisions import CurrentRevisions
-from ml_backend.feedback.learning.trainer import AUTHOR, Trainer
+from ml_backend.feedback.learning.trainer import AUTHOR
 from ml_backend.feedback.store.annotation_records import put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import Project, put_project
@@ -34,24 +31,6 @@ def keep(settings: Settings, xml: str, detector: Detector) -> None:
             drawn = [box("Kite")] if right else []
             parts = {"shown": (box("Kite"),), "images": seen(found), "detector": detector.fingerprint[:8]}
             put_annotation(connection, annotation(*drawn, number=number, **parts))
-
-
-@asynccontextmanager
-async def training(settings: Settings, detector: Detector) -> AsyncIterator[tuple[Trainer, CurrentRevisions]]:
-    """Give what the service trains with."""
-    with closing(Database(settings.database_address)) as database:
-        revisions = CurrentRevisions(database, detector.fingerprint)
-        async with feedback_service(settings, detector, revisions.overrides) as parts:
-            trainer = Trainer(
-                database,
-                parts.feedback,
-                revisions,
-                options=CalibrationOptions.of(settings),
-                timeout=settings.predict_deadline,
-            )
-            async with parts.feedback.listening():
-                yield trainer, revisions
-            await trainer.close()
 
 
 @pytest.mark.parametrize(
