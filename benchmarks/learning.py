@@ -2,7 +2,8 @@
 
 The shared photographs with their ground truth are put into a random order, twenty times: people correct the first ones, thresholds and labels
 are calibrated, and those after the fiftieth are evaluated. The former rules are measured beside the present ones. Effort is modelled and not
-observed: see ``seconds_of``. Run it with `make bench`; `docs/human-in-the-loop.md` has the figures. Needs the shared folder.
+observed: see ``seconds_of``. The list of candidates for a second look is measured by `review.py`. Run it with `make bench`;
+`docs/human-in-the-loop.md` has the figures. Needs the shared folder.
 """
 
 import asyncio
@@ -13,10 +14,12 @@ import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from labels import COCO_CONFIG, LABELS, SHARED, config, rolled_up, truth
 from numpy.typing import NDArray
+from review import wrong_labels
 from servers import load_detector
 from share_rule import learn_by_share
 
@@ -37,6 +40,7 @@ from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
+MODEL = SHARED / "models" / "openimages-subset-detector-hub"
 SPLITS = 20
 HELD_BACK = 50  # photographs that can be learned from; the others are evaluated
 THRESHOLD = 0.3
@@ -252,6 +256,16 @@ def nothing_wrong(raw: Mapping[str, Detections]) -> None:
     print(f"right boxes that the worst label loses, {SPLITS} orders: {_spread([100 * each for each in worst], 1)} %")
 
 
+def second_looks(
+    raw: Mapping[str, Detections],
+) -> dict[str, tuple[Callable[[LabelOverrides], Postprocessor], list[Annotation]]]:
+    """Return the sets of labels for the list of candidates: a function from overrides to the postprocessor, and annotations without errors."""
+    return {
+        "5": (partial(postprocessor_of, config()), annotations_of(raw, rolled_up())),
+        "80": (partial(postprocessor_of, COCO_CONFIG.read_text()), annotations_of(raw, None)),
+    }
+
+
 def cost(raw: Mapping[str, Detections]) -> None:
     """Print the time and the memory of a calibration of many annotations, which repeat the photographs."""
     annotations = annotations_of(raw, rolled_up())
@@ -277,15 +291,15 @@ def cost(raw: Mapping[str, Detections]) -> None:
 
 def main() -> None:
     """Measure."""
-    model = SHARED / "models" / "openimages-subset-detector-hub"
-    if not model.exists():
-        print(f"{model} is needed")
+    if not MODEL.exists():
+        print(f"{MODEL} is needed")
         return
-    raw = asyncio.run(detected(load_detector(str(model))))
+    raw = asyncio.run(detected(load_detector(str(MODEL))))
     invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
     invented(raw, UNION, (20, 100))
     effort(raw)
     nothing_wrong(raw)
+    wrong_labels(second_looks(raw))
     cost(raw)
 
 

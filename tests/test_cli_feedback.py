@@ -23,6 +23,7 @@ from corrections import (
     classified,
     seen,
 )
+from ports import free_port
 from samples import BALLOON_CONFIG, detections_of
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
@@ -154,6 +155,27 @@ def test_predictions_accepted_in_bulk_are_told_apart(run: Run) -> None:
     assert "80 predictions (80 boxes) were turned into annotations in bulk, without being seen" in said
     proposal = answered(run("calibrate", "--project", 3, "--json", "--target-precision", "0.5"))
     assert (proposal["annotations"], proposal["anything"]) == (0, False)
+
+
+def test_annotators_have_a_row_each(run: Run) -> None:
+    """By their ids where there is no token; numbered where asked, and then without ids."""
+    keep(*(replace(each, annotator=11 + each.id % 2) for each in kites(3, 2)))
+    for options, names in (([], ["annotator 12", "annotator 11"]), (["--anonymous"], ["annotator 1", "annotator 2"])):
+        rows = rows_of(run("report", "--project", 3, *options))
+        assert [rows[name] for name in names] == [["-", "-", "0", "-"]] * 2
+        values = answered(run("report", "--project", 3, "--json", *options))["annotators"]
+        assert [(each["name"], each["annotations"]) for each in values] == list(zip(names, (3, 2), strict=True))
+        assert {each["annotator"] for each in values} == ({None} if options else {11, 12})
+
+
+def test_annotators_have_ids_where_label_studio_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report comes all the same, with a sentence."""
+    keep(*kites(2, 0))
+    monkeypatch.setenv("LABEL_STUDIO_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a" * 40)
+    result = run("report", "--project", 3)
+    assert rows_of(result)["annotator 1"] == ["-", "-", "0", "-"]
+    assert "annotators are shown by their ids: Label Studio at http://127.0.0.1" in " ".join(result.stderr.split())
 
 
 FOUND = detections_of(("Kite", 0.6, BOX))

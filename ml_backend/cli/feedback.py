@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_models, out, plain_errors
-from ml_backend.errors import SettingsError
+from ml_backend.errors import LabelStudioError, SettingsError
 from ml_backend.logs import configure_logging
+from ml_backend.redaction import printable
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
+    from ml_backend.feedback.evaluation.candidates import Review
+    from ml_backend.feedback.evaluation.report import Report
+    from ml_backend.feedback.evaluation.report_page import Candidates
     from ml_backend.feedback.learning.project_calibration import CalibrationResult
     from ml_backend.inference.models import Models
 
@@ -26,6 +34,7 @@ feedback_app = typer.Typer(
 app.add_typer(feedback_app, name="feedback")
 
 ProjectId = Annotated[int, typer.Option("--project", metavar="ID", help="Project of Label Studio.")]
+WITH_CROPS = 24  # candidates for a second look on the page
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -82,9 +91,15 @@ def report(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML page with curves and images.")
     ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Number the annotators in place of their names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how accurate the boxes and choices of a project are: kept, changed, removed and added ones, by label and choice."""
+    """Show how accurate the boxes and choices of a project are: kept, changed, removed and added ones, by label, choice and annotator.
+
+    Annotators have their names in Label Studio where its token may read them, else their ids there.
+    """
     with plain_errors():
         settings = load_settings()
         configure_logging("warning")
@@ -124,13 +139,19 @@ def report(
             waiting, problem = pending(database, project)
             next_result = calibrate_project(database, project, CalibrationOptions.of(settings))
             last = None if connection is None else last_training(connection, project)
-        learning = next_result.to_json() | {"last_training": last.to_json() if last else None}
-        if html is not None:
-            from ml_backend.feedback.evaluation.report_page import draw_worst, render
+            listed = None
+            if html is not None and figures.has_boxes:
+                from ml_backend.feedback.learning.review import review_project
 
-            with err.status("fetching the images with the most edits"):
-                images = asyncio.run(draw_worst(settings, project, figures.worst))
-            page = render(figures, about, past[-1] if past else None, waiting, images, learning)
+                listed = review_project(connection, about, settings, WITH_CROPS)
+        learning = next_result.to_json() | {"last_training": last.to_json() if last else None}
+        _name_annotators(settings, figures.annotators, anonymous=anonymous)
+        if html is not None:
+            from ml_backend.feedback.evaluation.report_page import render
+
+            with err.status("fetching images"):
+                images, candidates = asyncio.run(_draw(settings, project, figures, listed))
+            page = render(figures, about, past[-1] if past else None, waiting, images, learning, candidates)
             html.write_text(page, encoding="utf-8")
         if as_json:
             values = {"project": project, "waiting": waiting, **figures.to_json(), "learning": learning}
@@ -144,6 +165,37 @@ def report(
             complain(f"{waiting} events wait to be processed" + (f": {problem}" if problem else ""), style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
+
+
+async def _draw(
+    settings: Settings, project: int, figures: Report, listed: Review | None
+) -> tuple[dict[int, Image.Image | str], Candidates | None]:
+    """Return the images of the page with the most edits, and the candidates with their crops."""
+    from ml_backend.feedback.evaluation.report_images import draw_crops, draw_worst
+    from ml_backend.feedback.evaluation.report_page import Candidates
+
+    images = await draw_worst(settings, project, figures.worst)
+    if listed is None:
+        return images, None
+    return images, Candidates(listed, await draw_crops(settings, project, listed.candidates))
+
+
+def _name_annotators(settings: Settings, annotators: Sequence[AnnotatorFigures], *, anonymous: bool) -> None:
+    from ml_backend.feedback.evaluation.annotators import anonymize, named
+    from ml_backend.label_studio.client import StudioClient
+
+    if anonymous:
+        anonymize(annotators)
+        return
+    client = StudioClient.if_set(settings, pauses=())
+    if client is None or not annotators:
+        return
+    try:
+        names = client.user_names()
+    except LabelStudioError as error:
+        complain(f"annotators are shown by their ids: {error}", style="yellow")
+        return
+    named(annotators, lambda number: printable(names.get(number, f"annotator {number}"), 100))
 
 
 @app.command()

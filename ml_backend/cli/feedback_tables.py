@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_backend.cli.common import complain, out
+from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
 from ml_backend.feedback.evaluation.choice_outcomes import CHOICE_OUTCOMES, ChoiceOutcomes
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report
@@ -48,14 +49,43 @@ def _print_boxes(report: Report) -> None:
         for where, each in report.labels.items()
     }
     rows = [*labels.items(), ("All", report.total)]
-    out.print(_table("Shown boxes, by label", ["Label", "Shown", *SHOWN_OUTCOMES, "right"], map(_shown, rows)))
-    out.print(
-        _table("Drawn boxes, by label", ["Label", "Drawn", *DRAWN_OUTCOMES, "had been\nshown"], map(_drawn, rows))
-    )
+    out.print(table("Shown boxes, by label", ["Label", "Shown", *SHOWN_OUTCOMES, "right"], map(_shown, rows)))
+    out.print(table("Drawn boxes, by label", ["Label", "Drawn", *DRAWN_OUTCOMES, "had been\nshown"], map(_drawn, rows)))
     versions = [(name or "(unknown)", each) for name, each in report.versions.items()]
     if versions:
         heads = ["Model version", "Shown", "right", "Drawn", "had been\nshown"]
-        out.print(_table("By model version", heads, map(_both, versions)))
+        out.print(table("By model version", heads, map(_both, versions)))
+    if report.annotators:
+        _print_annotators(report.annotators)
+
+
+def _print_annotators(annotators: Sequence[AnnotatorFigures]) -> None:
+    counts = [
+        [
+            escape(each.name),
+            str(each.annotations),
+            str(each.shown.total()),
+            *(str(each.shown[name]) for name in SHOWN_OUTCOMES),
+            str(each.drawn),
+        ]
+        for each in annotators
+    ]
+    heads = ["Annotator", "Annotations", "Shown", *SHOWN_OUTCOMES, "drawn"]
+    out.print(table("Boxes, by annotator", heads, counts))
+    rows = []
+    for each in annotators:
+        seconds, agreement, excess = each.median_seconds, each.agreement.to_json(), each.excess.to_json()
+        rows.append(
+            [
+                escape(each.name),
+                "-" if seconds is None else f"{seconds:.1f} ({len(each.seconds_a_box)})",
+                _interval(agreement["f1"], agreement["low"], agreement["high"]),
+                str(agreement["tasks"]),
+                _interval(excess["value"], excess["low"], excess["high"], sign="+"),
+            ]
+        )
+    heads = ["Annotator", "s a box", "agrees with\nothers (F1)", "on tasks", "kept too\noften"]
+    out.print(table("Time and agreement, by annotator", heads, rows))
 
 
 def _print_choices(report: Report) -> None:
@@ -69,7 +99,7 @@ def _print_choices(report: Report) -> None:
         for control, each in report.choices.items()
     ]
     heads = ["Control", "Shown", *CHOICE_OUTCOMES, "kept, of\nshown"]
-    out.print(_table("Choices, by control", heads, rows))
+    out.print(table("Choices, by control", heads, rows))
     for control, each in report.choices.items():
         if each.shown:
             _print_control(control, each)
@@ -82,7 +112,7 @@ def _print_control(control: str, choices: ChoiceOutcomes) -> None:
         if precision.total or recall.total
     ]
     heads = ["Choice", "Shown", "right", "Submitted", "had been\nshown"]
-    out.print(_table(f"Choices of {escape(control)}", heads, found[:CHOICES]))
+    out.print(table(f"Choices of {escape(control)}", heads, found[:CHOICES]))
     if len(found) > CHOICES:
         out.print(f"and {len(found) - CHOICES} more choices: --json has all of them", highlight=False)
     unseen = choices.accuracy_unseen
@@ -152,7 +182,7 @@ def print_proposal(proposal: Proposal) -> None:
             spared, lost = str(label.wrong_spared), str(label.right_lost)
             rows.append(["  would be", f"{label.threshold_after:.2f}", str(after.total), _percent(after), spared, lost])
     heads = ["Label", "Threshold", "Shown", "Right", "Wrong spared", "Right lost"]
-    out.print(_table(f"Thresholds, from {proposal.annotations} annotations", heads, rows))
+    out.print(table(f"Thresholds, from {proposal.annotations} annotations", heads, rows))
     for reason, names in _by_reason(proposal).items():
         keep = "keeps its threshold" if len(names) == 1 else "keep their thresholds"
         out.print(f"{', '.join(names)} {keep}: {reason}", highlight=False, markup=False)
@@ -193,7 +223,7 @@ def _print_classes(proposal: Proposal, seen: Sequence[ClassLabel]) -> None:
         )
     if rows:
         heads = ["Class", "Label", "Boxes", "Probability", "Changes after"]
-        out.print(_table("Labels that people give to classes", heads, rows, texts=3))
+        out.print(table("Labels that people give to classes", heads, rows, texts=3))
     if len(seen) > CLASSES:
         out.print(f"and {len(seen) - CLASSES} more classes: --json has all of them", highlight=False)
     relatives = len(proposal.classes) - len(proposal.corrected)
@@ -224,7 +254,7 @@ def _print_effort(proposal: Proposal) -> None:
         )
 
 
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> Table:
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> Table:
     """Return a table; its first columns are texts that may wrap, the others figures that do not."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, head in enumerate(heads):
@@ -238,7 +268,12 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, t
 
 
 def _percent(share: Share) -> str:
-    if share.value is None:
+    return _interval(share.value, *share.interval)
+
+
+def _interval(value: float | None, low: float, high: float, sign: str = "") -> str:
+    """Return a share or a difference with its interval, in percent; ``+`` shows the sign of both."""
+    if value is None:
         return "-"
-    low, high = share.interval
-    return f"{100 * share.value:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+    to = " to " if sign else "-"
+    return f"{100 * value:{sign}.0f} % ({100 * low:{sign}.0f}{to}{100 * high:{sign}.0f})"

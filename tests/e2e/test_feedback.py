@@ -220,7 +220,9 @@ def test_sync_changes_nothing_after_events_and_sees_what_they_did_not_say(loop: 
     page = loop.server.log.parent / "report.html"
     loop.prelabel("report", "--project", str(loop.project), "--html", str(page))
     text = page.read_text()
-    assert text.count("data:image/jpeg;base64,") == 12
+    crops = text.count('<figure class="crop">')
+    assert crops == 24
+    assert text.count("data:image/jpeg;base64,") == 12 + crops
     link = f"{loop.label_studio.url}/projects/{loop.project}/data?task="
-    assert text.count(f'<a href="{link}') == 12
+    assert text.count(f'<a href="{link}') == 12 + crops
     assert "http://" not in text.replace("http://www.w3.org", "").replace(link, "")  # it loads nothing

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.evaluation.matching import Boxes, assign, match, same_label
 from ml_backend.feedback.store.annotation_records import Annotation
-from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.label_studio.labelled_boxes import LabelledBox
 from ml_backend.model_results import ModelResults
@@ -42,6 +41,8 @@ class JudgedImage:
         detections: those that the control can show, with a score of at least :data:`LOWEST`.
         drawn: the submitted boxes.
         saw_predictions: whether the annotator saw boxes.
+        item: index of the image in a list; 0 where there is one image.
+        reference: the image reference in the task; empty for long ones.
     """
 
     control: RectangleControl
@@ -49,6 +50,8 @@ class JudgedImage:
     detections: Detections
     drawn: list[LabelledBox]
     saw_predictions: bool
+    item: int
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def judged_images(annotation: Annotation, postprocessor: Postprocessor) -> Itera
             drawn = [box for box in annotation.drawn if (box.control, box.item) == (control.from_name, item)]
             seen = image.detections.seen_in(control.models)
             detections = seen.chosen(np.flatnonzero(seen.scores >= np.float32(LOWEST)).tolist())
-            yield JudgedImage(control, label_map, detections, drawn, saw_predictions)
+            yield JudgedImage(control, label_map, detections, drawn, saw_predictions, item, image.reference)
 
 
 def _saw_predictions(annotation: Annotation) -> bool:
@@ -86,14 +89,15 @@ def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iter
     """Yield the images of an annotation under each control, for a postprocessor limited to the labels of that time."""
     postprocessor = postprocessor.limited_to(annotation.drawable)
     # The label config may have changed since: images under other keys are left out.
-    found: dict[ImageField, list[ModelResults]] = {
+    images = {
         image_field: [
-            ModelResults(image.detections)
+            image
             for image in annotation.images
             if image.key == image_field.key and (image_field.is_list or image.item == 0)
         ]
         for image_field in postprocessor.needs
     }
+    found = {image_field: [ModelResults(image.detections) for image in each] for image_field, each in images.items()}
     saw_predictions = _saw_predictions(annotation)
     label_maps = {control.from_name: label_map for control, label_map in postprocessor.rectangles}
     for control, item, detections, decisions in postprocessor.explain(found):
@@ -105,7 +109,8 @@ def matched_images(annotation: Annotation, postprocessor: Postprocessor) -> Iter
             kept = [decision for decision in decisions if decision.kind == "kept"]
             shown = [_as_shown(decision, detections, *here) for decision in kept]
         label_map = label_maps[control.from_name]
-        yield MatchedImage(control, label_map, detections, drawn, saw_predictions, decisions, shown)
+        reference = images[control.image_field][item].reference
+        yield MatchedImage(control, label_map, detections, drawn, saw_predictions, item, reference, decisions, shown)
 
 
 def _as_shown(decision: FilterDecision, detections: Detections, control: str, item: int) -> LabelledBox:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_backend.feedback.evaluation.annotators import AnnotatorFigures, AnnotatorTally, named
 from ml_backend.feedback.evaluation.choice_outcomes import ChoiceOutcomes, ShownAndSubmitted, shown_and_submitted
 from ml_backend.feedback.evaluation.outcomes import (
     DrawnOutcome,
@@ -50,6 +51,7 @@ class Report:
         left_out: annotations that are left out, by reason.
         odd: irregular regions, by kind.
         worst: images with the most edits of boxes, by falling number.
+        annotators: figures on the boxes of each annotator, by falling number of annotations.
     """
 
     stats: ThresholdStats
@@ -68,6 +70,7 @@ class Report:
     left_out: Counter[str] = field(default_factory=Counter)
     odd: Counter[str] = field(default_factory=Counter)
     worst: list[WorstImage] = field(default_factory=list)
+    annotators: list[AnnotatorFigures] = field(default_factory=list)
 
     @property
     def total(self) -> Outcomes:
@@ -157,6 +160,7 @@ class Report:
             "choices": [each.to_json(control) for control, each in self.choices.items()],
             "versions": [{"model_version": name, **each.to_json()} for name, each in self.versions.items()],
             "seen": self.seen.to_json() | self._group_to_json(saw_predictions=True),
+            "annotators": [each.to_json() for each in self.annotators],
             # Boxes that nobody sees have no edits.
             "unseen": self.unseen.to_json()
             | {"edits": None, "edits_per_picture": None}
@@ -210,6 +214,7 @@ def make_report(
     )
     report.labels.update({where: Outcomes() for where in report.stats.labels})
     tasks: Counter[int] = Counter()
+    annotators = AnnotatorTally()
     worst: list[tuple[int, int, WorstImage]] = []
     for annotation in annotations:
         if annotation.skipped:
@@ -234,7 +239,7 @@ def make_report(
         if not seen and not choices:
             report.left_out["the label config does not have their images, control or labels any more"] += 1
             continue
-        worst_image = _add(annotation, seen, choices, report)
+        worst_image = _add(annotation, seen, choices, report, annotators)
         if worst_image is not None:
             # The id orders equal ones, since images cannot be compared.
             heapq.heappush(worst, (worst_image.edits.total(), -annotation.id, worst_image))
@@ -242,6 +247,8 @@ def make_report(
                 heapq.heappop(worst)
     if edited := sum(each.edits for each in report.choices.values()):
         report.seen.edits["choices"] = edited
+    report.annotators = annotators.finish(report.stats)
+    named(report.annotators)
     report.twice = sum(count > 1 for count in tasks.values())
     report.worst = [image for _, _, image in sorted(worst, key=lambda each: each[:2], reverse=True)]
     return report
@@ -252,10 +259,13 @@ def _add(
     seen: Sequence[MatchedImage],
     choices: Sequence[ShownAndSubmitted],
     report: Report,
+    annotators: AnnotatorTally,
 ) -> WorstImage | None:
     """Add an annotation to the report; returns its image if the annotator saw and edited boxes."""
+    outcomes = [classify_shown(image) for image in seen]
     for image in seen:
         report.stats.add(image)
+    annotators.add(annotation, seen, outcomes)
     if annotation.lost:
         report.left_out[f"their predictions have been deleted, so the shown {report.subject} are unknown"] += 1
         return None
@@ -267,8 +277,8 @@ def _add(
         effort.seconds.append(annotation.seconds)
     edits: Counter[str] = Counter()
     boxes: list[OutcomeBox] = []
-    for image in seen:
-        shown, drawn = classify_shown(image), classify_drawn(image)
+    for image, shown in zip(seen, outcomes, strict=True):
+        drawn = classify_drawn(image)
         if not image.saw_predictions:
             continue
         report.versions[annotation.version].shown.update(shown)

@@ -8,45 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from ml_backend import __version__
-from ml_backend.errors import PrelabelError
+from ml_backend.feedback.evaluation.candidates import CAUTION, KINDS, Review
 from ml_backend.feedback.evaluation.choice_outcomes import ChoiceOutcomes
 from ml_backend.feedback.evaluation.report import Report
+from ml_backend.feedback.evaluation.report_images import CANDIDATE_COLOURS, COLOURS
 from ml_backend.feedback.evaluation.statistics import wilson
-from ml_backend.feedback.evaluation.tallies import WorstImage
 from ml_backend.feedback.store.projects import Project
 from ml_backend.feedback.store.revisions import Revision
-from ml_backend.images.decoding.pool import DecoderPool, Limits
-from ml_backend.images.drawing import Box, draw_boxes
-from ml_backend.images.fetch import ImageFetcher
-from ml_backend.images.references import parse_reference
-from ml_backend.label_studio.connections import LabelStudios
-from ml_backend.settings import Settings
-
-WIDTH = 560  # of an image on the page, in pixels
-
-COLOURS = {
-    "kept": "#1b8a3d",
-    "nudged": "#0b7f8a",
-    "relabeled": "#8e3bc4",
-    "deleted": "#d62839",
-    "found": "#1b8a3d",
-    "hidden": "#c2570c",
-    "other label": "#8e3bc4",
-    "not found": "#1d6fd1",
-}
-# Captions of boxes in an image; the other outcomes repeat a shown box.
-CAPTIONS = {
-    "nudged": "nudged",
-    "relabeled": "relabeled",
-    "deleted": "deleted",
-    "hidden": "hidden",
-    "not found": "missed",
-}
 
 CHOICE_COLOURS = {"kept": "#1b8a3d", "changed": "#8e3bc4", "removed": "#d62839"}
 RIGHT, WRONG, MIXED = "#1b8a3d", "#d62839", "#888888"  # cells of confusion tables
@@ -117,13 +89,27 @@ class ChoiceSection:
     rest: int
 
 
-def render(
+@dataclass(frozen=True)
+class Candidates:
+    """The list of candidates for a second look, with crops.
+
+    Attributes:
+        review: the list.
+        crops: of its candidates: drawn, or why there is none.
+    """
+
+    review: Review
+    crops: Sequence[Image.Image | str]
+
+
+def render(  # noqa: PLR0913 - a page has many sources
     report: Report,
     project: Project,
     revision: Revision | None,
     waiting: int,
     images: Mapping[int, Image.Image | str],
     learning: Mapping[str, Any],
+    candidates: Candidates | None = None,
 ) -> str:
     """Return the page.
 
@@ -134,6 +120,7 @@ def render(
         waiting: number of events that wait to be processed.
         images: of the worst annotations, by annotation id: drawn with boxes, or why there is none.
         learning: the last training and the next result of the calibration, as in the JSON of the report.
+        candidates: for a second look; None for no section on them.
     """
     values = report.to_json()
     return _pages.get_template("report.html").render(
@@ -150,45 +137,17 @@ def render(
         curves=[_curve(label) for label in values["labels"] if label["curve"]],
         plot=PLOT,
         images=[(worst, _data_url(images.get(worst.annotation, ""))) for worst in report.worst],
+        review=candidates.review if candidates else None,
+        caution=CAUTION,
+        kinds={kind: CANDIDATE_COLOURS[kind] for kind in KINDS},
+        crops=[
+            (each, _data_url(crop), crop if isinstance(crop, str) else "")
+            for each, crop in zip(candidates.review.candidates, candidates.crops, strict=True)
+        ]
+        if candidates
+        else [],
         reasons={key: value for key, value in images.items() if isinstance(value, str)},
     )
-
-
-async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImage]) -> dict[int, Image.Image | str]:
-    """Fetch the images with the most edits, and draw their boxes with outcomes; returns them, or why there is none, by annotation id.
-
-    Args:
-        settings: for the image fetcher and the decoder.
-        project: id of the project.
-        worst: the images.
-    """
-    drawn: dict[int, Image.Image | str] = {}
-    label_studios = LabelStudios.from_settings(settings)
-    with DecoderPool(Limits.from_settings(settings)) as decoders:
-        async with ImageFetcher.from_settings(settings) as fetcher:
-            for each in worst:
-                try:
-                    home = label_studios.of(str(project))
-                    fetched = await fetcher.fetch(parse_reference(each.reference), home, each.task)
-                    if fetched is not None:
-                        decoded = decoders.decode(fetched.data, max_side=WIDTH)
-                        drawn[each.annotation] = _draw(Image.fromarray(decoded.pixels), each)
-                except PrelabelError as error:
-                    drawn[each.annotation] = str(error)
-    return drawn
-
-
-def _draw(image: Image.Image, worst: WorstImage) -> Image.Image:
-    boxes = [
-        Box(
-            np.array(box.edges, np.float32),
-            f"{box.label} {CAPTIONS.get(box.outcome, '')}".strip(),
-            COLOURS[box.outcome],
-        )
-        for box in sorted(worst.boxes, key=lambda box: box.outcome in CAPTIONS)
-        if box.outcome in CAPTIONS or box.outcome == "kept"
-    ]
-    return draw_boxes(np.asarray(image), boxes)
 
 
 def _data_url(image: Image.Image | str) -> str:

@@ -1,5 +1,6 @@
 """Shares with their confidence intervals."""
 
+import math
 from typing import NamedTuple
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
@@ -27,7 +28,7 @@ class Share(NamedTuple):
         return {"hits": self.hits, "total": self.total, "value": self.value, "low": low, "high": high}
 
 
-def wilson(count: int, total: int) -> tuple[float, float]:
+def wilson(count: float, total: float) -> tuple[float, float]:
     """Return the 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927).
 
     It assumes independent cases, which boxes of one image are not quite.
@@ -46,3 +47,18 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     middle = (share + Z95**2 / (2 * total)) / scale
     half = Z95 / scale * (share * (1 - share) / total + Z95**2 / (4 * total**2)) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def wilson_difference(one: Share, other: Share) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two shares, ``one`` less ``other`` (Newcombe, Stat. Med. 17, 1998, method 10).
+
+    Returns:
+        Lower and upper end, -1 to 1; -1 and 1 where one of them has no cases.
+    """
+    if one.value is None or other.value is None:
+        return -1.0, 1.0
+    difference = one.value - other.value
+    (low, high), (other_low, other_high) = one.interval, other.interval
+    below = math.hypot(one.value - low, other_high - other.value)
+    above = math.hypot(high - one.value, other.value - other_low)
+    return difference - below, difference + above

@@ -8,7 +8,7 @@ from typing import Any
 from ml_backend.feedback.learning.class_evidence import ClassEvidence
 from ml_backend.feedback.learning.posterior import NAMED_STRENGTH, NONE, LabelPosterior, boxes_to_change
 from ml_backend.label_studio.controls.rectangles import RectangleControl
-from ml_backend.postprocessing.label_map import LabelMap
+from ml_backend.postprocessing.label_map import Assignment, LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.vocabularies.imagenet import imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes
@@ -77,38 +77,22 @@ def learn_labels(
 def _labels_of(
     control: RectangleControl, own: LabelMap, now: LabelMap, evidence: ClassEvidence, lowest: float
 ) -> Iterator[ClassLabel]:
-    learnable = [label.value for label in control.labels if not label.skip]
-    weights = evidence.weights[control.from_name]
-    posterior = LabelPosterior(
-        _of_relatives(weights, evidence.names, own),
-        learnable,
-        parents_of if control.hierarchy else lambda _: (),
-    )
-    named = _by_name(weights, evidence.names, own, learnable)
+    known_labels = LabelProbabilities(control, own, evidence)
     inherited = {label.value for label in control.labels if label.hierarchy} if control.hierarchy else set()
     for known, name, mid in _classes(evidence):
         node, assigned = node_of(known), own.assignment(name, mid)
-        seen = {label: float(weight) for label, weight in weights.get(known, {}).items() if label in (NONE, *learnable)}
-        if assigned is None:
-            probabilities, boxes = posterior.of(node), posterior.boxes(node)
-        elif assigned.rule != "predicted_values" and assigned.label.value in learnable:
-            group = named.get(assigned.ancestor or node, Counter())
-            others = {each: weight - seen.get(each, 0) for each, weight in group.items()}
-            if not group:
-                continue
-            probabilities = posterior.with_name(assigned.label.value, seen, others)
-            boxes = NAMED_STRENGTH + sum(weight for each, weight in seen.items() if each != NONE)
-        else:
+        belief = known_labels.belief(known, assigned)
+        if belief is None:
             continue
         options = [
             label
-            for label in learnable
-            if label in seen
+            for label in known_labels.learnable
+            if label in belief.seen
             or (assigned is not None and label == assigned.label.value)
-            or (label in inherited and (assigned is not None or posterior.is_related(node, label)))
+            or (label in inherited and (assigned is not None or known_labels.posterior.is_related(node, label)))
         ]
-        label = max(options, key=probabilities.__getitem__, default="")
-        if not label or probabilities[label] < lowest:
+        label = max(options, key=belief.probabilities.__getitem__, default="")
+        if not label or belief.probabilities[label] < lowest:
             continue
         found = ClassLabel(
             control.from_name,
@@ -116,13 +100,85 @@ def _labels_of(
             name,
             now.label_for(name, mid) or "",
             label,
-            probabilities[label],
-            seen,
-            boxes_to_change(probabilities, boxes),
+            belief.probabilities[label],
+            belief.seen,
+            boxes_to_change(belief.probabilities, belief.boxes),
             assigned is None or assigned.label.value != label,
         )
         if found.evidence or found.learned or found.changes:
             yield found
+
+
+@dataclass(frozen=True)
+class _Belief:
+    """The probabilities of labels for a class, the boxes that they rest on, and the evidence of the class itself, by label."""
+
+    probabilities: dict[str, float]
+    boxes: float
+    seen: dict[str, float]
+
+
+class LabelProbabilities:
+    """The probability of each label of a control for the objects of a class: from evidence of the class and its relatives, and from names.
+
+    Args:
+        control: the control.
+        own: its label map, without learned labels.
+        evidence: of the classes.
+
+    Attributes:
+        learnable: labels without ``model_skip``.
+        posterior: of the labels for classes that have none by name.
+    """
+
+    def __init__(self, control: RectangleControl, own: LabelMap, evidence: ClassEvidence) -> None:
+        self.learnable = [label.value for label in control.labels if not label.skip]
+        self._own = own
+        self._weights = evidence.weights[control.from_name]
+        self.posterior = LabelPosterior(
+            _of_relatives(self._weights, evidence.names, own),
+            self.learnable,
+            parents_of if control.hierarchy else lambda _: (),
+        )
+        self._named = _by_name(self._weights, evidence.names, own, self.learnable)
+        self._found: dict[tuple[str, str], dict[str, float]] = {}
+
+    def of(self, name: str, mid: str) -> dict[str, float]:
+        """Return the probabilities of labels for a class, :data:`~ml_backend.feedback.learning.posterior.NONE` included.
+
+        A label of ``predicted_values``, and one of a name that no correction speaks about, is certain.
+
+        Args:
+            name: of the class; empty for none.
+            mid: of the class; empty for none.
+        """
+        if (name, mid) not in self._found:
+            assigned = self._own.assignment(name, mid)
+            belief = self.belief(mid or name, assigned) if mid or name else None
+            certain = {assigned.label.value: 1.0} if assigned and assigned.label.value in self.learnable else {}
+            self._found[name, mid] = belief.probabilities if belief else certain
+        return self._found[name, mid]
+
+    def belief(self, known: str, assigned: Assignment | None) -> _Belief | None:
+        """Return what corrections say about a class; None where they say nothing, or ``predicted_values`` have it.
+
+        Args:
+            known: MID of the class, else its name.
+            assigned: its label without learned labels.
+        """
+        node = node_of(known)
+        weights: Mapping[str, float] = self._weights.get(known, {})
+        seen = {label: float(weight) for label, weight in weights.items() if label in (NONE, *self.learnable)}
+        if assigned is None:
+            return _Belief(self.posterior.of(node), self.posterior.boxes(node), seen)
+        if assigned.rule == "predicted_values" or assigned.label.value not in self.learnable:
+            return None
+        group = self._named.get(assigned.ancestor or node, Counter())
+        if not group:
+            return None
+        others = {each: weight - seen.get(each, 0) for each, weight in group.items()}
+        boxes = NAMED_STRENGTH + sum(weight for each, weight in seen.items() if each != NONE)
+        return _Belief(self.posterior.with_name(assigned.label.value, seen, others), boxes, seen)
 
 
 def _of_relatives(

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from ml_backend.feedback.evaluation.annotators import has_edit_time
 from ml_backend.feedback.evaluation.outcomes import classify_shown, count_edits, matched_images
 from ml_backend.feedback.learning.effort import EditSeconds, Floats
 from ml_backend.feedback.store.annotation_records import Annotation
@@ -30,10 +31,7 @@ class EditTimes:
 
     def add(self, annotation: Annotation) -> None:
         """Add an annotation if its time, its images and the boxes that were shown are known."""
-        unknown = annotation.shown is None or annotation.lost or not annotation.images
-        if annotation.skipped or annotation.accepted or annotation.audited or unknown or not annotation.seconds:
-            return
-        if len(self._rows) < MAX_TIMED:
+        if has_edit_time(annotation) and annotation.seconds and len(self._rows) < MAX_TIMED:
             edits: Counter[str] = Counter()
             for image in matched_images(annotation, self._postprocessor):
                 edits += count_edits(image, classify_shown(image))

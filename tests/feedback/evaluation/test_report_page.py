@@ -23,9 +23,11 @@ from corrections import (
 from PIL import Image
 from samples import balloon_scene, detections_of
 
+from ml_backend.feedback.evaluation.annotators import named
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report, make_report
-from ml_backend.feedback.evaluation.report_page import COLOURS, PLOT, render
+from ml_backend.feedback.evaluation.report_images import COLOURS
+from ml_backend.feedback.evaluation.report_page import PLOT, render
 from ml_backend.feedback.store.projects import Project
 from ml_backend.feedback.store.revisions import Revision
 from ml_backend.images.drawing import Box, draw_boxes
@@ -256,7 +258,7 @@ def test_every_outcome_has_a_colour() -> None:
     assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
     facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), images=seen(detections_of()))
     bars = [each["title"] for each in page_of(make_report([facts], postprocessor_of())).all("span") if "title" in each]
-    assert bars == ["nudged: 1", "deleted: 1", "found: 1"]
+    assert bars == ["nudged: 1", "deleted: 1", "found: 1", "nudged: 1", "deleted: 1"]  # by label, and by annotator
 
 
 def test_curves_lie_inside_their_area() -> None:
@@ -273,6 +275,15 @@ def test_curves_lie_inside_their_area() -> None:
     assert counts == [150, 75, 75]
     (now,) = page.all("line")
     assert float(now["x1"] or 0) == pytest.approx(0.3 * width)
+
+
+def test_annotators_have_a_row_each() -> None:
+    """With their names as text, and dashes where there is too little."""
+    report = report_of("Box")
+    named(report.annotators, lambda _: EVIL)
+    page = page_of(report)
+    assert f"{EVIL} 1 2 1 \u2013 \u2013 \u2013" in page.text
+    assert "script" not in {name for name, _ in page.elements}
 
 
 def test_shares_have_their_intervals() -> None:

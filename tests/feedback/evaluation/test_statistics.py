@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from ml_backend.feedback.evaluation.statistics import Share, wilson
+from ml_backend.feedback.evaluation.statistics import Share, wilson, wilson_difference
 
 _counts = st.integers(1, 5000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 
@@ -64,3 +64,18 @@ def test_shares_say_how_sure_they_are(share: Share, value: float | None, interva
     """Of nothing it is unknown, and could be anything."""
     assert share.value == value
     assert share.interval == pytest.approx(interval, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "interval"),
+    [
+        (Share(56, 70), Share(48, 80), (0.0524, 0.3339)),
+        (Share(9, 10), Share(3, 10), (0.1705, 0.8090)),
+        (Share(0, 10), Share(0, 10), (-0.2775, 0.2775)),
+        (Share(0, 0), Share(3, 10), (-1.0, 1.0)),
+    ],
+    ids=["published, case a", "published, case b", "published: 0 of 10 twice", "no cases"],
+)
+def test_interval_of_a_difference_is_newcombes(one: Share, other: Share, interval: tuple[float, float]) -> None:
+    """The examples of table II of the paper, method 10."""
+    assert wilson_difference(one, other) == pytest.approx(interval, abs=5e-5)

@@ -1,0 +1,141 @@
+"""A second look on a real Label Studio: swapped labels come near the top of the list, and into a tab of the data manager."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import labels as ground_truth
+import pytest
+from annotator import Annotator
+from e2e.browser import SCREENSHOTS, log_in
+from e2e.photographs import correct_all, import_photographs
+from e2e.servers import EMAIL, TOKEN, LabelStudio, StartPrelabel, run_prelabel
+from playwright.sync_api import Page
+from waiting import wait_until
+
+CONFIG = ground_truth.config()
+SWAPPED = 6  # annotations
+TOP = 30
+
+
+@dataclass
+class Corrected:
+    """A project of corrected photographs, in some of whose annotations a label is wrong.
+
+    Attributes:
+        label_studio: that has it.
+        project: its id.
+        settings: environment for commands.
+        swapped: wrong label by annotation id.
+    """
+
+    label_studio: LabelStudio
+    project: int
+    settings: dict[str, str]
+    swapped: dict[int, str]
+
+    def prelabel(self, *arguments: str) -> Any:
+        """Run a command of Prelabel on the project; gives what it printed."""
+        return run_prelabel(self.settings, *arguments, "--project", str(self.project))
+
+    def tasks_in(self, tab: int) -> list[int]:
+        """Return the tasks that Label Studio shows in a tab."""
+        path = f"/api/tasks?project={self.project}&view={tab}&page_size=500"
+        return sorted(int(task["id"]) for task in self.label_studio.api("GET", path)["tasks"])
+
+    def tabs(self) -> list[dict[str, Any]]:
+        """Return the tabs of the project."""
+        found: list[dict[str, Any]] = self.label_studio.api("GET", f"/api/dm/views/?project={self.project}")
+        return found
+
+
+@pytest.fixture(scope="module")
+def corrected(
+    shared: Path, label_studio: LabelStudio, start_prelabel: StartPrelabel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Corrected]:
+    """Predict and correct 80 photographs; then rename the surest kept box in some annotations, as a slip of the mouse does."""
+    settings = {
+        "PRELABEL_DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('feedback') / 'feedback.sqlite3'}",
+        "LABEL_STUDIO_URL": label_studio.url,
+        "LABEL_STUDIO_API_KEY": TOKEN,
+        "PRELABEL_MODEL": str(shared / "models" / "openimages-subset-detector-hub"),
+    }
+    server = start_prelabel(**settings)
+    project = import_photographs(label_studio, shared, CONFIG, title="Second look")
+    label_studio.connect(project, server.url)
+    label_studio.retrieve(project)
+    correct_all(label_studio, project, shared, Annotator())
+    swapped = {}
+    for task in label_studio.tasks(project):
+        (annotation,) = label_studio.api("GET", f"/api/tasks/{task['id']}/annotations")
+        kept = [region for region in annotation["result"] if region["origin"] == "prediction"]
+        best = max(kept, key=lambda region: float(region["score"]), default=None)
+        if best is None or best["score"] < 0.8:
+            continue
+        (label,) = best["value"]["rectanglelabels"]
+        wrong = swapped[int(annotation["id"])] = "Food" if label != "Food" else "Animal"
+        best["value"]["rectanglelabels"] = [wrong]
+        label_studio.api("PATCH", f"/api/annotations/{annotation['id']}/", json={"result": annotation["result"]})
+        if len(swapped) == SWAPPED:
+            break
+    made = Corrected(label_studio, project, settings, swapped)
+    wait_until(lambda: server.status()["learning"]["waiting"] == 0)
+    yield made
+    server.stop()
+
+
+@pytest.mark.slow
+def test_swapped_labels_are_near_the_top_and_in_a_tab(corrected: Corrected) -> None:
+    """All of them among the first candidates of 80 annotations; the tab has the tasks of the list."""
+    assert len(corrected.swapped) == SWAPPED
+    listed = corrected.prelabel("review", "--top", str(TOP), "--tab", "--json")
+    assert (listed["annotations"], len(listed["candidates"])) == (80, TOP)
+    found = {each["annotation"]: each["label"] for each in listed["candidates"] if each["kind"] == "another label"}
+    assert {number: found.get(number) for number in corrected.swapped} == corrected.swapped
+    tab = int(listed["tab"].rpartition("=")[2])
+    assert [each["data"]["title"] for each in corrected.tabs()] == ["Default", "Check these (Prelabel)"]
+    assert listed["tab"] == f"{corrected.label_studio.url}/projects/{corrected.project}/data?tab={tab}"
+    assert corrected.tasks_in(tab) == sorted({each["task"] for each in listed["candidates"]})
+    link = f"{corrected.label_studio.url}/projects/{corrected.project}/data?task="
+    assert {each["url"] == f"{link}{each['task']}" for each in listed["candidates"]} == {True}
+
+
+@pytest.mark.slow
+def test_tab_is_updated_and_not_repeated(corrected: Corrected) -> None:
+    """Pressing again writes the same tab, and leaves the columns that somebody chose there."""
+    listed = corrected.prelabel("review", "--top", str(TOP), "--tab", "--json")
+    tab = int(listed["tab"].rpartition("=")[2])
+    (data,) = (each["data"] for each in corrected.tabs() if each["id"] == tab)
+    hidden = {"explore": ["tasks:created_at"], "labeling": []}
+    body = {"project": corrected.project, "data": data | {"hiddenColumns": hidden}}
+    corrected.label_studio.api("PATCH", f"/api/dm/views/{tab}/", json=body)
+    before = len(corrected.tabs())
+    shorter = corrected.prelabel("review", "--top", "3", "--tab", "--json")
+    assert shorter["tab"] == listed["tab"]
+    assert len(corrected.tabs()) == before
+    assert corrected.tasks_in(tab) == sorted({each["task"] for each in shorter["candidates"]})
+    (data,) = (each["data"] for each in corrected.tabs() if each["id"] == tab)
+    assert (data["title"], data["hiddenColumns"]) == ("Check these (Prelabel)", hidden)
+
+
+@pytest.mark.slow
+def test_data_manager_shows_the_tab(corrected: Corrected, page: Page) -> None:
+    """Under its title, with its tasks alone."""
+    listed = corrected.prelabel("review", "--top", "8", "--tab", "--json")
+    tasks = {each["task"] for each in listed["candidates"]}
+    log_in(page, corrected.label_studio.url)
+    page.goto(listed["tab"])
+    page.get_by_text("Check these (Prelabel)").first.wait_for()
+    page.get_by_text(f"{len(tasks)} / 80").or_(page.get_by_text(f"Tasks: {len(tasks)}")).first.wait_for()
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "check-these.png")
+
+
+@pytest.mark.slow
+def test_annotators_have_the_names_of_label_studio(corrected: Corrected) -> None:
+    """Here the email address, since the user has no other name; none where they are anonymous."""
+    (annotator,) = corrected.prelabel("report", "--json")["annotators"]
+    assert (annotator["name"], annotator["annotations"]) == (EMAIL, 80)
+    assert annotator["shown"]["relabeled"] >= SWAPPED
+    assert EMAIL not in str(corrected.prelabel("report", "--json", "--anonymous"))
