@@ -17,7 +17,7 @@ from ml_backend.feedback.learning.effort import (
     Saving,
     shown_from,
 )
-from ml_backend.feedback.learning.platt import AS_SCORED
+from ml_backend.postprocessing.box_probability import AS_SCORED
 
 DIGITS = 3  # of thresholds: detectors with low scores need more than the two that people write
 
