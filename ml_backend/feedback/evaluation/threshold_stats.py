@@ -127,7 +127,8 @@ class ThresholdStats:
             stats.scores.append(float(image.detections.scores[row]))
             stats.right.append(right[row])
             stats.relabeled.append(row in relabeled)
-            stats.sure.append(self.sure.get((control.from_name, mids[row] or names[row]), 1.0))
+            of_box = decision.assignment.probability if decision.assignment else 1.0
+            stats.sure.append(self.sure.get((control.from_name, mids[row] or names[row]), of_box))
             stats.pictures.append(self.pictures)
             stats.saw_predictions.append(image.saw_predictions)
         self.pictures += 1

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_backend.feedback.learning.class_evidence import ClassEvidence
-from ml_backend.feedback.learning.posterior import NAMED_STRENGTH, NONE, LabelPosterior, boxes_to_change
+from ml_backend.feedback.learning.class_splits import ClassSplits, split_of
+from ml_backend.feedback.learning.drawn_boxes import DrawnBoxes
+from ml_backend.feedback.learning.posterior import NAMED_STRENGTH, NONE, LabelPosterior, Parents, boxes_to_change
 from ml_backend.label_studio.controls.rectangles import RectangleControl
-from ml_backend.postprocessing.label_map import LabelMap
+from ml_backend.postprocessing.label_map import Assignment, LabelMap
+from ml_backend.postprocessing.label_split import LabelSplit
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.vocabularies.imagenet import imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes
@@ -22,12 +25,13 @@ class ClassLabel:
         control: ``from_name`` of the control.
         known: MID of the class, else its name.
         class_name: name of the class.
-        before: its present label; empty for none.
+        before: its present label, or all labels of its boxes; empty for none.
         label: its most probable label.
         probability: that a person calls an object of the class so, 0 to 1.
         evidence: weights of the class itself in boxes, by label; an empty label stands for objects that nobody draws.
         boxes_to_change: boxes under one other label that would take the class away from its label.
         learned: whether the label is not that of the class's name, synonym or hierarchy.
+        split: how its boxes tell several labels apart; None where all have the same label.
     """
 
     control: str
@@ -39,15 +43,27 @@ class ClassLabel:
     evidence: dict[str, float]
     boxes_to_change: int
     learned: bool
+    split: LabelSplit | None = None
+
+    @property
+    def after(self) -> str:
+        """The label, or all labels of its boxes."""
+        return self.split.described if self.split else self.label
 
     @property
     def changes(self) -> bool:
         """Whether the label is another one than the present one."""
-        return self.label != self.before
+        return self.after != self.before
+
+    @property
+    def highest(self) -> float:
+        """The highest probability of a label that one of its boxes can have."""
+        return sum(self.split.probabilities) if self.split else self.probability
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return vars(self)
+        values = {name: value for name, value in vars(self).items() if name != "split"}
+        return values | ({"split": list(self.split.labels)} if self.split else {})
 
 
 def learn_labels(
@@ -79,11 +95,18 @@ def _labels_of(
 ) -> Iterator[ClassLabel]:
     learnable = [label.value for label in control.labels if not label.skip]
     weights = evidence.weights[control.from_name]
+    parents: Parents = parents_of if control.hierarchy else lambda _: ()
     posterior = LabelPosterior(
         _of_relatives(weights, evidence.names, own),
         learnable,
-        parents_of if control.hierarchy else lambda _: (),
+        parents,
     )
+    drawn = evidence.boxes[control.from_name]
+    # A class whose boxes have the label of another class by its name is confused by the detector, and not split.
+    by_name = {each.label.value for each in own.captured().values()}
+    by_name |= {own.label_for(name, known) or "" for known, name in evidence.names.items()}
+    invented = [label for label in dict.fromkeys(learnable) if label not in by_name]
+    splits = ClassSplits(_without_name(drawn, evidence.names, own), invented, posterior.of, parents)
     named = _by_name(weights, evidence.names, own, learnable)
     inherited = {label.value for label in control.labels if label.hierarchy} if control.hierarchy else set()
     for known, name, mid in _classes(evidence):
@@ -108,21 +131,40 @@ def _labels_of(
             or (label in inherited and (assigned is not None or posterior.is_related(node, label)))
         ]
         label = max(options, key=probabilities.__getitem__, default="")
-        if not label or probabilities[label] < lowest:
+        if not label:
             continue
+        if assigned is None:
+            split = splits.of(node, options)
+        else:  # the labels of its relatives are those of its name, whatever they look like
+            own_labels = [each for each in options if each in invented or each == assigned.label.value]
+            split = split_of(drawn[known], own_labels, probabilities) if known in drawn else None
         found = ClassLabel(
             control.from_name,
             known,
             name,
-            now.label_for(name, mid) or "",
+            _described(now.assignment(name, mid)),
             label,
             probabilities[label],
             seen,
             boxes_to_change(probabilities, boxes),
-            assigned is None or assigned.label.value != label,
+            assigned is None or assigned.label.value != label or split is not None,
+            split,
         )
+        if found.highest < lowest:
+            continue
         if found.evidence or found.learned or found.changes:
             yield found
+
+
+def _without_name(boxes: Mapping[str, DrawnBoxes], names: Mapping[str, str], own: LabelMap) -> dict[str, DrawnBoxes]:
+    """Return the boxes of the classes that have no label by their name."""
+    return {node_of(known): each for known, each in boxes.items() if own.assignment(names[known], known) is None}
+
+
+def _described(assignment: Assignment | None) -> str:
+    if assignment is None:
+        return ""
+    return assignment.split.described if assignment.split else assignment.label.value
 
 
 def _of_relatives(
