@@ -138,6 +138,8 @@ def _labels_of(
         else:  # the labels of its relatives are those of its name, whatever they look like
             own_labels = [each for each in options if each in invented or each == assigned.label.value]
             split = split_of(drawn[known], own_labels, probabilities) if known in drawn else None
+        if split is not None and label not in split.labels:  # most boxes have a label that is no part of it
+            split = None
         found = ClassLabel(
             control.from_name,
             known,

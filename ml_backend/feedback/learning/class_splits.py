@@ -78,13 +78,14 @@ def _fit(groups: Sequence[tuple[DrawnBoxes, Probabilities]], labels: Sequence[st
     used = [label for label in labels if label in most and counts[label] >= MIN_BOXES]
     if len(used) < 2:
         return None
+    some = slice(None, None, -(-counts.total() // MOST_BOXES))
     rows = [
         (features, used.index(label), [probabilities[each] for each in used])
         for boxes, probabilities in groups
-        for features, label in zip(boxes.features(), boxes.labels, strict=True)
+        for features, label in zip(boxes.features()[some], boxes.labels[some], strict=True)
         if label in used
     ]
-    features, drawn, offsets = zip(*rows[:: -(-len(rows) // MOST_BOXES)], strict=True)
+    features, drawn, offsets = zip(*rows, strict=True)
     fit = fit_split(np.array(features), np.array(drawn), np.array(offsets))
     return (used, fit) if fit.gain > MIN_GAIN else None
 
