@@ -7,7 +7,6 @@ observed: see ``seconds_of``. The list of candidates for a second look is measur
 """
 
 import asyncio
-import random
 import statistics
 import time
 import tracemalloc
@@ -17,11 +16,26 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from labels import COCO_CONFIG, LABELS, SHARED, config, rolled_up, truth
-from numpy.typing import NDArray
+from corrected_photographs import (
+    CENTRAL,
+    HELD_BACK,
+    SPLITS,
+    THRESHOLD,
+    Distortion,
+    annotations_of,
+    config_of,
+    counts_of,
+    learned,
+    postprocessor_of,
+    shuffle,
+    spread,
+    until,
+)
+from labels import COCO_CONFIG, LABELS, SHARED, config, rolled_up
 from review import wrong_labels
 from servers import load_detector
 from share_rule import learn_by_share
+from split_labels import cost_of_colours, split_labels
 
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.evaluation.matching import match
@@ -29,7 +43,7 @@ from ml_backend.feedback.evaluation.outcomes import edges_of
 from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, threshold_in
 from ml_backend.feedback.learning.calibration import propose
 from ml_backend.feedback.learning.effort import EditSeconds
-from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
+from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.controls.control import ImageField
@@ -41,37 +55,18 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
 MODEL = SHARED / "models" / "openimages-subset-detector-hub"
-SPLITS = 20
-HELD_BACK = 50  # photographs that can be learned from; the others are evaluated
-THRESHOLD = 0.3
 MANY = 50_000
 ADJUSTED = 0.9  # IoU below which a right box is adjusted
-CENTRAL, SLOW = EditSeconds(), EditSeconds(draw=25)
+SLOW = EditSeconds(draw=25)
 INVENTED = {"Person": "Two-legged", "Vehicle": "Goes places", "Animal": "Four-legged"}
 UNION = dict.fromkeys(("Vehicle", "Animal", "Furniture", "Food"), "Wanted")  # four unrelated groups under one label
 SOURCE = ImageField("image", is_list=False)
-Scores = NDArray[np.float32]
-Distortion = Callable[[Scores], Scores]
 DISTORTIONS: Mapping[str, Distortion] = {
     "none": lambda scores: scores,
     "squared": lambda scores: scores**2,
     "root": np.sqrt,
     "halved": lambda scores: scores * np.float32(0.5),
 }
-
-
-def config_of(labels: Sequence[str]) -> str:
-    """Return a label config with some labels."""
-    tags = "".join(f'<Label value="{label}"/>' for label in dict.fromkeys(labels))
-    return (
-        '<View><Image name="image" value="$image"/>'
-        f'<RectangleLabels name="label" toName="image">{tags}</RectangleLabels></View>'
-    )
-
-
-def postprocessor_of(xml: str, overrides: LabelOverrides = NO_OVERRIDES, threshold: float = THRESHOLD) -> Postprocessor:
-    """Return the postprocessor of a label config."""
-    return Postprocessor.from_label_config(xml, score_threshold=threshold, overrides=overrides)
 
 
 async def detected(detector: Detector) -> dict[str, Detections]:
@@ -82,71 +77,6 @@ async def detected(detector: Detector) -> dict[str, Detections]:
             (seen,) = (await pipeline.infer({"id": file.name, "data": {"image": file}}, {SOURCE: ["detector"]}))[SOURCE]
             found[file.name] = seen.results.boxes
     return found
-
-
-def annotations_of(
-    raw: Mapping[str, Detections],
-    label_by_name: dict[str, str | None] | None,
-    distort: Distortion = lambda scores: scores,
-) -> list[Annotation]:
-    """Return an annotation of each photograph with its ground truth as drawn boxes, under some labels or those of COCO."""
-    found = []
-    wanted = truth(label_by_name)
-    every = sorted({label for boxes in wanted.values() for label in boxes})
-    for number, (name, boxes) in enumerate(sorted(wanted.items()), 1):
-        drawn = tuple(
-            LabelledBox("label", 0, label, (edges[0], edges[1], edges[2], edges[3]))
-            for label, rows in boxes.items()
-            for edges in rows.tolist()
-        )
-        detections = raw[name]
-        scores = distort(detections.scores).astype(np.float32)
-        distorted = Detections(
-            detections.boxes, scores, detections.class_names, detections.class_mids, detections.width, detections.height
-        )
-        image = AnnotatedImage("image", 0, name, distorted)
-        drawable = {"label": tuple(every)}
-        found.append(
-            Annotation(number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=drawable, images=(image,))
-        )
-    return found
-
-
-def shuffle(annotations: Sequence[Annotation], split: int) -> list[Annotation]:
-    """Return the photographs in a random order, the same for the same number."""
-    return random.Random(split).sample(list(annotations), len(annotations))  # noqa: S311 - decides who goes where
-
-
-def until(annotations: Sequence[Annotation], boxes: int) -> list[Annotation]:
-    """Return the first photographs with at least a number of drawn boxes together."""
-    taken: list[Annotation] = []
-    for annotation in annotations:
-        if sum(len(each.drawn) for each in taken) >= boxes:
-            break
-        taken.append(annotation)
-    return taken
-
-
-def learned(
-    annotations: Sequence[Annotation], xml: str, seconds: EditSeconds = CENTRAL, target: float | None = None
-) -> LabelOverrides:
-    """Return what calibration proposes."""
-    return propose(
-        lambda: annotations,
-        xml,
-        NO_OVERRIDES,
-        score_threshold=THRESHOLD,
-        targets=lambda _: target,
-        stated_seconds=seconds.to_json(),
-    ).overrides
-
-
-def counts_of(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> tuple[int, int, int]:
-    """Return how many boxes are shown, right and drawn."""
-    stats = gather(annotations, postprocessor)
-    shares = [stats.of(where).precision(threshold_in(postprocessor, where)) for where in labels_of(postprocessor)]
-    drawn = sum(each.drawn.total() for each in stats.labels.values())
-    return sum(each.total for each in shares), sum(each.hits for each in shares), drawn
 
 
 def seconds_of(annotation: Annotation, postprocessor: Postprocessor, seconds: EditSeconds) -> float:
@@ -162,10 +92,6 @@ def seconds_of(annotation: Annotation, postprocessor: Postprocessor, seconds: Ed
         taken += seconds.adjust * bool(overlaps[row, column] < ADJUSTED)
         taken += seconds.relabel * (kept[row].label != annotation.drawn[column].label)
     return taken
-
-
-def _spread(values: Sequence[float], digits: int = 2) -> str:
-    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Sequence[int]) -> None:
@@ -191,11 +117,9 @@ def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Se
             for name, rule in rules.items():
                 found[name].append(counts_of(order[HELD_BACK:], rule(corrected)))
         for name, rows in found.items():
-            recall = _spread([right / drawn for _, right, drawn in rows])
+            recall = spread([right / drawn for _, right, drawn in rows])
             precise = [right / shown for shown, right, _ in rows if shown]
-            print(
-                f"| {count} | {name} | {recall} | {_spread(precise) if precise else 'nothing is shown'} |", flush=True
-            )
+            print(f"| {count} | {name} | {recall} | {spread(precise) if precise else 'nothing is shown'} |", flush=True)
 
 
 def _at(corrected: list[Annotation], xml: str, p: float) -> Postprocessor:
@@ -229,7 +153,7 @@ def _print_effort(head: str, annotations: list[Annotation], xml: str, seconds: E
             postprocessor_of(xml, learned(corrected, xml, seconds)),
         ]
         rows.append([statistics.mean(seconds_of(each, one, seconds) for each in others) for one in used])
-    columns = [_spread(column, 1) for column in zip(*rows, strict=True)]
+    columns = [spread(column, 1) for column in zip(*rows, strict=True)]
     better = sum(row[3] < row[1] for row in rows)
     print(f"{head} | {' | '.join(columns)} | {better} of {SPLITS} |", flush=True)
 
@@ -253,7 +177,7 @@ def nothing_wrong(raw: Mapping[str, Detections]) -> None:
         recalls = [stats.of(where).recall(threshold_in(after, where)).value for where in labels_of(after)]
         worst.append(1 - min(each for each in recalls if each is not None))
     print(f"\n### Labels of the detector's own, {HELD_BACK} corrected pictures, nothing wrong\n")
-    print(f"right boxes that the worst label loses, {SPLITS} orders: {_spread([100 * each for each in worst], 1)} %")
+    print(f"right boxes that the worst label loses, {SPLITS} orders: {spread([100 * each for each in worst], 1)} %")
 
 
 def second_looks(
@@ -294,7 +218,10 @@ def main() -> None:
     if not MODEL.exists():
         print(f"{MODEL} is needed")
         return
-    raw = asyncio.run(detected(load_detector(str(MODEL))))
+    detector = load_detector(str(MODEL))
+    cost_of_colours(detector)
+    raw = asyncio.run(detected(detector))
+    split_labels(raw)
     invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
     invented(raw, UNION, (20, 100))
     effort(raw)

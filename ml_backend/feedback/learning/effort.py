@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.feedback.evaluation.threshold_stats import NO_LABEL, OTHER_LABEL
-from ml_backend.feedback.learning.platt import EDGE, FLOOR, Platt, fit_platt
+from ml_backend.feedback.learning.platt import FLOOR, fit_platt
+from ml_backend.postprocessing.box_probability import EDGE, Platt
 
 ADJUSTED_SHARE = (
     0.68  # of right boxes, those with an IoU below 0.9: measured on 80 photographs with the shared detector
@@ -202,9 +203,7 @@ def shown_from(platt: Platt, thresholds: Floats, sure: Floats) -> Floats:
         float64 [N]; more than 1 where no score is enough.
     """
     needed = platt.probability(thresholds) / sure
-    logits = np.log(np.clip(needed, EDGE, 1 - EDGE) / (1 - np.clip(needed, EDGE, 1 - EDGE)))
-    scores = 1 / (1 + np.exp(-(logits - platt.a) / platt.b))
-    return np.where(sure >= 1, thresholds, np.where(needed >= 1, 2.0, np.maximum(scores, thresholds)))
+    return np.where(sure >= 1, thresholds, np.maximum(platt.scores_for(needed), thresholds))
 
 
 def edit_seconds(stated: Mapping[str, float], found: EditSeconds | None) -> EditSeconds:
