@@ -6,6 +6,7 @@ observed: see ``seconds_of``. The list of candidates for a second look is measur
 `docs/human-in-the-loop.md` has the figures. Needs the shared folder.
 """
 
+import argparse
 import asyncio
 import statistics
 import time
@@ -14,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from corrected_photographs import (
@@ -58,6 +60,8 @@ MODEL = SHARED / "models" / "openimages-subset-detector-hub"
 MANY = 50_000
 ADJUSTED = 0.9  # IoU below which a right box is adjusted
 SLOW = EditSeconds(draw=25)
+Counts = tuple[int, int, int]  # boxes that are shown, right and drawn
+DRAWN = {"posterior and thresholds by effort": "probabilities, and thresholds by effort", "share (former)": "16 agreeing corrections, as before"}
 INVENTED = {"Person": "Two-legged", "Vehicle": "Goes places", "Animal": "Four-legged"}
 UNION = dict.fromkeys(("Vehicle", "Animal", "Furniture", "Food"), "Wanted")  # four unrelated groups under one label
 SOURCE = ImageField("image", is_list=False)
@@ -94,8 +98,10 @@ def seconds_of(annotation: Annotation, postprocessor: Postprocessor, seconds: Ed
     return taken
 
 
-def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Sequence[int]) -> None:
-    """Print recall and precision of labels that the detector does not know, after so many corrected boxes."""
+def invented(
+    raw: Mapping[str, Detections], names: Mapping[str, str], counts: Sequence[int]
+) -> dict[int, dict[str, list[Counts]]]:
+    """Print recall and precision of labels that the detector does not know, after so many corrected boxes; return what they are made of."""
     xml = config_of(list(names.values()))
     renamed = {known: names.get(label or "") for known, label in rolled_up().items()}
     annotations = annotations_of(raw, renamed)
@@ -109,8 +115,9 @@ def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Se
         "posterior, p* = 1/6": lambda some: _at(some, xml, 1 / 6),
         "posterior and thresholds by effort": lambda some: postprocessor_of(xml, learned(some, xml)),
     }
+    every: dict[int, dict[str, list[Counts]]] = {}
     for count in counts:
-        found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        found = every[count] = defaultdict(list)
         for split in range(SPLITS):
             order = shuffle(annotations, split)
             corrected = until(order[:HELD_BACK], count)
@@ -120,6 +127,47 @@ def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Se
             recall = spread([right / drawn for _, right, drawn in rows])
             precise = [right / shown for shown, right, _ in rows if shown]
             print(f"| {count} | {name} | {recall} | {spread(precise) if precise else 'nothing is shown'} |", flush=True)
+
+    return every
+
+
+def draw(found: Mapping[int, Mapping[str, Sequence[Counts]]], path: Path) -> None:
+    """Draw recall and precision of invented labels over the number of corrected boxes: the mean of the orders, and the middle half."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    counts = sorted(found)
+    titles = ("objects that get a right box (recall)", "boxes that are right (precision)")
+    for place, (axis, title) in enumerate(zip(axes, titles, strict=True)):
+        for (name, words), color in zip(DRAWN.items(), ("#1b8a3d", "#999999"), strict=True):
+            rows = [found[count][name] for count in counts]
+            shares = [
+                [100 * right / (shown if place else drawn) for shown, right, drawn in row if shown or not place]
+                for row in rows
+            ]
+            known = [each for each, values in enumerate(shares) if len(values) > SPLITS / 2]
+            low, mean, high = (
+                [float(figure_of(shares[each])) for each in known]
+                for figure_of in (lambda v: np.quantile(v, 0.25), np.mean, lambda v: np.quantile(v, 0.75))
+            )
+            x = [counts[each] for each in known]
+            axis.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+            axis.plot(x, mean, "o-", color=color, label=words)
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_xscale("log")
+        axis.set_xticks(counts, [str(count) for count in counts])
+        axis.minorticks_off()
+        axis.set_ylim(0, 100)
+        axis.yaxis.set_major_formatter("{x:.0f} %")
+        axis.set_xlabel("corrected boxes")
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, loc="upper left", fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def _at(corrected: list[Annotation], xml: str, p: float) -> Postprocessor:
@@ -215,6 +263,9 @@ def cost(raw: Mapping[str, Detections]) -> None:
 
 def main() -> None:
     """Measure."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--plot", type=Path, help="draw the recall and precision of invented labels there")
+    given = options.parse_args()
     if not MODEL.exists():
         print(f"{MODEL} is needed")
         return
@@ -222,7 +273,9 @@ def main() -> None:
     cost_of_colours(detector)
     raw = asyncio.run(detected(detector))
     split_labels(raw)
-    invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
+    found = invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
+    if given.plot:
+        draw(found, given.plot)
     invented(raw, UNION, (20, 100))
     effort(raw)
     nothing_wrong(raw)
