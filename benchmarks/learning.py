@@ -6,8 +6,8 @@ observed: see ``seconds_of``. The list of candidates for a second look is measur
 `docs/human-in-the-loop.md` has the figures. Needs the shared folder.
 """
 
+import argparse
 import asyncio
-import random
 import statistics
 import time
 import tracemalloc
@@ -15,13 +15,29 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
-from labels import COCO_CONFIG, LABELS, SHARED, config, rolled_up, truth
-from numpy.typing import NDArray
+from corrected_photographs import (
+    CENTRAL,
+    HELD_BACK,
+    SPLITS,
+    THRESHOLD,
+    Distortion,
+    annotations_of,
+    config_of,
+    counts_of,
+    learned,
+    postprocessor_of,
+    shuffle,
+    spread,
+    until,
+)
+from labels import COCO_CONFIG, LABELS, SHARED, config, rolled_up
 from review import wrong_labels
 from servers import load_detector
 from share_rule import learn_by_share
+from split_labels import cost_of_colours, split_labels
 
 from ml_backend.detections import Detections, iou
 from ml_backend.feedback.evaluation.matching import match
@@ -29,7 +45,7 @@ from ml_backend.feedback.evaluation.outcomes import edges_of
 from ml_backend.feedback.evaluation.threshold_stats import gather, labels_of, threshold_in
 from ml_backend.feedback.learning.calibration import propose
 from ml_backend.feedback.learning.effort import EditSeconds
-from ml_backend.feedback.store.annotation_records import AnnotatedImage, Annotation
+from ml_backend.feedback.store.annotation_records import Annotation
 from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.controls.control import ImageField
@@ -41,37 +57,20 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings
 
 MODEL = SHARED / "models" / "openimages-subset-detector-hub"
-SPLITS = 20
-HELD_BACK = 50  # photographs that can be learned from; the others are evaluated
-THRESHOLD = 0.3
 MANY = 50_000
 ADJUSTED = 0.9  # IoU below which a right box is adjusted
-CENTRAL, SLOW = EditSeconds(), EditSeconds(draw=25)
+SLOW = EditSeconds(draw=25)
+Counts = tuple[int, int, int]  # boxes that are shown, right and drawn
+DRAWN = {"posterior and thresholds by effort": "probabilities, and thresholds by effort", "share (former)": "16 agreeing corrections, as before"}
 INVENTED = {"Person": "Two-legged", "Vehicle": "Goes places", "Animal": "Four-legged"}
 UNION = dict.fromkeys(("Vehicle", "Animal", "Furniture", "Food"), "Wanted")  # four unrelated groups under one label
 SOURCE = ImageField("image", is_list=False)
-Scores = NDArray[np.float32]
-Distortion = Callable[[Scores], Scores]
 DISTORTIONS: Mapping[str, Distortion] = {
     "none": lambda scores: scores,
     "squared": lambda scores: scores**2,
     "root": np.sqrt,
     "halved": lambda scores: scores * np.float32(0.5),
 }
-
-
-def config_of(labels: Sequence[str]) -> str:
-    """Return a label config with some labels."""
-    tags = "".join(f'<Label value="{label}"/>' for label in dict.fromkeys(labels))
-    return (
-        '<View><Image name="image" value="$image"/>'
-        f'<RectangleLabels name="label" toName="image">{tags}</RectangleLabels></View>'
-    )
-
-
-def postprocessor_of(xml: str, overrides: LabelOverrides = NO_OVERRIDES, threshold: float = THRESHOLD) -> Postprocessor:
-    """Return the postprocessor of a label config."""
-    return Postprocessor.from_label_config(xml, score_threshold=threshold, overrides=overrides)
 
 
 async def detected(detector: Detector) -> dict[str, Detections]:
@@ -82,71 +81,6 @@ async def detected(detector: Detector) -> dict[str, Detections]:
             (seen,) = (await pipeline.infer({"id": file.name, "data": {"image": file}}, {SOURCE: ["detector"]}))[SOURCE]
             found[file.name] = seen.results.boxes
     return found
-
-
-def annotations_of(
-    raw: Mapping[str, Detections],
-    label_by_name: dict[str, str | None] | None,
-    distort: Distortion = lambda scores: scores,
-) -> list[Annotation]:
-    """Return an annotation of each photograph with its ground truth as drawn boxes, under some labels or those of COCO."""
-    found = []
-    wanted = truth(label_by_name)
-    every = sorted({label for boxes in wanted.values() for label in boxes})
-    for number, (name, boxes) in enumerate(sorted(wanted.items()), 1):
-        drawn = tuple(
-            LabelledBox("label", 0, label, (edges[0], edges[1], edges[2], edges[3]))
-            for label, rows in boxes.items()
-            for edges in rows.tolist()
-        )
-        detections = raw[name]
-        scores = distort(detections.scores).astype(np.float32)
-        distorted = Detections(
-            detections.boxes, scores, detections.class_names, detections.class_mids, detections.width, detections.height
-        )
-        image = AnnotatedImage("image", 0, name, distorted)
-        drawable = {"label": tuple(every)}
-        found.append(
-            Annotation(number, 1, number, 1, "2026", skipped=False, drawn=drawn, drawable=drawable, images=(image,))
-        )
-    return found
-
-
-def shuffle(annotations: Sequence[Annotation], split: int) -> list[Annotation]:
-    """Return the photographs in a random order, the same for the same number."""
-    return random.Random(split).sample(list(annotations), len(annotations))  # noqa: S311 - decides who goes where
-
-
-def until(annotations: Sequence[Annotation], boxes: int) -> list[Annotation]:
-    """Return the first photographs with at least a number of drawn boxes together."""
-    taken: list[Annotation] = []
-    for annotation in annotations:
-        if sum(len(each.drawn) for each in taken) >= boxes:
-            break
-        taken.append(annotation)
-    return taken
-
-
-def learned(
-    annotations: Sequence[Annotation], xml: str, seconds: EditSeconds = CENTRAL, target: float | None = None
-) -> LabelOverrides:
-    """Return what calibration proposes."""
-    return propose(
-        lambda: annotations,
-        xml,
-        NO_OVERRIDES,
-        score_threshold=THRESHOLD,
-        targets=lambda _: target,
-        stated_seconds=seconds.to_json(),
-    ).overrides
-
-
-def counts_of(annotations: Sequence[Annotation], postprocessor: Postprocessor) -> tuple[int, int, int]:
-    """Return how many boxes are shown, right and drawn."""
-    stats = gather(annotations, postprocessor)
-    shares = [stats.of(where).precision(threshold_in(postprocessor, where)) for where in labels_of(postprocessor)]
-    drawn = sum(each.drawn.total() for each in stats.labels.values())
-    return sum(each.total for each in shares), sum(each.hits for each in shares), drawn
 
 
 def seconds_of(annotation: Annotation, postprocessor: Postprocessor, seconds: EditSeconds) -> float:
@@ -164,12 +98,10 @@ def seconds_of(annotation: Annotation, postprocessor: Postprocessor, seconds: Ed
     return taken
 
 
-def _spread(values: Sequence[float], digits: int = 2) -> str:
-    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Sequence[int]) -> None:
-    """Print recall and precision of labels that the detector does not know, after so many corrected boxes."""
+def invented(
+    raw: Mapping[str, Detections], names: Mapping[str, str], counts: Sequence[int]
+) -> dict[int, dict[str, list[Counts]]]:
+    """Print recall and precision of labels that the detector does not know, after so many corrected boxes; return what they are made of."""
     xml = config_of(list(names.values()))
     renamed = {known: names.get(label or "") for known, label in rolled_up().items()}
     annotations = annotations_of(raw, renamed)
@@ -183,19 +115,59 @@ def invented(raw: Mapping[str, Detections], names: Mapping[str, str], counts: Se
         "posterior, p* = 1/6": lambda some: _at(some, xml, 1 / 6),
         "posterior and thresholds by effort": lambda some: postprocessor_of(xml, learned(some, xml)),
     }
+    every: dict[int, dict[str, list[Counts]]] = {}
     for count in counts:
-        found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        found = every[count] = defaultdict(list)
         for split in range(SPLITS):
             order = shuffle(annotations, split)
             corrected = until(order[:HELD_BACK], count)
             for name, rule in rules.items():
                 found[name].append(counts_of(order[HELD_BACK:], rule(corrected)))
         for name, rows in found.items():
-            recall = _spread([right / drawn for _, right, drawn in rows])
+            recall = spread([right / drawn for _, right, drawn in rows])
             precise = [right / shown for shown, right, _ in rows if shown]
-            print(
-                f"| {count} | {name} | {recall} | {_spread(precise) if precise else 'nothing is shown'} |", flush=True
+            print(f"| {count} | {name} | {recall} | {spread(precise) if precise else 'nothing is shown'} |", flush=True)
+
+    return every
+
+
+def draw(found: Mapping[int, Mapping[str, Sequence[Counts]]], path: Path) -> None:
+    """Draw recall and precision of invented labels over the number of corrected boxes: the mean of the orders, and the middle half."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    counts = sorted(found)
+    titles = ("objects that get a right box (recall)", "boxes that are right (precision)")
+    for place, (axis, title) in enumerate(zip(axes, titles, strict=True)):
+        for (name, words), color in zip(DRAWN.items(), ("#1b8a3d", "#999999"), strict=True):
+            rows = [found[count][name] for count in counts]
+            shares = [
+                [100 * right / (shown if place else drawn) for shown, right, drawn in row if shown or not place]
+                for row in rows
+            ]
+            known = [each for each, values in enumerate(shares) if len(values) > SPLITS / 2]
+            low, mean, high = (
+                [float(figure_of(shares[each])) for each in known]
+                for figure_of in (lambda v: np.quantile(v, 0.25), np.mean, lambda v: np.quantile(v, 0.75))
             )
+            x = [counts[each] for each in known]
+            axis.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+            axis.plot(x, mean, "o-", color=color, label=words)
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_xscale("log")
+        axis.set_xticks(counts, [str(count) for count in counts])
+        axis.minorticks_off()
+        axis.set_ylim(0, 100)
+        axis.yaxis.set_major_formatter("{x:.0f} %")
+        axis.set_xlabel("corrected boxes")
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, loc="upper left", fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def _at(corrected: list[Annotation], xml: str, p: float) -> Postprocessor:
@@ -229,7 +201,7 @@ def _print_effort(head: str, annotations: list[Annotation], xml: str, seconds: E
             postprocessor_of(xml, learned(corrected, xml, seconds)),
         ]
         rows.append([statistics.mean(seconds_of(each, one, seconds) for each in others) for one in used])
-    columns = [_spread(column, 1) for column in zip(*rows, strict=True)]
+    columns = [spread(column, 1) for column in zip(*rows, strict=True)]
     better = sum(row[3] < row[1] for row in rows)
     print(f"{head} | {' | '.join(columns)} | {better} of {SPLITS} |", flush=True)
 
@@ -253,7 +225,7 @@ def nothing_wrong(raw: Mapping[str, Detections]) -> None:
         recalls = [stats.of(where).recall(threshold_in(after, where)).value for where in labels_of(after)]
         worst.append(1 - min(each for each in recalls if each is not None))
     print(f"\n### Labels of the detector's own, {HELD_BACK} corrected pictures, nothing wrong\n")
-    print(f"right boxes that the worst label loses, {SPLITS} orders: {_spread([100 * each for each in worst], 1)} %")
+    print(f"right boxes that the worst label loses, {SPLITS} orders: {spread([100 * each for each in worst], 1)} %")
 
 
 def second_looks(
@@ -291,11 +263,19 @@ def cost(raw: Mapping[str, Detections]) -> None:
 
 def main() -> None:
     """Measure."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--plot", type=Path, help="draw the recall and precision of invented labels there")
+    given = options.parse_args()
     if not MODEL.exists():
         print(f"{MODEL} is needed")
         return
-    raw = asyncio.run(detected(load_detector(str(MODEL))))
-    invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
+    detector = load_detector(str(MODEL))
+    cost_of_colours(detector)
+    raw = asyncio.run(detected(detector))
+    split_labels(raw)
+    found = invented(raw, INVENTED, (5, 10, 20, 50, 100, 200))
+    if given.plot:
+        draw(found, given.plot)
     invented(raw, UNION, (20, 100))
     effort(raw)
     nothing_wrong(raw)

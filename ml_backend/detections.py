@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 CODEC_VERSION = 1
 WHOLE = ""  # the view of a detection in the whole image
+COLOURS = 6  # numbers of a box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +26,8 @@ class Detections:
         width, height: size of the displayed image, in pixels.
         views: N names of the view in which each was found: :data:`WHOLE`, or kind of results, row and column of a tile, such as
             ``"tiles2 1.2"``. Empty where all were found in the whole image.
+        colours: uint8 [N, 6], mean and deviation of the colours in each box (:mod:`ml_backend.images.box_colours`). A row of zeros, which no
+            colour has, stands for unknown ones. None where all are unknown, as in entries of versions before colours.
 
     Raises:
         ValueError: the arrays do not match; the message has the expected and the actual shape.
@@ -37,6 +40,7 @@ class Detections:
     width: int
     height: int
     views: tuple[str, ...] = ()
+    colours: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.class_names)
@@ -54,6 +58,9 @@ class Detections:
             raise ValueError(f"width and height: expected at least 1 pixel, got {self.width} x {self.height}")
         self.boxes.setflags(write=False)
         self.scores.setflags(write=False)
+        if self.colours is not None:
+            _expect("colours", self.colours, (rows, COLOURS), np.uint8)
+            self.colours.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.class_names)
@@ -82,6 +89,7 @@ class Detections:
             class_names=tuple(self.class_names[row] for row in rows),
             class_mids=tuple(self.class_mids[row] for row in rows),
             views=tuple(self.views[row] for row in rows) if self.views else (),
+            colours=None if self.colours is None else self.colours[rows],
         )
 
     def to_bytes(self) -> bytes:
@@ -101,6 +109,10 @@ class Detections:
         if self.views:  # without them, the bytes are those of versions before tiles
             views = {view: place for place, view in enumerate(dict.fromkeys(self.views))}
             fields |= {"views": list(views), "view_of": [views[view] for view in self.views]}
+        if self.colours is not None:  # versions before colours ignore them
+            fields |= {
+                "colours": self.colours.tobytes().rstrip(b"\0")
+            }  # detections with low scores come last, and have none
         packed: bytes = msgpack.packb(fields)
         return packed
 
@@ -130,6 +142,7 @@ class Detections:
                 width=width,
                 height=height,
                 views=tuple(views[index] for index in fields.get("view_of", ())),
+                colours=_colours_from(fields.get("colours"), len(fields["name_of"])),
             )
         except (msgpack.UnpackException, KeyError, IndexError, TypeError) as error:
             raise ValueError(f"not encoded detections: {error!r}") from error
@@ -164,6 +177,15 @@ def areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     return sides[:, 0] * sides[:, 1]
 
 
-def _expect(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
-    if array.dtype != np.float32 or array.shape != shape:
-        raise ValueError(f"{name}: expected float32 {list(shape)}, got {array.dtype} {list(array.shape)}")
+def _colours_from(written: bytes | None, rows: int) -> NDArray[np.uint8] | None:
+    if written is None:
+        return None
+    padded = np.zeros(rows * COLOURS, np.uint8)
+    padded[: len(written)] = np.frombuffer(written, np.uint8)  # refuses more than there are rows
+    return padded.reshape(rows, COLOURS)
+
+
+def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        expected = np.dtype(dtype).name
+        raise ValueError(f"{name}: expected {expected} {list(shape)}, got {array.dtype} {list(array.shape)}")

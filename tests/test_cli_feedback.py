@@ -395,6 +395,25 @@ def test_report_shows_labels_of_classes_and_the_last_training(run: Run, tmp_path
     assert learning["effort"]["in_all"]["high"] < 0
 
 
+def test_calibrate_shows_classes_with_several_labels(run: Run) -> None:
+    """They become a revision like any other, and go with it."""
+    xml = PEOPLE_CONFIG.replace('"Worker"', '"near"').replace('"Clothing"', '"far"')
+    places = {"near": (0.1, 0.1, 0.9, 0.5), "far": (0.5, 0.6, 0.6, 0.65)}
+    images = seen(detections_of(*(("papalote", 0.9, each) for each in places.values())))
+    drawn = [box(label, each) for label, each in places.items()]
+    drawable = {"label": ("Person", "near", "far")}
+    keep(*(annotation(*drawn, number=n, drawable=drawable, images=images) for n in range(1, 11)), xml=xml)
+    result = run("calibrate", "--project", 3, "--apply", "--author", "ann")
+    assert re.search(r"papalote +- -> far / near +10 near, 10 far +99 % +by the box", result.stdout)
+    assert "size, place and colours of each box say which of them it gets" in " ".join(result.stdout.split())
+    (revision,) = revisions()
+    ((control, known, split),) = revision.overrides.splits
+    assert (control, known, split.labels) == ("label", "papalote", ("far", "near"))
+    assert "nothing would change" in run("calibrate", "--project", 3).stdout
+    run("calibrate", "--project", 3, "--revert")
+    assert revisions()[-1].overrides.splits == ()
+
+
 def test_calibrate_shows_seconds_a_picture(run: Run) -> None:
     """Now and then, with an interval."""
     images = seen(detections_of(("Kite", 0.2, BOX)))

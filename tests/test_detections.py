@@ -33,6 +33,8 @@ def detections(**changes: Any) -> Detections:
         ({"scores": np.array([np.nan, 0], np.float32)}, "scores: expected numbers from 0 to 1"),
         ({"class_mids": ("/m/0k4j",)}, "class_mids: expected 2 entries, one per class name, got 1"),
         ({"views": ("",)}, "views: expected 2 entries, one per class name, or none, got 1"),
+        ({"colours": np.zeros((1, 6), np.uint8)}, r"colours: expected uint8 \[2, 6\], got uint8 \[1, 6\]"),
+        ({"colours": np.zeros((2, 6), np.int8)}, r"colours: expected uint8 \[2, 6\], got int8 \[2, 6\]"),
         ({"width": 0}, "expected at least 1 pixel, got 0 x 480"),
     ],
 )
@@ -62,6 +64,40 @@ def test_views_that_do_not_fit_are_refused(fields: dict[str, Any]) -> None:
     written = msgpack.unpackb(detections(views=("", "tiles2 1.2")).to_bytes())
     with pytest.raises(ValueError, match=r"."):
         Detections.from_bytes(msgpack.packb(written | fields))
+
+
+COLOURS = [[200, 128, 128, 0, 3, 0], [0] * 6]
+
+
+@pytest.mark.parametrize("colours", [None, COLOURS, COLOURS[::-1], [[0] * 6] * 2], ids=["none", "one", "last", "zeros"])
+def test_colours_are_written_where_there_are_some(colours: list[list[int]] | None) -> None:
+    """Without them the bytes are those of versions that had no colours, and those versions ignore them."""
+    given = None if colours is None else np.array(colours, np.uint8)
+    written = detections(colours=given).to_bytes()
+    read = Detections.from_bytes(written).colours
+    assert (None if read is None else read.tolist()) == colours
+    assert ("colours" in msgpack.unpackb(written)) == (colours is not None)
+
+
+def test_unknown_colours_at_the_end_take_no_space() -> None:
+    """Detections are sorted by score, and those with low scores have no colours."""
+    with_one = detections(colours=np.array(COLOURS, np.uint8)).to_bytes()
+    assert len(msgpack.unpackb(with_one)["colours"]) == 5
+
+
+@pytest.mark.parametrize("colours", [b"123456789012X", "text", 7, [1, 2]])
+def test_colours_that_do_not_fit_are_refused(colours: Any) -> None:
+    """Stores are not trusted: neither more than there are boxes, nor anything but bytes."""
+    written = msgpack.unpackb(detections().to_bytes())
+    with pytest.raises(ValueError, match=r"."):
+        Detections.from_bytes(msgpack.packb(written | {"colours": colours}))
+
+
+def test_chosen_detections_keep_their_colours() -> None:
+    """Each its own."""
+    chosen = detections(colours=np.array(COLOURS, np.uint8)).chosen([1, 0, 0]).colours
+    assert chosen is not None
+    assert chosen.tolist() == [COLOURS[1], COLOURS[0], COLOURS[0]]
 
 
 finite = st.floats(-2, 2, width=32)

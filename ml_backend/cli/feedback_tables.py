@@ -213,17 +213,22 @@ def _print_classes(proposal: Proposal, seen: Sequence[ClassLabel]) -> None:
     """Print the labels of some classes, and a sentence on those that nobody corrected."""
     rows = []
     for each in seen[:CLASSES]:
-        label = f"{each.before or '-'} -> {each.label}" if each.changes else each.label
+        label = f"{each.before or '-'} -> {each.after}" if each.changes else each.after
         boxes = ", ".join(
             f"{weight:.0f} {name or 'of nobody'}" for name, weight in each.evidence.items() if weight >= 0.5
         )
-        change = f"{each.boxes_to_change} of another"
+        change = "by the box" if each.split else f"{each.boxes_to_change} of another"
         rows.append(
-            [escape(each.class_name), escape(label), escape(boxes or "few"), f"{100 * each.probability:.0f} %", change]
+            [escape(each.class_name), escape(label), escape(boxes or "few"), f"{100 * each.highest:.0f} %", change]
         )
     if rows:
         heads = ["Class", "Label", "Boxes", "Probability", "Changes after"]
         out.print(table("Labels that people give to classes", heads, rows, texts=3))
+    if any(each.split for each in seen):
+        out.print(
+            "a class with several labels: size, place and colours of each box say which of them it gets",
+            highlight=False,
+        )
     if len(seen) > CLASSES:
         out.print(f"and {len(seen) - CLASSES} more classes: --json has all of them", highlight=False)
     relatives = len(proposal.classes) - len(proposal.corrected)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.detections import Detections
+from ml_backend.detections import COLOURS, Detections
 from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.model_results import TILES
 
@@ -125,5 +125,13 @@ def joined(views: Sequence[Detections]) -> Detections:
         class_names=tuple(name for each in views for name in each.class_names),
         class_mids=tuple(mid for each in views for mid in each.class_mids),
         views=tuple(names),
+        colours=_colours(views),
     )
     return together.chosen(np.argsort(-together.scores, kind="stable").tolist())
+
+
+def _colours(views: Sequence[Detections]) -> NDArray[np.uint8] | None:
+    if all(each.colours is None for each in views):
+        return None
+    unknown = [np.zeros((len(each), COLOURS), np.uint8) if each.colours is None else each.colours for each in views]
+    return np.concatenate(unknown)

@@ -17,6 +17,8 @@ from ml_backend.cache.single_flight import SingleFlight
 from ml_backend.classification import Classification
 from ml_backend.detections import Detections
 from ml_backend.errors import ImageDecodeError, ModelError
+from ml_backend.images.box_colours import with_colours
+from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.fetch import ImageFetcher
 from ml_backend.images.fetched import Fetched
@@ -48,12 +50,13 @@ Slot = Callable[[], AbstractAsyncContextManager[object]]
 
 @dataclass(frozen=True)
 class _Cached:
-    """A model whose results are cached."""
+    """A model whose results are cached, with all that its image's pixels are needed for."""
 
     model: Model[Any]
     namespace: str
     shaping: str
     decode: Callable[[bytes], Any]
+    finish: Callable[[Any, DecodedImage], Any]
 
 
 class ImageInference:
@@ -66,10 +69,12 @@ class ImageInference:
         # In the order in which they run: the size of an image, which decides on its tiles, is known from its detections.
         self._models: dict[ModelKind, _Cached] = {}
         if models.detector is not None:
-            self._models["detector"] = _Cached(models.detector, DETECTIONS, input_shaping(side), Detections.from_bytes)
+            self._models["detector"] = _Cached(
+                models.detector, DETECTIONS, input_shaping(side), Detections.from_bytes, with_colours
+            )
             for most, kind in TILES.items():
                 self._models[kind] = _Cached(
-                    models.detector, cache_keys.TILES, tile_shaping(side, most), Detections.from_bytes
+                    models.detector, cache_keys.TILES, tile_shaping(side, most), Detections.from_bytes, with_colours
                 )
             self._tiled = TiledDetection(
                 models.detector,
@@ -80,7 +85,11 @@ class ImageInference:
             )
         if models.classifier is not None:
             self._models["classifier"] = _Cached(
-                models.classifier, CLASSIFICATIONS, input_shaping(side), Classification.from_bytes
+                models.classifier,
+                CLASSIFICATIONS,
+                input_shaping(side),
+                Classification.from_bytes,
+                lambda found, _: found,
             )
         self.cache = Cache.from_settings(settings, metrics)
         self._by_address: SingleFlight[InferredImage] = SingleFlight()
@@ -261,7 +270,7 @@ class ImageInference:
             started = time.perf_counter()
             shown = image.pixels()
             self._metrics.model_runs.labels(kind).inc()
-            found = cached.model.run(shown.pixels, (shown.width, shown.height))
+            found = cached.finish(cached.model.run(shown.pixels, (shown.width, shown.height)), shown)
             image.spent(kind, Cost(1, time.perf_counter() - started))
             return found
 

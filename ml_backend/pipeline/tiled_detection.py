@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ml_backend.detections import Detections
+from ml_backend.images.box_colours import with_colours
 from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.tiles import SCALE, Tile, joined, no_detections, tiles_in
 from ml_backend.inference.model import Model
@@ -78,7 +79,7 @@ class TiledDetection:
     async def _detect(self, tile: Tile, pixels: DecodedImage, kind: ModelKind, image: ImageWork) -> Detections:
         def run() -> Detections:
             self._counted()
-            return tile.to_image(self._detector.run(tile.crop(pixels)), pixels)
+            return with_colours(tile.to_image(self._detector.run(tile.crop(pixels)), pixels), pixels)
 
         async with self._runs:
             found: Detections = await self._spend(image, kind, run, runs=1)

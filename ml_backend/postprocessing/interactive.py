@@ -17,10 +17,11 @@ def select_detection(drawn: DrawnRegion, detections: Detections, label_map: Labe
     drawn label come first, since ``Clothing`` overlaps a drawn ``Person`` too. Among them the largest IoU wins.
     """
     overlaps = iou(drawn.box, detections.boxes)[0]
-    candidates = np.flatnonzero((overlaps >= MIN_OVERLAP) & (detections.scores >= MIN_SCORE))
+    candidates = np.flatnonzero((overlaps >= MIN_OVERLAP) & (detections.scores >= MIN_SCORE)).tolist()
+    assigned = dict(zip(candidates, label_map.assignments(detections.chosen(candidates)), strict=True))
 
     def fitness(row: int) -> tuple[bool, float]:
-        label = label_map.label_for(detections.class_names[row], detections.class_mids[row])
-        return label == drawn.label, float(overlaps[row])
+        assignment = assigned[row]
+        return assignment is not None and assignment.label.value == drawn.label, float(overlaps[row])
 
-    return max((int(row) for row in candidates), key=fitness, default=None)
+    return max(candidates, key=fitness, default=None)

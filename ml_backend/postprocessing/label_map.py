@@ -4,8 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from ml_backend.detections import Detections
 from ml_backend.errors import LabelConfigError
 from ml_backend.label_studio.controls.control import Control, Label
+from ml_backend.postprocessing.box_features import features_of
+from ml_backend.postprocessing.label_split import LabelSplit
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 from ml_backend.vocabularies.class_list import ClassList, fold
 from ml_backend.vocabularies.open_images import open_images_classes
@@ -24,12 +29,16 @@ class Assignment:
         rule: the rule that decided.
         ancestor: id of the superclass that has the label; empty unless the rule is ``hierarchy``.
         threshold: lowest score of the class that is shown, 0 to 1; that of the label counts where it is higher.
+        split: of a class whose boxes have several labels; ``label`` is then the most probable one of the class.
+        probability: of the label of a box of such a class; else 1.
     """
 
     label: Label
     rule: Rule
     ancestor: str = ""
     threshold: float = 0.0
+    split: LabelSplit | None = None
+    probability: float = 1.0
 
 
 class LabelMap:
@@ -64,12 +73,15 @@ class LabelMap:
         self._by_id: dict[str, Assignment] = {}
         self._by_name: dict[str, Assignment] = {}  # by folded text: for classes that the vocabulary does not have
         self._claim_predicted(control)
-        by_value = {label.value: label for label in control.labels}
-        self._claim_branches(overrides.branches_of(control), by_value)
+        self._by_value = {label.value: label for label in control.labels}
+        self._claim_branches(overrides.branches_of(control), self._by_value)
         self._claim_named(control)
         if control.hierarchy:
             self._inherit(control)
-        self._correct(overrides.classes_of(control), overrides.class_thresholds_of(control), by_value)
+        self._correct(overrides.classes_of(control), overrides.class_thresholds_of(control), self._by_value)
+        self._is_split = False
+        for text, split in overrides.splits_of(control).items():
+            self._split(text, split)
 
     def _claim_predicted(self, control: Control) -> None:
         for label in control.labels:
@@ -96,6 +108,16 @@ class LabelMap:
             settled = now is not None and (now.rule == "predicted_values" or now.label.value == value)
             if value in by_value and not settled:
                 place[key] = Assignment(by_value[value], "corrections", threshold=thresholds.get(text, 0.0))
+
+    def _split(self, text: str, split: LabelSplit) -> None:
+        """Let the boxes of a class have several labels by corrections, as far as the control has these labels."""
+        known = self._vocabulary.find(text)
+        place, key = (self._by_name, fold(text)) if known is None else (self._by_id, known)
+        now = place.get(key)
+        limited = split.limited_to(self._by_value)
+        if limited is not None and (now is None or now.rule != "predicted_values"):
+            place[key] = Assignment(self._by_value[limited.first], "corrections", split=limited)
+            self._is_split = True
 
     def _claim_named(self, control: Control) -> None:
         named = [(label, name) for label in control.labels for name in label.names]
@@ -163,6 +185,32 @@ class LabelMap:
         known = self._vocabulary.find(class_name) or ""
         return by_foreign_id or self._by_id.get(known) or self._by_name.get(fold(class_name))
 
+    def assignments(self, detections: Detections) -> list[Assignment | None]:
+        """Return the assignment of each detection: that of its class, or of its box where the boxes of its class have several labels."""
+        found = [
+            self.assignment(name, mid) for name, mid in zip(detections.class_names, detections.class_mids, strict=True)
+        ]
+        if not self._is_split:
+            return found
+        rows_of: dict[int, tuple[LabelSplit, list[int]]] = {}
+        for row, assignment in enumerate(found):
+            if assignment is not None and assignment.split is not None:
+                rows_of.setdefault(id(assignment.split), (assignment.split, []))[1].append(row)
+        for split, rows in rows_of.values():
+            chosen = split.labels_of(features_of(detections, np.array(rows)))
+            for row, (label, probability, lowest) in zip(rows, chosen, strict=True):
+                found[row] = Assignment(
+                    self._by_value[label], "corrections", threshold=lowest, split=split, probability=probability
+                )
+        return found
+
+    def labels_of(self, class_name: str, class_id: str) -> set[Label]:
+        """Return the labels that boxes of a class can have."""
+        found = self.assignment(class_name, class_id)
+        if found is None or found.split is None:
+            return {found.label} if found else set()
+        return {self._by_value[each] for each in found.split.labels}
+
     def label_for(self, class_name: str, class_mid: str) -> str | None:
         """Return the value of the label of a class, or None."""
         found = self.assignment(class_name, class_mid)
@@ -207,6 +255,11 @@ class LabelMap:
         """Return the thresholds of classes that corrections have assigned, where they have one, by id or folded name."""
         everything = {**self._by_name, **self._by_id}
         return {known: each.threshold for known, each in sorted(everything.items()) if each.threshold}
+
+    def splits(self) -> dict[str, LabelSplit]:
+        """Return the splits of classes whose boxes have several labels, by id or folded name."""
+        everything = {**self._by_name, **self._by_id}
+        return {known: each.split for known, each in sorted(everything.items()) if each.split is not None}
 
     def captured(self) -> dict[str, Assignment]:
         """Return the assignments of the classes of the vocabulary, by id."""

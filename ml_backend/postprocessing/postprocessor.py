@@ -234,6 +234,9 @@ def _digest(
     class_thresholds = [label_map.class_thresholds() for _, label_map in rectangles]
     if any(class_thresholds):
         optional.append(class_thresholds)
+    splits = [{known: split.to_json() for known, split in label_map.splits().items()} for _, label_map in rectangles]
+    if any(splits):
+        optional.append({"splits": splits})
     if choices:
         optional.append(CHOICE_RULES)
     decided = json.dumps([RULES, decisive, goes_to, score_threshold, *optional])

@@ -68,9 +68,8 @@ def select(
     areas = (visible(detections.boxes)[:, 2:].prod(axis=1) / 100).tolist()  # percent of the picture
     scores = detections.scores.tolist()
     decisions = []
-    for row, (name, mid) in enumerate(zip(detections.class_names, detections.class_mids, strict=True)):
-        assignment = label_map.assignment(name, mid)
-        alone = _alone(name, assignment, control, scores[row], areas[row], default_threshold)
+    for row, assignment in enumerate(label_map.assignments(detections)):
+        alone = _alone(detections.class_names[row], assignment, control, scores[row], areas[row], default_threshold)
         decisions.append(FilterDecision(row, assignment, *alone))
     _suppress(decisions, detections, control.nms_iou)
     if default_threshold is not None:
@@ -96,12 +95,14 @@ def _alone(
         return "skipped", 'model_skip="true"'
     if area <= 0:
         return "outside the picture", "nothing of the box that can be drawn is inside the picture"
+    sure = f", {label.value} by {assignment.probability:.0%}" if assignment.split else ""
     threshold = max(threshold_of(label, control, default_threshold), assignment.threshold)
     if score < as_score(threshold):
-        return "below the threshold", f"below {threshold:.2f} ({score:.2f})"
+        needed = f"below {threshold:.2f}" if threshold <= 1 else "no score is high enough"
+        return "below the threshold", f"{needed} ({score:.2f}){sure}"
     if area < control.min_area:
         return "too small", f"smaller than {control.min_area:g} % of the picture ({area:.3f} %)"
-    return "kept", f"kept as {label.value} {score:.2f}"
+    return "kept", f"kept as {label.value} {score:.2f}{sure}"
 
 
 def threshold_of(label: Label, control: Control, default_threshold: float | None) -> float:

@@ -103,7 +103,7 @@ def unreachable_labels(
         if of_model is None:
             known += 1
             continue
-        reached = {assignment.label for each in of_model if (assignment := label_map.assignment(*each))}
+        reached = {label for each in of_model for label in label_map.labels_of(*each)}
         known += len(reached)
         unreached = [label for label in control.labels if label not in reached]
         if isinstance(control, TaxonomyControl):  # an item is reached by those below it

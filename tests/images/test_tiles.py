@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -107,3 +109,13 @@ def test_views_are_joined_by_score() -> None:
     assert together.seen_in(()).class_names == ("Kite", "Box")
     assert together.seen_in(["tiles3"]).class_names == ("Kite", "Box")
     assert together.seen_in(["tiles2"]) is together
+
+
+def test_joined_views_keep_their_colours() -> None:
+    """Those of an entry without colours stay unknown, and the order is that of the scores."""
+    old, new = detections_of(("Kite", 0.5, (0, 0, 1, 1))), detections_of(("Kite", 0.9, (0, 0, 1, 1)))
+    assert joined([old, new]).colours is None
+    coloured = replace(new, colours=np.full((1, 6), 7, np.uint8))
+    together = joined([old, coloured]).colours
+    assert together is not None
+    assert together.tolist() == [[7] * 6, [0] * 6]

@@ -13,6 +13,7 @@ from ml_backend.feedback.evaluation.matching import SAME_OBJECT, right_in_order,
 from ml_backend.feedback.evaluation.outcomes import JudgedImage, edges_of, judged_images
 from ml_backend.feedback.evaluation.statistics import Share
 from ml_backend.feedback.store.annotation_records import Annotation
+from ml_backend.postprocessing.label_split import SEPARATOR
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import FilterDecision, as_score, select, threshold_of
 
@@ -91,7 +92,7 @@ class ThresholdStats:
         postprocessor: its label map and suppression count; its thresholds do not.
         labels: by control and label, those of the label config first.
         sure: the probability of the label for a class, by ``from_name`` of the control and the class (its MID, else its name); 1 for others.
-        held: the label that a class has now, by the same; :data:`SAME_LABEL` for others.
+        held: the label that a class has now, by the same, all labels of a split one together; empty for none. Other classes have that of the box.
         annotations: how many there are, including those without images; without skipped ones and predictions accepted in bulk.
         pictures: images of annotations, each counted under each control.
     """
@@ -99,7 +100,7 @@ class ThresholdStats:
     postprocessor: Postprocessor
     labels: dict[LabelKey, LabelStats]
     sure: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    held: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    held: Mapping[tuple[str, str], str] = field(default_factory=dict)
     annotations: int = 0
     pictures: int = 0
 
@@ -136,8 +137,9 @@ class ThresholdStats:
             stats.right.append(right[row])
             stats.relabeled.append(row in relabeled)
             known = (control.from_name, mids[row] or names[row])
-            stats.sure.append(self.sure.get(known, 1.0))
-            stats.held.append(self.held.get(known, SAME_LABEL))
+            of_box = decision.assignment.probability if decision.assignment else 1.0
+            stats.sure.append(self.sure.get(known, of_box))
+            stats.held.append(_held(self.held.get(known), decision.label))
             stats.pictures.append(self.pictures)
             stats.saw_predictions.append(image.saw_predictions)
         self.pictures += 1
@@ -147,6 +149,12 @@ class ThresholdStats:
         if where not in self.labels:
             self.labels[where] = LabelStats()
         return self.labels[where]
+
+
+def _held(before: str | None, label: str) -> int:
+    if before is None or label in before.split(SEPARATOR):
+        return SAME_LABEL
+    return OTHER_LABEL if before else NO_LABEL
 
 
 def _relabeled(image: JudgedImage, best_first: list[FilterDecision], right: dict[int, bool]) -> set[int]:

@@ -9,8 +9,6 @@ from ml_backend.feedback.evaluation.statistics import Share, wilson
 from ml_backend.feedback.evaluation.threshold_stats import (
     GRID,
     MIN_BOXES,
-    NO_LABEL,
-    OTHER_LABEL,
     LabelKey,
     LabelStats,
     begin,
@@ -141,7 +139,8 @@ def propose(  # noqa: PLR0913 - each is a choice of the operator
     Classes go to the label that people most probably call them (:mod:`~ml_backend.feedback.learning.class_labels`). A label gets the threshold
     from which a box saves more seconds than it costs (:mod:`~ml_backend.feedback.learning.effort`), if that surely saves something. A box of a
     class whose label is not certain is shown where the product of both probabilities is as high as that of a certain one at its label's
-    threshold; that is a threshold of the class.
+    threshold; that is a threshold of the class, or of each box where the boxes of a class have several labels
+    (:mod:`~ml_backend.feedback.learning.class_splits`).
 
     Under a control with a target, each label gets the lowest threshold of :data:`GRID` at which at least :data:`MIN_BOXES` boxes are shown
     and the lower end of the 95 % Wilson interval of their precision reaches the target, and classes get labels that are at least
@@ -180,21 +179,18 @@ def propose(  # noqa: PLR0913 - each is a choice of the operator
     classes = [
         each
         for each in learn_labels(evidence, plain, now, lowest)
-        if wanted[each.control] is None or each.probability >= LIKELY
+        if wanted[each.control] is None or each.highest >= LIKELY
     ]
     labels = {(each.control, each.known): each.label for each in classes if each.learned}
-    before, after = begin(now), begin(postprocessor_of(LabelOverrides.of({}, labels)))
+    splits = {(each.control, each.known): each.split for each in classes if each.split is not None}
+    before, after = begin(now), begin(postprocessor_of(LabelOverrides.of({}, labels, splits=splits)))
     after.sure = {
         (each.control, each.known): each.probability
         for each in classes
-        if each.learned and wanted[each.control] is None
-    }
-    after.held = {
-        (each.control, each.known): OTHER_LABEL if each.before else NO_LABEL
-        for each in classes
-        if each.learned and each.changes
-    }
-    if not labels and not current.classes and not current.branches:
+        if each.learned and each.split is None and wanted[each.control] is None
+    } | {which: 1.0 for which in splits if wanted[which[0]] is not None}
+    after.held = {(each.control, each.known): each.before for each in classes if each.learned and each.changes}
+    if not labels and not current.classes and not current.branches and not current.splits:
         before = after  # the same label maps
     for annotation in load():
         after.add_annotation(annotation)
@@ -232,7 +228,13 @@ def propose(  # noqa: PLR0913 - each is a choice of the operator
             thresholds[LabelKey(each.control, each.label)], each.probability
         )
         for each in classes
-        if each.learned and wanted[each.control] is None
+        if each.learned and each.split is None and wanted[each.control] is None
+    }
+    splits_shown = {
+        which: by_effort.shown(split, {label: thresholds[LabelKey(which[0], label)] for label in split.labels})
+        if wanted[which[0]] is None
+        else split
+        for which, split in splits.items()
     }
     shown = {which: label for which, label in labels.items() if class_thresholds.get(which, 0) <= 1}
     overrides = LabelOverrides.of(
@@ -243,6 +245,7 @@ def propose(  # noqa: PLR0913 - each is a choice of the operator
             for which, value in class_thresholds.items()
             if thresholds[LabelKey(which[0], labels[which])] < value <= 1
         },
+        splits=splits_shown,
     )
     changed = postprocessor_of(replace(overrides, revision=current.revision)).digest != now.digest
     return Proposal(

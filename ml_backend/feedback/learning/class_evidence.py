@@ -7,8 +7,10 @@ import numpy as np
 from ml_backend.detections import iou
 from ml_backend.feedback.evaluation.matching import SAME_OBJECT, same_label
 from ml_backend.feedback.evaluation.outcomes import JudgedImage, edges_of, judged_images
+from ml_backend.feedback.learning.drawn_boxes import DrawnBoxes
 from ml_backend.feedback.learning.posterior import NONE
 from ml_backend.feedback.store.annotation_records import Annotation
+from ml_backend.postprocessing.box_features import features_of
 from ml_backend.postprocessing.postprocessor import Postprocessor
 
 LOWEST = 0.1  # score from which a detection is evidence
@@ -24,6 +26,8 @@ class ClassEvidence:
         weights: by ``from_name`` of the control and class (its MID, else its name): boxes by label. A detection that matches a drawn box
             counts 1 for its label, and one that matches none counts its score for :data:`~ml_backend.feedback.learning.posterior.NONE`: so
             likely it is an object that nobody draws. A detection of an object that a better one has matched counts nowhere.
+        boxes: by control and class, the boxes that people drew; none for a control of which each label has classes by its name, since these
+            are not split.
         names: readable names by class.
     """
 
@@ -32,6 +36,12 @@ class ClassEvidence:
         self.weights: dict[str, dict[str, Counter[str]]] = {
             control.from_name: defaultdict(Counter) for control, _ in postprocessor.rectangles
         }
+        self._may_split = {
+            control.from_name
+            for control, label_map in postprocessor.rectangles
+            if {label.value for label in control.labels} - {each.label.value for each in label_map.captured().values()}
+        }
+        self.boxes: dict[str, dict[str, DrawnBoxes]] = {name: defaultdict(DrawnBoxes) for name in self.weights}
         self.names: dict[str, str] = {}
 
     def add(self, annotation: Annotation) -> None:
@@ -59,6 +69,9 @@ class ClassEvidence:
                 if place not in matched and free.any():
                     matched[place] = int(free.argmax())
                     taken[matched[place]] = True
+        features = {}
+        if matched and image.control.from_name in self._may_split:
+            features = dict(zip(matched, features_of(found, np.array(rows)[list(matched)]), strict=True))
         for place, row in enumerate(rows):
             known = mids[row] or names[row]
             if not known:  # detectors number classes beyond their list
@@ -67,5 +80,7 @@ class ClassEvidence:
             weights = self.weights[image.control.from_name][known]
             if place in matched:
                 weights[labels[matched[place]]] += 1
+                if place in features:
+                    self.boxes[image.control.from_name][known].add(features[place], labels[matched[place]])
             elif not fits[place].any():
                 weights[NONE] += float(found.scores[row])  # type: ignore[assignment]  # a Counter of weights

@@ -1,6 +1,6 @@
 """The effort of annotators: seconds of an edit, the probability from which showing a box saves more than it costs, and the seconds saved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.feedback.evaluation.threshold_stats import NO_LABEL, OTHER_LABEL
-from ml_backend.feedback.learning.platt import EDGE, FLOOR, Platt, fit_platt
+from ml_backend.feedback.learning.platt import FLOOR, fit_platt
+from ml_backend.postprocessing.box_probability import EDGE, Platt
 
 ADJUSTED_SHARE = (
     0.68  # of right boxes, those with an IoU below 0.9: measured on 80 photographs with the shared detector
@@ -136,18 +137,14 @@ class EffortFit:
         inside = np.clip(judged.scores[used], EDGE, 1 - EDGE)
         scores, sure = np.round(np.log(inside / (1 - inside)) * BINS), np.ceil(judged.sure[used] * BINS)
         rest = [judged.right, judged.before, judged.is_open, judged.held]
-        keys = np.stack([scores, sure, *(each[used] for each in rest)], axis=1)
-        bins, place = np.unique(keys, axis=0, return_inverse=True)
+        bins, place = _distinct([scores, sure, *(each[used] for each in rest)])
         self.pictures = pictures
-        self._scores = 1 / (1 + np.exp(-bins[:, 0] / BINS))
-        self._sure = bins[:, 1] / BINS
-        self._right = bins[:, 2].astype(bool)
-        self._before = bins[:, 3]
-        self._is_open = bins[:, 4].astype(bool)
-        self._held = bins[:, 5]
+        self._scores = 1 / (1 + np.exp(-bins[0] / BINS))
+        self._sure = bins[1] / BINS
+        self._right, self._before, self._is_open, self._held = bins[2:]
         blocks = max(1, min(pictures, BLOCKS))
-        self._counts = np.zeros((blocks, len(bins)))
-        np.add.at(self._counts, (judged.pictures[used] % blocks, place.ravel()), 1)
+        self._counts = np.zeros((blocks, len(self._scores)))
+        np.add.at(self._counts, (judged.pictures[used] % blocks, place), 1)
         self.platt = self._fit(self._counts.sum(axis=0))
 
     def _fit(self, counts: Floats) -> Platt:
@@ -190,6 +187,17 @@ class EffortFit:
         return Saving(expected(self._counts.sum(axis=0), self.platt), low, high)
 
 
+def _distinct(columns: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], NDArray[np.intp]]:
+    """Return the distinct rows of columns, as columns, and the place of each row among them.
+
+    The rows become numbers first: numpy sorts numbers without Python's lock, and rows with it, which stops a service for seconds.
+    """
+    values, places = zip(*(np.unique(column, return_inverse=True) for column in columns), strict=True)
+    sizes = [max(1, len(each)) for each in values]
+    found, place = np.unique(np.ravel_multi_index(places, sizes), return_inverse=True)
+    return [each[column] for each, column in zip(values, np.unravel_index(found, sizes), strict=True)], place
+
+
 def shown_from(platt: Platt, thresholds: Floats, sure: Floats) -> Floats:
     """Return the scores from which boxes are as probable as certain ones of their label at its threshold.
 
@@ -202,9 +210,7 @@ def shown_from(platt: Platt, thresholds: Floats, sure: Floats) -> Floats:
         float64 [N]; more than 1 where no score is enough.
     """
     needed = platt.probability(thresholds) / sure
-    logits = np.log(np.clip(needed, EDGE, 1 - EDGE) / (1 - np.clip(needed, EDGE, 1 - EDGE)))
-    scores = 1 / (1 + np.exp(-(logits - platt.a) / platt.b))
-    return np.where(sure >= 1, thresholds, np.where(needed >= 1, 2.0, np.maximum(scores, thresholds)))
+    return np.where(sure >= 1, thresholds, np.maximum(platt.scores_for(needed), thresholds))
 
 
 def edit_seconds(stated: Mapping[str, float], found: EditSeconds | None) -> EditSeconds:

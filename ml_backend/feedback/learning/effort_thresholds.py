@@ -1,7 +1,7 @@
 """Thresholds by effort: the score from which showing a box saves more seconds than it costs, in one project."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from ml_backend.feedback.learning.effort import (
     Saving,
     shown_from,
 )
-from ml_backend.feedback.learning.platt import AS_SCORED
+from ml_backend.postprocessing.box_probability import AS_SCORED, Platt
+from ml_backend.postprocessing.label_split import LabelSplit
 
 DIGITS = 3  # of thresholds: detectors with low scores need more than the two that people write
 
@@ -104,6 +105,17 @@ class EffortThresholds:
         """
         needed = shown_from(self._platt, np.array([threshold]), np.array([probability]))
         return round(float(needed[0]), DIGITS)
+
+    def shown(self, split: LabelSplit, thresholds: Mapping[str, float]) -> LabelSplit:
+        """Return a split that shows boxes as probable as certain ones of their label at its threshold.
+
+        Args:
+            split: of a class.
+            thresholds: of the labels, 0 to 1.
+        """
+        needed = self._platt.probability(np.array([thresholds[label] for label in split.labels]))
+        rounded = Platt(round(self._platt.a, DIGITS), round(self._platt.b, DIGITS))
+        return replace(split, needed=tuple(np.round(needed, DIGITS).tolist()), platt=rounded)
 
     def precision(self, stats: LabelStats, threshold: float) -> Share:
         """Return the share of right boxes among those of a label that would be shown at a threshold."""

@@ -73,7 +73,7 @@ class CalibrationResult:
             f"{each.where.label}: {each.threshold_before:g} -> {each.threshold_after:g}"
             for each in labels
             if each.threshold_before != each.threshold_after
-        ] + [f"{each.class_name} -> {each.label}" for each in relabelings if each.evidence]
+        ] + [f"{each.class_name} -> {each.after}" for each in relabelings if each.evidence]
         relatives = sum(not each.evidence for each in relabelings)
         changes += [f"{relatives} classes by their relatives"] * bool(relatives)
         reasons = [f"{each.where.label}: {each.reason}" for each in labels if each.reason]

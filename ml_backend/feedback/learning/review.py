@@ -22,11 +22,13 @@ from ml_backend.feedback.evaluation.candidates import (
 from ml_backend.feedback.evaluation.outcomes import JudgedImage, judged_images
 from ml_backend.feedback.evaluation.threshold_stats import begin
 from ml_backend.feedback.learning.class_evidence import ClassEvidence
-from ml_backend.feedback.learning.class_labels import LabelProbabilities, learn_labels
-from ml_backend.feedback.learning.platt import Platt, fit_platt
+from ml_backend.feedback.learning.class_labels import learn_labels
+from ml_backend.feedback.learning.label_probabilities import LabelProbabilities
+from ml_backend.feedback.learning.platt import fit_platt
 from ml_backend.feedback.learning.project_calibration import detected_by, detector_of
 from ml_backend.feedback.store.annotation_records import Annotation, annotations_of
 from ml_backend.feedback.store.projects import Project
+from ml_backend.postprocessing.box_probability import Platt
 from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.settings import Settings

@@ -67,3 +67,20 @@ def test_annotations_that_nobody_made_are_no_evidence(how: str) -> None:
     facts: dict[str, Any] = {"skipped": False, how: True}
     evidence.add(annotation(box("Worker"), images=seen(people(("Person", 0.9, BOX))), **facts))
     assert not evidence.names
+
+
+@pytest.mark.parametrize(
+    ("xml", "kept"),
+    [
+        (PEOPLE_CONFIG, ["Worker"]),
+        (PEOPLE_CONFIG.replace("Worker", "Passer-by"), ["Passer-by"]),
+        (PEOPLE_CONFIG.replace("Worker", "Man"), []),
+    ],
+    ids=["Worker is no class", "nor is this", "each label has classes by its name"],
+)
+def test_features_are_kept_where_labels_can_be_split(xml: str, kept: list[str]) -> None:
+    """An ordinary project pays nothing for it."""
+    evidence = ClassEvidence(postprocessor_of(xml))
+    drawn = [box(each) for each in kept]
+    evidence.add(annotation(*drawn, drawable={"label": ("Person", *kept)}, images=seen(people(("Person", 0.9, BOX)))))
+    assert [each for boxes in evidence.boxes["label"].values() for each in boxes.labels] == kept

@@ -8,7 +8,8 @@ from corrections import BOX, annotation, box, postprocessor_of, seen
 from samples import detections_of
 
 from ml_backend.feedback.learning.class_evidence import ClassEvidence
-from ml_backend.feedback.learning.class_labels import ClassLabel, learn_labels, node_of, parents_of
+from ml_backend.feedback.learning.class_labels import ClassLabel, learn_labels
+from ml_backend.feedback.learning.label_probabilities import node_of, parents_of
 from ml_backend.vocabularies.imagenet import imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes
 

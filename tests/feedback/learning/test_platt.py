@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_backend.feedback.learning.platt import AS_SCORED, fit_platt
+from ml_backend.feedback.learning.platt import fit_platt
+from ml_backend.postprocessing.box_probability import AS_SCORED
 
 Floats = NDArray[np.float64]
 

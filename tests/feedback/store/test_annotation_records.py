@@ -1,11 +1,12 @@
 """Annotation records, written to a database and read back."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 import msgpack
+import numpy as np
 import pytest
 from corrections import BOX, annotation, box, chosen, classified, seen
 from hypothesis import given
@@ -76,6 +77,9 @@ ANNOTATIONS = {
     "choices, and no prediction": classified(None, "Dog"),
     "choices, and an empty prediction": classified("", ""),
     "images": annotation(images=seen(FOUND, detections_of())),
+    "colours of boxes": annotation(
+        images=seen(replace(FOUND, colours=np.array([[200, 128, 90, 7, 0, 1], [0] * 6], np.uint8)))
+    ),
     "texts": annotation(box("<b>Größe 🪁\0"), version="demo@1234.5678", problem="task 1: \u2028"),
     "the rest": annotation(audited=True, seconds=1e-9, odd={"rotated": 2, "": 0}, annotator=2**62, number=2**62),
 }
