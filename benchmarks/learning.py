@@ -61,7 +61,10 @@ MANY = 50_000
 ADJUSTED = 0.9  # IoU below which a right box is adjusted
 SLOW = EditSeconds(draw=25)
 Counts = tuple[int, int, int]  # boxes that are shown, right and drawn
-DRAWN = {"posterior and thresholds by effort": "probabilities, and thresholds by effort", "share (former)": "16 agreeing corrections, as before"}
+DRAWN = {
+    "posterior and thresholds by effort": "probabilities, and thresholds by effort",
+    "share (former)": "16 agreeing corrections, as before",
+}
 INVENTED = {"Person": "Two-legged", "Vehicle": "Goes places", "Animal": "Four-legged"}
 UNION = dict.fromkeys(("Vehicle", "Animal", "Furniture", "Food"), "Wanted")  # four unrelated groups under one label
 SOURCE = ImageField("image", is_list=False)
