@@ -121,12 +121,12 @@ def test_status_tells_the_last_training(serve: Serve, tmp_path: Path) -> None:
     state = httpx.get(f"{url}/status").json()["learning"]
     (training,) = state["trainings"]
     assert (training["project"], training["author"], training["outcome"]) == (3, "Start Training", "unchanged")
-    assert "Kite: 0 boxes could be judged, 30 are needed" in training["message"]
+    assert "Kite: 0 pictures could be judged, 5 are needed" in training["message"]
     (sentence,) = state["set_aside"]
     assert sentence.startswith("revision 1 of project 3 belongs to another detector (0123abcd) and is set aside")
     wait_until(lambda: httpx.get(f"{url}/status").json()["learning"]["outdated"] == 0)
     page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
-    for text in (training["at"], "Start Training", "30 are needed", "is set aside"):
+    for text in (training["at"], "Start Training", "5 are needed", "is set aside"):
         assert text in page
 
 
