@@ -395,7 +395,7 @@ def test_report_shows_labels_of_classes_and_the_last_training(run: Run, tmp_path
     assert learning["effort"]["in_all"]["high"] < 0
 
 
-def test_calibrate_shows_classes_with_several_labels(run: Run) -> None:
+def test_calibrate_shows_classes_with_several_labels(run: Run, tmp_path: Path) -> None:
     """They become a revision like any other, and go with it."""
     xml = PEOPLE_CONFIG.replace('"Worker"', '"near"').replace('"Clothing"', '"far"')
     places = {"near": (0.1, 0.1, 0.9, 0.5), "far": (0.5, 0.6, 0.6, 0.65)}
@@ -409,6 +409,9 @@ def test_calibrate_shows_classes_with_several_labels(run: Run) -> None:
     (revision,) = revisions()
     ((control, known, split),) = revision.overrides.splits
     assert (control, known, split.labels) == ("label", "papalote", ("far", "near"))
+    run("report", "--project", 3, "--html", "page.html")
+    page = " ".join((tmp_path / "page.html").read_text().split())
+    assert "<td>papalote</td><td>far / near</td><td>99 %</td> <td>10 near, 10 far</td><td>by the box</td>" in page
     assert "nothing would change" in run("calibrate", "--project", 3).stdout
     run("calibrate", "--project", 3, "--revert")
     assert revisions()[-1].overrides.splits == ()

@@ -62,7 +62,11 @@ class ClassLabel:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         values = {name: value for name, value in vars(self).items() if name != "split"}
-        return values | ({"split": list(self.split.labels)} if self.split else {})
+        return (
+            values
+            | {"after": self.after, "highest": self.highest}
+            | ({"split": list(self.split.labels)} if self.split else {})
+        )
 
 
 def learn_labels(
