@@ -17,6 +17,10 @@ from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 from ml_backend.settings import Settings
 
+MOST_ANNOTATIONS = (
+    20_000  # the newest, that a calibration rests on: it runs inside the service, and more would change little
+)
+
 
 @dataclass(frozen=True)
 class CalibrationResult:
@@ -114,7 +118,7 @@ class CalibrationOptions:
 
 
 def calibrate_project(database: Database, number: int, options: CalibrationOptions) -> CalibrationResult:
-    """Propose thresholds and labels of classes from the corrections of a project.
+    """Propose thresholds and labels of classes from the corrections of a project: its newest :data:`MOST_ANNOTATIONS` annotations.
 
     Args:
         database: of the corrections.
@@ -135,7 +139,7 @@ def calibrate_project(database: Database, number: int, options: CalibrationOptio
         current = past[-1] if past else None
         detector = detector_of(connection)
         proposal = propose(
-            lambda: detected_by(detector, annotations_of(connection, number)),
+            lambda: detected_by(detector, annotations_of(connection, number, MOST_ANNOTATIONS)),
             project.label_config,
             current.taught_to(detector) if current else NO_OVERRIDES,
             score_threshold=options.score_threshold,

@@ -255,11 +255,21 @@ def count_annotations(connection: Connection) -> dict[int, int]:
     return {int(project): int(count) for project, count in connection.execute(query)}
 
 
-def annotations_of(connection: Connection | None, project: int) -> Iterator[Annotation]:
-    """Yield the annotations of a project by ascending id, including skipped ones."""
+def annotations_of(connection: Connection | None, project: int, most: int | None = None) -> Iterator[Annotation]:
+    """Yield the annotations of a project by ascending id, including skipped ones.
+
+    Args:
+        connection: to read with; None for a database without tables.
+        project: id of the project.
+        most: number of annotations, of which the newest are taken; None for all.
+    """
     if connection is None:
         return
     query = select(annotations).where(annotations.c.project == project).order_by(annotations.c.id)
+    if most is not None:
+        ids = select(annotations.c.id).where(annotations.c.project == project).order_by(annotations.c.id.desc())
+        oldest = connection.execute(ids.offset(most - 1).limit(1)).scalar()
+        query = query.where(annotations.c.id >= (oldest or 0))
     with connection.execution_options(yield_per=PORTION).execute(query) as found:
         for row in found.mappings():
             yield Annotation.from_row(row)

@@ -12,6 +12,7 @@ from feedback_service import training
 from samples import BALLOON_CONFIG, detections_of
 
 from ml_backend.feedback.learning import learner as module
+from ml_backend.feedback.learning import project_calibration
 from ml_backend.feedback.learning.learner import AUTHOR, Learner, LearnOptions
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.annotation_records import put_annotation
@@ -213,3 +214,17 @@ async def test_learning_can_be_off(
         await asyncio.sleep(0)
         assert {task.get_name() for task in asyncio.all_tasks() if "Learner" in repr(task)} == set()
         assert told(settings) == []
+
+
+async def test_calibration_rests_on_the_newest_annotations(
+    settings: Settings, demo_detector: Detector, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its time and memory are bounded: here on ten right boxes, and not on the hundred wrong ones before."""
+    monkeypatch.setattr(project_calibration, "MOST_ANNOTATIONS", 10)
+    keep(100, drawn=False)
+    keep(10)
+    async with learning(settings, demo_detector, LearnOptions("suggest")) as (learner, _):
+        await learner.look()
+        ((*_, outcome, _, message),) = told(settings)
+        assert outcome == "suggested"
+        assert "Kite: 0.3 -> 0.0" in message

@@ -299,3 +299,15 @@ def test_times_are_columns_that_can_be_asked_for(database: Database) -> None:
         "updated_at": "2026-01-01T00:00:00Z",
         "skipped": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("most", "ids"),
+    [(None, [1, 2, 3, 4]), (2, [3, 4]), (4, [1, 2, 3, 4]), (9, [1, 2, 3, 4])],
+    ids=["all", "some", "just all", "more than there are"],
+)
+def test_newest_annotations_can_be_read_alone(database: Database, most: int | None, ids: list[int]) -> None:
+    """In their order, and without those of other projects."""
+    keep(database, *(annotation(number=n) for n in range(1, 5)), annotation(number=5, project=4))
+    with database.reading() as connection:
+        assert [each.id for each in annotations_of(connection, 3, most)] == ids
