@@ -71,6 +71,10 @@ class Labelling:
         state = self.page.evaluate(SHOWN)
         return Shown(state["checked"], state["regions"])
 
+    def values(self) -> list[Any]:
+        """Return the values of the regions that a submit would store."""
+        return [region["value"] for region in self.shown().regions]
+
     def wait_until_checked(self, *choices: str) -> None:
         """Wait until exactly these choices are checked."""
         self.editor.until(lambda: self.shown().checked == list(choices))
@@ -78,10 +82,10 @@ class Labelling:
     def check(self, choice: str, act: Callable[[], object] | None = None) -> None:
         """Click on a choice, or do something else with the same effect."""
         click = self.page.locator("label").filter(has_text=choice).first.click
-        before = self.shown().regions
+        before = self.values()
         (act or click)()
-        # The box on the page is checked before the regions have it that a submit would store.
-        self.editor.until(lambda: choice in (now := self.shown()).checked and now.regions != before)
+        # The box on the page is checked before the regions have it that a submit would store, and other fields of these change by themselves.
+        self.editor.until(lambda: choice in self.shown().checked and self.values() != before)
 
     def submit(self) -> list[dict[str, Any]]:
         """Press "Submit"; gives the regions that are stored then."""
