@@ -110,9 +110,8 @@ class Detections:
             views = {view: place for place, view in enumerate(dict.fromkeys(self.views))}
             fields |= {"views": list(views), "view_of": [views[view] for view in self.views]}
         if self.colours is not None:  # versions before colours ignore them
-            fields |= {
-                "colours": self.colours.tobytes().rstrip(b"\0")
-            }  # detections with low scores come last, and have none
+            # Detections with low scores come last, and have none.
+            fields["colours"] = self.colours.tobytes().rstrip(b"\0")
         packed: bytes = msgpack.packb(fields)
         return packed
 

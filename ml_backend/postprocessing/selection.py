@@ -58,9 +58,8 @@ def select(
         label_map: of the control.
         default_threshold: lowest score that is shown where neither label nor control has a threshold, 0 to 1. With None there is no
             threshold (except for those of classes), no limit on the number, and no suppression across labels, for callers that choose a
-            threshold afterwards. A box
-            is suppressed only by a better one of its label, so the boxes kept at or above a threshold are those that this threshold would
-            show. With ``nms_across_labels`` it would show fewer; which ones depends on the thresholds of the other labels.
+            threshold afterwards. A box is suppressed only by a better one of its label, so the boxes kept at or above a threshold are those
+            that this threshold would show. With ``nms_across_labels`` it would show fewer; which ones depends on the thresholds of the other labels.
 
     Returns:
         One decision for each detection, in their order.

@@ -11,9 +11,8 @@ from ml_backend.feedback.evaluation.threshold_stats import NO_LABEL, OTHER_LABEL
 from ml_backend.feedback.learning.platt import FLOOR, fit_platt
 from ml_backend.postprocessing.box_probability import EDGE, Platt
 
-ADJUSTED_SHARE = (
-    0.68  # of right boxes, those with an IoU below 0.9: measured on 80 photographs with the shared detector
-)
+# Of right boxes, those with an IoU below 0.9: measured on 80 photographs with the shared detector.
+ADJUSTED_SHARE = 0.68
 MIN_PICTURES = 5  # corrected pictures below which thresholds stay
 RESAMPLES = 200
 BLOCKS = 200  # pictures are resampled one by one up to this number, and above it in so many groups

@@ -21,9 +21,8 @@ NONE = ""
 
 K = 0.5  # boxes that the relatives of a class count for
 DOUBT = 0.2  # share of "none" that each step down the hierarchy adds
-ROOT_STRENGTH = (
-    4.0  # boxes that the prior of the root counts for; half of them are "none", the rest is shared by the labels
-)
+# Boxes that the prior of the root counts for; half of them are "none", the rest is shared by the labels.
+ROOT_STRENGTH = 4.0
 NAMED_STRENGTH = 8.0  # boxes that the label counts for that a class has by its name, synonym or hierarchy
 
 Weights = Mapping[str, float]
