@@ -14,18 +14,58 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from ml_backend.errors import ModelLoadError
 from ml_backend.inference import demo_model
 from ml_backend.redaction import redact
 
 SILENCE_SECONDS = 60  # without data, after which a download fails
+_GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 
 Progress = Callable[[str], None]
+
+
+def check_source(handle: str, cache_dir: Path, variable: str = "PRELABEL_MODEL") -> None:
+    """Check that a model can be had, without TensorFlow, whose import takes seconds of a processor at each restart of a service.
+
+    An address is asked only where TensorFlow Hub has not kept its module, and no more than the head of the answer is read. Other
+    addresses than those of HTTP are not checked.
+
+    Args:
+        handle: as in :func:`load_module`.
+        cache_dir: folder of downloads.
+        variable: the setting that names the handle, for messages.
+
+    Raises:
+        ModelLoadError: there is no such folder or file, the host cannot be reached, or it has no such module.
+    """
+    try:
+        if "://" not in handle:
+            path = Path(handle).expanduser()
+            if handle != demo_model.HANDLE and not path.exists():
+                raise FileNotFoundError(_missing(path))
+        elif handle.startswith(("http://", "https://")) and not _kept_download(handle, cache_dir).exists():
+            if "@" in urlsplit(handle).netloc:
+                raise ValueError("TensorFlow Hub cannot send the user and the password in the address")
+            urlopen(handle, timeout=SILENCE_SECONDS).close()  # noqa: S310 - one of the two schemes above
+    except HTTPError as error:
+        error.close()
+        if error.code in _GONE:  # other answers may change with the query that TensorFlow Hub adds
+            raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
+    except (OSError, ValueError, HTTPException) as error:
+        raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
+
+
+def _kept_download(handle: str, cache_dir: Path) -> Path:
+    # The name that tensorflow_hub 0.16.1 gives it (compressed_module_resolver.py).
+    return cache_dir / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
 
 
 def load_module(handle: str, cache_dir: Path, progress: Progress, variable: str = "PRELABEL_MODEL") -> tuple[Any, str]:
@@ -96,8 +136,12 @@ def local_folder(handle: str, cache_dir: Path) -> tuple[str, bool]:
     if path.is_file():
         return str(_unpacked(path, cache_dir)), True
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
+        raise FileNotFoundError(_missing(path))
     return str(path), False
+
+
+def _missing(path: Path) -> str:
+    return f"there is no folder and no file of that name (looked for {path.absolute()})"
 
 
 def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:

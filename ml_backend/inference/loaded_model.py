@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml_backend.errors import ModelContractError, ModelError, ModelLoadError
 from ml_backend.inference.contracts.contract import Contract, Signature
-from ml_backend.inference.hub import Progress, model_name
+from ml_backend.inference.hub import Progress, check_source, model_name
 from ml_backend.inference.runtimes.registry import RUNTIMES
 from ml_backend.inference.runtimes.runtime import Function, LoadRequest, RunError
 from ml_backend.model_results import ModelKind
@@ -55,6 +55,18 @@ class LoadedModel(ABC, Generic[Found]):
     uses_class_names: bool = False
     note: str = ""
     runtime: str = ""
+
+    @classmethod
+    def check_source(cls, handle: str, cache_dir: Path) -> None:
+        """Check that the model of a handle can be had, without TensorFlow.
+
+        Raises:
+            ModelLoadError: it cannot.
+        """
+        try:
+            check_source(handle, cache_dir, cls.variable)
+        except ModelLoadError as error:
+            raise ModelLoadError(f"the {cls.kind} {error}") from error
 
     @classmethod
     def load(  # noqa: PLR0913 - each is a choice of the user

@@ -39,6 +39,9 @@ class Models:
             "precision": settings.precision,
         }
         folder = settings.tfhub_cache_dir
+        for kind, handle in ((Classifier, settings.classifier), (Detector, settings.detector)):
+            if handle is not None:
+                kind.check_source(handle, folder)
         classifier = detector = None
         if settings.classifier is not None:
             classifier = Classifier.load(settings.classifier, folder, class_names=names, **options)

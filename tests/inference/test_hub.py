@@ -16,7 +16,7 @@ from picture_server import Answer, PictureServer
 from ml_backend.errors import ModelLoadError
 from ml_backend.inference import demo_model
 from ml_backend.inference.detector import Detector
-from ml_backend.inference.hub import load_module, model_name
+from ml_backend.inference.hub import check_source, load_module, model_name
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,20 @@ def test_what_cannot_be_loaded_names_handle_cause_and_ways_out(
         Detector.load(handle, tmp_path / "cache", workers=1, progress=waits.append)
     for words in (handle, "PRELABEL_MODEL=", f"TFHUB_CACHE_DIR={tmp_path / 'cache'}", "prelabel demo"):
         assert words in str(caught.value)
+
+
+def test_source_is_asked_only_before_the_first_download(
+    archive: bytes, pictures: PictureServer, tmp_path: Path, waits: list[str]
+) -> None:
+    """And no more than the head of the answer is read then; afterwards the model starts without a network."""
+    pictures.add("/detector.tar.gz", archive)
+    handle = f"{pictures.url}/detector.tar.gz"
+    check_source(handle, tmp_path)
+    load_module(handle, tmp_path, waits.append)
+    del pictures.answers["/detector.tar.gz"]
+    check_source(handle, tmp_path)
+    with pytest.raises(ModelLoadError, match="404"):
+        check_source(handle, tmp_path / "another folder")
 
 
 def test_signatures_in_addresses_are_not_shown(tmp_path: Path, waits: list[str]) -> None:

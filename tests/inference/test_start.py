@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,27 @@ def _answers(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
     except httpx.TransportError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("handle", "cause"),
+    [
+        pytest.param("/no/such/folder", "no folder and no file", id="missing folder"),
+        pytest.param("http://127.0.0.1:1/detector/1", "Connection refused", id="refused"),
+        pytest.param(
+            "https://no-such-host.invalid/detector/1", "Name or service not known|name resolution", id="no network"
+        ),
+        pytest.param("http://me:s3cret@no-such-host.invalid/detector", "cannot send the user", id="with a password"),
+    ],
+)
+def test_model_that_cannot_be_had_ends_the_start_without_tensorflow(
+    without_tensorflow: dict[str, str], handle: str, cause: str
+) -> None:
+    """A container that is restarted until the model is there costs no seconds of a processor each time."""
+    environment = without_tensorflow | {"PRELABEL_MODEL": handle, "PORT": str(free_port())}
+    command = [sys.executable, "-m", "ml_backend", "serve"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(cause, done.stderr)
+    assert "s3cret" not in done.stderr
+    assert "is imported" not in done.stderr
