@@ -107,6 +107,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 lock: | $(UV)
 	$(COMPILE) pyproject.toml requirements/tensorflow.in --output-file requirements/runtime.txt
 	$(COMPILE) pyproject.toml requirements/tensorflow.in --all-extras --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) --no-config requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) --no-config requirements/label-studio.in --output-file requirements/label-studio.txt
 
 # Compiled once (half a minute): where Python may not write bytecode, each start of TensorFlow would take five seconds more.

@@ -1,4 +1,4 @@
-"""All settings, read once from the environment. No other module reads it.
+"""All settings, read once from the environment, or from files of secrets. No other module reads it.
 
 Names that Label Studio users know keep their spelling (``LABEL_STUDIO_URL``, ``MODEL_SCORE_THRESHOLD``, …); all others start with
 ``PRELABEL_``. A wrong value raises :class:`SettingsError` with a line that names the variable, the value and the expected form.
@@ -30,6 +30,9 @@ from ml_backend.redaction import redact
 PUBLISHED_DETECTOR = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
 
 ADDRESS_MAX_LENGTH = 8192  # characters
+
+SECRETS = Path("/run/secrets")
+"""Where Docker, Compose and Podman mount secrets: a variable that is not set is read from the file of its name, if there is one."""
 
 
 def available_cpus() -> int:
@@ -414,7 +417,7 @@ class Settings(BaseModel):
         found = []
         for name in sorted(os.environ):
             if name in RENAMED:
-                unused = " and is not used, since both are set" if _is_set(RENAMED[name]) else ""
+                unused = " and is not used, since both are set" if _value(RENAMED[name]) else ""
                 found.append(
                     f"{name} is now called {RENAMED[name]}{unused}; the old name will not be read in the next release."
                 )
@@ -441,7 +444,7 @@ RENAMED = {
 
 
 def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and those that it does not set from the files in :data:`SECRETS`.
 
     Args:
         only: names of the fields to read; the others have their defaults.
@@ -451,11 +454,11 @@ def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settin
         SettingsError: one line for each wrong value: the variable, the value (hidden for secrets) and the expected form.
     """
     # A variable that is empty or white space counts as unset: compose files pass such variables on.
-    names = {current: old for old, current in RENAMED.items() if not _is_set(current)}
+    names = {current: old for old, current in RENAMED.items() if not _value(current)}
     read = {
-        name: os.environ[names.get(variable, variable)]
+        name: value
         for name, variable in VARIABLES.items()
-        if name in only and _is_set(names.get(variable, variable))
+        if name in only and (value := _value(names.get(variable, variable)))
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
@@ -464,8 +467,17 @@ def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settin
         raise SettingsError("\n".join(_one_line(problem) for problem in error.errors(include_url=False))) from None
 
 
-def _is_set(variable: str) -> bool:
-    return bool(os.environ.get(variable, "").strip())
+def _value(variable: str) -> str:
+    """Return the value of a variable, or of the secret of its name; empty for none, and for white space."""
+    value = os.environ.get(variable, "")
+    if not value.strip():
+        try:
+            value = (SECRETS / variable).read_text().rstrip("\r\n")
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{SECRETS / variable} cannot be read: {error}.") from None
+    return value if value.strip() else ""
 
 
 def _one_line(problem: Any) -> str:

@@ -43,7 +43,7 @@ def serve(
             log = structlog.get_logger("prelabel")
             for each in models.all:
                 log.info("model", kind=each.kind, runtime=each.runtime)
-            for warning in [*settings.warnings(), *_openness(settings)]:
+            for warning in [*settings.warnings(), *_openness(settings), *_unwritable(settings)]:
                 log.warning(warning)
             from ml_backend.server.app import create_app
 
@@ -67,6 +67,18 @@ def _openness(settings: Settings) -> list[str]:
     return [
         f"BASIC_AUTH_USER and BASIC_AUTH_PASS are not set: {callers} can ask for predictions, see /status and start training"
     ]
+
+
+def _unwritable(settings: Settings) -> list[str]:
+    """Return a warning about a database that takes no corrections, where they are read. Predictions do not need it."""
+    from ml_backend.feedback.store.database import Database
+
+    with closing(Database(settings.database_address)) as database:
+        try:
+            database.check_writable()
+        except FeedbackError as error:
+            return [f"corrections cannot be kept: {error}"] if settings.reads_corrections else []
+    return []
 
 
 @app.command()
@@ -111,6 +123,7 @@ def _check_corrections(settings: Settings) -> Finding:
 
     with closing(Database(settings.database_address)) as database:
         try:
+            database.check_writable()
             waiting, problem = pending(database)
         except FeedbackError as error:
             return Finding(ok=False, sentence=f"Corrections cannot be kept: {error}.")

@@ -52,15 +52,19 @@ def check_source(handle: str, cache_dir: Path, variable: str = "PRELABEL_MODEL")
             if handle != demo_model.HANDLE and not path.exists():
                 raise FileNotFoundError(_missing(path))
         elif handle.startswith(("http://", "https://")) and not _kept_download(handle, cache_dir).exists():
-            if "@" in urlsplit(handle).netloc:
-                raise ValueError("TensorFlow Hub cannot send the user and the password in the address")
-            urlopen(handle, timeout=SILENCE_SECONDS).close()  # noqa: S310 - one of the two schemes above
+            _ask(handle)
     except HTTPError as error:
         error.close()
         if error.code in _GONE:  # other answers may change with the query that TensorFlow Hub adds
             raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
     except (OSError, ValueError, HTTPException) as error:
         raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
+
+
+def _ask(address: str) -> None:
+    if "@" in urlsplit(address).netloc:
+        raise ValueError("TensorFlow Hub cannot send the user and the password in the address")
+    urlopen(address, timeout=SILENCE_SECONDS).close()  # noqa: S310 - http or https, says the caller
 
 
 def _kept_download(handle: str, cache_dir: Path) -> Path:

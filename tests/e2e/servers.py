@@ -63,63 +63,24 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: flo
     raise RuntimeError(f"nothing answers at {url}; the end of the log:\n{log.read_text()[-3000:]}")
 
 
-class LabelStudio:
-    """A Label Studio on SQLite in a folder of its own."""
+class StudioApi:
+    """The API of a Label Studio, as its interface calls it.
 
-    def __init__(self, environment: Path, folder: Path) -> None:
-        self.files = folder / "files"
-        self.files.mkdir(parents=True)
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self._command = [
-            str(environment / "bin" / "label-studio"),
-            "start",
-            "--no-browser",
-            "--internal-host=127.0.0.1",
-            f"--port={self.url.rpartition(':')[2]}",
-            f"--username={EMAIL}",
-            f"--password={PASSWORD}",
-            f"--user-token={TOKEN}",
-            "--enable-legacy-api-token",
-        ]
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+    Args:
+        url: its address.
+        token: a legacy token.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.token = token
         self._http = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Token {TOKEN}"}, timeout=300, follow_redirects=True
+            base_url=url, headers={"Authorization": f"Token {token}"}, timeout=300, follow_redirects=True
         )
 
-    def start(self, **settings: str) -> None:
-        """Start, or start again with other settings and the same data."""
-        self.stop()
-        own = {
-            "LABEL_STUDIO_BASE_DATA_DIR": str(self._folder / "data"),
-            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.files),
-            "LABEL_STUDIO_HOST": self.url,
-            "HOME": str(self._folder),
-        }
-        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        log = self._folder / "label-studio.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                env=kept | ENVIRONMENT | own | settings,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        wait_for(f"{self.url}/health", self._process, log, START_SECONDS)
-
-    def stop(self) -> None:
-        """Stop, if it runs."""
-        if self._process is not None:
-            stop(self._process)
-            self._process = None
-
     def close(self) -> None:
-        """Stop and forget the data."""
+        """Close its connections."""
         self._http.close()
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def api(self, method: str, path: str, **request: Any) -> Any:
         """Call the API; gives the JSON of the answer."""
@@ -167,6 +128,62 @@ class LabelStudio:
         """Open a task as the labelling page does."""
         opened: dict[str, Any] = self.api("GET", f"/api/tasks/{task}?project={project}")
         return opened
+
+
+class LabelStudio(StudioApi):
+    """A Label Studio on SQLite in a folder of its own."""
+
+    def __init__(self, environment: Path, folder: Path) -> None:
+        super().__init__(f"http://127.0.0.1:{free_port()}", TOKEN)
+        self.files = folder / "files"
+        self.files.mkdir(parents=True)
+        self._command = [
+            str(environment / "bin" / "label-studio"),
+            "start",
+            "--no-browser",
+            "--internal-host=127.0.0.1",
+            f"--port={self.url.rpartition(':')[2]}",
+            f"--username={EMAIL}",
+            f"--password={PASSWORD}",
+            f"--user-token={TOKEN}",
+            "--enable-legacy-api-token",
+        ]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **settings: str) -> None:
+        """Start, or start again with other settings and the same data."""
+        self.stop()
+        own = {
+            "LABEL_STUDIO_BASE_DATA_DIR": str(self._folder / "data"),
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.files),
+            "LABEL_STUDIO_HOST": self.url,
+            "HOME": str(self._folder),
+        }
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        log = self._folder / "label-studio.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                env=kept | ENVIRONMENT | own | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_for(f"{self.url}/health", self._process, log, START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop, if it runs."""
+        if self._process is not None:
+            stop(self._process)
+            self._process = None
+
+    def close(self) -> None:
+        """Stop and forget the data."""
+        super().close()
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,7 @@ class FeedbackService:
         }
 
         def read() -> dict[str, Any]:
+            self.database.check_writable()
             waiting, problem = pending(self.database)
             with self.database.reading() as connection:
                 if connection is None:

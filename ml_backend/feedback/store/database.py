@@ -1,5 +1,6 @@
 """The database of corrections: SQLite or Postgres. Unlike a cache, its contents must not be lost."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,19 @@ class Database:
     def exists(self) -> bool:
         """Whether there may be something to read; reading creates no SQLite file."""
         return self._file is None or self._file.exists()
+
+    def check_writable(self) -> None:
+        """Check that the file of SQLite can be written, or made; Postgres is not asked.
+
+        Raises:
+            FeedbackError: the user of this process may not, or the file system is read-only.
+        """
+        if self._file is None:
+            return
+        folder = next(parent for parent in self._file.absolute().parents if parent.exists())
+        for path in (folder, self._file):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise FeedbackError(f"the database {self.place} takes no events: this process may not write to {path}")
 
     def prepare(self) -> None:
         """Create the tables, or upgrade those of an older version.
