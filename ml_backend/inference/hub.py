@@ -51,6 +51,25 @@ def load_module(handle: str, cache_dir: Path, progress: Progress, variable: str 
         raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
 
 
+def check_handle(handle: str, cache_dir: Path, variable: str) -> None:
+    """Find the mistakes that need no TensorFlow to be found, since it takes seconds to start.
+
+    Args:
+        handle: as in :func:`load_module`.
+        cache_dir: as there.
+        variable: as there.
+
+    Raises:
+        ModelLoadError: there is no folder or file of that name, or the folder of downloads cannot be made.
+    """
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        if "://" not in handle and handle != demo_model.HANDLE:
+            _local_path(handle)
+    except OSError as error:
+        raise ModelLoadError(_explain(handle, cache_dir, error, variable)) from error
+
+
 def _load_mending(handle: str, cache_dir: Path, progress: Progress) -> tuple[Any, str]:
     folder, fetched = _resolve(handle, cache_dir, progress)
     if not fetched:
@@ -92,12 +111,15 @@ def local_folder(handle: str, cache_dir: Path) -> tuple[str, bool]:
     """Return the folder of a handle without ``://``, and whether it was unpacked into ``cache_dir``."""
     if handle == demo_model.HANDLE:
         return str(demo_model.build(cache_dir)), False
+    path = _local_path(handle)
+    return (str(_unpacked(path, cache_dir)), True) if path.is_file() else (str(path), False)
+
+
+def _local_path(handle: str) -> Path:
     path = Path(handle).expanduser()
-    if path.is_file():
-        return str(_unpacked(path, cache_dir)), True
-    if not path.is_dir():
+    if not path.is_file() and not path.is_dir():
         raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
-    return str(path), False
+    return path
 
 
 def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml_backend.errors import ModelContractError, ModelError, ModelLoadError
 from ml_backend.inference.contracts.contract import Contract, Signature
-from ml_backend.inference.hub import Progress, model_name
+from ml_backend.inference.hub import Progress, check_handle, model_name
 from ml_backend.inference.runtimes.registry import RUNTIMES
 from ml_backend.inference.runtimes.runtime import Function, LoadRequest, RunError
 from ml_backend.model_results import ModelKind
@@ -55,6 +55,22 @@ class LoadedModel(ABC, Generic[Found]):
     uses_class_names: bool = False
     note: str = ""
     runtime: str = ""
+
+    @classmethod
+    def check(cls, handle: str, cache_dir: Path) -> None:
+        """Find the mistakes in a handle that can be found at once.
+
+        Args:
+            handle: as for :meth:`load`.
+            cache_dir: folder of downloads.
+
+        Raises:
+            ModelLoadError: there is no such folder or file, or no room for downloads.
+        """
+        try:
+            check_handle(handle, cache_dir, cls.variable)
+        except ModelLoadError as error:
+            raise ModelLoadError(f"the {cls.kind} {error}") from error
 
     @classmethod
     def load(  # noqa: PLR0913 - each is a choice of the user

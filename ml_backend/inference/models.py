@@ -39,6 +39,9 @@ class Models:
             "precision": settings.precision,
         }
         folder = settings.tfhub_cache_dir
+        for kind, handle in ((Detector, settings.detector), (Classifier, settings.classifier)):
+            if handle is not None:
+                kind.check(handle, folder)
         classifier = detector = None
         if settings.classifier is not None:
             classifier = Classifier.load(settings.classifier, folder, class_names=names, **options)

@@ -14,6 +14,7 @@ from waiting import wait_until
 
 pytest.importorskip("openvino", reason="there is no OpenVINO for this platform")
 
+ROOT = Path(__file__).parent.parent.parent
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="kind" toName="image"><Choice value="balloon"/>'
     '<Choice value="lakeside"/></Choices></View>'
@@ -30,14 +31,15 @@ def without_tensorflow(tmp_path_factory: pytest.TempPathFactory, colour_classifi
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "TFHUB_CACHE_DIR": str(folder / "models"),
+        "PRELABEL_HOME": str(folder),
+        "PYTHONPATH": str(ROOT),
         "PRELABEL_CLASSIFIER": str(colour_classifier_dir),
     }
     assert "balloon" in run(environment, "predict", "images/red.png", "--config", "config.xml")
     for name in ("tensorflow", "tensorflow_hub"):
         (folder / "blocked" / name).mkdir(parents=True)
         (folder / "blocked" / name / "__init__.py").write_text(f"raise RuntimeError('{name} is imported')")
-    return environment | {"PYTHONPATH": str(folder / "blocked")}
+    return environment | {"PYTHONPATH": os.pathsep.join((str(folder / "blocked"), str(ROOT)))}
 
 
 def run(environment: dict[str, str], *arguments: str) -> str:
@@ -85,3 +87,31 @@ def _answers(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
     except httpx.TransportError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        pytest.param({"PORT": "many"}, "PORT='many' cannot be used", id="no number"),
+        pytest.param({"PRELABEL_CLASSIFIER": "/no/such/folder"}, "the classifier /no/such/folder", id="no classifier"),
+        pytest.param(
+            {"PRELABEL_MODEL": "/no/such/folder"}, "the detector /no/such/folder", id="no detector, beside a classifier"
+        ),
+        pytest.param(
+            {"PRELABEL_CLASS_NAMES": "/no/such/file.txt"}, "PRELABEL_CLASS_NAMES=/no/such/file.txt", id="no class list"
+        ),
+        pytest.param({"TFHUB_CACHE_DIR": "/proc/nope"}, "TFHUB_CACHE_DIR=/proc/nope", id="no room for downloads"),
+    ],
+)
+def test_wrong_settings_are_told_before_tensorflow_is_imported(
+    without_tensorflow: dict[str, str], settings: dict[str, str], words: str
+) -> None:
+    """The import takes seconds, and longer on a busy machine."""
+    environment = without_tensorflow | {"PORT": str(free_port()), "PRELABEL_RUNTIME": "tensorflow"} | settings
+    command = [sys.executable, "-m", "ml_backend", "serve", "--host", "127.0.0.1"]
+    done = subprocess.run(
+        command, cwd=environment["HOME"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "is imported" not in done.stderr
