@@ -35,6 +35,21 @@ SECRETS = Path("/run/secrets")
 """Where Docker, Compose and Podman mount secrets: a variable that is not set is read from the file of its name, if there is one."""
 
 
+def checkout_of(package: Path) -> Path | None:
+    """Return the folder of a checkout, from which the package in it runs; None for an installed package.
+
+    Args:
+        package: the folder of the package. In a checkout, Prelabel's own ``pyproject.toml`` stands beside it.
+    """
+    project = package.parent / "pyproject.toml"
+    # Some packages install a pyproject.toml of theirs beside all others.
+    is_ours = project.is_file() and '\nname = "prelabel"\n' in project.read_text(encoding="utf-8", errors="replace")
+    return package.parent if is_ours else None
+
+
+CHECKOUT = checkout_of(Path(__file__).parent)
+
+
 def available_cpus() -> int:
     """Return the number of processors that this process may run on, which can be smaller than that of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -49,6 +64,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
 
+    home: Annotated[Path, AfterValidator(values.expanded)] | None = Field(
+        default_factory=lambda: CHECKOUT / "data" if CHECKOUT else None,
+        validation_alias="PRELABEL_HOME",
+        description="the folder of downloaded models, cache and corrections, where no setting of theirs names another place",
+    )
     label_studio_url: Annotated[str, AfterValidator(values.base_url)] | None = Field(
         None,
         validation_alias="LABEL_STUDIO_URL",
@@ -121,7 +141,7 @@ class Settings(BaseModel):
         description="the class list of a model that does not tell its classes: a .txt, .csv, .json or .pbtxt file",
     )
     tfhub_cache_dir: Annotated[Path, AfterValidator(values.expanded)] = Field(
-        default_factory=lambda: platformdirs.user_cache_path("prelabel") / "models",
+        default_factory=lambda given: _folder_of_caches(given) / "models",
         validation_alias="TFHUB_CACHE_DIR",
         description="the folder that keeps downloaded models",
     )
@@ -276,7 +296,7 @@ class Settings(BaseModel):
         description="how long detections are used, such as 12h or 30d, at most 36500d; 0 for no limit; by default 30d in Redis and no limit elsewhere",
     )
     cache_file: Annotated[Path, AfterValidator(values.expanded)] = Field(
-        default_factory=lambda: platformdirs.user_cache_path("prelabel") / "cache.sqlite3",
+        default_factory=lambda given: _folder_of_caches(given) / "cache.sqlite3",
         validation_alias="PRELABEL_CACHE_FILE",
         description="the file of the sqlite cache",
     )
@@ -403,9 +423,11 @@ class Settings(BaseModel):
         return default if self.cache_ttl is None else self.cache_ttl or None
 
     @property
-    def database_address(self) -> str | None:
-        """The database that keeps corrections, with its password; None for the default file."""
-        return None if self.database_url is None else self.database_url.get_secret_value()
+    def database_address(self) -> str | Path:
+        """The database that keeps corrections: its address, with its password, or the default file."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return (self.home or platformdirs.user_data_path("prelabel")) / "feedback.sqlite3"
 
     @property
     def reads_corrections(self) -> bool:
@@ -431,6 +453,11 @@ class Settings(BaseModel):
         if self.label_studio_api_key is not None and self.label_studio_url is None:
             found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is not used.")
         return found
+
+
+def _folder_of_caches(given: dict[str, Any]) -> Path:
+    """Return the folder of files that can be made or downloaded again, from the fields that are validated already."""
+    return given.get("home") or platformdirs.user_cache_path("prelabel")
 
 
 VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
@@ -464,7 +491,9 @@ def load_settings(only: Collection[str] = VARIABLES, **overrides: Any) -> Settin
     try:
         return Settings(**read | given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_one_line(problem) for problem in error.errors(include_url=False))) from None
+        # Defaults that are made from other fields are missing wherever a value is wrong.
+        wrong = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+        raise SettingsError("\n".join(map(_one_line, wrong))) from None
 
 
 def _value(variable: str) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy.pool import Pool
 from tiny_classifier import build as build_tiny_classifier
 
 from ml_backend.logs import configure_logging
-from ml_backend.settings import VARIABLES, Settings
+from ml_backend.settings import CHECKOUT, VARIABLES, Settings
 
 if TYPE_CHECKING:
     from ml_backend.inference.classifier import Classifier
@@ -70,23 +70,30 @@ def _is_open(connection: Any) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hide the settings that `make` gives, so that servers of the whole session use no cache or database of the checkout."""
+    """Hide the settings of the machine from servers of the whole session; fail if a test wrote into the checkout's own data."""
+    assert CHECKOUT is not None
+    files = set((CHECKOUT / "data").rglob("*"))
     with pytest.MonkeyPatch.context() as monkeypatch:
         _clean(monkeypatch, tmp_path_factory)
         yield
+    assert set((CHECKOUT / "data").rglob("*")) <= files
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Let no setting of the machine change what a test sees, and give each test folders of its own for cache and corrections."""
+    """Let no setting of the machine change what a test sees, and give each test a folder of its own for cache and corrections.
+
+    ``Settings()``, which ignores the environment, and processes that the test starts use the same one.
+    """
     _clean(monkeypatch, tmp_path_factory)
 
 
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for variable in VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    checkout = tmp_path_factory.mktemp("checkout")
+    monkeypatch.setattr("ml_backend.settings.CHECKOUT", checkout)
+    monkeypatch.setenv("PRELABEL_HOME", str(checkout / "data"))
 
 
 @pytest.fixture(autouse=True)

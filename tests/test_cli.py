@@ -305,6 +305,30 @@ def test_mistakes_get_one_sentence(
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("environment", "status", "heads"),
+    [
+        ({}, 0, ["not set", "ok", "ok", "ok"]),
+        ({"LABEL_STUDIO_URL": "http://127.0.0.1:1"}, 1, ["WRONG", "ok", "ok", "ok"]),
+        ({"PRELABEL_MODEL": "/no/such/folder"}, 1, ["not set", "ok", "ok", "WRONG"]),
+    ],
+    ids=["nothing is set up", "nobody answers", "no such detector"],
+)
+def test_doctor_tells_wrong_from_not_set(
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    status: int,
+    heads: list[str],
+) -> None:
+    """Label Studio, cache, corrections and detector: the status is 1 only where something has to be changed."""
+    for name, value in ({"PRELABEL_MODEL": "demo"} | environment).items():
+        monkeypatch.setenv(name, value)
+    result = run("doctor")
+    assert [line[:7].strip() for line in result.stdout.splitlines()] == heads
+    assert result.exit_code == status
+
+
 def test_demo_ends_with_a_table_and_a_picture(run: Callable[..., Result], tmp_path: Path) -> None:
     """Each drawn object is found in its place, and it says that it was a demo."""
     result = run("demo", "--out", "demo")

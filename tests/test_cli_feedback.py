@@ -1,6 +1,7 @@
 """``prelabel report``, ``calibrate`` and ``feedback sync`` on corrections that are there already."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -548,10 +549,9 @@ def test_projects_target_goes_before_the_settings(run: Run, monkeypatch: pytest.
     assert targets == [{0.6}, {0.7}, {0.8}]
 
 
-def test_default_database_is_the_users(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is set."""
+def test_default_database_is_in_the_home_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no database is set."""
     monkeypatch.delenv("PRELABEL_DATABASE_URL")
     keep(*kites(2, 0))
     assert answered(run("report", "--project", 3, "--json"))["annotations"] == 2
-    with closing(Database()) as database:
-        assert database.exists
+    assert (Path(os.environ["PRELABEL_HOME"]) / "feedback.sqlite3").exists()

@@ -78,7 +78,12 @@ def started(
     """
     port, log = free_port(), folder / "runner.log"
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    own = {"HOME": str(folder), "PRELABEL_MODEL": "demo", "TFHUB_CACHE_DIR": str(models_dir)}
+    own = {
+        "HOME": str(folder),
+        "PRELABEL_HOME": str(folder),
+        "PRELABEL_MODEL": "demo",
+        "TFHUB_CACHE_DIR": str(models_dir),
+    }
     if classifier is not None:
         own["PRELABEL_CLASSIFIER"] = str(classifier)
     own["PYTHONPATH"] = os.pathsep.join(map(str, paths))

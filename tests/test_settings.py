@@ -5,8 +5,9 @@ from pydantic import SecretStr
 
 from ml_backend.errors import SettingsError
 from ml_backend.redaction import redact
-from ml_backend.settings import PUBLISHED_DETECTOR, VARIABLES, Settings, load_settings
+from ml_backend.settings import PUBLISHED_DETECTOR, VARIABLES, Settings, checkout_of, load_settings
 
+ROOT = Path(__file__).parent.parent
 ALIASES = {"http://a:1": "http://b:2", "http://c": "https://d/x"}
 
 
@@ -197,6 +198,71 @@ def test_tilde_is_the_home_folder(
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv(variable, value)
     assert getattr(load_settings(), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("beside", "expected"),
+    [
+        ('[project]\nname = "prelabel"\n', True),
+        ('[project]\nname = "other"\ndependencies = ["prelabel"]\n', False),
+        (None, False),
+    ],
+    ids=["a checkout", "another package left its file in site-packages", "installed"],
+)
+def test_checkout_is_known_by_the_file_of_the_project(tmp_path: Path, beside: str | None, expected: bool) -> None:
+    """It stands beside the package, and no wheel has it there."""
+    if beside is not None:
+        (tmp_path / "pyproject.toml").write_text(beside)
+    assert checkout_of(tmp_path / "ml_backend") == (tmp_path if expected else None)
+
+
+def test_this_is_a_checkout() -> None:
+    """The name in pyproject.toml is found as it is written there."""
+    assert checkout_of(ROOT / "ml_backend") == ROOT
+
+
+def places(settings: Settings) -> list[str]:
+    """Return where models, cache and corrections are kept."""
+    return [str(each) for each in (settings.tfhub_cache_dir, settings.cache_file, settings.database_address)]
+
+
+@pytest.mark.parametrize(
+    ("checkout", "environment", "expected"),
+    [
+        ("/checkout", {}, ["{0}/models", "{0}/cache.sqlite3", "{0}/feedback.sqlite3"]),
+        (None, {}, ["/c/prelabel/models", "/c/prelabel/cache.sqlite3", "/d/prelabel/feedback.sqlite3"]),
+        (None, {"PRELABEL_HOME": "~/p"}, ["/me/p/models", "/me/p/cache.sqlite3", "/me/p/feedback.sqlite3"]),
+        ("/checkout", {"PRELABEL_HOME": "/p"}, ["/p/models", "/p/cache.sqlite3", "/p/feedback.sqlite3"]),
+        (
+            "/checkout",
+            {
+                "PRELABEL_HOME": "/p",
+                "TFHUB_CACHE_DIR": "/m",
+                "PRELABEL_CACHE_FILE": "/f",
+                "PRELABEL_DATABASE_URL": "sqlite:////b",
+            },
+            ["/m", "/f", "sqlite:////b"],
+        ),
+    ],
+    ids=["a checkout", "installed", "a home folder", "its setting comes first", "settings of their own come before it"],
+)
+def test_models_cache_and_corrections_have_one_place(
+    monkeypatch: pytest.MonkeyPatch, checkout: str | None, environment: dict[str, str], expected: list[str]
+) -> None:
+    """``data`` in a checkout, whoever starts the command; the user's own folders for an installed one; or the folder that is named."""
+    monkeypatch.setattr("ml_backend.settings.CHECKOUT", Path(checkout) if checkout else None)
+    monkeypatch.delenv("PRELABEL_HOME")
+    for name, value in {"HOME": "/me", "XDG_CACHE_HOME": "/c", "XDG_DATA_HOME": "/d", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert places(load_settings()) == [each.format("/checkout/data") for each in expected]
+
+
+def test_home_folder_that_is_wrong_is_the_only_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The places below it are not complained of too."""
+    monkeypatch.setenv("PRELABEL_HOME", "~nobody-of-that-name/data")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [line.partition("=")[0] for line in str(caught.value).splitlines()] == ["PRELABEL_HOME"]
 
 
 def test_given_values_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """Run the main job offline: predict drawn scenes with the demo detector and the real server."""
     with plain_errors():
-        settings = load_settings(only={"tfhub_cache_dir"}, model="demo", cache="memory")
+        settings = load_settings(only={"home", "tfhub_cache_dir"}, model="demo", cache="memory")
         configure_logging("warning")
         models = load_models(settings)
 

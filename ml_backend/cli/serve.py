@@ -81,17 +81,21 @@ def _unwritable(settings: Settings) -> list[str]:
     return []
 
 
+_HEADS = {True: ("ok", "green"), False: ("WRONG", "red"), None: ("not set", "yellow")}
+"""The first word of a finding of the doctor, with its colour."""
+
+
 @app.command()
 def doctor(model: Model = None, classifier: Classifier = None) -> None:
     """Check the settings, the connection to Label Studio, the cache and the models.
 
-    Prints what to change, and exits with status 1 if a check fails.
+    Prints what to change, and exits with status 1 if something is wrong. An optional setting that is not set is not wrong.
     """
     with plain_errors():
         settings = load_settings(model=model, classifier=classifier)
         configure_logging("warning")
         for note in settings.warnings():
-            out.print("note ", style="yellow", end=" ")
+            out.print("note   ", style="yellow", end=" ")
             out.print(note, markup=False, highlight=False, soft_wrap=True)
         findings = [
             asyncio.run(_check_label_studio(settings)),
@@ -111,9 +115,10 @@ def doctor(model: Model = None, classifier: Classifier = None) -> None:
         except ModelLoadError as error:
             findings.append(Finding(ok=False, sentence=f"{error}"))
     for finding in findings:
-        out.print("ok   " if finding.ok else "WRONG", style="green" if finding.ok else "red", end=" ")
+        word, style = _HEADS[finding.ok]
+        out.print(f"{word:7}", style=style, end=" ")
         out.print(finding.sentence, markup=False, highlight=False, soft_wrap=True)
-    if not all(finding.ok for finding in findings):
+    if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
 

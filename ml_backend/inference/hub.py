@@ -44,13 +44,14 @@ def check_source(handle: str, cache_dir: Path, variable: str = "PRELABEL_MODEL")
         variable: the setting that names the handle, for messages.
 
     Raises:
-        ModelLoadError: there is no such folder or file, the host cannot be reached, or it has no such module.
+        ModelLoadError: there is no such folder or file, the host cannot be reached or has no such module, or the folder of downloads cannot
+            be made.
     """
     try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
         if "://" not in handle:
-            path = Path(handle).expanduser()
-            if handle != demo_model.HANDLE and not path.exists():
-                raise FileNotFoundError(_missing(path))
+            if handle != demo_model.HANDLE:
+                _local_path(handle)
         elif handle.startswith(("http://", "https://")) and not _kept_download(handle, cache_dir).exists():
             _ask(handle)
     except HTTPError as error:
@@ -136,16 +137,15 @@ def local_folder(handle: str, cache_dir: Path) -> tuple[str, bool]:
     """Return the folder of a handle without ``://``, and whether it was unpacked into ``cache_dir``."""
     if handle == demo_model.HANDLE:
         return str(demo_model.build(cache_dir)), False
+    path = _local_path(handle)
+    return (str(_unpacked(path, cache_dir)), True) if path.is_file() else (str(path), False)
+
+
+def _local_path(handle: str) -> Path:
     path = Path(handle).expanduser()
-    if path.is_file():
-        return str(_unpacked(path, cache_dir)), True
-    if not path.is_dir():
-        raise FileNotFoundError(_missing(path))
-    return str(path), False
-
-
-def _missing(path: Path) -> str:
-    return f"there is no folder and no file of that name (looked for {path.absolute()})"
+    if not path.is_file() and not path.is_dir():
+        raise FileNotFoundError(f"there is no folder and no file of that name (looked for {path.absolute()})")
+    return path
 
 
 def _resolve(handle: str, cache_dir: Path, progress: Progress) -> tuple[str, bool]:

@@ -24,9 +24,14 @@ _OTHER_REFUSED = "copy LABEL_STUDIO_API_KEY again from Label Studio, Account & S
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Result of one check."""
+    """Result of one check.
 
-    ok: bool
+    Attributes:
+        ok: whether it is as it should be; None where an optional part is not set up, so that nothing was checked.
+        sentence: for people.
+    """
+
+    ok: bool | None
     sentence: str
 
 
@@ -67,10 +72,10 @@ def _advice(token: TokenHeaders) -> str:
 
 
 async def check(home: LabelStudio | None, session: aiohttp.ClientSession) -> Finding:
-    """Ask Label Studio for the user of the token; never raises."""
+    """Ask Label Studio for the user of the token, if there is one configured; never raises."""
     if home is None:
         return Finding(
-            ok=False,
+            ok=None,
             sentence="LABEL_STUDIO_URL is not set: images that Label Studio keeps can be fetched only with the address and token that it sends with /setup.",
         )
     try:

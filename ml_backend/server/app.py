@@ -118,8 +118,7 @@ async def _log_connections(pipeline: Pipeline) -> None:
         else:
             log.info("cache", tier=tier.name, place=tier.place, entries=tier.usage.entries if tier.usage else 0)
     finding = await pipeline.check_label_studio()
-    wrong = not finding.ok and pipeline.label_studios.configured is not None
-    log.log(logging.WARNING if wrong else logging.INFO, finding.sentence)
+    log.log(logging.WARNING if finding.ok is False else logging.INFO, finding.sentence)
 
 
 def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from waiting import wait_until
 
 pytest.importorskip("openvino", reason="there is no OpenVINO for this platform")
 
+ROOT = Path(__file__).parent.parent.parent
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="kind" toName="image"><Choice value="balloon"/>'
     '<Choice value="lakeside"/></Choices></View>'
@@ -31,14 +31,15 @@ def without_tensorflow(tmp_path_factory: pytest.TempPathFactory, colour_classifi
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "TFHUB_CACHE_DIR": str(folder / "models"),
+        "PRELABEL_HOME": str(folder),
+        "PYTHONPATH": str(ROOT),
         "PRELABEL_CLASSIFIER": str(colour_classifier_dir),
     }
     assert "balloon" in run(environment, "predict", "images/red.png", "--config", "config.xml")
     for name in ("tensorflow", "tensorflow_hub"):
         (folder / "blocked" / name).mkdir(parents=True)
         (folder / "blocked" / name / "__init__.py").write_text(f"raise RuntimeError('{name} is imported')")
-    return environment | {"PYTHONPATH": str(folder / "blocked")}
+    return environment | {"PYTHONPATH": os.pathsep.join((str(folder / "blocked"), str(ROOT)))}
 
 
 def run(environment: dict[str, str], *arguments: str) -> str:
@@ -89,24 +90,34 @@ def _answers(port: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("handle", "cause"),
+    ("settings", "words"),
     [
-        pytest.param("/no/such/folder", "no folder and no file", id="missing folder"),
-        pytest.param("http://127.0.0.1:1/detector/1", "Connection refused", id="refused"),
+        pytest.param({"PORT": "many"}, "PORT='many' cannot be used", id="no number"),
+        pytest.param({"PRELABEL_CLASSIFIER": "/no/such/folder"}, "the classifier /no/such/folder", id="no classifier"),
         pytest.param(
-            "https://no-such-host.invalid/detector/1", "Name or service not known|name resolution", id="no network"
+            {"PRELABEL_MODEL": "/no/such/folder"}, "the detector /no/such/folder", id="no detector, beside a classifier"
         ),
-        pytest.param("http://me:s3cret@no-such-host.invalid/detector", "cannot send the user", id="with a password"),
+        pytest.param(
+            {"PRELABEL_CLASS_NAMES": "/no/such/file.txt"}, "PRELABEL_CLASS_NAMES=/no/such/file.txt", id="no class list"
+        ),
+        pytest.param({"TFHUB_CACHE_DIR": "/proc/nope"}, "TFHUB_CACHE_DIR=/proc/nope", id="no room for downloads"),
+        pytest.param({"PRELABEL_MODEL": "http://127.0.0.1:1/detector"}, "Connection refused", id="refused"),
+        pytest.param({"PRELABEL_MODEL": "https://no-such-host.invalid/detector"}, "cannot be loaded", id="no network"),
+        pytest.param(
+            {"PRELABEL_MODEL": "http://me:s3cret@host/detector"}, "cannot send the user", id="with a password"
+        ),
     ],
 )
-def test_model_that_cannot_be_had_ends_the_start_without_tensorflow(
-    without_tensorflow: dict[str, str], handle: str, cause: str
+def test_wrong_settings_are_told_before_tensorflow_is_imported(
+    without_tensorflow: dict[str, str], settings: dict[str, str], words: str
 ) -> None:
-    """A container that is restarted until the model is there costs no seconds of a processor each time."""
-    environment = without_tensorflow | {"PRELABEL_MODEL": handle, "PORT": str(free_port())}
-    command = [sys.executable, "-m", "ml_backend", "serve"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    """The import takes seconds of a processor, each time that a container is restarted."""
+    environment = without_tensorflow | {"PORT": str(free_port()), "PRELABEL_RUNTIME": "tensorflow"} | settings
+    command = [sys.executable, "-m", "ml_backend", "serve", "--host", "127.0.0.1"]
+    done = subprocess.run(
+        command, cwd=environment["HOME"], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
-    assert re.search(cause, done.stderr)
+    assert words in done.stderr
     assert "s3cret" not in done.stderr
     assert "is imported" not in done.stderr

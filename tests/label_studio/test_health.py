@@ -53,5 +53,7 @@ async def test_unreachable_label_studio() -> None:
 
 
 async def test_no_label_studio() -> None:
-    """It is not an error to have none, but a person should know what that means."""
-    assert "LABEL_STUDIO_URL is not set" in (await check(None, None)).sentence
+    """It is neither right nor wrong to have none, but a person should know the consequence."""
+    finding = await check(None, None)
+    assert finding.ok is None
+    assert "LABEL_STUDIO_URL is not set" in finding.sentence

@@ -33,7 +33,7 @@ def service(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         port = probe.getsockname()[1]
     url, log = f"http://127.0.0.1:{port}", folder / "stderr"
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
-    environment |= {"TFHUB_CACHE_DIR": str(models_dir), "PRELABEL_CACHE": "memory", "XDG_DATA_HOME": str(folder)}
+    environment |= {"TFHUB_CACHE_DIR": str(models_dir), "PRELABEL_CACHE": "memory", "PRELABEL_HOME": str(folder)}
     command = [sys.executable, "-m", "ml_backend", "serve", "--model", "demo", "--host", "127.0.0.1", "--port"]
 
     def is_up() -> bool:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,23 +21,18 @@ CONNECT_SECONDS = 3
 LOCK_SECONDS = 20  # another process may be writing
 
 
-def default_file() -> Path:
-    """Return the file of the default database."""
-    return platformdirs.user_data_path("prelabel") / "feedback.sqlite3"
-
-
 class Database:
     """A pool of connections, which are opened on demand: the database may be unavailable while Prelabel starts.
 
     Args:
-        address: URL of a database of SQLite or Postgres; None for :func:`default_file`.
+        address: URL of a database of SQLite or Postgres, or a file of SQLite.
 
     Attributes:
         place: the URL without its password.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        url = URL.create("sqlite", database=str(default_file())) if address is None else make_url(address)
+    def __init__(self, address: str | Path) -> None:
+        url = URL.create("sqlite", database=str(address)) if isinstance(address, Path) else make_url(address)
         if url.get_backend_name() == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
         self.place = redact(url.render_as_string(hide_password=True))

@@ -457,9 +457,9 @@ async def test_data_uris_are_processed_and_not_kept(listening: Listening) -> Non
     assert (len(annotation.images), annotation.images[0].reference) == (1, "")
 
 
-def test_default_database_is_a_file_of_the_user() -> None:
+def test_default_database_is_a_file() -> None:
     """Without a setting, and it is created with the first write only."""
-    database = Database()
+    database = Database(Settings().database_address)
     assert database.place.startswith("sqlite:///")
     assert not database.exists
     with database.reading() as connection:
