@@ -70,7 +70,13 @@ def drawn() -> list[list[str]]:
 def recorded(stack: Stack, project: int) -> int:
     """Return the number of annotations that Prelabel has recorded of a project."""
     printed = stack.compose(
-        "exec", "--no-TTY", "prelabel", "sh", "-c", f"prelabel report --project {project} --json 2>&-", status=None
+        "exec",
+        "--no-TTY",
+        "prelabel",
+        "sh",
+        "-c",
+        f"prelabel report --project {project} --json 2>/dev/null",
+        status=None,
     )
     return int(json.loads(printed)["annotations"]) if printed.startswith("{") else 0
 
