@@ -365,3 +365,39 @@ def test_old_names_are_read_with_a_warning(
     assert (settings.max_concurrent_images, settings.holdout_fraction) == (images, holdout)
     assert len(settings.warnings()) == len(warned)
     assert all(part in text for part, text in zip(warned, settings.warnings(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret", "token"),
+    [
+        (None, "t0ken\n", "t0ken"),
+        ("", "t0ken", "t0ken"),
+        ("other", "t0ken", "other"),
+        (None, "\n", None),
+        (None, None, None),
+    ],
+    ids=["with a line feed", "empty variables are not set", "the environment wins", "empty secret", "no secret"],
+)
+def test_secrets_are_read_from_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str | None, secret: str | None, token: str | None
+) -> None:
+    """Container engines mount them where no description of the container shows them."""
+    monkeypatch.setattr("ml_backend.settings.SECRETS", tmp_path)
+    if variable is not None:
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", variable)
+    if secret is not None:
+        (tmp_path / "LABEL_STUDIO_API_KEY").write_text(secret)
+    key = load_settings().label_studio_api_key
+    assert (key and key.get_secret_value()) == token
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"], ids=["a folder", "no text"])
+def test_secret_that_cannot_be_read_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    """A service without its password would be open to everyone."""
+    monkeypatch.setattr("ml_backend.settings.SECRETS", tmp_path)
+    path = tmp_path / "BASIC_AUTH_PASS"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"{path} cannot be read"):
+        load_settings()

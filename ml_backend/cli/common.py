@@ -86,7 +86,7 @@ def complain(message: object, style: str = "red") -> None:
 
 def load_models(settings: Settings) -> Models:
     """Load the models of the settings, and show the progress."""
-    with waiting("starting TensorFlow") as progress:
+    with waiting("loading the models") as progress:
         from ml_backend.inference.models import Models
 
         models = Models.load(settings, progress)
