@@ -54,12 +54,12 @@ class PostgresServer:
         """Stop it at once, as a crash does."""
         self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self._folder))
 
-    def new_database(self) -> str:
-        """Create an empty database; gives its address."""
+    def new_database(self, options: str = "") -> str:
+        """Create an empty database, with options of CREATE DATABASE; gives its address."""
         self._made += 1
         name = f"test{self._made}"
         with psycopg.connect(f"postgresql://me@127.0.0.1:{self._port}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} {options}")
         return f"postgresql://me@127.0.0.1:{self._port}/{name}"
 
 

@@ -156,6 +156,7 @@ def _engine(url: str, *, is_file: bool) -> Engine:
             pool_timeout=CONNECT_SECONDS,
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
+                "client_encoding": "utf8",  # psycopg gives bytes in place of texts where the database was made without an encoding
                 "options": f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s",
             },
         )

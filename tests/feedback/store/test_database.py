@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, insert, select
+from postgres_server import PostgresServer
+from sqlalchemy import Connection, func, insert, select, text
 
 from ml_backend.errors import FeedbackError
 from ml_backend.feedback.store import event_queue
 from ml_backend.feedback.store.annotation_records import put_task
 from ml_backend.feedback.store.database import Database, now, storable, upsert
-from ml_backend.feedback.store.event_queue import EventQueue
+from ml_backend.feedback.store.event_queue import EventQueue, pending
 from ml_backend.feedback.store.projects import Project, get_project, put_project
 from ml_backend.feedback.store.tables import events, projects, tasks
 from ml_backend.feedback.store.threads import WritingThread
@@ -211,3 +212,14 @@ def test_passwords_are_not_shown() -> None:
     """The place stands on the status page."""
     with closing(Database(Settings(database_url="postgres://me:secret@host/name").database_address)) as database:
         assert database.place == "postgresql+psycopg://host/name"
+
+
+def test_database_without_an_encoding_gives_texts(postgres: PostgresServer) -> None:
+    """Postgres makes such ones where the machine has no locale; its driver then gives bytes, unless an encoding is asked for."""
+    address = postgres.new_database("ENCODING SQL_ASCII TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    with closing(Database(Settings(database_url=address).database_address)) as database:
+        assert pending(database) == (0, "")
+        database.prepare()
+        with database.reading() as connection:
+            assert connection is not None
+            assert connection.execute(text("SELECT 'Müll'")).scalar_one() == "Müll"
