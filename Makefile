@@ -130,12 +130,12 @@ lock: | $(UV)
 	$(COMPILE) pyproject.toml requirements/tensorflow.in --all-extras --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
 	$(COMPILE) --no-config requirements/label-studio.in --output-file requirements/label-studio.txt
 
-# The runtime alone. `install` and not `sync`, so that nothing of .venv/dev goes: that has the same versions, and more.
+# The runtime alone, unless .venv/dev is there: that has the same versions, and more.
 # Compiled once (half a minute): where Python may not write bytecode, each start of TensorFlow would take five seconds more.
 .venv/ready: requirements/runtime.txt pyproject.toml | $(UV)
 	@echo "setting up .venv (RUNTIME_MB MB to download the first time, mostly TensorFlow)"
 	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .venv
-	$(UV) pip install --quiet --compile-bytecode --python .venv --require-hashes --requirements requirements/runtime.txt
+	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/$(if $(wildcard .venv/dev),dev,runtime).txt
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
