@@ -133,14 +133,14 @@ lock: | $(UV)
 # The runtime alone, unless .venv/dev is there: that has the same versions, and more.
 # Compiled once (half a minute): where Python may not write bytecode, each start of TensorFlow would take five seconds more.
 .venv/ready: requirements/runtime.txt pyproject.toml | $(UV)
-	@echo "setting up .venv (RUNTIME_MB MB to download the first time, mostly TensorFlow)"
+	@echo "setting up .venv (530 MB to download the first time, mostly TensorFlow)"
 	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .venv
 	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/$(if $(wildcard .venv/dev),dev,runtime).txt
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
 .venv/dev: .venv/ready requirements/dev.txt
-	@echo "adding all extras and the tools of development to .venv (DEV_MB MB more to download the first time)"
+	@echo "adding all extras and the tools of development to .venv (320 MB more to download the first time)"
 	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
