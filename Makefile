@@ -59,6 +59,7 @@ test-all: debian .venv/dev
 # Label Studio has an environment of its own, so its tests would be the same for each Python.
 PYTHONS ?= 3.11 3.12 3.13
 
+test-pythons: MORE = redis-server # the wheel that brings one along is not there for Python 3.13
 test-pythons: debian $(PYTHONS:%=.cache/pythons/%/ready)
 	@failed=; for each in $(PYTHONS); do echo "Python $$each"; \
 		.cache/pythons/$$each/bin/$(PYTEST) -m "not slow" --ignore tests/e2e || failed="$$failed $$each"; \
@@ -79,6 +80,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),$(shell command -v apt-get))
 
 debian:
 	@missing=; \
+	for each in $(MORE); do command -v $$each >/dev/null || missing="$$missing $$each"; done; \
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if test -z "$$missing"; then :; \
