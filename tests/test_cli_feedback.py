@@ -497,6 +497,14 @@ def test_database_that_knows_nothing_of_a_project_is_named(
     assert "hunter2" not in said
 
 
+def test_report_without_annotations_names_the_database(run: Run, tmp_path: Path) -> None:
+    """The project is known there, and its annotations may be in another one."""
+    keep()
+    result = run("report", "--project", 3)
+    assert result.exit_code == 0
+    assert f"project 3 has no annotations in the database sqlite:///{tmp_path / 'feedback.sqlite3'}" in result.stderr
+
+
 @pytest.mark.parametrize("command", [["report"], ["calibrate"], ["report", "--json"]], ids=" ".join)
 def test_label_config_that_cannot_be_served(run: Run, command: Sequence[str]) -> None:
     """A sentence that names what it lacks."""

@@ -84,12 +84,12 @@ def test_json_has_the_first_ones(run: Run, top: int, listed: list[int]) -> None:
     assert values["counts"] == dict.fromkeys(KINDS, 0) | {"another label": 3}
 
 
-def test_only_detections_of_the_current_detector_count(run: Run) -> None:
+def test_only_detections_of_the_current_detector_count(run: Run, tmp_path: Path) -> None:
     """Scores of another one mean something else."""
     keep(*kites(80, wrong=1), detector="12345678")
     result = run("review")
     assert "0 boxes in 0 annotations" in result.stdout
-    assert "no annotation with detections was found" in result.stderr
+    assert f"was found in the database sqlite:///{tmp_path / 'feedback.sqlite3'}" in result.stderr
 
 
 def test_project_of_choices_has_no_candidates(run: Run) -> None:

@@ -98,11 +98,18 @@ def test_commands_that_are_shown_exist(name: str) -> None:
     assert set(re.findall(r"(?:^|`)make ([\w-]+)", page, re.MULTILINE)) <= targets
 
 
+MAKE = [str(shutil.which("make")), "--silent", "--no-print-directory", "-C", str(ROOT)]
+
+
 def make(*arguments: str) -> list[str]:
-    """Return the lines that make prints in the checkout, with no setting of Prelabel's in the environment."""
-    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
-    command = [str(shutil.which("make")), "--silent", "--no-print-directory", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    """Return the lines that make prints in the checkout."""
+    return subprocess.run([*MAKE, *arguments], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def script(path: Path, *lines: str) -> None:
+    """Write a program of the shell."""
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
 
 
 def test_make_help_shows_every_target_that_the_makefile_describes() -> None:
@@ -114,25 +121,83 @@ def test_git_hooks_run_what_lint_runs() -> None:
     """Each command of `make lint` is a hook, run from .venv: no other version of a tool, and nothing to download."""
     repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     hooks = [hook for repository in repositories for hook in repository["hooks"]]
-    assert {line for line in make("--dry-run", "--old-file=.venv/ready", "lint") if line} <= {
+    assert {line for line in make("--dry-run", "--old-file=.venv/dev", "lint") if line} <= {
         hook["entry"] for hook in hooks
     }
     assert {repository["repo"] for repository in repositories} == {"local"}
     assert {hook["language"] for hook in hooks} == {"system"}
 
 
-def test_make_runs_any_command_with_the_files_of_the_service(tmp_path: Path) -> None:
-    """A report reads the corrections that the service keeps, and no detector is downloaded twice."""
-    command = tmp_path / "prelabel"
-    command.write_text('#!/bin/sh\necho "$@"\necho "$PRELABEL_DATABASE_URL $TFHUB_CACHE_DIR $PRELABEL_CACHE_FILE"\n')
-    command.chmod(0o755)
-    served, reported = (
-        make("--old-file=.venv/ready", f"BIN={tmp_path}", *target)
-        for target in (["serve"], ["prelabel", "ARGS=report --project 3 --html 'a page.html'"])
-    )
-    assert (served[0], reported[0]) == ("serve", "report --project 3 --html a page.html")
-    assert served[1] == reported[1]
-    assert f"sqlite:///{ROOT / 'data' / 'feedback.sqlite3'}" in served[1]
+def test_make_gives_commands_no_settings(tmp_path: Path) -> None:
+    """So a command on the PATH does the same as one of make, on the same files."""
+    script(tmp_path / "prelabel", 'echo "$@"', "env")
+    names = ("PATH", "HOME", "LANG")
+    environment = {name: value for name, value in os.environ.items() if name in names}
+    command = [*MAKE, "--old-file=.venv/ready", f"BIN={tmp_path}", "prelabel", "ARGS=report --html 'a page.html'"]
+    lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0] == "report --html a page.html"
+    given = {line.partition("=")[0] for line in lines[1:]}
+    assert "UV_CACHE_DIR" in given
+    assert not given & set(VARIABLES.values())
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (1, 0), (2, 2)], ids=["nothing", "a finding", "no answer"])
+def test_finding_of_the_doctor_is_no_error_of_make(tmp_path: Path, status: int, expected: int) -> None:
+    """It has said the finding, and make would add "Error 1" as if it were broken itself."""
+    script(tmp_path / "prelabel", f"exit {status}")
+    command = [*MAKE, "--old-file=.venv/ready", f"BIN={tmp_path}", "doctor"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "has_dev", "locks"),
+    [
+        ("demo", False, ["runtime"]),
+        ("serve", False, ["runtime"]),
+        ("test", False, ["runtime", "dev"]),
+        ("demo", True, ["dev"]),
+    ],
+    ids=["demo", "serve", "test", "demo after test"],
+)
+def test_each_target_installs_no_more_than_it_needs(
+    tmp_path: Path, target: str, has_dev: bool, locks: list[str]
+) -> None:
+    """Those that people use need the runtime alone; they remove nothing that tests need either."""
+    for name in ("requirements", ".venv"):
+        (tmp_path / name).mkdir()
+    for name in ("requirements/runtime.txt", "requirements/dev.txt", "pyproject.toml"):
+        (tmp_path / name).touch()
+    if has_dev:
+        (tmp_path / ".venv" / "dev").touch()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    command = [MAKE[0], "-C", str(tmp_path), "--dry-run", "UV=/bin/true", "APT=", target]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r" sync .*requirements/(\w+)\.txt", lines) == locks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            [],
+            [
+                "Installing Debian's chromium postgresql for the tests that need it (make debian APT= leaves it out and skips them)",
+                "apt-get update -qq",
+            ],
+        ),
+        (["APT="], ["Not installed: chromium postgresql. The tests that need it are skipped."]),
+    ],
+    ids=["as root", "without apt"],
+)
+def test_packages_of_debian_are_announced(tmp_path: Path, arguments: list[str], expected: list[str]) -> None:
+    """Before they are installed, with the way to avoid it."""
+    script(tmp_path / "apt-get", 'echo "apt-get $@"')
+    script(tmp_path / "id", "echo 0")
+    script(tmp_path / "ls", "exit 2")  # this machine may have a Postgres below /usr/lib
+    (tmp_path / "sed").symlink_to(str(shutil.which("sed")))
+    command = [*MAKE, "SHELL=/bin/sh", "debian", *arguments]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert done.stdout.replace(f"{tmp_path}/", "").splitlines() == expected
 
 
 CLASSES: KnownClasses = {"detector": open_images_classes().classes(), "classifier": imagenet_classes()}

@@ -159,6 +159,8 @@ def report(
             return
         print_report(figures)
         print_learning(last, next_result)
+        if not figures.seen.annotations and not figures.unseen.annotations:
+            complain(f"project {project} has no annotations in the database {database.place}", style="yellow")
         if past and past[-1].is_aside(detector):
             complain(set_aside_sentence(past[-1]), style="yellow")
         if waiting:

@@ -64,6 +64,6 @@ def review(
             return
         print_review(found, link)
         if not found.annotations:
-            complain("no annotation with detections was found", style="yellow")
+            complain(f"no annotation with detections was found in the database {database.place}", style="yellow")
         if address:
             out.print(f"the tab with these tasks: {address}", highlight=False, markup=False, soft_wrap=True)

@@ -28,7 +28,7 @@ def network_cause(error: Exception) -> str:
 def storage_cause(error: Exception) -> str:
     """Return the reason why a cloud storage did not give an object."""
     if isinstance(error, ImportError):  # fsspec names its packages, not the extras of Prelabel
-        return f"{error}; for s3:// install the extra prelabel[s3], for gs:// prelabel[gs]"
+        return f"{error}; for s3:// install the extra prelabel[s3], for gs:// prelabel[gs]; in a checkout: make dev"
     if isinstance(error, FileNotFoundError):
         return "it does not exist"
     text = redact(str(error).strip().split("\n")[0]) or type(error).__name__

@@ -41,7 +41,7 @@ try:
     from ray.data.exceptions import ExecutionTimeoutError
 except ImportError:
     raise BootstrapError(
-        "--engine ray needs Ray, which is not installed: pip install 'prelabel[ray]' (or leave out --engine)"
+        "--engine ray needs Ray, which is not installed: pip install 'prelabel[ray]', or make dev in a checkout (or leave out --engine)"
     ) from None
 
 if TYPE_CHECKING:  # it imports TensorFlow: seconds and 500 MB in each process that only reads pages

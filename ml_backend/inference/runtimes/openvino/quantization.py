@@ -31,7 +31,7 @@ def quantize(graph: Path, images: Sequence[NDArray[np.uint8]]) -> None:
         OSError: the files cannot be written.
     """
     if find_spec("nncf") is None:
-        raise QuantizationError("the package nncf is missing (pip install 'prelabel[int8]')")
+        raise QuantizationError("the package nncf is missing (pip install 'prelabel[int8]', or make dev in a checkout)")
     os.environ.setdefault("NNCF_CI", "1")  # without it NNCF reports its use to its makers
     import openvino
 
