@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from ml_backend.label_studio.regions import Prediction
     from ml_backend.postprocessing.explanation import ExplainedBoxes, ExplainedChoices, Explanation
     from ml_backend.postprocessing.postprocessor import Postprocessor
+    from ml_backend.postprocessing.selection import DecisionKind, FilterDecision
 
 BEST_CHOICES = 3  # listed whatever their scores
 LEAST_EVIDENCE = 0.005  # shown as 0.01
+CROWDED = 20  # drawn detections; with more, hidden ones have numbers only
 
 
 @app.command()
@@ -91,7 +94,8 @@ def predict(  # noqa: PLR0913 - an option is an argument
             if postprocessor.rectangles:
                 _print_boxes(predictions)
         if draw is not None:
-            _draw(predictions, draw, settings)
+            labels = [label.value for control, _ in postprocessor.rectangles for label in control.labels]
+            _draw(predictions, labels, draw, settings)
         for _, _, answer in done:
             if isinstance(answer, PrelabelError):
                 complain(answer)
@@ -148,7 +152,7 @@ def _print_boxes(predictions: list[tuple[Path, Prediction]]) -> None:
     out.print(table)
 
 
-def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
+def _draw(predictions: list[tuple[Path, Prediction]], labels: list[str], folder: Path, settings: Settings) -> None:
     from ml_backend.images.decoding.decode import decode
     from ml_backend.images.drawing import draw_regions, with_lines_below
 
@@ -161,17 +165,21 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
         lines = [f"{region['from_name']}: {_described(region)}" for region in choices_in(prediction["result"])]
-        with_lines_below(draw_regions(pixels, rectangles_in(prediction["result"])), lines).save(target)
+        drawn = draw_regions(pixels, rectangles_in(prediction["result"]), labels)
+        with_lines_below(drawn, lines).save(target)
     err.print(f"drawn images in {folder}: {len(predictions)}", highlight=False)
 
 
-DECISION_COLOURS = {
-    "kept": "#1b8a3d",
-    "below the threshold": "#d9a400",
+DECISION_COLOURS: dict[DecisionKind, str] = {
+    "kept": "#00b400",
+    "below the threshold": "#ffc34b",
     "suppressed": "#1d6fd1",
-    "not in this project": "#808080",
+    "not in this project": "#b0b0b0",
+    "skipped": "#c300ff",
+    "too small": "#00ffff",
+    "over the limit": "#e10f00",
+    "outside the picture": "#873c1e",
 }
-OTHER_DECISIONS_COLOUR = "#d62839"
 
 
 @app.command()
@@ -220,28 +228,43 @@ async def _explain_file(settings: Settings, models: Models, path: Path, label_co
 
 def _draw_decisions(explained: Explanation, path: Path, min_score: float, settings: Settings) -> Image:
     from ml_backend.images.decoding.decode import decode
-    from ml_backend.images.drawing import Box, draw_boxes, with_lines_below
+    from ml_backend.images.drawing import Box, draw_boxes, with_legend, with_lines_below
 
     pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels).pixels
-    drawn = []
+    drawn: list[Box] = []
+    kinds: Counter[DecisionKind] = Counter()
     for boxes in explained.boxes[:1]:
-        names, scores = boxes.detections.class_names, boxes.detections.scores
+        scores = boxes.detections.scores
+        listed = [decision for decision in reversed(boxes.decisions) if scores[decision.row] >= min_score]
+        kinds = Counter(decision.kind for decision in listed)
         drawn = [
             Box(
                 boxes.detections.boxes[decision.row],
-                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}"
-                f" {boxes.detections.view(decision.row)}".rstrip(),
-                DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
+                _caption(boxes, decision, in_full=decision.kind == "kept" or len(listed) <= CROWDED),
+                DECISION_COLOURS[decision.kind],
             )
-            for decision in reversed(boxes.decisions)
-            if scores[decision.row] >= min_score
+            for decision in sorted(listed, key=lambda decision: decision.kind == "kept")
         ]
+    legend = [
+        (colour, f"{'shown' if kind == 'kept' else f'hidden: {kind}'} ({kinds[kind]})")
+        for kind, colour in DECISION_COLOURS.items()
+        if kinds[kind]
+    ]
     lines = []
     for choices in explained.choices:
         kept = [f"{each.choice.value} {each.score:.2f}" for each in choices.decisions if each.kind == "kept"]
         lines.append(f"{choices.served.control.from_name}: {', '.join(kept) or '(nothing)'}")
-    shown = draw_boxes(pixels, sorted(drawn, key=lambda box: box.colour == DECISION_COLOURS["kept"]))
-    return with_lines_below(shown, lines)
+    return with_lines_below(with_legend(draw_boxes(pixels, drawn), legend), lines)
+
+
+def _caption(boxes: ExplainedBoxes, decision: FilterDecision, *, in_full: bool) -> str:
+    row, found = decision.row, boxes.detections
+    number = f"#{row + 1}"  # as in the table, which has the rest
+    return (
+        f"{number} {decision.label or found.class_names[row]} {found.scores[row]:.2f} {found.view(row)}".rstrip()
+        if in_full
+        else number
+    )
 
 
 def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:

@@ -87,7 +87,12 @@ def run_demo(settings: Settings, models: Models, folder: Path) -> DemoResult:
 
     ways = ["data: URI", *["http"] * (len(files) - 2), "http, EXIF-rotated"]
     done = [
-        DemoTask(way, drawn, result["result"], draw_regions(np.asarray(image), rectangles_in(result["result"])))
+        DemoTask(
+            way,
+            drawn,
+            result["result"],
+            draw_regions(np.asarray(image), rectangles_in(result["result"]), tuple(SHAPES)),
+        )
         for way, (image, drawn), result in zip(ways, scenes, answer["results"], strict=True)
     ]
     sheet = folder / "boxes.png"
