@@ -119,13 +119,14 @@ async def predict(body: Annotated[PredictRequest, Depends(predict_request)], ser
 class _Encoded(NamedTuple):
     json: bytes
     empty: bool
+    model_version: str
 
 
 _Answer = _Encoded | PrelabelError
 
 
 def _encode(prediction: Prediction) -> _Encoded:
-    return _Encoded(msgspec.json.encode(prediction), not prediction["result"])
+    return _Encoded(msgspec.json.encode(prediction), not prediction["result"], prediction["model_version"])
 
 
 async def _record(service: Service, project: str, tasks: Sequence[object], answers: Sequence[_Answer]) -> None:
@@ -134,6 +135,10 @@ async def _record(service: Service, project: str, tasks: Sequence[object], answe
     predicted = len(answers) - sum(len(indexes) for _, indexes in failed)
     status = service.statuses.of(project)
     status.record_predictions(predicted, empty=empty)
+    # Other clients than Label Studio predict without asking /setup first.
+    status.model_version = next(
+        (each.model_version for each in answers if isinstance(each, _Encoded)), status.model_version
+    )
     counts = service.pipeline.metrics.tasks
     counts.labels("predicted").inc(predicted)
     for error, indexes in failed:
