@@ -25,7 +25,7 @@ CONFIGS_PAGE = ROOT / "label_config" / "README.md"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     CONFIGS_PAGE,
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 

@@ -155,7 +155,10 @@ def _print_boxes(predictions: list[tuple[Path, Prediction]]) -> None:
 def _draw(predictions: list[tuple[Path, Prediction]], labels: list[str], folder: Path, settings: Settings) -> None:
     from ml_backend.images.decoding.decode import decode
     from ml_backend.images.drawing import draw_regions, with_lines_below
+    from ml_backend.images.label_colours import colours_of
 
+    shown = (label_of(region) for _, prediction in predictions for region in rectangles_in(prediction["result"]))
+    colours = colours_of(shown, labels)
     folder.mkdir(parents=True, exist_ok=True)
     # Outputs overwrite neither the images nor each other.
     taken = {path.resolve() for path, _ in predictions}
@@ -165,7 +168,7 @@ def _draw(predictions: list[tuple[Path, Prediction]], labels: list[str], folder:
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
         lines = [f"{region['from_name']}: {_described(region)}" for region in choices_in(prediction["result"])]
-        drawn = draw_regions(pixels, rectangles_in(prediction["result"]), labels)
+        drawn = draw_regions(pixels, rectangles_in(prediction["result"]), colours)
         with_lines_below(drawn, lines).save(target)
     err.print(f"drawn images in {folder}: {len(predictions)}", highlight=False)
 

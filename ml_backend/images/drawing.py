@@ -1,6 +1,6 @@
 """Draws predictions on images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ml_backend.images.captions import Rectangle, place_captions
-from ml_backend.images.label_colours import PALETTE, colours_of, text_on
+from ml_backend.images.label_colours import text_on
 from ml_backend.label_studio.regions import Region, label_of
 from ml_backend.redaction import printable
 
@@ -56,13 +56,13 @@ def draw_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> Image.Image:
         canvas.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=text_on(box.colour), width=rim)
         canvas.rectangle((left, top, right, bottom), outline=box.colour, width=width)
     places = place_captions(corners, np.array(sizes, np.float32), image.size)
-    for box, corner, text, place in zip(boxes, corners.tolist(), texts, places, strict=True):
-        contrast = text_on(box.colour)
+    for box, corner, place in zip(boxes, corners.tolist(), places, strict=True):
         if join := _join(Rectangle(*corner), place):
-            canvas.line(join, fill=contrast, width=line + 2 * rim)
+            canvas.line(join, fill=text_on(box.colour), width=line + 2 * rim)
             canvas.line(join, fill=box.colour, width=line)
-        canvas.rectangle(place, fill=box.colour, outline=contrast, width=rim)
-        canvas.text((place.left + pad, place.top + pad), text, fill=contrast, font=font)
+    for box, text, place in zip(boxes, texts, places, strict=True):
+        canvas.rectangle(place, fill=box.colour, outline=text_on(box.colour), width=rim)
+        canvas.text((place.left + pad, place.top + pad), text, fill=text_on(box.colour), font=font)
     return image
 
 
@@ -83,26 +83,21 @@ def _nearest(low: float, high: float, other_low: float, other_high: float) -> tu
     return middle, middle
 
 
-def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region], labels: Sequence[str] = ()) -> Image.Image:
+def draw_regions(pixels: NDArray[np.uint8], regions: Sequence[Region], colours: Mapping[str, str]) -> Image.Image:
     """Draw regions with label and score on an image.
 
     Args:
         pixels: uint8 [height, width, 3], RGB, in the displayed frame; the regions' percentages are relative to it.
         regions: drawn in the order of their scores, the best on top.
-        labels: of the label config. As many as there are colours have one each, the same in all images. With more, or none given,
-            colours differ in one image.
+        colours: of the labels, as ``#rrggbb``.
     """
-    labelled = [
-        (label, region) for region in regions if (label := label_of(region))
-    ]  # a pair's rectangle has none; its other half has
-    few = 0 < len(labels) <= len(PALETTE)
-    colours = colours_of([*(labels if few else ()), *(label for label, _ in labelled)])
     boxes = []
-    for label, region in sorted(labelled, key=lambda each: each[1]["score"]):
-        value = region["value"]
-        edges = (value["y"], value["x"], value["y"] + value["height"], value["x"] + value["width"])
-        caption = f"{label} {region['score']:.2f}"
-        boxes.append(Box(np.array(edges, np.float32) / np.float32(100), caption, colours[label]))
+    for region in sorted(regions, key=lambda region: region["score"]):
+        value, label = region["value"], label_of(region)
+        if label:  # the rectangle of a pair has none; its other half has
+            edges = (value["y"], value["x"], value["y"] + value["height"], value["x"] + value["width"])
+            caption = f"{label} {region['score']:.2f}"
+            boxes.append(Box(np.array(edges, np.float32) / np.float32(100), caption, colours[label]))
     return draw_boxes(pixels, boxes)
 
 
@@ -180,7 +175,7 @@ def contact_sheet(
 
 
 def _letter_size(image: Image.Image) -> int:
-    return max(11, max(image.size) // 45)
+    return max(11, max(image.size) // 40)
 
 
 def _taller(image: Image.Image, by: int) -> Image.Image:

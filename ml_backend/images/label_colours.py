@@ -1,7 +1,7 @@
 """The colours of labels in drawn images."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 # Any two are at least 0.19 apart in Oklab with its hue axes weighted by 1.6: a greedy choice of the farthest colours, improved by exchange.
 PALETTE = (
@@ -11,15 +11,20 @@ PALETTE = (
 )  # fmt: skip
 
 
-def colours_of(labels: Iterable[str]) -> dict[str, str]:
+def colours_of(shown: Iterable[str], config: Collection[str] = ()) -> dict[str, str]:
     """Return a colour, ``#rrggbb``, for each label.
 
-    A label's name decides its colour; of labels that share one, all but one move on to free colours. So no two of up to 24 labels have
-    the same colour, and the order of the labels does not matter.
+    A label's name decides its colour; of labels that share one, all but one move on to free colours. So up to 24 labels all differ, and their
+    order does not matter. Where the label config has no more, its labels have the same colours in all images.
+
+    Args:
+        shown: the labels in the images that are seen together; empty ones do not count.
+        config: the labels of the label config, if there is one.
     """
+    labels = {*shown, *(config if len(config) <= len(PALETTE) else ())}
     colours: dict[str, str] = {}
     free = set(PALETTE)
-    for label in sorted(set(labels)):
+    for label in sorted(labels - {""}):
         preferred = zlib.crc32(label.encode()) % len(PALETTE)
         ahead = [*PALETTE[preferred:], *PALETTE[:preferred]]
         colours[label] = next((colour for colour in ahead if colour in free), ahead[0])

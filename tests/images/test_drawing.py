@@ -3,7 +3,6 @@ import pytest
 from PIL import Image
 
 from ml_backend.images.drawing import draw_regions, with_legend
-from ml_backend.images.label_colours import PALETTE, colours_of
 from ml_backend.label_studio.regions import Region
 
 
@@ -22,15 +21,13 @@ def region(x: float, y: float, width: float, height: float, label: str = "Car", 
     }
 
 
-def rgb(label: str, labels: list[str]) -> tuple[int, ...]:
-    """Return the colour of one of some labels."""
-    return tuple(bytes.fromhex(colours_of(labels)[label][1:]))
+RED = {"Car": "#ff0000", "Vehicle registration plate": "#ff0000"}
 
 
 def test_box_lies_where_the_region_says() -> None:
     """The edge is in the label's colour, inside and outside are untouched."""
-    drawn = draw_regions(np.full((100, 200, 3), 255, np.uint8), [region(50, 50, 40, 40)])
-    colour = rgb("Car", ["Car"])
+    drawn = draw_regions(np.full((100, 200, 3), 255, np.uint8), [region(50, 50, 40, 40)], RED)
+    colour = (255, 0, 0)
     assert drawn.getpixel((100, 70)) == colour
     assert drawn.getpixel((180, 70)) == colour
     assert drawn.getpixel((140, 90)) == colour
@@ -40,14 +37,14 @@ def test_box_lies_where_the_region_says() -> None:
 @pytest.mark.parametrize("where", [(0, 0, 100, 100), (95, 0, 5, 5), (0, 99, 1, 1)], ids=["all", "corner", "a dot"])
 def test_captions_stay_on_the_picture(where: tuple[float, float, float, float]) -> None:
     """Boxes at the borders are drawn without an error, also with long names."""
-    drawn = draw_regions(np.zeros((60, 90, 3), np.uint8), [region(*where, label="Vehicle registration plate")])
+    drawn = draw_regions(np.zeros((60, 90, 3), np.uint8), [region(*where, label="Vehicle registration plate")], RED)
     assert drawn.size == (90, 60)
 
 
 def test_the_given_pixels_stay_as_they_are() -> None:
     """Drawing makes a picture of its own."""
     pixels = np.zeros((60, 90, 3), np.uint8)
-    draw_regions(pixels, [region(10, 10, 50, 50)])
+    draw_regions(pixels, [region(10, 10, 50, 50)], RED)
     assert not pixels.any()
 
 
@@ -56,40 +53,28 @@ def test_the_given_pixels_stay_as_they_are() -> None:
 )
 def test_lines_grow_with_the_image(size: tuple[int, int], line: int) -> None:
     """A box's line is 2 pixels wide, or a 320th of the image."""
-    drawn = np.asarray(draw_regions(np.full((*size, 3), 255, np.uint8), [region(40, 40, 50, 50)]))
+    drawn = np.asarray(draw_regions(np.full((*size, 3), 255, np.uint8), [region(40, 40, 50, 50)], RED))
     row = drawn[round(0.6 * size[0]), : round(0.6 * size[1])]
-    assert (row == rgb("Car", ["Car"])).all(axis=1).sum() == line
+    assert (row == (255, 0, 0)).all(axis=1).sum() == line
 
 
 def test_small_box_is_not_filled_by_its_line() -> None:
     """Of a box of ten pixels in a large image, the middle stays visible."""
-    drawn = draw_regions(np.full((3000, 4000, 3), 255, np.uint8), [region(50, 50, 0.25, 0.34)])
+    drawn = draw_regions(np.full((3000, 4000, 3), 255, np.uint8), [region(50, 50, 0.25, 0.34)], RED)
     assert drawn.getpixel((2005, 1505)) == (255, 255, 255)
 
 
 def test_images_narrower_than_a_letter_are_drawn() -> None:
     """Three pixels are no place for a caption."""
-    assert draw_regions(np.zeros((3, 3, 3), np.uint8), [region(0, 0, 100, 100)]).size == (3, 3)
+    assert draw_regions(np.zeros((3, 3, 3), np.uint8), [region(0, 0, 100, 100)], RED).size == (3, 3)
 
 
-@pytest.mark.parametrize("labels", [["Car", "Kite", "Box"], []], ids=["config", "no config"])
-def test_labels_in_one_image_differ(labels: list[str]) -> None:
-    """Each edge has the colour of its label among those of the label config, or among those in the image."""
-    shown = ["Car", "Kite"]
-    regions = [region(10 + 50 * place, 50, 30, 40, label) for place, label in enumerate(shown)]
-    drawn = draw_regions(np.full((100, 200, 3), 255, np.uint8), regions, labels)
-    edges = [drawn.getpixel((20 + 100 * place, 70)) for place in range(2)]
-    assert edges == [rgb(label, labels or shown) for label in shown]
-    assert len(set(edges)) == 2
-
-
-def test_large_config_does_not_use_up_the_colours() -> None:
-    """With more labels than colours, those in the image have different ones all the same."""
-    many = [f"label {number}" for number in range(10 * len(PALETTE))]
-    shown = [label for label in many if colours_of([label])[label] == PALETTE[0]][:2]
-    regions = [region(10 + 50 * place, 50, 30, 40, label) for place, label in enumerate(shown)]
-    drawn = draw_regions(np.full((100, 200, 3), 255, np.uint8), regions, many)
-    assert drawn.getpixel((20, 70)) != drawn.getpixel((120, 70))
+def test_each_box_has_the_colour_of_its_label() -> None:
+    """On its edge."""
+    colours = {"Car": "#ff0000", "Kite": "#00ff00"}
+    regions = [region(10 + 50 * place, 50, 30, 40, label) for place, label in enumerate(colours)]
+    drawn = draw_regions(np.full((100, 200, 3), 255, np.uint8), regions, colours)
+    assert [drawn.getpixel((20 + 100 * place, 70)) for place in range(2)] == [(255, 0, 0), (0, 255, 0)]
 
 
 def test_legend_stands_below_the_image() -> None:

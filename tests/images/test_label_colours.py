@@ -41,6 +41,19 @@ def test_colour_depends_on_names_alone() -> None:
     assert len(kept) > len(labels) / 3
 
 
+def test_labels_of_a_small_config_keep_their_colours() -> None:
+    """Whatever is shown with them."""
+    config = [f"label {number}" for number in range(len(PALETTE))]
+    assert {colours_of([label], config)[label] for label in config} == set(PALETTE)
+
+
+def test_large_config_does_not_use_up_the_colours() -> None:
+    """With more labels than colours, those that are seen together differ all the same."""
+    config = [f"label {number}" for number in range(10 * len(PALETTE))]
+    alike = [label for label in config if colours_of([label])[label] == PALETTE[0]][:5]
+    assert len(set(colours_of(alike, config).values())) == 5
+
+
 def test_more_labels_than_colours_share_them() -> None:
     """Each label still has a colour, that of its name."""
     labels = [f"label {number}" for number in range(100)]

@@ -15,9 +15,10 @@ from ml_backend.errors import PrelabelError
 from ml_backend.images.decoding.pool import DecoderPool, Limits
 from ml_backend.images.drawing import contact_sheet, draw_regions
 from ml_backend.images.fetch import ImageFetcher
+from ml_backend.images.label_colours import colours_of
 from ml_backend.images.references import parse_reference, readable
 from ml_backend.label_studio.connections import LabelStudios
-from ml_backend.label_studio.regions import choices_in, rectangles_in, texts_of
+from ml_backend.label_studio.regions import choices_in, label_of, rectangles_in, texts_of
 from ml_backend.label_studio.tasks import task_id
 
 MAX_IMAGES = 240
@@ -88,7 +89,9 @@ def caption_of(predicted: PredictedItem) -> str:
 
 
 async def _drawn(chosen: Sequence[PredictedItem], options: SinkOptions) -> list[Image.Image | None]:
-    settings, labels = options.settings, label_names(options.controls)
+    settings = options.settings
+    shown = (label_of(region) for predicted in chosen for region in rectangles_in(predicted.images[0].regions))
+    colours = colours_of(shown, label_names(options.controls))
     home = LabelStudios.from_settings(settings).configured
 
     async def one(fetcher: ImageFetcher, decoders: DecoderPool, predicted: PredictedItem) -> Image.Image | None:
@@ -102,7 +105,7 @@ async def _drawn(chosen: Sequence[PredictedItem], options: SinkOptions) -> list[
             pixels = decoders.decode(fetched.data, max_side=max(TILE)).pixels
         except PrelabelError:
             return None
-        return draw_regions(np.asarray(pixels), rectangles_in(image.regions), labels)
+        return draw_regions(np.asarray(pixels), rectangles_in(image.regions), colours)
 
     with DecoderPool(Limits.from_settings(settings)) as decoders:
         async with ImageFetcher.from_settings(settings) as fetcher:

@@ -1,0 +1,112 @@
+"""Screenshots of a real Label Studio with boxes, of `/status` and of the report, for :mod:`pictures`."""
+
+from contextlib import chdir
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import labels as ground_truth
+from annotator import Annotator
+from e2e.browser import SHOWN, chromium, log_in
+from e2e.photographs import correct_all, import_photographs
+from e2e.servers import TOKEN, LabelStudio, Prelabel, run_prelabel
+from pictures import DETECTOR, EVERYDAY, LABEL_STUDIO, PHOTOGRAPHS, PICTURES, SHARED, photograph
+from playwright.sync_api import Browser
+from waiting import wait_until
+
+SHOWN_TASK = "coffee"
+CONFIG = EVERYDAY.read_text().replace(
+    "</RectangleLabels>",
+    '  <Label value="Mug" background="#00696f"/>\n    <Label value="Table" background="#7a1f3d"/>\n  </RectangleLabels>',
+)
+
+
+def take_pictures(folder: Path) -> None:
+    """Start Label Studio and Prelabel in a folder, predict and correct photographs, and take screenshots."""
+    label_studio = LabelStudio(LABEL_STUDIO, folder / "label-studio")
+    with chdir(folder):  # so that the pages have no path of this machine
+        (folder / "models").mkdir()
+        (folder / "models" / "yolox-nano").symlink_to(DETECTOR)
+        settings = {
+            "LABEL_STUDIO_URL": label_studio.url,
+            "LABEL_STUDIO_API_KEY": TOKEN,
+            "PRELABEL_MODEL": "models/yolox-nano",
+            "PRELABEL_CACHE_FILE": "cache.sqlite3",
+            "PRELABEL_DATABASE_URL": "sqlite:///feedback.sqlite3",
+        }
+        server = None
+        try:
+            label_studio.start()
+            server = Prelabel(folder, None, settings)
+            with chromium() as browser:
+                corrected = correct_photographs(label_studio, server)
+                take_report(browser, settings, corrected)
+                train(label_studio, corrected)
+                take_task(browser, label_studio, server)
+                take_status(browser, server)
+        finally:
+            if server is not None:
+                server.stop()
+            label_studio.close()
+
+
+def correct_photographs(label_studio: LabelStudio, server: Prelabel) -> int:
+    """Predict the shared photographs, and correct them by their ground truth as the tests' annotator does; returns the project."""
+    project = import_photographs(label_studio, SHARED, ground_truth.config(), title="Photographs")
+    label_studio.connect(project, server.url)
+    label_studio.retrieve(project)
+    names = correct_all(label_studio, project, SHARED, Annotator())
+    wait_until(lambda: server.status()["learning"]["waiting"] == 0)
+    print(f"{len(names)} photographs corrected")
+    return project
+
+
+def take_report(browser: Browser, settings: dict[str, str], project: int) -> None:
+    """Take the report down to its curves; the shared photographs below them are not ours to publish."""
+    run_prelabel(settings, "report", "--project", str(project), "--html", "report.html")
+    page = browser.new_page(viewport={"width": 1180, "height": 900})
+    page.goto(f"file://{Path('report.html').resolve()}")
+    end = page.get_by_role("heading", name="The images with the most edits").bounding_box()
+    assert end is not None
+    page.screenshot(
+        path=PICTURES / "report.png",
+        full_page=True,
+        clip={"x": 0, "y": 0, "width": 1180, "height": end["y"] - 10},
+    )
+
+
+def train(label_studio: LabelStudio, project: int) -> None:
+    """Press Start Training."""
+    (backend,) = label_studio.api("GET", f"/api/ml?project={project}")
+    label_studio.api("POST", f"/api/ml/{backend['id']}/train")
+
+
+def take_task(browser: Browser, label_studio: LabelStudio, server: Prelabel) -> None:
+    """Take a task as it opens in Label Studio, with its boxes."""
+    project = label_studio.create_project(CONFIG, title="Everyday things")
+    for name in (SHOWN_TASK, *(name for name in PHOTOGRAPHS if name != SHOWN_TASK)):
+        data = BytesIO()
+        photograph(name, 640).save(data, "JPEG", quality=90)
+        label_studio.upload(project, f"{name}.jpg", data.getvalue())
+    label_studio.import_tasks(project, [{"data": {"image": "http://127.0.0.1:1/moved/street-0414.jpg"}}])
+    label_studio.connect(project, server.url)
+    label_studio.retrieve(project)
+    wait_until(lambda: server.status(project).get("predicted", 0) >= len(PHOTOGRAPHS))
+    task, *_ = label_studio.tasks(project)
+    page = browser.new_page(viewport={"width": 1400, "height": 840})
+    log_in(page, label_studio.url)
+    page.goto(f"{label_studio.url}/projects/{project}/data?task={task['id']}")
+    page.wait_for_function(
+        f"() => {{ const now = ({SHOWN})(); return now.size && now.regions.length; }}", timeout=90_000
+    )
+    page.wait_for_timeout(2000)  # for the canvas and the thumbnails to be painted
+    page.screenshot(path=PICTURES / "label-studio.png")
+
+
+def take_status(browser: Browser, server: Prelabel) -> None:
+    """Take the status page when the projects have been checked."""
+    wait_until(lambda: all(each["upkeep"]["findings"] for each in server.status()["projects"].values()))
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.goto(f"{server.url}/status")
+    page.screenshot(path=PICTURES / "status.png", full_page=True)
+    assert str(Path.cwd()) not in httpx.get(f"{server.url}/status").text, "the page names a folder of this machine"
