@@ -62,15 +62,15 @@ def first_picture(folder: Path) -> None:
             files.append(folder / f"{name}.png")
             photograph(name, height).save(files[-1])
     run(folder, "predict", "--config", CONFIG, "--draw", "drawn", *files)
-    rows = [[Image.open(folder / "drawn" / f"{name}-boxes.png") for name in row] for row in ROWS]
-    picture = Image.new("RGB", (WIDTH, sum(row[0].height for row in rows) + GAP * (len(rows) - 1)), "white")
+    drawn = [[Image.open(folder / "drawn" / f"{name}-boxes.png") for name in row] for row in ROWS]
+    picture = Image.new("RGB", (WIDTH, sum(images[0].height for images in drawn) + GAP * (len(drawn) - 1)), "white")
     top = 0
-    for row in rows:
+    for images in drawn:
         left = 0
-        for image in row:
+        for image in images:
             picture.paste(image, (left, top))
             left += image.width + GAP
-        top += row[0].height + GAP
+        top += images[0].height + GAP
     picture.save(PICTURES / "photographs.jpg", quality=88)
 
 
