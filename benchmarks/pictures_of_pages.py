@@ -17,9 +17,13 @@ from playwright.sync_api import Browser, FloatRect
 from waiting import wait_until
 
 SHOWN_TASK = "coffee"
-CONFIG = EVERYDAY.read_text().replace(
-    "</RectangleLabels>",
-    '  <Label value="Mug" background="#d2f000"/>\n    <Label value="Table" background="#00b4ff"/>\n  </RectangleLabels>',
+CONFIG = (
+    EVERYDAY.read_text()
+    .replace('smart="true"', 'smart="true" opacity="0.1" strokeWidth="4"')
+    .replace(
+        "</RectangleLabels>",
+        '<Label value="Mug" background="#d2f000"/><Label value="Table" background="#00b4ff"/></RectangleLabels>',
+    )
 )
 
 
