@@ -25,7 +25,7 @@ from ml_backend import __version__
 from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
-from ml_backend.cli.predict import DECISION_COLOURS
+from ml_backend.cli.drawn_decisions import COLOURS
 from ml_backend.pipeline.cache_keys import DETECTIONS, address_key, result_key
 from ml_backend.settings import load_settings
 
@@ -157,7 +157,7 @@ def test_explain_says_what_becomes_of_each_detection(run: Callable[..., Result],
         assert drawn.width == 320
         below = drawn.crop((0, 200, 320, drawn.height)).getcolors(10_000) or ()
     squares = {colour for count, colour in below if count > 50}
-    kinds = {kind for kind, colour in DECISION_COLOURS.items() if tuple(bytes.fromhex(colour[1:])) in squares}
+    kinds = {kind for kind, colour in COLOURS.items() if tuple(bytes.fromhex(colour[1:])) in squares}
     assert kinds == {"kept", "below the threshold"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,17 +33,13 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ml_backend.inference.models import Models
     from ml_backend.label_studio.regions import Prediction
     from ml_backend.postprocessing.explanation import ExplainedBoxes, ExplainedChoices, Explanation
     from ml_backend.postprocessing.postprocessor import Postprocessor
-    from ml_backend.postprocessing.selection import DecisionKind, FilterDecision
 
 BEST_CHOICES = 3  # listed whatever their scores
 LEAST_EVIDENCE = 0.005  # shown as 0.01
-CROWDED = 20  # drawn detections; with more, hidden ones have numbers only
 
 
 @app.command()
@@ -173,18 +168,6 @@ def _draw(predictions: list[tuple[Path, Prediction]], labels: list[str], folder:
     err.print(f"drawn images in {folder}: {len(predictions)}", highlight=False)
 
 
-DECISION_COLOURS: dict[DecisionKind, str] = {
-    "kept": "#00b400",
-    "below the threshold": "#ffc34b",
-    "suppressed": "#1d6fd1",
-    "not in this project": "#b0b0b0",
-    "skipped": "#c300ff",
-    "too small": "#00ffff",
-    "over the limit": "#e10f00",
-    "outside the picture": "#873c1e",
-}
-
-
 @app.command()
 def explain(  # noqa: PLR0913 - an option is an argument
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
@@ -218,7 +201,11 @@ def explain(  # noqa: PLR0913 - an option is an argument
         for choices in explained.choices:
             _print_choice_decisions(choices, min_score)
         if draw is not None:
-            _draw_decisions(explained, image, min_score, settings).save(draw)
+            from ml_backend.cli.drawn_decisions import draw_decisions
+            from ml_backend.images.decoding.decode import decode
+
+            pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
+            draw_decisions(pixels, explained, min_score).save(draw)
 
 
 async def _explain_file(settings: Settings, models: Models, path: Path, label_config: str) -> Explanation:
@@ -227,47 +214,6 @@ async def _explain_file(settings: Settings, models: Models, path: Path, label_co
     async with Pipeline(settings, models) as pipeline:
         task = task_of_file(1, path, list(pipeline.postprocessors.of(label_config).needs))
         return await pipeline.explain(task, label_config)
-
-
-def _draw_decisions(explained: Explanation, path: Path, min_score: float, settings: Settings) -> Image:
-    from ml_backend.images.decoding.decode import decode
-    from ml_backend.images.drawing import Box, draw_boxes, with_legend, with_lines_below
-
-    pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels).pixels
-    drawn: list[Box] = []
-    kinds: Counter[DecisionKind] = Counter()
-    for boxes in explained.boxes[:1]:
-        scores = boxes.detections.scores
-        listed = [decision for decision in reversed(boxes.decisions) if scores[decision.row] >= min_score]
-        kinds = Counter(decision.kind for decision in listed)
-        drawn = [
-            Box(
-                boxes.detections.boxes[decision.row],
-                _caption(boxes, decision, in_full=decision.kind == "kept" or len(listed) <= CROWDED),
-                DECISION_COLOURS[decision.kind],
-            )
-            for decision in sorted(listed, key=lambda decision: decision.kind == "kept")
-        ]
-    legend = [
-        (colour, f"{'shown' if kind == 'kept' else f'hidden: {kind}'} ({kinds[kind]})")
-        for kind, colour in DECISION_COLOURS.items()
-        if kinds[kind]
-    ]
-    lines = []
-    for choices in explained.choices:
-        kept = [f"{each.choice.value} {each.score:.2f}" for each in choices.decisions if each.kind == "kept"]
-        lines.append(f"{choices.served.control.from_name}: {', '.join(kept) or '(nothing)'}")
-    return with_lines_below(with_legend(draw_boxes(pixels, drawn), legend), lines)
-
-
-def _caption(boxes: ExplainedBoxes, decision: FilterDecision, *, in_full: bool) -> str:
-    row, found = decision.row, boxes.detections
-    number = f"#{row + 1}"  # as in the table, which has the rest
-    return (
-        f"{number} {decision.label or found.class_names[row]} {found.scores[row]:.2f} {found.view(row)}".rstrip()
-        if in_full
-        else number
-    )
 
 
 def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:
