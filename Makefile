@@ -14,10 +14,11 @@
 #   make bench      measurements of speed and accuracy; at most 20 minutes on two processors, with nothing else running
 #   make bench-all  all measurements, also the long ones of bulk jobs, input sizes, floods of events and hostile requests
 #   make soak       ten minutes of mixed load, and whether memory, descriptors and threads stay flat
+#   make pictures   the pictures of README.md and docs/ that show photographs and pages, with the shared detector
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons debian bench bench-all soak serve lint hooks format lock clean
+.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons debian bench bench-all soak pictures serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -108,6 +109,10 @@ bench-all: bench
 
 soak: .venv/dev
 	$(BIN)/python benchmarks/soak.py
+
+# Screenshots take the browser and the Label Studio of the tests.
+pictures: .venv/dev debian
+	PYTHONPATH=tests $(BIN)/python benchmarks/pictures.py
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -25,6 +25,7 @@ from ml_backend import __version__
 from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
+from ml_backend.cli.drawn_decisions import COLOURS
 from ml_backend.pipeline.cache_keys import DETECTIONS, address_key, result_key
 from ml_backend.settings import load_settings
 
@@ -145,7 +146,7 @@ SHAPES_ROLLED_UP = BALLOON_CONFIG.replace('"Balloon"', '"Toy"').replace('<Label 
 
 
 def test_explain_says_what_becomes_of_each_detection(run: Callable[..., Result], balloon: Path, tmp_path: Path) -> None:
-    """A table that fits 80 columns, and a picture."""
+    """A table that fits 80 columns, and a picture with a legend of the decisions on it."""
     (tmp_path / "c.xml").write_text(SHAPES_ROLLED_UP)
     result = run("explain", balloon, "--config", "c.xml", "--model", "demo", "--min-score", "0", "--draw", "why.png")
     assert result.exit_code == 0, result.stderr
@@ -153,7 +154,11 @@ def test_explain_says_what_becomes_of_each_detection(run: Callable[..., Result],
     assert "Box: below 0.30" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
     with Image.open(tmp_path / "why.png") as drawn:
-        assert drawn.size == (320, 200)
+        assert drawn.width == 320
+        below = drawn.crop((0, 200, 320, drawn.height)).getcolors(10_000) or ()
+    squares = {colour for count, colour in below if count > 50}
+    kinds = {kind for kind, colour in COLOURS.items() if tuple(bytes.fromhex(colour[1:])) in squares}
+    assert kinds == {"kept", "below the threshold"}
 
 
 def test_explain_names_the_view_of_each_detection(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
+from ml_backend.inference.demo_model import SHAPES
 from ml_backend.metrics import Metrics
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import KnownClasses
@@ -24,7 +25,7 @@ CONFIGS_PAGE = ROOT / "label_config" / "README.md"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     CONFIGS_PAGE,
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 
@@ -214,6 +215,16 @@ def test_label_configs_are_served_whole(path: Path) -> None:
     assert postprocessor.models == needed
     assert postprocessor.warnings == ()
     assert Postprocessor.from_label_config(path.read_text(), score_threshold=0.3, classes=CLASSES).warnings == ()
+
+
+def test_demo_config_captures_every_class_of_the_demo_detector() -> None:
+    """So that `prelabel explain` and `bootstrap` on its scenes call no class "not in this project"."""
+    config = (ROOT / "label_config" / "demo.xml").read_text()
+    postprocessor = Postprocessor.from_label_config(config, score_threshold=0.3, classes=CLASSES)
+    ((control, label_map),) = postprocessor.rectangles
+    captured = {each.name: label_map.assignment(*each) for each in CLASSES["detector"] or () if each.name in SHAPES}
+    assert {name: found.label.value for name, found in captured.items() if found} == {name: name for name in SHAPES}
+    assert {label.value for label in control.labels} == set(SHAPES)
 
 
 def test_metrics_page_has_every_metric() -> None:

@@ -94,7 +94,9 @@ class Run:
         )
         if not controls:
             raise LabelConfigError("; ".join(unserved))
-        options = SinkOptions(settings, request.label_config, controls, request.tasks_per_file, request.title)
+        self._options = options = SinkOptions(
+            settings, request.label_config, controls, request.tasks_per_file, request.title
+        )
         self._sinks = [open_sink(text, options) for text in request.to]
         self._remote = [sink for sink in self._sinks if sink.remote]
         self._project = next((sink.project for sink in self._remote), None)
@@ -224,7 +226,7 @@ class Run:
         predictions = [each for each in job.predictions if each.images]
         sheet = self._beside(DRY_RUN)
         if predictions:
-            draw_sheet(predictions[:MAX_IMAGES], sheet, self._settings)
+            draw_sheet(predictions[:MAX_IMAGES], sheet, self._options)
         job.reporter.estimated(pending, sheet)
         for item, failure in job.checkpoint.failures():
             job.reporter.note(f"{item.name}: {failure.reason}")

@@ -33,8 +33,6 @@ from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ml_backend.inference.models import Models
     from ml_backend.label_studio.regions import Prediction
     from ml_backend.postprocessing.explanation import ExplainedBoxes, ExplainedChoices, Explanation
@@ -91,7 +89,8 @@ def predict(  # noqa: PLR0913 - an option is an argument
             if postprocessor.rectangles:
                 _print_boxes(predictions)
         if draw is not None:
-            _draw(predictions, draw, settings)
+            labels = [label.value for control, _ in postprocessor.rectangles for label in control.labels]
+            _draw(predictions, labels, draw, settings)
         for _, _, answer in done:
             if isinstance(answer, PrelabelError):
                 complain(answer)
@@ -148,10 +147,13 @@ def _print_boxes(predictions: list[tuple[Path, Prediction]]) -> None:
     out.print(table)
 
 
-def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Settings) -> None:
+def _draw(predictions: list[tuple[Path, Prediction]], labels: list[str], folder: Path, settings: Settings) -> None:
     from ml_backend.images.decoding.decode import decode
     from ml_backend.images.drawing import draw_regions, with_lines_below
+    from ml_backend.images.label_colours import colours_of
 
+    shown = (label_of(region) for _, prediction in predictions for region in rectangles_in(prediction["result"]))
+    colours = colours_of(shown, labels)
     folder.mkdir(parents=True, exist_ok=True)
     # Outputs overwrite neither the images nor each other.
     taken = {path.resolve() for path, _ in predictions}
@@ -161,17 +163,9 @@ def _draw(predictions: list[tuple[Path, Prediction]], folder: Path, settings: Se
         target = next(target for name in names if (target := (folder / name).resolve()) not in taken)
         taken.add(target)
         lines = [f"{region['from_name']}: {_described(region)}" for region in choices_in(prediction["result"])]
-        with_lines_below(draw_regions(pixels, rectangles_in(prediction["result"])), lines).save(target)
+        drawn = draw_regions(pixels, rectangles_in(prediction["result"]), colours)
+        with_lines_below(drawn, lines).save(target)
     err.print(f"drawn images in {folder}: {len(predictions)}", highlight=False)
-
-
-DECISION_COLOURS = {
-    "kept": "#1b8a3d",
-    "below the threshold": "#d9a400",
-    "suppressed": "#1d6fd1",
-    "not in this project": "#808080",
-}
-OTHER_DECISIONS_COLOUR = "#d62839"
 
 
 @app.command()
@@ -207,7 +201,11 @@ def explain(  # noqa: PLR0913 - an option is an argument
         for choices in explained.choices:
             _print_choice_decisions(choices, min_score)
         if draw is not None:
-            _draw_decisions(explained, image, min_score, settings).save(draw)
+            from ml_backend.cli.drawn_decisions import draw_decisions
+            from ml_backend.images.decoding.decode import decode
+
+            pixels = decode(image.read_bytes(), max_pixels=settings.image_max_pixels).pixels
+            draw_decisions(pixels, explained, min_score).save(draw)
 
 
 async def _explain_file(settings: Settings, models: Models, path: Path, label_config: str) -> Explanation:
@@ -216,32 +214,6 @@ async def _explain_file(settings: Settings, models: Models, path: Path, label_co
     async with Pipeline(settings, models) as pipeline:
         task = task_of_file(1, path, list(pipeline.postprocessors.of(label_config).needs))
         return await pipeline.explain(task, label_config)
-
-
-def _draw_decisions(explained: Explanation, path: Path, min_score: float, settings: Settings) -> Image:
-    from ml_backend.images.decoding.decode import decode
-    from ml_backend.images.drawing import Box, draw_boxes, with_lines_below
-
-    pixels = decode(path.read_bytes(), max_pixels=settings.image_max_pixels).pixels
-    drawn = []
-    for boxes in explained.boxes[:1]:
-        names, scores = boxes.detections.class_names, boxes.detections.scores
-        drawn = [
-            Box(
-                boxes.detections.boxes[decision.row],
-                f"#{decision.row + 1} {decision.label or names[decision.row]} {scores[decision.row]:.2f}"
-                f" {boxes.detections.view(decision.row)}".rstrip(),
-                DECISION_COLOURS.get(decision.kind, OTHER_DECISIONS_COLOUR),
-            )
-            for decision in reversed(boxes.decisions)
-            if scores[decision.row] >= min_score
-        ]
-    lines = []
-    for choices in explained.choices:
-        kept = [f"{each.choice.value} {each.score:.2f}" for each in choices.decisions if each.kind == "kept"]
-        lines.append(f"{choices.served.control.from_name}: {', '.join(kept) or '(nothing)'}")
-    shown = draw_boxes(pixels, sorted(drawn, key=lambda box: box.colour == DECISION_COLOURS["kept"]))
-    return with_lines_below(shown, lines)
 
 
 def _print_decisions(explained: ExplainedBoxes, min_score: float) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ml_backend.demo.scenes import DrawnObject, draw_scene, encode
 from ml_backend.images.drawing import contact_sheet, draw_regions
+from ml_backend.images.label_colours import colours_of
 from ml_backend.inference.demo_model import SHAPES
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.label_config import label_config_for
@@ -87,7 +88,12 @@ def run_demo(settings: Settings, models: Models, folder: Path) -> DemoResult:
 
     ways = ["data: URI", *["http"] * (len(files) - 2), "http, EXIF-rotated"]
     done = [
-        DemoTask(way, drawn, result["result"], draw_regions(np.asarray(image), rectangles_in(result["result"])))
+        DemoTask(
+            way,
+            drawn,
+            result["result"],
+            draw_regions(np.asarray(image), rectangles_in(result["result"]), colours_of(SHAPES)),
+        )
         for way, (image, drawn), result in zip(ways, scenes, answer["results"], strict=True)
     ]
     sheet = folder / "boxes.png"

@@ -152,7 +152,7 @@ class ProjectUpkeep:
         with self._lock:
             state = None if number is None else self._projects.get(number)
         if self._client is None:
-            return {"problem": f"whether the queue uses these scores is unknown: {NO_CLIENT}", "findings": []}
+            return {"problem": f"The project's queue cannot be checked: {NO_CLIENT}.", "findings": []}
         if state is None:
             return {"problem": "", "findings": []}
         renewal = state.renewal

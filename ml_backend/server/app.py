@@ -49,7 +49,7 @@ def create_app(settings: Settings, models: Models) -> FastAPI:
         summary="Image pre-annotation for Label Studio: tasks in, rectangles out.",
         lifespan=lifespan,
         responses={500: {"model": ErrorResponse}},
-        docs_url=None,  # in routes.py, behind the password
+        docs_url=None,  # in api_docs.py, behind the password
         redoc_url=None,
         openapi_url=None,
     )

@@ -9,7 +9,6 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import structlog
 from fastapi import APIRouter, Depends, Request
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -23,8 +22,8 @@ from ml_backend.label_studio.regions import Prediction
 from ml_backend.label_studio.tasks import task_id
 from ml_backend.model_results import ModelKind
 from ml_backend.redaction import printable
+from ml_backend.server import api_docs, webhook
 from ml_backend.server import explain as explanations
-from ml_backend.server import webhook
 from ml_backend.server.auth import authenticate
 from ml_backend.server.bodies import (
     ExplainBody,
@@ -120,13 +119,14 @@ async def predict(body: Annotated[PredictRequest, Depends(predict_request)], ser
 class _Encoded(NamedTuple):
     json: bytes
     empty: bool
+    model_version: str
 
 
 _Answer = _Encoded | PrelabelError
 
 
 def _encode(prediction: Prediction) -> _Encoded:
-    return _Encoded(msgspec.json.encode(prediction), not prediction["result"])
+    return _Encoded(msgspec.json.encode(prediction), not prediction["result"], prediction["model_version"])
 
 
 async def _record(service: Service, project: str, tasks: Sequence[object], answers: Sequence[_Answer]) -> None:
@@ -135,6 +135,10 @@ async def _record(service: Service, project: str, tasks: Sequence[object], answe
     predicted = len(answers) - sum(len(indexes) for _, indexes in failed)
     status = service.statuses.of(project)
     status.record_predictions(predicted, empty=empty)
+    # Other clients than Label Studio predict without asking /setup first.
+    status.model_version = next(
+        (each.model_version for each in answers if isinstance(each, _Encoded)), status.model_version
+    )
     counts = service.pipeline.metrics.tasks
     counts.labels("predicted").inc(predicted)
     for error, indexes in failed:
@@ -242,23 +246,6 @@ def _revision(service: Service, project: str) -> int:
     return revision.number if revision else 0
 
 
-@for_users.get("/openapi.json", include_in_schema=False)
-async def openapi(request: Request) -> JSONResponse:
-    """Return the OpenAPI description."""
-    return JSONResponse(request.app.openapi())
-
-
-@for_users.get("/docs", include_in_schema=False)
-async def swagger() -> HTMLResponse:
-    """Show the routes in Swagger UI."""
-    return get_swagger_ui_html(openapi_url="openapi.json", title="Prelabel")
-
-
-@for_users.get("/redoc", include_in_schema=False)
-async def redoc() -> HTMLResponse:
-    """Show the routes in ReDoc."""
-    return get_redoc_html(openapi_url="openapi.json", title="Prelabel")
-
-
 router.include_router(for_users)
 router.include_router(webhook.router)
+router.include_router(api_docs.router)

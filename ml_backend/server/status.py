@@ -32,7 +32,7 @@ class ProjectStatus:
     Attributes:
         config_problem: why the project's label config cannot be served, or empty.
         config_warnings: problems of the config that do not prevent predictions.
-        model_version: the last one that Label Studio was given.
+        model_version: the last one that was answered to /setup or stands in a prediction; empty before.
         predicted, empty, failed: counts of tasks; the empty ones are among the predicted.
         failures: the latest, newest first.
     """

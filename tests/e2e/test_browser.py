@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,7 @@ from samples import encoded, stored_as
 from ml_backend.demo.scenes import SIZE, draw_scene, encode
 from ml_backend.images.decoding.decode import decode
 
-CONFIG = (
-    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
-    '<Label value="Kite" background="#b5179e"/><Label value="Balloon" background="#1d6fd1"/>'
-    '<Label value="Box" background="#c2570c"/></RectangleLabels></View>'
-)
+CONFIG = (Path(__file__).parent.parent.parent / "label_config" / "demo.xml").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +65,7 @@ def test_auto_accept_keeps_a_drawn_rectangle(label_studio: LabelStudio, server: 
     """Around an object it becomes the object's box; where nothing is found it stays as it was drawn."""
     image, (thing, *_) = draw_scene(4)
     # No box comes by itself, and every object is still found where somebody points at it.
-    config = CONFIG.replace('toName="image"', 'toName="image" smart="true" model_min_area="100"')
+    config = CONFIG.replace('smart="true"', 'smart="true" model_min_area="100"')
     project = label_studio.create_project(config, title="Drawn by hand")
     label_studio.upload(project, "scene.jpg", encode(image))
     label_studio.connect(project, server.url, is_interactive=True)

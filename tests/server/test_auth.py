@@ -19,7 +19,7 @@ USER = {"basic_auth_user": "me", "basic_auth_pass": "pa:ss word"}
     ids=["nobody", "wrong password", "wrong user", "empty", "right"],
 )
 @pytest.mark.parametrize(
-    "path", ["/status", "/setup", "/predict", "/versions", "/metrics", "/docs", "/redoc", "/openapi.json"]
+    "path", ["/status", "/setup", "/predict", "/versions", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
 )
 def test_only_the_configured_user_gets_in(
     serve: Callable[..., str], path: str, auth: tuple[str, str] | None, status: int

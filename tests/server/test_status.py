@@ -3,7 +3,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from samples import balloon_file
+from samples import BALLOON_CONFIG, balloon_file
 
 from ml_backend.errors import TaskError
 from ml_backend.inference.classifier import Classifier
@@ -75,3 +75,22 @@ def test_both_models_are_shown(shared: Path, models_dir: Path, demo_detector: De
     assert report["model_runs"] == {"detector": 0, "classifier": 1}
     assert page.index("<h2>Detector</h2>") < page.index("<h2>Classifier</h2>")
     assert "&lt;Choices name=&#34;parts&#34;&gt; is not served: perRegion" in page
+
+
+def test_version_is_known_from_the_first_prediction(demo_detector: Detector) -> None:
+    """Clients other than Label Studio need not ask `/setup`; a request whose tasks all fail tells nothing."""
+    image = "data:image/png;base64," + base64.b64encode(balloon_file()).decode()
+    with background_server(create_app(Settings(), Models(demo_detector)), 10) as url:
+
+        def predict(image: str) -> str:
+            tasks = [{"id": 1, "data": {"image": image}}]
+            httpx.post(f"{url}/predict", json={"tasks": tasks, "label_config": BALLOON_CONFIG, "project": "7.1"})
+            return str(httpx.get(f"{url}/status").json()["projects"]["7"]["model_version"])
+
+        assert predict("data:image/png;base64,none") == ""
+        version = predict(image)
+        assert version.startswith("demo-shapes@")
+        assert predict("data:image/png;base64,none") == version
+        page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
+    assert page.index("<h2>Project 7</h2>") < page.index("<h2>Detector</h2>")
+    assert f"<code>{version}</code>" in page

@@ -16,7 +16,7 @@ class MemoryStore(Store):
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.location = f"memory, {max_bytes:,} bytes"
+        self.location = f"memory, at most {max_bytes / 1e6:,g} MB"
         self._used = 0
         self._entries: OrderedDict[str, bytes] = OrderedDict()
 

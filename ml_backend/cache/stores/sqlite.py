@@ -46,7 +46,7 @@ class SqliteStore(Store):
     usage_scope = "in the file"
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self.location = f"{path}, {max_bytes:,} bytes"
+        self.location = f"{path}, at most {max_bytes / 1e6:,g} MB"
         self._path = path
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")

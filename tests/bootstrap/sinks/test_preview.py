@@ -144,3 +144,12 @@ def test_caption(job: JobOf) -> None:
     found = {"pages": [classified(balloon=0.9), classified(umbrella=0.9)]}
     (predicted,) = job((pages, found), config=config)
     assert caption_of(predicted).split("  ")[1:] == ["own: Balloon", "all: Vehicle / Balloon"]
+
+
+def test_caption_of_a_picture_without_boxes(job: JobOf, tmp_path: Path) -> None:
+    """It has no score: that of an empty prediction is high where nothing was found, and looks like that of a box."""
+    (row,) = files(tmp_path / "in", 1)
+    (empty,) = job(row)
+    (with_box,) = job((Item(b"a", {"data": {"image": "http://host/1"}}), balloon(width=320, height=200)))
+    assert caption_of(empty) == "(nothing)"
+    assert float(caption_of(with_box)) > 0.5
