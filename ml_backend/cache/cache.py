@@ -130,30 +130,35 @@ class Cache:
 
         async def compute_and_keep() -> T:
             value = await compute()
-            await self.put({key: encode(value)})
+            with self._metrics.stage("cache"):
+                await self.put({key: encode(value)})
             return value
 
-        known = await self.get(key, decode)
+        with self._metrics.stage("cache"):
+            known = await self.get(key, decode)
         if known is not None:
             return known
         store = self._store
         if store is None or store.locks is None:
             return await compute_and_keep()
         waited = 0
-        while not await store.locks.acquire(key) and waited < MAX_POLLS:
-            if not waited:
-                self._metrics.single_flight_waits.labels(store.store.name).inc()
-            waited += 1
-            await asyncio.sleep(POLL_SECONDS)
-            known, _ = await self._get_from(store, key, decode)
-            if known is not None:
-                return known
+        with self._metrics.stage("cache"):
+            while not await store.locks.acquire(key) and waited < MAX_POLLS:
+                if not waited:
+                    self._metrics.single_flight_waits.labels(store.store.name).inc()
+                waited += 1
+                await asyncio.sleep(POLL_SECONDS)
+                known, _ = await self._get_from(store, key, decode)
+                if known is not None:
+                    return known
         try:
             # The last holder may have written the entry since the read above.
-            known, _ = await self._get_from(store, key, decode)
+            with self._metrics.stage("cache"):
+                known, _ = await self._get_from(store, key, decode)
             return known if known is not None else await compute_and_keep()
         finally:
-            await store.locks.release(key)
+            with self._metrics.stage("cache"):
+                await store.locks.release(key)
 
     async def measure(self, namespaces: Collection[str]) -> list[TierReport]:
         """Update the metrics of entries and bytes, and return a report of each tier.

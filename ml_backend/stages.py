@@ -1,0 +1,149 @@
+"""The stages of a request: each is measured once, for the histogram at ``/metrics`` and for the trace.
+
+For one task the stages follow each other, and their sum is the time that a client waits (``docs/monitoring.md``).
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ml_backend.tracing import current_trace, mark_failed
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+StageName = Literal[
+    "receive",
+    "parse",
+    "prepare",
+    "cache",
+    "queue_request",
+    "queue_images",
+    "fetch",
+    "queue_worker",
+    "decode",
+    "inference",
+    "queue_shared",
+    "queue_turn",
+    "postprocess",
+    "answer",
+]
+
+STAGES: dict[StageName, str] = {
+    "receive": "the body arrives",
+    "parse": "the body is parsed",
+    "prepare": "the label config is read, or found among the latest ones, and the request is split into tasks",
+    "cache": "versions of images and results of models are read or written; with Redis, also waiting for another server that computes them",
+    "queue_request": "waiting for a place among the images of the request",
+    "queue_images": "waiting for a place among the images in memory",
+    "fetch": "the image is fetched, or its server says that it is unchanged",
+    "queue_worker": "waiting for a worker",
+    "decode": "the image is decoded",
+    "inference": "a model runs, on the image or on a tile of it",
+    "queue_shared": "waiting for another task that computes the same image",
+    "queue_turn": "waiting while other tasks are postprocessed",
+    "postprocess": "detections and probabilities become regions, in JSON",
+    "answer": "outcomes are counted, and the answer is handed to the connection",
+}
+"""The stages in their order, with what happens in each."""
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
+"""Upper bounds of the histograms, up to the deadline of Label Studio."""
+
+
+class Stage:
+    """One stage, once: a context manager, or from :meth:`begin` to :meth:`end` where no block fits. One that never ends is not counted."""
+
+    __slots__ = ("_durations", "_image", "_name", "_span", "_started")
+
+    def __init__(self, name: StageName, durations: Durations, image: object) -> None:
+        self._name = name
+        self._durations = durations
+        self._image = image
+
+    def begin(self) -> Self:
+        """Begin the stage; gives itself."""
+        trace = current_trace.get()
+        self._span: Span | None = None if trace is None else trace.stage(self._name, self._image)
+        self._started = perf_counter()
+        return self
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the stage.
+
+        Args:
+            error: why it failed, or None.
+        """
+        self._durations.observe(perf_counter() - self._started)
+        if self._span is not None:
+            if error is not None:
+                mark_failed(self._span, error)
+            self._span.end()
+
+    __enter__ = begin
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(error)
+
+
+class Durations:
+    """A histogram of seconds. A third of the time of prometheus_client's own, which counts where a cached task takes 0.3 ms."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = [0] * (len(SECONDS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        with self._lock:
+            self._counts[bisect_left(SECONDS, seconds)] += 1
+            self._sum += seconds
+
+    def read(self) -> tuple[list[tuple[str, float]], float]:
+        """Return the cumulative counts by upper bound, as Prometheus has them, and the sum in seconds."""
+        with self._lock:
+            counts, total = list(accumulate(self._counts)), self._sum
+        bounds = [*map(str, map(float, SECONDS)), "+Inf"]
+        return list(zip(bounds, map(float, counts), strict=True)), total
+
+
+class Stages(Collector):
+    """The durations of all stages, for a registry of metrics."""
+
+    def __init__(self) -> None:
+        self._durations = {name: Durations() for name in STAGES}
+
+    def stage(self, name: StageName, image: object = None) -> Stage:
+        """Return a stage that has not begun.
+
+        Args:
+            name: of the stage.
+            image: the reference of the image that it works on, for its span.
+        """
+        return Stage(name, self._durations[name], image)
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the histogram to a registry."""
+        family = HistogramMetricFamily(
+            "prelabel_stage_seconds",
+            f"Duration of a stage of the way of a task: {', '.join(STAGES)}.",
+            labels=["stage"],
+        )
+        for name, durations in self._durations.items():
+            buckets, total = durations.read()
+            family.add_metric([name], buckets, total)
+        return [family]
+
+    describe = collect
