@@ -94,6 +94,7 @@ class ImageInference:
             )
         self.cache = Cache.from_settings(settings, metrics)
         self._by_address: SingleFlight[InferredImage] = SingleFlight(lambda: metrics.stage("queue_shared"))
+        self._waits = metrics.single_flight_waits.labels("process")
         self._by_content: SingleFlight[Any] = SingleFlight(self._waiting_for_content)
         # Decoding and the models share the workers, so a decoded image never waits for a model.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
@@ -319,7 +320,7 @@ class ImageInference:
 
     @contextmanager
     def _waiting_for_content(self) -> Iterator[None]:
-        self._metrics.single_flight_waits.labels("process").inc()
+        self._waits.inc()
         with self._metrics.stage("queue_shared"):
             yield
 
