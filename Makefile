@@ -73,6 +73,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/health_under_load.py
+	$(BIN)/python benchmarks/telemetry.py
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/classification.py
 	$(BIN)/python benchmarks/learning.py

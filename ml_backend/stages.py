@@ -10,16 +10,14 @@ from collections import deque
 from collections.abc import Iterable
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
-from ml_backend.tracing import current_trace, mark_failed
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+from ml_backend.tracing import RequestTrace, current_trace, mark_failed
 
 StageName = Literal[
     "receive",
@@ -33,7 +31,6 @@ StageName = Literal[
     "decode",
     "inference",
     "queue_shared",
-    "queue_turn",
     "postprocess",
     "answer",
 ]
@@ -50,8 +47,7 @@ STAGES: dict[StageName, str] = {
     "decode": "the image is decoded",
     "inference": "a model runs, on the image or on a tile of it",
     "queue_shared": "waiting for another task that computes the same image",
-    "queue_turn": "waiting while other tasks are postprocessed",
-    "postprocess": "detections and probabilities become regions, in JSON",
+    "postprocess": "other requests get their turn, then detections and probabilities become regions, in JSON",
     "answer": "outcomes are counted, and the answer is handed to the connection",
 }
 """The stages in their order, with what happens in each."""
@@ -63,7 +59,7 @@ COUNTED_AT_ONCE = 1000  # durations; 20 ns each so, and 200 ns one by one
 
 
 class Durations:
-    """A histogram of seconds that costs little when a stage ends, since a cached task takes 0.3 ms with three of them.
+    """A histogram of seconds that costs little when a stage ends, since a task with a known image takes 0.3 ms.
 
     Attributes:
         new: seconds that are not counted yet; anybody may append.
@@ -94,16 +90,12 @@ class Durations:
 class Stage:
     """One stage, once: a context manager, or from :meth:`begin` to :meth:`end` where no block fits. One that never ends is not counted."""
 
-    __slots__ = ("_durations", "_image", "_name", "_span", "_started")
+    __slots__ = ("_durations", "_started")
 
-    def __init__(self, name: StageName, durations: Durations, image: object) -> None:
-        self._name = name
+    def __init__(self, durations: Durations) -> None:
         self._durations = durations
-        self._image = image
 
     def __enter__(self) -> Self:
-        trace = current_trace.get()
-        self._span: Span | None = None if trace is None else trace.stage(self._name, self._image)
         self._started = perf_counter()
         return self
 
@@ -114,16 +106,39 @@ class Stage:
         new.append(perf_counter() - self._started)
         if len(new) >= COUNTED_AT_ONCE:
             self._durations.count()
-        if self._span is not None:
-            if error is not None:
-                mark_failed(self._span, error)
-            self._span.end()
 
-    begin = __enter__
+    def begin(self) -> Self:
+        """Begin the stage; gives itself."""
+        return self.__enter__()
 
     def end(self) -> None:
         """End the stage."""
         self.__exit__(None, None, None)
+
+
+class TracedStage(Stage):
+    """A stage with a span in the trace of its request."""
+
+    __slots__ = ("_image", "_name", "_span", "_trace")
+
+    def __init__(self, durations: Durations, trace: RequestTrace, name: StageName, image: object) -> None:
+        super().__init__(durations)
+        self._trace, self._name, self._image = trace, name, image
+
+    @override
+    def __enter__(self) -> Self:
+        self._span = self._trace.stage(self._name, self._image)
+        return super().__enter__()
+
+    @override
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._span is not None:
+            if error is not None:
+                mark_failed(self._span, error)
+            self._span.end()
 
 
 class Stages(Collector):
@@ -139,7 +154,9 @@ class Stages(Collector):
             name: of the stage.
             image: the reference of the image that it works on, for its span.
         """
-        return Stage(name, self._durations[name], image)
+        trace = current_trace.get()
+        durations = self._durations[name]
+        return Stage(durations) if trace is None else TracedStage(durations, trace, name, image)
 
     def collect(self) -> Iterable[Metric]:
         """Give the histogram to a registry."""

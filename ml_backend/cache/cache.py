@@ -1,6 +1,7 @@
 """A cache of two tiers, memory in front of a store. A failing tier is a miss, never an error."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Cache:
         self._memory = MemoryStore(memory_bytes)
         self._store = None if store is None else ResilientStore(store, metrics)
         self._metrics = metrics
+        self._reads = functools.cache(metrics.cache_reads.labels)
         self._ttl = ttl
 
     @classmethod
@@ -76,10 +78,10 @@ class Cache:
         """
         sealed = (await self._memory.read([key])).get(key)
         found, result = self._opened(key, sealed, decode)
-        self._metrics.cache_reads.labels(self._memory.name, namespace_of(key), result).inc()
+        self._reads(self._memory.name, namespace_of(key), result).inc()
         if found is None and self._store is not None:
             found, result = await self._get_from(self._store, key, decode)
-            self._metrics.cache_reads.labels(self._store.store.name, namespace_of(key), result).inc()
+            self._reads(self._store.store.name, namespace_of(key), result).inc()
         return found
 
     async def _get_from(self, store: ResilientStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:

@@ -211,11 +211,10 @@ class Pipeline:
         for image in images:
             if image.address is not None:
                 digests[_image_key(image.address, task, request.project)] = image.version.digest
-        waiting = self.metrics.stage("queue_turn").begin()
+        # The wait for the request's other tasks is no stage: of many known images, each would wait for all before it.
         async with request.postprocessing:
-            await asyncio.sleep(0)  # other requests get their turn
-            waiting.end()
             with self.metrics.stage("postprocess"):
+                await asyncio.sleep(0)  # other requests get their turn
                 prediction = request.postprocessor.predict(task_id(task), _results(found), request.version)
                 if any(in_holdout(image.version.digest, self._settings.holdout_fraction) for image in images):
                     prediction["result"] = []  # the score stays, or the order of the tasks would give the holdout away

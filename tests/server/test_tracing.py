@@ -106,7 +106,7 @@ def test_request_is_a_span_with_one_for_each_stage(serve: Serve, pictures: Pictu
     stages.sort(key=lambda span: span.start_time_unix_nano)
     assert [span.name for span in stages] == [
         *("receive", "parse", "prepare", "cache", "queue_request", "queue_images", "fetch", "cache"),
-        *("queue_worker", "decode", "inference", "cache", "queue_turn", "postprocess", "answer"),
+        *("queue_worker", "decode", "inference", "cache", "postprocess", "answer"),
     ]
     times = [request.start_time_unix_nano]
     for span in stages:
@@ -179,7 +179,7 @@ def test_spans_of_one_request_are_limited(
     url = serve(traces_endpoint=collector.url)
     predict(url, pictures.add("/a.png", balloon_file()))
     request, *stages = collector.spans_of("POST /predict")
-    assert (len(stages), attributes(request)["prelabel.stages_without_span"]) == (10, 5)
+    assert (len(stages), attributes(request)["prelabel.stages_without_span"]) == (10, 4)
 
 
 @pytest.mark.parametrize("answers", ["never", "no server"])
