@@ -97,6 +97,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/health_under_load.py
+	$(BIN)/python benchmarks/telemetry.py
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/classification.py
 	$(BIN)/python benchmarks/learning.py

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from ml_backend.stages import SECONDS, Stages
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
@@ -9,10 +11,23 @@ class Metrics:
     """The metrics of one pipeline, in a registry of their own, so that one process can have several pipelines.
 
     Label ``tier`` is ``memory``, ``sqlite`` or ``redis``.
+
+    Attributes:
+        stage: gives one of the :data:`~ml_backend.stages.STAGES` by its name, to be measured: ``with metrics.stage("decode"): …``
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        stages = Stages()
+        self.registry.register(stages)
+        self.stage = stages.stage
+        self.requests = Histogram(
+            "prelabel_request_seconds",
+            "Duration of a request, from its headers to the end of its answer, by route and class of its status (2xx, 4xx, 5xx).",
+            ["route", "status"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.tasks = Counter(
             "prelabel_tasks",
             "Tasks answered, by outcome: predicted, or the code of the error.",
@@ -77,6 +92,17 @@ class Metrics:
             ["scope"],
             registry=self.registry,
         )
+        self.events = Counter(
+            "prelabel_events",
+            "Events of Label Studio, by its name for what happened, or unknown or malformed.",
+            ["action"],
+            registry=self.registry,
+        )
+        self.events_waiting = Gauge(
+            "prelabel_events_waiting",
+            "Changed annotations and tasks that wait to be read back; NaN while the database of corrections does not answer.",
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -85,4 +111,6 @@ class Metrics:
 
     def value(self, name: str, **labels: str) -> float:
         """Return one value by its name and labels; 0 where nothing has been counted yet."""
-        return self.registry.get_sample_value(name, labels) or 0
+        found = self.registry.restricted_registry([name]).collect()
+        samples = (sample for metric in found for sample in metric.samples)
+        return next((each.value for each in samples if (each.name, each.labels) == (name, labels)), 0)

@@ -5,6 +5,7 @@ Names that Label Studio users know keep their spelling (``LABEL_STUDIO_URL``, ``
 """
 
 import difflib
+import importlib.util
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -108,6 +109,17 @@ class Settings(BaseModel):
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(values.lower)] = Field(
         "info", validation_alias="LOG_LEVEL", description="debug, info, warning or error"
+    )
+    log_format: Annotated[Literal["auto", "text", "json"], BeforeValidator(values.lower)] = Field(
+        "auto",
+        validation_alias="PRELABEL_LOG_FORMAT",
+        description="the form of log lines: text for people, json for programs, or auto: text on a terminal and json elsewhere",
+    )
+    traces_endpoint: Annotated[str, AfterValidator(values.base_url)] | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="the address of an OpenTelemetry collector that takes OTLP over HTTP, such as http://collector:4318, which traces are sent to; "
+        "needs the extra prelabel[otel]",
     )
 
     model: str | None = Field(
@@ -434,6 +446,13 @@ class Settings(BaseModel):
         """Whether corrections reach a service: they can be read back from Label Studio, or events are trusted."""
         return self.trust_webhooks or (self.label_studio_url is not None and self.label_studio_api_key is not None)
 
+    @property
+    def sends_traces(self) -> bool:
+        """Whether traces are switched on, and the packages that send them are installed."""
+        return self.traces_endpoint is not None and _is_installed(
+            "opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http"
+        )
+
     def warnings(self) -> list[str]:
         """Return a sentence for each setting that is probably a mistake. None of them stops the start."""
         found = []
@@ -452,6 +471,10 @@ class Settings(BaseModel):
             found.append(f"REDIS_URL is set, but PRELABEL_CACHE={self.cache} does not use it.")
         if self.label_studio_api_key is not None and self.label_studio_url is None:
             found.append("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL, so it is not used.")
+        if self.traces_endpoint is not None and not self.sends_traces:
+            found.append(
+                "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no traces are sent: OpenTelemetry is missing. Install prelabel[otel]."
+            )
         return found
 
 
@@ -507,6 +530,13 @@ def _value(variable: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{SECRETS / variable} cannot be read: {error}.") from None
     return value if value.strip() else ""
+
+
+def _is_installed(*modules: str) -> bool:
+    try:
+        return all(importlib.util.find_spec(module) for module in modules)
+    except ImportError:
+        return False
 
 
 def _one_line(problem: Any) -> str:

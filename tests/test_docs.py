@@ -17,11 +17,13 @@ from ml_backend.metrics import Metrics
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import KnownClasses
 from ml_backend.settings import RENAMED, VARIABLES, Settings
+from ml_backend.stages import STAGES
 from ml_backend.vocabularies.imagenet import imagenet_classes
 from ml_backend.vocabularies.open_images import open_images_classes
 
 ROOT = Path(__file__).parent.parent
 CONFIGS_PAGE = ROOT / "label_config" / "README.md"
+MONITORING = ROOT / "docs" / "monitoring.md"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     CONFIGS_PAGE,
@@ -229,7 +231,13 @@ def test_demo_config_captures_every_class_of_the_demo_detector() -> None:
 
 def test_metrics_page_has_every_metric() -> None:
     """By name, without the endings that Prometheus adds to counters; old names need no mention."""
-    named = set(re.findall(r"`(prelabel_[a-z_]+)`", (ROOT / "docs" / "cache.md").read_text()))
+    named = set(re.findall(r"`(prelabel_[a-z_]+)`", MONITORING.read_text()))
     metrics = {each.name: each.documentation for each in Metrics().registry.collect()}
     current = {name for name, text in metrics.items() if not text.startswith("Old name of ")}
     assert current <= {name.removesuffix("_total") for name in named} <= set(metrics)
+
+
+def test_monitoring_page_has_every_stage() -> None:
+    """In the order of the code, with its very words."""
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", MONITORING.read_text(), re.MULTILINE)
+    assert rows[-len(STAGES) :] == list(STAGES.items())

@@ -1,6 +1,7 @@
 """A cache of two tiers, memory in front of a store. A failing tier is a miss, never an error."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Cache:
         self._memory = MemoryStore(memory_bytes)
         self._store = None if store is None else ResilientStore(store, metrics)
         self._metrics = metrics
+        self._reads = functools.cache(metrics.cache_reads.labels)
         self._ttl = ttl
 
     @classmethod
@@ -76,10 +78,10 @@ class Cache:
         """
         sealed = (await self._memory.read([key])).get(key)
         found, result = self._opened(key, sealed, decode)
-        self._metrics.cache_reads.labels(self._memory.name, namespace_of(key), result).inc()
+        self._reads(self._memory.name, namespace_of(key), result).inc()
         if found is None and self._store is not None:
             found, result = await self._get_from(self._store, key, decode)
-            self._metrics.cache_reads.labels(self._store.store.name, namespace_of(key), result).inc()
+            self._reads(self._store.store.name, namespace_of(key), result).inc()
         return found
 
     async def _get_from(self, store: ResilientStore, key: str, decode: Callable[[bytes], T]) -> tuple[T | None, str]:
@@ -130,30 +132,35 @@ class Cache:
 
         async def compute_and_keep() -> T:
             value = await compute()
-            await self.put({key: encode(value)})
+            with self._metrics.stage("cache"):
+                await self.put({key: encode(value)})
             return value
 
-        known = await self.get(key, decode)
+        with self._metrics.stage("cache"):
+            known = await self.get(key, decode)
         if known is not None:
             return known
         store = self._store
         if store is None or store.locks is None:
             return await compute_and_keep()
         waited = 0
-        while not await store.locks.acquire(key) and waited < MAX_POLLS:
-            if not waited:
-                self._metrics.single_flight_waits.labels(store.store.name).inc()
-            waited += 1
-            await asyncio.sleep(POLL_SECONDS)
-            known, _ = await self._get_from(store, key, decode)
-            if known is not None:
-                return known
+        with self._metrics.stage("cache"):
+            while not await store.locks.acquire(key) and waited < MAX_POLLS:
+                if not waited:
+                    self._metrics.single_flight_waits.labels(store.store.name).inc()
+                waited += 1
+                await asyncio.sleep(POLL_SECONDS)
+                known, _ = await self._get_from(store, key, decode)
+                if known is not None:
+                    return known
         try:
             # The last holder may have written the entry since the read above.
-            known, _ = await self._get_from(store, key, decode)
+            with self._metrics.stage("cache"):
+                known, _ = await self._get_from(store, key, decode)
             return known if known is not None else await compute_and_keep()
         finally:
-            await store.locks.release(key)
+            with self._metrics.stage("cache"):
+                await store.locks.release(key)
 
     async def measure(self, namespaces: Collection[str]) -> list[TierReport]:
         """Update the metrics of entries and bytes, and return a report of each tier.

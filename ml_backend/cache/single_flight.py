@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares running computations by key, within one event loop; ``on_wait`` is called when a caller joins one."""
+    """Shares running computations by key, within one event loop; a caller that joins one waits in ``waiting()``."""
 
-    def __init__(self, on_wait: Callable[[], object] = lambda: None) -> None:
-        self._on_wait = on_wait
+    def __init__(self, waiting: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        self._waiting = waiting
         self._running: dict[str, asyncio.Task[T]] = {}
 
     async def run(self, key: str, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -20,12 +21,12 @@ class SingleFlight(Generic[T]):
         The computation goes on when a caller is cancelled. An error reaches every caller, and the next call computes again.
         """
         task = self._running.get(key)
-        if task is None:
-            task = asyncio.create_task(compute())
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._finish(key, done))
-        else:
-            self._on_wait()
+        if task is not None:
+            with self._waiting():
+                return await asyncio.shield(task)
+        task = asyncio.create_task(compute())
+        self._running[key] = task
+        task.add_done_callback(lambda done: self._finish(key, done))
         return await asyncio.shield(task)
 
     def _finish(self, key: str, task: asyncio.Task[T]) -> None:

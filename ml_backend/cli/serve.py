@@ -32,7 +32,7 @@ def serve(
     """Start the service that Label Studio connects to."""
     with plain_errors():
         settings = load_settings(model=model, classifier=classifier, host=host, port=port)
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         from ml_backend.server.running import StartupListener
         from ml_backend.server.running import serve as run
 

@@ -4,10 +4,11 @@ image reference -> address -> bytes -> digest -> cache? -> pixels (of the whole 
 """
 
 import asyncio
+import contextvars
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -81,7 +82,7 @@ class ImageInference:
                 side,
                 settings.inference_workers,
                 self._in_worker,
-                metrics.model_runs.labels("detector").inc,
+                metrics,
             )
         if models.classifier is not None:
             self._models["classifier"] = _Cached(
@@ -92,9 +93,9 @@ class ImageInference:
                 lambda found, _: found,
             )
         self.cache = Cache.from_settings(settings, metrics)
-        self._by_address: SingleFlight[InferredImage] = SingleFlight()
-        waits = metrics.single_flight_waits.labels("process")
-        self._by_content: SingleFlight[Any] = SingleFlight(waits.inc)
+        self._by_address: SingleFlight[InferredImage] = SingleFlight(lambda: metrics.stage("queue_shared"))
+        self._waits = metrics.single_flight_waits.labels("process")
+        self._by_content: SingleFlight[Any] = SingleFlight(self._waiting_for_content)
         # Decoding and the models share the workers, so a decoded image never waits for a model.
         self._workers = ThreadPoolExecutor(settings.inference_workers, thread_name_prefix="inference")
         self._decoders = DecoderPool(Limits.from_settings(settings))
@@ -145,12 +146,15 @@ class ImageInference:
             PrelabelError: the image cannot be fetched or decoded, or a model failed on it.
         """
         address = self.address(reference, label_studio)
-        known = await self._recall(address, needs, known_digest)
+        with self._metrics.stage("cache"):
+            known = await self._recall(address, needs, known_digest)
         certain = known_digest is not None or (label_studio is not None and label_studio.shared_across_projects)
         if known is not None and known.version.final and certain:
             self._metrics.fetches.labels("remembered").inc()
             return known
+        waiting = self._metrics.stage("queue_request").begin()
         async with slot():
+            waiting.end()
             if address is None:
                 return await self._fetch_and_infer(reference, needs, address, label_studio, task_id, known)
             # Only requests for the same address with the same token share a fetch: a signature is a permission too, and Label
@@ -192,11 +196,14 @@ class ImageInference:
         task_id: object,
         known: InferredImage | None,
     ) -> InferredImage:
+        waiting = self._metrics.stage("queue_images").begin()
         async with self._in_flight:
+            waiting.end()
             with self._metrics.images_in_flight.track_inprogress():
-                fetched = await self._fetcher.fetch(
-                    reference, label_studio, task_id, unless=known.version if known else None
-                )
+                with self._metrics.stage("fetch", reference):
+                    fetched = await self._fetcher.fetch(
+                        reference, label_studio, task_id, unless=known.version if known else None
+                    )
                 if fetched is None:
                     assert known is not None  # noqa: S101 - only a known version can be unchanged
                     self._metrics.fetches.labels("unchanged").inc()
@@ -204,7 +211,8 @@ class ImageInference:
                 self._metrics.fetches.labels("transfer").inc()
                 results = await self._infer(reference, fetched, needs, self._work(fetched))
         if address is not None and fetched.version.can_be_asked_for and self._settings.remember_addresses:
-            await self.cache.put({address_key(address): fetched.version.to_bytes()})
+            with self._metrics.stage("cache"):
+                await self.cache.put({address_key(address): fetched.version.to_bytes()})
         return InferredImage(as_results(results), fetched.version, address)
 
     async def fetch(
@@ -270,7 +278,8 @@ class ImageInference:
             started = time.perf_counter()
             shown = image.pixels()
             self._metrics.model_runs.labels(kind).inc()
-            found = cached.finish(cached.model.run(shown.pixels, (shown.width, shown.height)), shown)
+            with self._metrics.stage("inference"):
+                found = cached.finish(cached.model.run(shown.pixels, (shown.width, shown.height)), shown)
             image.spent(kind, Cost(1, time.perf_counter() - started))
             return found
 
@@ -293,10 +302,27 @@ class ImageInference:
         return [kind for kind in self._models if kind in kinds]
 
     def _work(self, fetched: Fetched, *, hashed: bool = False) -> ImageWork:
-        return ImageWork(fetched.data, self._decoders.decode, self._settings.model_input_max_side, hashed=hashed)
+        return ImageWork(fetched.data, self._decode, self._settings.model_input_max_side, hashed=hashed)
+
+    def _decode(self, data: bytes, max_side: int) -> DecodedImage:
+        with self._metrics.stage("decode"):
+            return self._decoders.decode(data, max_side)
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+        waiting = self._metrics.stage("queue_worker").begin()
+
+        def begin() -> T:
+            waiting.end()
+            return work()
+
+        within = contextvars.copy_context()  # has the trace of the request
+        return await asyncio.get_running_loop().run_in_executor(self._workers, within.run, begin)
+
+    @contextmanager
+    def _waiting_for_content(self) -> Iterator[None]:
+        self._waits.inc()
+        with self._metrics.stage("queue_shared"):
+            yield
 
     def _key_of(self, kind: ModelKind, version: ImageVersion) -> str:
         cached = self._models[kind]

@@ -63,6 +63,7 @@ class _Request:
         version: the model version of the predictions.
         project: the project, which decides which Label Studio has the images.
         image_slots: the limit on images of this request.
+        convert: applied to each prediction.
         regions: the regions that an annotator just drew in the task; none outside interactive mode.
         drawn: the newest rectangle among them, or None.
         overdue: whether the request was answered at its deadline; the work goes on.
@@ -73,6 +74,7 @@ class _Request:
     version: str
     project: str | None
     image_slots: asyncio.Semaphore
+    convert: Callable[[Prediction], Any]
     regions: Sequence[object] = ()
     drawn: DrawnRegion | None = None
     overdue: bool = False
@@ -135,10 +137,12 @@ class Pipeline:
         """The number of tiles along each side for controls that do not say, at most."""
         return self._settings.tiles
 
-    async def _request(self, label_config: str, project: str | None) -> _Request:
+    async def _request(
+        self, label_config: str, project: str | None, convert: Callable[[Prediction], Any] = _unchanged
+    ) -> _Request:
         postprocessor = await self.postprocessors.load(label_config, project)
         version = self.postprocessors.version_of(postprocessor)
-        return _Request(postprocessor, version, project, self._limits.of_request())
+        return _Request(postprocessor, version, project, self._limits.of_request(), convert)
 
     async def predict(
         self,
@@ -168,17 +172,18 @@ class Pipeline:
             them all.
         """
         try:
-            request = await self._request(label_config, project)
+            with self.metrics.stage("prepare"):
+                request = await self._request(label_config, project, convert)
+                request.regions = drawn_regions(context)
+                if not request.regions:
+                    context = None  # an empty context and none have one key
+                else:
+                    controls = request.postprocessor.controls
+                    request.drawn = await asyncio.to_thread(read_drawn_region, context, controls)
+                keys = await asyncio.to_thread(lambda: [_task_key(task, request, context) for task in tasks])
         except LabelConfigError as error:
             return [error for _ in tasks]
-        request.regions = drawn_regions(context)
-        if not request.regions:
-            context = None  # an empty context and none have one key
-        else:
-            controls = request.postprocessor.controls
-            request.drawn = await asyncio.to_thread(read_drawn_region, context, controls)
-        keys = await asyncio.to_thread(lambda: [_task_key(task, request, context) for task in tasks])
-        batch = Batch(self._background, keys, lambda position: self._predict_task(tasks[position], request, convert))
+        batch = Batch(self._background, keys, lambda position: self._predict_task(tasks[position], request))
         results = await batch.results(deadline)
         request.overdue = True
         for result in results:
@@ -186,17 +191,17 @@ class Pipeline:
                 self._background.forget(result.digests)
         return [_deadline_error(deadline) if result is None else result.answer for result in results]
 
-    async def _predict_task(self, task: object, request: _Request, convert: Callable[[Prediction], Any]) -> _TaskResult:
+    async def _predict_task(self, task: object, request: _Request) -> _TaskResult:
         digests: dict[str, str] = {}
         work = self._predict_drawn(task, request) if request.regions else self._predict(task, request, digests)
-        answer = await _answer_of(work, convert)
+        answer = await _answer_of(work)
         # Digests of overdue images are remembered until they are used; otherwise a slow host never meets the deadline.
         if request.overdue:
             self._background.remember(digests)
         return _TaskResult(answer, digests)
 
-    async def _predict(self, task: object, request: _Request, digests: dict[str, str]) -> Prediction:
-        """Predict a task, and add the digests of its images to ``digests``."""
+    async def _predict(self, task: object, request: _Request, digests: dict[str, str]) -> Any:
+        """Return the converted prediction of a task, and add the digests of its images to ``digests``."""
 
         def slot() -> AbstractAsyncContextManager[None]:
             return self._limits.slot(request.image_slots, late=request.overdue)
@@ -206,26 +211,28 @@ class Pipeline:
         for image in images:
             if image.address is not None:
                 digests[_image_key(image.address, task, request.project)] = image.version.digest
+        # The wait for the request's other tasks is no stage: of many known images, each would wait for all before it.
         async with request.postprocessing:
-            await asyncio.sleep(0)  # other requests get their turn
-            prediction = request.postprocessor.predict(task_id(task), _results(found), request.version)
-        if any(in_holdout(image.version.digest, self._settings.holdout_fraction) for image in images):
-            prediction["result"] = []  # the score stays, or the order of the tasks would give the holdout away
-        return prediction
+            with self.metrics.stage("postprocess"):
+                await asyncio.sleep(0)  # other requests get their turn
+                prediction = request.postprocessor.predict(task_id(task), _results(found), request.version)
+                if any(in_holdout(image.version.digest, self._settings.holdout_fraction) for image in images):
+                    prediction["result"] = []  # the score stays, or the order of the tasks would give the holdout away
+                return request.convert(prediction)
 
-    async def _predict_drawn(self, task: object, request: _Request) -> Prediction:
+    async def _predict_drawn(self, task: object, request: _Request) -> Any:
         """Answer a drawn rectangle with the detection that fits it best, or with itself. Any other region is answered with itself."""
         drawn = request.drawn
         if drawn is None:
             own = newest_region(request.regions, (task_id(task), request.version))
-            return {"result": own, "score": 1.0, "model_version": request.version}
+            return request.convert({"result": own, "score": 1.0, "model_version": request.version})
         (values,) = images_of(task, [drawn.control.image_field]).values()
         if drawn.item >= len(values):
             raise TaskError(f"the rectangle is on image {drawn.item + 1}, but the task has {len(values)}")
         found = await self._infer_image(values[drawn.item], drawn.control.models, task, request.project)
-        return request.postprocessor.predict_drawn(
-            drawn, found.results.boxes_in(drawn.control.models), task_id(task), request.version
-        )
+        with self.metrics.stage("postprocess"):
+            boxes = found.results.boxes_in(drawn.control.models)
+            return request.convert(request.postprocessor.predict_drawn(drawn, boxes, task_id(task), request.version))
 
     async def explain(self, task: object, label_config: str, *, project: str | None = None) -> Explanation:
         """Return the decision about every raw detection and every choice.
@@ -291,10 +298,10 @@ class Pipeline:
         return await self._image_inference.check_label_studio(self.label_studios.configured)
 
 
-async def _answer_of(work: Coroutine[Any, Any, Prediction], convert: Callable[[Prediction], Any]) -> Any:
+async def _answer_of(work: Coroutine[Any, Any, Any]) -> Any:
     """Return the converted prediction, or the error. An unexpected error is logged with its traceback."""
     try:
-        return convert(await work)
+        return await work
     except PrelabelError as error:
         error.__cause__ = error.__context__ = None
         # The frames of 50,000 errors would hold up the garbage collector, and with it everything.

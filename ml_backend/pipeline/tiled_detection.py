@@ -11,6 +11,7 @@ from ml_backend.images.box_colours import with_colours
 from ml_backend.images.decoding.decode import DecodedImage
 from ml_backend.images.tiles import SCALE, Tile, joined, no_detections, tiles_in
 from ml_backend.inference.model import Model
+from ml_backend.metrics import Metrics
 from ml_backend.model_results import TILES, ModelKind
 from ml_backend.pipeline.image_work import Cost, ImageWork
 from ml_backend.pipeline.limits import TILED_AT_ONCE
@@ -27,7 +28,7 @@ class TiledDetection:
         max_side: the detector's scale: the longer side to which whole images are shrunk, in pixels; 0 for none.
         workers: how many tiles are run at once.
         in_worker: runs a function in a worker.
-        counted: called in the worker before each run.
+        metrics: count and measure the runs.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class TiledDetection:
         max_side: int,
         workers: int,
         in_worker: InWorker,
-        counted: Callable[[], None],
+        metrics: Metrics,
     ) -> None:
         self._detector = detector
         self._max_side = max_side
         self._in_worker = in_worker
-        self._counted = counted
+        self._metrics = metrics
+        self._counts = metrics.model_runs.labels("detector")
         self._images = asyncio.Semaphore(TILED_AT_ONCE)
         self._runs = asyncio.Semaphore(workers)
 
@@ -62,7 +64,9 @@ class TiledDetection:
             ModelError: the detector failed on a tile.
         """
         kind = TILES[most]
+        waiting = self._metrics.stage("queue_images").begin()
         async with self._images:
+            waiting.end()
             decode = partial(image.decoded, most * (self._max_side or SCALE))
             pixels = await self._spend(image, kind, decode, runs=0)
             size = (pixels.width, pixels.height)
@@ -78,10 +82,13 @@ class TiledDetection:
 
     async def _detect(self, tile: Tile, pixels: DecodedImage, kind: ModelKind, image: ImageWork) -> Detections:
         def run() -> Detections:
-            self._counted()
-            return with_colours(tile.to_image(self._detector.run(tile.crop(pixels)), pixels), pixels)
+            self._counts.inc()
+            with self._metrics.stage("inference"):
+                return with_colours(tile.to_image(self._detector.run(tile.crop(pixels)), pixels), pixels)
 
+        waiting = self._metrics.stage("queue_worker").begin()
         async with self._runs:
+            waiting.end()
             found: Detections = await self._spend(image, kind, run, runs=1)
         return found
 

@@ -24,10 +24,12 @@ from ml_backend.inference.models import Models
 from ml_backend.label_studio.client import StudioClient
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
+from ml_backend.server.measuring import MeasuredRequests
 from ml_backend.server.routes import router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.server.service import Service
 from ml_backend.settings import Settings
+from ml_backend.tracing import Traces
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ def create_app(settings: Settings, models: Models) -> FastAPI:
         openapi_url=None,
     )
     app.include_router(router)
+    app.add_middleware(MeasuredRequests)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(PrelabelError, _on_prelabel_error)
     app.add_exception_handler(Exception, _on_unexpected_error)
@@ -95,6 +98,9 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
         )
         stack.push_async_callback(upkeep.close)
         upkeep.start()
+        traces = Traces.from_settings(settings)
+        if traces is not None:
+            stack.callback(traces.close)
         yield Service(
             settings,
             pipeline,
@@ -103,6 +109,7 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             trainer,
             upkeep,
             start_warnings=[*settings.warnings(), *models.notes],
+            traces=traces,
         )
 
 

@@ -166,10 +166,11 @@ class PredictRequest:
 
 async def predict_request(request: Request) -> PredictRequest:
     """Return the request of ``POST /predict``."""
-    settings = _settings(request)
-    return await _read(
-        request, settings.request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES", lambda body: _predict(body, settings)
-    )
+    settings, stage = _settings(request), request.app.state.service.pipeline.metrics.stage
+    with stage("receive"):
+        body = await _received(request, settings.request_max_bytes, "PRELABEL_REQUEST_MAX_BYTES")
+    with stage("parse"):
+        return await _parsed(body, lambda body: _predict(body, settings))
 
 
 async def setup_request(request: Request) -> SetupBody:
@@ -184,8 +185,15 @@ async def explain_request(request: Request) -> tuple[object, str, str | None]:
 
 
 async def _read(request: Request, limit: int, setting: str, read: Callable[[bytearray], T]) -> T:
+    return await _parsed(await _received(request, limit, setting), read)
+
+
+async def _received(request: Request, limit: int, setting: str) -> bytearray:
     require_json(request)
-    body = await receive(request, limit, f"send less at once, or raise {setting}")
+    return await receive(request, limit, f"send less at once, or raise {setting}")
+
+
+async def _parsed(body: bytearray, read: Callable[[bytearray], T]) -> T:
     try:
         return await asyncio.to_thread(read, body)
     except msgspec.ValidationError as error:

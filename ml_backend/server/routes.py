@@ -12,6 +12,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from ml_backend import __version__
 from ml_backend.errors import LabelConfigError, PrelabelError
@@ -45,6 +47,7 @@ from ml_backend.server.schemas import (
 )
 from ml_backend.server.service import Service, ServiceDependency
 from ml_backend.server.status import FAILURES, MAX_CAUSE_LENGTH, ProjectStatus, status_key
+from ml_backend.stages import Stage
 
 log = structlog.get_logger(__name__)
 
@@ -110,10 +113,24 @@ async def predict(body: Annotated[PredictRequest, Depends(predict_request)], ser
         context=body.context,
         convert=_encode,
     )
+    answering = service.pipeline.metrics.stage("answer").begin()
     await _record(service, status_key(body.project), body.tasks, answers)
     # For [], Label Studio stores no prediction and asks again.
     entries = (b"[]" if isinstance(each, PrelabelError) else each.json for each in answers)
-    return Response(b'{"results":[' + b",".join(entries) + b"]}", media_type="application/json")
+    return _LastStage(b'{"results":[' + b",".join(entries) + b"]}", answering)
+
+
+class _LastStage(Response):
+    """An answer in JSON whose sending ends the last stage of its request."""
+
+    def __init__(self, content: bytes, stage: Stage) -> None:
+        super().__init__(content, media_type="application/json")
+        self._stage = stage
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+        self._stage.end()
 
 
 class _Encoded(NamedTuple):
@@ -195,6 +212,7 @@ async def versions(service: ServiceDependency) -> VersionsResponse:
 async def metrics(service: ServiceDependency) -> Response:
     """Return the metrics of this process in Prometheus' text format."""
     await service.pipeline.check_cache()
+    service.pipeline.metrics.events_waiting.set(await service.feedback.waiting())
     return Response(service.pipeline.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -12,6 +12,7 @@ from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
 from ml_backend.server.status import ProjectStatuses
 from ml_backend.settings import Settings
+from ml_backend.tracing import Traces
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Service:
     trainer: Trainer
     upkeep: ProjectUpkeep
     start_warnings: list[str]
+    traces: Traces | None
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
 
     def set_aside(self) -> list[str]:

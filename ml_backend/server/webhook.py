@@ -36,6 +36,7 @@ async def webhook(request: Request, service: ServiceDependency) -> Any:
     """
     body = await receive(request, MAX_EVENT_BYTES, "`prelabel feedback sync` catches up")
     event = await service.feedback.take(bytes(body))
+    service.pipeline.metrics.events.labels(event.action).inc()
     if event.action == PROJECT_UPDATED and event.project:
         service.upkeep.changed(event.project)
     if event.action == START_TRAINING:

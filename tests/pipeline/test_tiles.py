@@ -24,6 +24,7 @@ from ml_backend.images.decoding.pool import DecoderPool
 from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.regions import rectangles_in
+from ml_backend.metrics import Metrics
 from ml_backend.model_results import TILES
 from ml_backend.pipeline.image_results import ImageResult
 from ml_backend.pipeline.image_work import ImageWork
@@ -252,7 +253,7 @@ class Counting:
 def tiled(detector: Counting, threads: ThreadPoolExecutor, workers: int) -> TiledDetection:
     """Return the detection in tiles by a detector, in some threads."""
     loop = asyncio.get_running_loop()
-    return TiledDetection(detector, 640, workers, lambda work: loop.run_in_executor(threads, work), lambda: None)
+    return TiledDetection(detector, 640, workers, lambda work: loop.run_in_executor(threads, work), Metrics())
 
 
 async def test_many_large_images_leave_workers_and_memory_to_others(scene_file: bytes) -> None:

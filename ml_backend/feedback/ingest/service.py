@@ -1,6 +1,7 @@
 """Takes events of Label Studio and turns them into annotation records, in the background of the service."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,7 @@ EVENT_PAUSES = (0.5,)  # seconds before a request to Label Studio is repeated; e
 POLL_SECONDS = 2  # between looks for events of other processes and for postponed ones
 BATCH = 100  # objects that are taken from the queue at once
 SCAN_SECONDS = 60  # between scans for annotations of another detector
+COUNT_SECONDS = 1  # for counting the events that wait, when metrics are asked for
 PREPARE_SECONDS = 5  # that a service waits for its tables before it starts without them
 
 
@@ -211,6 +213,16 @@ class FeedbackService:
         while waiting and await self.work_once():
             waiting, problem = await asyncio.to_thread(pending, self.database, number)
         return [problem or "events wait"] if waiting else []
+
+    async def waiting(self) -> float:
+        """Return how many changed objects wait to be processed; NaN where the database does not tell within :data:`COUNT_SECONDS`."""
+        unwritten = self._queue.unwritten  # read first: rather count an object twice than not at all
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                waiting, _ = await asyncio.to_thread(pending, self.database)
+        except (FeedbackError, TimeoutError):
+            return math.nan
+        return unwritten + waiting
 
     async def state(self) -> dict[str, Any]:
         """Return queue, detector and last trainings as plain JSON values, for the status page."""
