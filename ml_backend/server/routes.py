@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ml_backend import __version__
-from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.errors import LabelConfigError, PrelabelError, StoppingError
 from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.project_id import parse_project_id
@@ -66,9 +66,11 @@ for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(40
 
 
 @router.get("/", include_in_schema=False)
-@router.get("/health")
-async def health() -> HealthResponse:
-    """Report that the service is ready. While the models load, the port answers 503."""
+@router.get("/health", responses=_errors(503))
+async def health(request: Request) -> HealthResponse:
+    """Report that the service is ready. While the models load, and from SIGTERM on, the answer is 503."""
+    if getattr(request.app.state, "ends", False):
+        raise StoppingError("the service ends")
     return HealthResponse(status="UP", model_class="Prelabel")
 
 
