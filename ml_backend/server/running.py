@@ -182,7 +182,7 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def background_server(app: FastAPI, max_connections: int = 512) -> Iterator[str]:
+def background_server(app: FastAPI, max_connections: int = 512, shutdown: Shutdown = AT_ONCE) -> Iterator[str]:
     """Serve on a free port of the loopback interface during the block; gives the server's base URL.
 
     Raises:
@@ -190,7 +190,7 @@ def background_server(app: FastAPI, max_connections: int = 512) -> Iterator[str]
     """
     with StartupListener("127.0.0.1", 0) as startup:
         listener = startup.hand_over()
-        server = _Server(app, max_connections)
+        server = _Server(app, max_connections, shutdown=shutdown)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         deadline = time.monotonic() + START_SECONDS

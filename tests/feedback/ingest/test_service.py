@@ -284,13 +284,16 @@ async def test_events_survive_the_process(
 
 
 async def test_two_services_on_one_database_share_the_events(listening: Listening, balloon: str) -> None:
-    """Both may process an event; it counts once."""
+    """One of them processes all events of a Postgres; of a file both may, and an event counts once. Each waits for the other's."""
     async with listening() as one, listening() as other:
         for number in range(1, 41):
             await (one if number % 2 else other).take(
                 event(number=number, task=number, image=balloon, result=[region()])
             )
-        assert len(await kept(one, 40)) == 40
+        assert await one.catch_up(3) == await other.catch_up(3) == []
+        assert len(await kept(one, 40, seconds=0)) == 40
+        if one.database.is_shared:
+            assert one.leads != other.leads
 
 
 @pytest.mark.parametrize(
