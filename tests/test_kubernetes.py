@@ -23,6 +23,7 @@ SHARED = {
 }
 SEVERAL: dict[str, Any] = {
     "replicas": 3,
+    "settings": {"LABEL_STUDIO_URL": "http://label-studio.label-studio.svc:8080"},
     "secrets": {"values": SHARED},
     "models": {"accessMode": "ReadWriteMany"},
 }
@@ -144,6 +145,7 @@ def test_pod_lives_longer_than_its_shutdown_takes() -> None:
             id="said in another way",
         ),
         pytest.param({"autoscaling": {"enabled": True}}, "SQLite", id="several by autoscaling"),
+        pytest.param(SEVERAL | {"settings": {}}, "LABEL_STUDIO_URL", id="an address that only one of several would be told"),
         pytest.param(SEVERAL | {"models": {}}, "ReadWriteOnce", id="a volume that one node has"),
         pytest.param({"settings": {"REDIS_URL": "redis://x"}}, "REDIS_URL", id="a secret among the settings"),
         pytest.param({"settings": {"MODEL_TRESHOLD": "0.4"}}, "MODEL_TRESHOLD", id="a misspelt setting"),

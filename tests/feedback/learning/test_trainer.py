@@ -143,8 +143,15 @@ async def test_revision_of_another_service_is_started_from(demo_detector: Detect
             def conclude(result: CalibrationResult) -> Revision | None:
                 numbers.append(result.current.number if result.current else 0)
                 if len(numbers) == 1:
-                    parts = {"detector": demo_detector.fingerprint[:8], "author": "another service", "evidence": {}}
-                    apply(database, 3, LabelOverrides(thresholds=(("label", "Kite", 0.9),)), after=0, **parts)
+                    apply(
+                        database,
+                        3,
+                        LabelOverrides(thresholds=(("label", "Kite", 0.9),)),
+                        detector=demo_detector.fingerprint[:8],
+                        author="another service",
+                        evidence={},
+                        after=0,
+                    )
                 return result.apply(database, AUTHOR)
 
             _, revision = await trainer.calibrate(3, conclude)

@@ -49,6 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.secrets.existing .Values.secrets.values }}{{ fail "secrets.existing and secrets.values exclude each other: put all of them into the Secret, and their names into secrets.keys" }}{{ end }}
 {{- if include "prelabel.isSeveral" . }}
 {{- if not (include "prelabel.sharesDatabase" .) }}{{ fail "several replicas cannot share the SQLite file of corrections: give PRELABEL_DATABASE_URL=postgresql://… in secrets, or set replicas: 1 and autoscaling.enabled: false" }}{{ end }}
+{{- if not (and (hasKey .Values.settings "LABEL_STUDIO_URL") (has "LABEL_STUDIO_API_KEY" (include "prelabel.secretKeys" . | fromJsonArray))) }}{{ fail "several replicas need LABEL_STUDIO_URL in settings and LABEL_STUDIO_API_KEY in secrets: the address and token that Label Studio sends reach one of them only" }}{{ end }}
 {{- if not (include "prelabel.mayOverlap" .) }}{{ fail "several replicas cannot share a ReadWriteOnce volume of models: set models.accessMode: ReadWriteMany, or models.persistent: false, so that each pod downloads its own" }}{{ end }}
 {{- end }}
 {{- if and .Values.autoscaling.enabled (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.imagesInFlight) }}{{ fail "autoscaling needs autoscaling.cpuPercent or autoscaling.imagesInFlight" }}{{ end }}
