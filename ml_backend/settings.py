@@ -158,7 +158,7 @@ class Settings(BaseModel):
         ge=0,
         le=600,
         validation_alias="PRELABEL_SHUTDOWN_DELAY",
-        description="seconds after SIGTERM in which requests are still taken while /health answers 503, so that a balancer turns to other "
+        description="seconds after SIGTERM in which requests are still taken while /ready answers 503, so that a balancer turns to other "
         "services first, at most 600",
     )
     shutdown_timeout: float = Field(

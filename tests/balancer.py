@@ -6,7 +6,7 @@ import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-LOOK_SECONDS = 0.2  # between two requests for /health
+LOOK_SECONDS = 0.2  # between two requests for /ready
 
 
 class Balancer:
@@ -18,7 +18,7 @@ class Balancer:
     Attributes:
         port: its own; 0 before :meth:`start`.
         taken: number of connections that each service got, by its port.
-        ready: whether the last answer of each service to ``/health`` was 200, by its port.
+        ready: whether the last answer of each service to ``/ready`` was 200, by its port.
     """
 
     def __init__(self, ports: Sequence[int]) -> None:
@@ -28,7 +28,7 @@ class Balancer:
         self._turns = itertools.count()
 
     async def start(self) -> None:
-        """Listen, and ask for the health of the services."""
+        """Listen, and ask whether the services are ready."""
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0, backlog=128)
         self.port = self._server.sockets[0].getsockname()[1]
         self._watching = [asyncio.create_task(self._watch(port)) for port in self.ready]
@@ -44,7 +44,7 @@ class Balancer:
 
     async def _watch(self, port: int) -> None:
         while True:
-            self.ready[port] = await _is_healthy(port)
+            self.ready[port] = await _is_ready(port)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,12 +77,12 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         target.transport.abort()
 
 
-async def _is_healthy(port: int) -> bool:
+async def _is_ready(port: int) -> bool:
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                writer.write(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 return (await reader.readline()).startswith(b"HTTP/1.1 200")
             finally:
                 writer.transport.abort()

@@ -170,6 +170,7 @@ class Load:
                 common = {"project": "1.1"}
                 started = time.monotonic()
                 try:
+                    client.get("/health").raise_for_status()
                     client.post("/setup", json=common | {"schema": BALLOON_CONFIG}).raise_for_status()
                     asked = client.post("/predict", json=common | {"label_config": BALLOON_CONFIG, "tasks": tasks})
                     results = asked.raise_for_status().json()["results"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+from fastapi.routing import APIRoute
 from helm_chart import CHART, RefusedError, lint, manifests, render
 
+from ml_backend.server.routes import router
 from ml_backend.settings import VARIABLES, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -197,3 +199,11 @@ def test_notes_tell_an_address_that_webhooks_reach() -> None:
     notes = render({}, release="boxes")["NOTES.txt"]
     (address,) = re.findall(r"^  (http://\S+)$", notes, re.MULTILINE)
     assert address == "http://boxes-prelabel.labelling.svc:9090"
+
+
+def test_probes_ask_what_the_service_answers() -> None:
+    """Without a password; and only readiness ends with the signal, since Label Studio asks for health, too."""
+    served = container({})
+    paths = {probe: served[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "readiness", "liveness")}
+    assert paths == {"startup": "/health", "readiness": "/ready", "liveness": "/health"}
+    assert set(paths.values()) <= {route.path for route in router.routes if isinstance(route, APIRoute)}

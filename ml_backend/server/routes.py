@@ -66,9 +66,18 @@ for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(40
 
 
 @router.get("/", include_in_schema=False)
-@router.get("/health", responses=_errors(503))
-async def health(request: Request) -> HealthResponse:
-    """Report that the service is ready. While the models load, and from SIGTERM on, the answer is 503."""
+@router.get("/health")
+async def health() -> HealthResponse:
+    """Report that the service answers. While the models load, the port answers 503."""
+    return HealthResponse(status="UP", model_class="Prelabel")
+
+
+@router.get("/ready", responses=_errors(503))
+async def ready(request: Request) -> HealthResponse:
+    """Report to a balancer that new requests may be sent here: as `/health`, and 503 from SIGTERM on.
+
+    Label Studio asks `/health` before it predicts, and would give up.
+    """
     if getattr(request.app.state, "ends", False):
         raise StoppingError("the service ends")
     return HealthResponse(status="UP", model_class="Prelabel")

@@ -88,7 +88,7 @@ class Shutdown:
     """The end of a service, from a signal on. Container runtimes kill after 10 (Docker) or 30 s (Kubernetes), unless told otherwise.
 
     Attributes:
-        delay: seconds in which requests are still taken, while ``/health`` answers 503.
+        delay: seconds in which requests are still taken, while ``/ready`` answers 503.
         timeout: seconds that running requests get after that.
     """
 

@@ -85,13 +85,14 @@ def answer(connection: socket.socket) -> str:
 
 
 def test_balancers_are_told_before_requests_are_refused(serving: Serving) -> None:
-    """During the delay /health says 503, and everything else is answered, each on a connection of its own."""
+    """During the delay /ready says 503, and everything else is answered, each on a connection of its own; Label Studio asks /health first."""
     ending = serving(Shutdown(delay=5, timeout=LONG))
     with httpx.Client(base_url=ending.url, timeout=LONG) as client:
-        assert "connection" not in client.get("/versions").headers
+        assert "connection" not in client.get("/ready").raise_for_status().headers
         ending.begin()
-        wait_until(lambda: client.get("/health").status_code == 503)
-        assert client.get("/health").json()["error"]["code"] == "stopping"
+        wait_until(lambda: client.get("/ready").status_code == 503)
+        assert client.get("/ready").json()["error"]["code"] == "stopping"
+        assert client.get("/health").status_code == 200
         told = client.get("/versions")
         assert (told.status_code, told.headers["connection"]) == (200, "close")
     ending.wait()

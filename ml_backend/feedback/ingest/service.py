@@ -217,12 +217,15 @@ class FeedbackService:
         if self._read_back is not None:
             _, _, problems = await self.sync(number)
             return problems
-        waiting, problem = await asyncio.to_thread(pending, self.database, number)
-        while waiting and (await self.work_once() or not self.leads):
-            if not self.leads:  # another service processes them
-                await asyncio.sleep(POLL_SECONDS)
+        while True:
+            idle = not await self.work_once()
             waiting, problem = await asyncio.to_thread(pending, self.database, number)
-        return [problem or "events wait"] if waiting else []
+            if not waiting:
+                return []
+            if idle and (self.leads or problem):
+                return [problem or "events wait"]
+            if idle:  # another service processes them
+                await asyncio.sleep(POLL_SECONDS)
 
     async def state(self) -> dict[str, Any]:
         """Return queue, detector and last trainings as plain JSON values, for the status page."""
