@@ -1,6 +1,6 @@
 """Restarts of several services behind a balancer, one after the other, under load: requests that fail, and events lost or processed twice.
 
-Two and three services with the demo detector on one Redis and one Postgres, all on the machine that also sends. Run it by itself, some
+Two and three services with the trained detector on one Redis and one Postgres, all on the machine that also sends. Run it by itself, some
 minutes each; `docs/kubernetes.md` has the figures.
 """
 
@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
+from servers import MODEL, SHARED
 
 sys.path.append(
     str(Path(__file__).parent.parent / "tests")
@@ -29,7 +30,7 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
 
 
-def measure(count: int, restarts: int) -> None:
+def measure(count: int, restarts: int, minutes: float) -> None:
     """Print a row."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -38,14 +39,17 @@ def measure(count: int, restarts: int) -> None:
         picture_server() as pictures,
     ):
         address = postgres.new_database()
-        settings = shared_settings(redis.url, address, Path(folder) / "models")
+        settings = shared_settings(redis.url, address, MODEL, Path(folder) / "models")
         with services(count, Path(folder), **settings) as (running, front):
             with psycopg.connect(address, autocommit=True) as connection:
                 connection.execute(COUNT_WRITES)
-            load = Load(front.port, pictures)
+            load = Load(front.port, pictures, sorted((SHARED / "photos" / "images").iterdir()))
             stops, starts = [], []
             with load.running():
+                end = time.monotonic() + 60 * minutes
                 for number in range(restarts):
+                    if time.monotonic() > end:
+                        break
                     one = running[number % count]
                     stops.append(one.stop())
                     begin = time.monotonic()
@@ -60,7 +64,7 @@ def measure(count: int, restarts: int) -> None:
             twice = len(connection.execute(WRITTEN_TWICE).fetchall())
     late = sum(1 for status in load.events.values() if status == 503)
     print(
-        f"| {count} | {restarts} | {load.predicted:,} | {len(load.failures)} | {statistics.median(load.seconds):.2f} | {max(load.seconds):.1f} "
+        f"| {count} | {len(starts)} | {load.predicted:,} | {len(load.failures)} | {statistics.median(load.seconds):.2f} | {max(load.seconds):.1f} "
         f"| {len(load.events):,} | {late} | {len(set(load.events) - kept)} | {twice} "
         f"| {statistics.median(stops):.1f} | {statistics.median(starts):.1f} |",
         flush=True,
@@ -73,6 +77,7 @@ def main() -> None:
     """Measure."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--restarts", type=int, default=20)
+    options.add_argument("--minutes", type=float, default=60, help="after which no other restart begins")
     options.add_argument("--services", type=int, nargs="+", default=[2, 3])
     given = options.parse_args()
     print(
@@ -80,7 +85,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for count in given.services:
-        measure(count, given.restarts)
+        measure(count, given.restarts, given.minutes)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from samples import BALLOON_CONFIG
 PROJECT = 3
 
 
-def created(number: int, image: str) -> bytes:
+def created(number: int, image: str, label: str = "Balloon", label_config: str = BALLOON_CONFIG) -> bytes:
     """Return the body of the event of a new annotation with one box, whose width is that of :func:`width_of`."""
-    value = {"x": 1, "y": 1, "width": width_of(number), "height": 5, "rotation": 0, "rectanglelabels": ["Balloon"]}
+    value = {"x": 1, "y": 1, "width": width_of(number), "height": 5, "rotation": 0, "rectanglelabels": [label]}
     region = {"id": "r", "type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
     annotation = {"id": number, "task": number, "result": [region], "updated_at": "2026-01-01"}
     body = {
         "action": "ANNOTATION_CREATED",
-        "project": {"id": PROJECT, "label_config": BALLOON_CONFIG},
+        "project": {"id": PROJECT, "label_config": label_config},
         "annotation": annotation,
         "task": {"id": number, "data": {"image": image}},
     }

@@ -26,6 +26,7 @@ class Balancer:
         self.taken = dict.fromkeys(ports, 0)
         self.ready = dict.fromkeys(ports, False)
         self._turns = itertools.count()
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
         """Listen, and ask whether the services are ready."""
@@ -36,10 +37,13 @@ class Balancer:
     async def stop(self) -> None:
         """End all connections."""
         self._server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
+        for task in self._watching:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._open:
+            writer.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
         await asyncio.sleep(0.1)  # transports close in the next rounds of the loop
 
     async def _watch(self, port: int) -> None:
@@ -57,11 +61,11 @@ class Balancer:
             except OSError:
                 continue
             self.taken[port] += 1
-            try:
-                await asyncio.gather(_copy(reader, theirs[1]), _copy(theirs[0], writer))
-            finally:
-                theirs[1].transport.abort()  # nothing is left in it, but where the balancer ends
-            break
+            both = {writer, theirs[1]}
+            self._open |= both
+            await asyncio.gather(_copy(reader, theirs[1]), _copy(theirs[0], writer))
+            self._open -= both
+            return
         writer.transport.abort()
 
 

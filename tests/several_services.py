@@ -21,13 +21,17 @@ from annotation_events import created
 from balancer import Balancer, balancer
 from picture_server import PictureServer
 from ports import free_port
-from samples import BALLOON_CONFIG, balloon_file
 from waiting import wait_until
 
+from ml_backend.label_studio.label_config import label_config_for
+
 CLIENTS = 2  # that ask for predictions
-THINKING = 0.1  # seconds between the requests of one: a service that starts needs a part of the machine
+THINKING = 0.3  # seconds between the requests of one: a service that starts needs a part of the machine
 KNOWN = 5  # images that are asked for again and again
-PAUSE = 0.05  # seconds between events
+PAUSE = 0.1  # seconds between events
+LABELS = ["Person", "Car", "Chair", "Bottle"]
+CONFIG = label_config_for(LABELS)
+START_SECONDS, ANSWER_SECONDS = 300, 600  # on a busy machine
 
 # Counts in Postgres how often each record was written.
 COUNT_WRITES = """
@@ -38,15 +42,25 @@ CREATE TRIGGER count_writes AFTER INSERT OR UPDATE ON prelabel_annotations FOR E
 WRITTEN_TWICE = "SELECT id FROM writes GROUP BY id HAVING count(*) > 1"
 
 
-def shared_settings(redis_url: str, database_url: str, models: Path) -> dict[str, str]:
-    """Return the settings of services that share a Redis and a Postgres, with the demo detector."""
+def shared_settings(redis_url: str, database_url: str, model: Path, models: Path) -> dict[str, str]:
+    """Return the settings of services that share a Redis and a Postgres.
+
+    Args:
+        redis_url: the address of Redis.
+        database_url: the address of Postgres.
+        model: folder of a detector; one that OpenVINO runs is ready after some seconds.
+        models: folder of downloads and conversions.
+    """
     return {
         "REDIS_URL": redis_url,
         "PRELABEL_DATABASE_URL": database_url,
         "PRELABEL_TRUST_WEBHOOKS": "true",
         "PRELABEL_LEARN": "auto",
-        "PRELABEL_MODEL": "demo",
+        "PRELABEL_MODEL": str(model),
         "TFHUB_CACHE_DIR": str(models),
+        # A busy machine is no failure.
+        "PRELABEL_PREDICT_DEADLINE": "600",
+        "PRELABEL_IMAGE_TIMEOUT": "300",
         "PRELABEL_SHUTDOWN_DELAY": "1",
         "PRELABEL_SHUTDOWN_TIMEOUT": "60",
     }
@@ -75,7 +89,7 @@ class Service:
 
     def wait(self) -> None:
         """Wait until it answers."""
-        wait_until(self._is_up, seen=self.log.read_text)
+        wait_until(self._is_up, START_SECONDS, seen=self.log.read_text)
 
     def _is_up(self) -> bool:
         assert self._process is not None
@@ -121,6 +135,7 @@ class Load:
     Attributes:
         port: of the balancer.
         pictures: serves the images.
+        photographs: files of those; each is served under many addresses, with other bytes at its end.
         predicted: number of tasks that were predicted.
         events: statuses of events, by the id of their annotation.
         failures: a sentence for each request that failed, each task that was not predicted, and each prediction that differs.
@@ -129,6 +144,7 @@ class Load:
 
     port: int
     pictures: PictureServer
+    photographs: Sequence[Path]
     predicted: int = 0
     events: dict[int, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -146,7 +162,8 @@ class Load:
     def _new(self) -> str:
         """Return the address of an image that no service knows."""
         number = next(self._numbers)
-        return self.pictures.add(f"/{number}.png", balloon_file() + number.to_bytes(4, "big"))
+        content = self.photographs[number % len(self.photographs)].read_bytes()
+        return self.pictures.add(f"/{number}.jpg", content + number.to_bytes(4, "big"))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -163,7 +180,7 @@ class Load:
     def _predict(self, seed: int) -> None:
         """Ask for predictions, on connections that are kept as long as the service lets them."""
         chance = random.Random(seed)  # noqa: S311 - decides an order
-        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=ANSWER_SECONDS) as client:
             while not self._ended.wait(THINKING):
                 images = [self._new(), *chance.sample(self._known, 2)]
                 tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images, 1)]
@@ -171,8 +188,8 @@ class Load:
                 started = time.monotonic()
                 try:
                     client.get("/health").raise_for_status()
-                    client.post("/setup", json=common | {"schema": BALLOON_CONFIG}).raise_for_status()
-                    asked = client.post("/predict", json=common | {"label_config": BALLOON_CONFIG, "tasks": tasks})
+                    client.post("/setup", json=common | {"schema": CONFIG}).raise_for_status()
+                    asked = client.post("/predict", json=common | {"label_config": CONFIG, "tasks": tasks})
                     results = asked.raise_for_status().json()["results"]
                 except httpx.HTTPError as error:
                     self.failures.append(f"/predict: {error!r}")
@@ -197,9 +214,9 @@ class Load:
         for number in itertools.count(1):
             if self._ended.wait(PAUSE):
                 return
-            content = created(number, self._known[number % KNOWN])
+            content = created(number, self._known[number % KNOWN], LABELS[0], CONFIG)
             try:
-                answer = httpx.post(f"http://127.0.0.1:{self.port}/webhook", content=content, timeout=30)
+                answer = httpx.post(f"http://127.0.0.1:{self.port}/webhook", content=content, timeout=ANSWER_SECONDS)
                 self.events[number] = answer.status_code
             except httpx.HTTPError as error:
                 self.failures.append(f"event {number}: {error!r}")

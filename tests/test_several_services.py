@@ -27,16 +27,18 @@ def test_rolling_restart_loses_nothing(
     redis: RedisServer,
     postgres: PostgresServer,
     pictures: PictureServer,
-    models_dir: Path,
+    shared: Path,
     tmp_path: Path,
 ) -> None:
     """No task fails, no prediction changes, each event is processed once, and one service learns."""
     database_url = postgres.new_database()
-    settings = shared_settings(redis.url, database_url, models_dir)
+    settings = shared_settings(
+        redis.url, database_url, shared / "models" / "openimages-subset-detector-hub", tmp_path / "models"
+    )
     with services(count, tmp_path, **settings) as (running, front):
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(COUNT_WRITES)
-        load = Load(front.port, pictures)
+        load = Load(front.port, pictures, sorted((shared / "photos" / "images").iterdir()))
         with load.running():
             for number in range(RESTARTS):
                 one = running[number % count]
