@@ -16,7 +16,7 @@ from ml_backend.inference.detector import Detector
 from ml_backend.inference.models import Models
 from ml_backend.server import connection_limits
 from ml_backend.server.app import create_app
-from ml_backend.server.running import Shutdown, background_server
+from ml_backend.server.running import Shutdown, StartupListener, _Server, background_server
 from ml_backend.settings import Settings
 
 LONG = 60  # seconds, for a busy machine; none of the tests waits so long
@@ -157,3 +157,26 @@ def test_idle_connections_do_not_hold_up_the_end(serving: Serving) -> None:
         ending.begin()
         assert answer(silent) == ""
         ending.wait()
+
+
+def test_connections_that_nobody_has_taken_are_answered(
+    demo_detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel has accepted them, and closing the port would reset them. This service is told to end before it looks at its port."""
+    monkeypatch.setattr(connection_limits, "LAST_SECONDS", LONG)
+    app = create_app(Settings(), Models(demo_detector))
+    with StartupListener("127.0.0.1", 0) as startup, ExitStack() as stack:
+        listener = startup.hand_over()
+        connections = [stack.enter_context(socket.create_connection(listener.getsockname(), LONG)) for _ in range(20)]
+        for each in connections:
+            each.sendall(ASKED)
+
+        def end() -> None:
+            server.should_exit = True
+
+        server = _Server(app, 512, end, Shutdown(timeout=LONG))
+        running = threading.Thread(target=server.run, args=([listener],))
+        running.start()
+        received = [answer(each) for each in connections]
+        running.join(LONG)
+    assert {each.partition("\r\n")[0] for each in received} == {"HTTP/1.1 200 OK"}
