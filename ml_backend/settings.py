@@ -188,6 +188,22 @@ class Settings(BaseModel):
         "label config takes precedence",
     )
 
+    shutdown_delay: float = Field(
+        0,
+        ge=0,
+        le=600,
+        validation_alias="PRELABEL_SHUTDOWN_DELAY",
+        description="seconds after SIGTERM in which requests are still taken while /ready answers 503, so that a balancer turns to other "
+        "services first, at most 600",
+    )
+    shutdown_timeout: float = Field(
+        3,
+        ge=0,
+        le=3600,
+        validation_alias="PRELABEL_SHUTDOWN_TIMEOUT",
+        description="seconds that running requests get to finish after that, at most 3600; Docker kills after 10 seconds in all, Kubernetes after 30, "
+        "unless told otherwise",
+    )
     predict_deadline: float = Field(
         90,
         gt=0,

@@ -33,7 +33,7 @@ def serve(
     with plain_errors():
         settings = load_settings(model=model, classifier=classifier, host=host, port=port)
         configure_logging(settings.log_level, settings.log_format)
-        from ml_backend.server.running import StartupListener
+        from ml_backend.server.running import Shutdown, StartupListener
         from ml_backend.server.running import serve as run
 
         # The first process of a container ignores SIGTERM by default, and loading can take minutes. The server sets its own handler.
@@ -55,7 +55,7 @@ def serve(
                     inference_workers=settings.inference_workers,
                 )
 
-            run(create_app(settings, models), listener, settings.max_connections, ready)
+            run(create_app(settings, models), listener, settings.max_connections, ready, Shutdown.of(settings))
 
 
 def _openness(settings: Settings) -> list[str]:

@@ -91,6 +91,7 @@ class ProjectUpkeep:
         postprocessors: know the version in force.
         revisions: in force.
         keeps: whether projects are changed, not only diagnosed (``PRELABEL_KEEP_PROJECTS_CURRENT``).
+        leads: whether this service renews predictions, of those that share the database: two would make each one twice.
     """
 
     def __init__(
@@ -100,9 +101,11 @@ class ProjectUpkeep:
         revisions: CurrentRevisions,
         *,
         keeps: bool,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._client = client
         self._keeps = keeps
+        self._leads = leads
         self._postprocessors = postprocessors
         self._revisions = revisions
         self._projects: OrderedDict[int, _ProjectState] = OrderedDict()
@@ -178,7 +181,12 @@ class ProjectUpkeep:
     def _work(self) -> None:
         assert self._client is not None  # noqa: S101 - the thread starts only with one
         unknown = _ProjectState(0, due=0)  # stands for the search among the newest projects
+        led = False
         while not self._ended.wait(TICK_SECONDS):
+            leads = self._leads()
+            if leads and not led:  # the service that led before may have left a renewal
+                self.check_soon()
+            led = leads
             if not self._searched and unknown.due <= monotonic():
                 self._do(unknown, self._search)
             for state in self._all():
@@ -190,7 +198,7 @@ class ProjectUpkeep:
                     state.hurry()
                 if state.due <= monotonic():
                     self._do(state, self._check)
-                elif state.renewal is not None and state.renewal.due <= monotonic():
+                elif leads and state.renewal is not None and state.renewal.due <= monotonic():
                     renewal = state.renewal
                     if pause := self._try(state, self._renew):
                         renewal.due = monotonic() + pause
@@ -240,7 +248,7 @@ class ProjectUpkeep:
             state.renewal = None
             # Imported predictions alone give a project a version of Prelabel: it need not have a model.
             return state.findings[0].sentence if state.told else ""
-        if not self._keeps or not connection.asks(version):
+        if not self._keeps or not connection.asks(version) or not self._leads():
             state.renewal = None
         elif not state.renewal or state.renewal.version != version:
             self._begin_renewal(client, version, state)

@@ -80,6 +80,10 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             IngestOptions.of(settings),
         )
         await stack.enter_async_context(feedback.listening())
+
+        def leads() -> bool:
+            return feedback.leads
+
         trainer = Trainer(
             database,
             feedback,
@@ -89,12 +93,13 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
         )
         stack.push_async_callback(trainer.close)
         if feedback.listens:
-            await stack.enter_async_context(Learner(database, trainer, LearnOptions.of(settings)).running())
+            await stack.enter_async_context(Learner(database, trainer, LearnOptions.of(settings), leads).running())
         upkeep = ProjectUpkeep(
             StudioClient.if_set(settings, pauses=()),
             pipeline.postprocessors,
             revisions,
             keeps=settings.keep_projects_current,
+            leads=leads,
         )
         stack.push_async_callback(upkeep.close)
         upkeep.start()

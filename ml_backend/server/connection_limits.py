@@ -15,6 +15,7 @@ HEAD_SECONDS = 10  # for request line and headers to arrive, of the first reques
 BODY_SECONDS = 60  # for a whole body to arrive
 HEAD_BYTES = 65_536  # of request line and headers; Label Studio sends a few hundred
 ANSWER_SECONDS = 60  # that a client may leave a response unread
+LAST_SECONDS = 1  # for a request to arrive on a connection that was opened just before the service ends
 
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -26,9 +27,11 @@ class ConnectionLimits:
     Attributes:
         connections: the most at once.
         waiting: connections whose request is incomplete, the longest waiting first.
+        ends: whether the service ends: each response then closes its connection.
     """
 
     connections: int
+    ends: bool = False
     waiting: dict["BoundedConnection", None] = field(default_factory=dict)
 
     @classmethod
@@ -87,6 +90,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._head_timer = None
         self._body_arrives = True
         super().on_headers_complete()
+        if self._limits.ends:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Count the connection as answered, no longer as waiting: the request is complete."""
@@ -101,6 +106,14 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_response_complete()
         if not self.transport.is_closing() and self.cycle.response_complete:
             self._expect_head()
+
+    def shutdown(self) -> None:
+        """Close the connection after its response: now if it is idle after one, and a second later if its request has not arrived."""
+        request_begins = self.cycle is None or (self.cycle.response_complete and self._head_bytes)
+        if request_begins and not self.transport.is_closing():
+            self._expect_head(LAST_SECONDS)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """Give the client a limited time to read the response."""
@@ -117,11 +130,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._limits.waiting.pop(self, None)
         self.transport.abort()
 
-    def _expect_head(self) -> None:
+    def _expect_head(self, seconds: float = HEAD_SECONDS) -> None:
         _cancel(self._head_timer)
         self._head_bytes = 0
         self._limits.waiting[self] = None
-        seconds = BODY_SECONDS if self._body_arrives else HEAD_SECONDS
+        seconds = BODY_SECONDS if self._body_arrives else seconds
         self._head_timer = self.loop.call_later(seconds, self.end)
 
 

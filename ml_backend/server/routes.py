@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from ml_backend import __version__
-from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.errors import LabelConfigError, PrelabelError, StoppingError
 from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
 from ml_backend.label_studio.project_id import parse_project_id
@@ -70,7 +70,18 @@ for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(40
 @router.get("/", include_in_schema=False)
 @router.get("/health")
 async def health() -> HealthResponse:
-    """Report that the service is ready. While the models load, the port answers 503."""
+    """Report that the service answers. While the models load, the port answers 503."""
+    return HealthResponse(status="UP", model_class="Prelabel")
+
+
+@router.get("/ready", responses=_errors(503))
+async def ready(request: Request) -> HealthResponse:
+    """Report to a balancer that new requests may be sent here: as `/health`, and 503 from SIGTERM on.
+
+    Label Studio asks `/health` before it predicts, and would give up.
+    """
+    if getattr(request.app.state, "ends", False):
+        raise StoppingError("the service ends")
     return HealthResponse(status="UP", model_class="Prelabel")
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class HealthResponse(BaseModel):
-    """Response of ``GET /health``."""
+    """Response of ``GET /health`` and ``GET /ready``."""
 
     status: str = Field(examples=["UP"])
     model_class: str = Field(examples=["Prelabel"])

@@ -1,6 +1,5 @@
 """The service is killed while events come: each event that was answered 2xx is processed once."""
 
-import json
 import os
 import random
 import signal
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from annotation_events import PROJECT, created, width_of
 from picture_server import PictureServer
 from ports import free_port
-from samples import BALLOON_CONFIG, balloon_file
+from samples import balloon_file
 from waiting import wait_until
 
 from ml_backend.feedback.store.annotation_records import annotations_of
@@ -24,20 +24,6 @@ from ml_backend.feedback.store.event_queue import pending
 
 EVENTS = 500
 KILLS = int(os.environ.get("PRELABEL_TEST_KILLS", "4"))  # twenty take about four minutes a database
-
-
-def _event(number: int, image: str) -> bytes:
-    width = 1 + number % 90  # tells one annotation from the next
-    value = {"x": 1, "y": 1, "width": width, "height": 5, "rotation": 0, "rectanglelabels": ["Balloon"]}
-    region = {"id": "r", "type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
-    annotation = {"id": number, "task": number, "result": [region], "updated_at": "2026-01-01"}
-    body = {
-        "action": "ANNOTATION_CREATED",
-        "project": {"id": 3, "label_config": BALLOON_CONFIG},
-        "annotation": annotation,
-        "task": {"id": number, "data": {"image": image}},
-    }
-    return json.dumps(body).encode()
 
 
 class Sender(threading.Thread):
@@ -57,7 +43,7 @@ class Sender(threading.Thread):
             while self.left:
                 number = self.left.pop()
                 try:
-                    status = client.post(self._url, content=_event(number, self._image)).status_code
+                    status = client.post(self._url, content=created(number, self._image)).status_code
                 except httpx.TransportError:
                     status = 0
                 if status == 201:
@@ -107,11 +93,11 @@ def test_every_event_that_was_answered_is_processed_once(
     assert killed == KILLS
     assert sender.answered == set(range(1, EVENTS + 1))
     with closing(Database(database_url)) as database, database.reading() as connection:
-        kept = list(annotations_of(connection, 3))
+        kept = list(annotations_of(connection, PROJECT))
     assert [each.id for each in kept] == list(range(1, EVENTS + 1))
     for each in kept:
         (box,) = each.drawn
-        assert round((box.edges[3] - box.edges[1]) * 100) == 1 + each.id % 90
+        assert round((box.edges[3] - box.edges[1]) * 100) == width_of(each.id)
         assert len(each.images) == 1
 
 

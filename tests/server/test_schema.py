@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BODIES = ["/predict", "/explain", "/setup"]  # right and wrong ones are generated
-ROUTES = [*BODIES, "/webhook", "/health", "/versions", "/metrics", "/status"]
+ROUTES = [*BODIES, "/webhook", "/health", "/ready", "/versions", "/metrics", "/status"]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from ml_backend.feedback.ingest.trusted_events import TrustedEvents
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import CurrentDetector, count_outdated, enqueue_outdated, put_detector
 from ml_backend.feedback.store.event_queue import EventQueue, next_events, pending
+from ml_backend.feedback.store.lead import Lead
 from ml_backend.feedback.store.threads import WritingThread
 from ml_backend.feedback.store.trainings import last_trainings
 from ml_backend.label_studio.client import NO_CLIENT, StudioClient
@@ -85,6 +86,7 @@ class FeedbackService:
         # One thread writes everything: two would compete for SQLite's lock, which is polled.
         self._thread = thread = WritingThread()
         self._queue = EventQueue(database, thread)
+        self._lead = Lead(database)
         builder = AnnotationBuilder(pipeline, detector.fingerprint, options.holdout_fraction)
         self._read_back = None if client is None else ReadBack(client, database, thread, builder)
         handler = self._read_back or TrustedEvents(database, thread, builder, options.max_config_length)
@@ -128,8 +130,14 @@ class FeedbackService:
         self._is_named = True
 
     async def close(self) -> None:
-        """End the writing thread of a service that did not listen."""
+        """End the writing thread of a service that did not listen, and leave the lead to another service."""
         await asyncio.to_thread(self._thread.close)
+        await asyncio.to_thread(self._lead.close)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this service, of those that share the database, does what only one may do at a time."""
+        return self._lead.is_held
 
     async def take(self, body: bytes) -> Event:
         """Take an event; when this returns, its changed objects are on the disk.
@@ -162,12 +170,14 @@ class FeedbackService:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def work_once(self) -> bool:
-        """Process a batch of queued events; returns whether there were any.
+        """Process a batch of queued events; returns whether there were any. A service that does not lead leaves them to the one that does.
 
         Raises:
             FeedbackError: the database cannot be used.
         """
         async with self._turn:
+            if not await asyncio.to_thread(self._lead.hold):
+                return False
             events = await asyncio.to_thread(next_events, self.database, BATCH)
             await self._processor.process(events)
             # Only when nothing else waits: events that people cause come first.
@@ -209,10 +219,15 @@ class FeedbackService:
         if self._read_back is not None:
             _, _, problems = await self.sync(number)
             return problems
-        waiting, problem = await asyncio.to_thread(pending, self.database, number)
-        while waiting and await self.work_once():
+        while True:
+            idle = not await self.work_once()
             waiting, problem = await asyncio.to_thread(pending, self.database, number)
-        return [problem or "events wait"] if waiting else []
+            if not waiting:
+                return []
+            if idle and (self.leads or problem):
+                return [problem or "events wait"]
+            if idle:  # another service processes them
+                await asyncio.sleep(POLL_SECONDS)
 
     async def waiting(self) -> float:
         """Return how many changed objects wait to be processed; NaN where the database does not tell within :data:`COUNT_SECONDS`."""

@@ -1,7 +1,7 @@
 """Learning without a button: revisions are prepared when enough corrections have come, and applied where they surely save time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -55,11 +55,13 @@ class Learner:
         database: of the corrections.
         trainer: calibrates.
         options: see :class:`LearnOptions`.
+        leads: whether this service is the one that learns, of those that share the database.
     """
 
     database: Database
     trainer: Trainer
     options: LearnOptions
+    leads: Callable[[], bool] = lambda: True
     _counts: dict[int, int] = field(default_factory=dict)  # annotations at the last calibration, by project
     _later: dict[int, float] = field(
         default_factory=dict
@@ -80,7 +82,8 @@ class Learner:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            if self.leads():
+                await self.look()
 
     async def look(self) -> None:
         """Calibrate the projects that have enough new corrections, one after the other."""

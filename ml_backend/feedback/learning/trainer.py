@@ -12,7 +12,7 @@ from ml_backend.feedback.ingest.service import FeedbackService
 from ml_backend.feedback.learning.project_calibration import CalibrationOptions, CalibrationResult, calibrate_project
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
-from ml_backend.feedback.store.revisions import Revision
+from ml_backend.feedback.store.revisions import Revision, SupersededError
 from ml_backend.feedback.store.trainings import Training, put_training
 
 log = structlog.get_logger(__name__)
@@ -98,12 +98,18 @@ class Trainer:
             return await self._calibrate(project, conclude)
 
     async def _calibrate(self, project: int, conclude: Conclude) -> tuple[CalibrationResult, Revision | None]:
-        result = await asyncio.to_thread(calibrate_project, self._database, project, self._options)
-        revision = await asyncio.to_thread(conclude, result)
+        try:
+            result, revision = await asyncio.to_thread(self._conclude, project, conclude)
+        except SupersededError:  # another service, or a command, was first: from there once more
+            result, revision = await asyncio.to_thread(self._conclude, project, conclude)
         if revision is not None:
             await asyncio.to_thread(self._revisions.refresh)
             log.info("trained", project=project, author=revision.author, revision=str(revision))
         return result, revision
+
+    def _conclude(self, project: int, conclude: Conclude) -> tuple[CalibrationResult, Revision | None]:
+        result = calibrate_project(self._database, project, self._options)
+        return result, conclude(result)
 
     async def _train(self, project: int) -> Trained:
         async with self._turn:

@@ -115,6 +115,35 @@ class Database:
         self._upgrade()
         return True
 
+    def take_lock(self, number: int) -> Connection | None:
+        """Take an advisory lock of Postgres, if nobody has it; on SQLite there is none.
+
+        Args:
+            number: of the lock.
+
+        Returns:
+            A connection that holds the lock until it is closed; None if another one does.
+
+        Raises:
+            FeedbackError: the database cannot be used.
+        """
+        with self._using():
+            connection = self._engine.connect()
+            try:
+                # In a transaction that stays open. It has no snapshot between statements, so it keeps nothing from being vacuumed.
+                if connection.execute(select(func.pg_try_advisory_xact_lock(number))).scalar_one():
+                    return connection
+            except BaseException:
+                connection.close()
+                raise
+            connection.close()
+            return None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether services on several machines can use it."""
+        return self._file is None
+
     def now(self) -> float:
         """Return the time by the clock of the database, in seconds since 1970.
 
@@ -157,7 +186,9 @@ def _engine(url: str, *, is_file: bool) -> Engine:
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "client_encoding": "utf8",  # psycopg gives bytes in place of texts where the database was made without an encoding
-                "options": f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s",
+                # The server notices within a minute that a machine has gone, and frees its locks.
+                "options": f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s"
+                " -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
             },
         )
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})

@@ -15,6 +15,10 @@ from ml_backend.feedback.store.tables import revisions
 from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 
 
+class SupersededError(FeedbackError):
+    """Another revision was applied since the present one was computed."""
+
+
 @dataclass(frozen=True)
 class Revision:
     """One revision.
@@ -104,13 +108,14 @@ def apply(  # noqa: PLR0913 - the columns of a row
         after: number of the revision in force when they were computed; 0 for none.
 
     Raises:
-        FeedbackError: another revision was applied meanwhile, or the database cannot be used.
+        SupersededError: another revision was applied meanwhile.
+        FeedbackError: the database cannot be used.
     """
     with database.writing() as connection:
         past = history(connection, project)
         if (past[-1].number if past else 0) != after:
             now = str(past[-1]) if past else f"no revision of project {project}"
-            raise FeedbackError(
+            raise SupersededError(
                 f"{now} is in force meanwhile: calibrate again to see the changes from there, and apply those"
             )
         before = past[-1].stands_for if past else 0
@@ -152,7 +157,7 @@ def _insert(connection: Connection, revision: Revision) -> None:
     try:
         connection.execute(insert(revisions).values(row))
     except IntegrityError:
-        raise FeedbackError(f"another revision of project {revision.project} is being applied: try again") from None
+        raise SupersededError(f"another revision of project {revision.project} is being applied: try again") from None
 
 
 def _now() -> str:

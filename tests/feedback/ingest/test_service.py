@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from feedback_service import feedback_service
 from picture_server import Answer, PictureServer
 from postgres_server import PostgresServer
 from samples import BALLOON_CONFIG, balloon_file
+from several_services import COUNT_WRITES, WRITTEN_TWICE
 from waiting import SECONDS, until
 
 from ml_backend.errors import FeedbackError
@@ -283,14 +285,24 @@ async def test_events_survive_the_process(
         assert [each.id for each in await kept(feedback, 20)] == list(range(1, 21))
 
 
-async def test_two_services_on_one_database_share_the_events(listening: Listening, balloon: str) -> None:
-    """Both may process an event; it counts once."""
+async def test_two_services_on_one_database_share_the_events(
+    listening: Listening, balloon: str, database_url: str
+) -> None:
+    """One of them processes all events of a Postgres; of a file both may, and an event counts once. Each waits for the other's."""
     async with listening() as one, listening() as other:
+        if one.database.is_shared:
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                connection.execute(COUNT_WRITES)
         for number in range(1, 41):
             await (one if number % 2 else other).take(
                 event(number=number, task=number, image=balloon, result=[region()])
             )
-        assert len(await kept(one, 40)) == 40
+        assert await one.catch_up(3) == await other.catch_up(3) == []
+        assert len(await kept(one, 40, seconds=0)) == 40
+        if one.database.is_shared:
+            assert one.leads != other.leads
+            with psycopg.connect(database_url) as connection:
+                assert connection.execute(WRITTEN_TWICE).fetchall() == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from corrections import BOX, annotation, box, seen
 from feedback_service import training
 from samples import BALLOON_CONFIG, detections_of
+from waiting import until
 
 from ml_backend.feedback.learning import learner as module
 from ml_backend.feedback.learning import project_calibration
@@ -228,3 +229,22 @@ async def test_calibration_rests_on_the_newest_annotations(
         ((*_, outcome, _, message),) = told(settings)
         assert outcome == "suggested"
         assert "Kite: 0.3 -> 0.0" in message
+
+
+async def test_service_that_does_not_lead_leaves_learning_to_another(
+    settings: Settings, demo_detector: Detector, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks every ten seconds whether it leads now."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    keep(5)
+    asked: list[list[tuple[int, str, str, int, str]]] = []
+
+    def leads() -> bool:
+        asked.append(told(settings))
+        return len(asked) > 3
+
+    async with learning(settings, demo_detector, LearnOptions("auto")) as (learner, _):
+        learner.leads = leads
+        async with learner.running():
+            await until(lambda: told(settings))
+    assert asked[:4] == [[]] * 4

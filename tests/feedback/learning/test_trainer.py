@@ -10,12 +10,15 @@ from samples import BALLOON_CONFIG, detections_of
 from waiting import until
 
 from ml_backend.errors import FeedbackError, LabelConfigError
+from ml_backend.feedback.learning.project_calibration import CalibrationResult
 from ml_backend.feedback.learning.trainer import AUTHOR
 from ml_backend.feedback.store.annotation_records import put_annotation
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.projects import Project, put_project
+from ml_backend.feedback.store.revisions import Revision, apply
 from ml_backend.feedback.store.trainings import last_trainings
 from ml_backend.inference.detector import Detector
+from ml_backend.postprocessing.overrides import LabelOverrides
 from ml_backend.settings import Settings
 
 STATED = BALLOON_CONFIG.replace('toName="image">', 'toName="image" model_target_precision="0.8">')
@@ -127,3 +130,31 @@ async def test_training_that_takes_longer_than_label_studio_waits_goes_on(
     async with training(settings, demo_detector) as (trainer, revisions):
         assert await trainer.train(3) is None
         await until(lambda: revisions.of(3))
+
+
+async def test_revision_of_another_service_is_started_from(demo_detector: Detector, database_url: str) -> None:
+    """A revision that was applied meanwhile costs a second calibration, and not the training."""
+    settings = Settings(database_url=database_url, trust_webhooks=True, target_precision=0.9)
+    keep(settings, BALLOON_CONFIG, demo_detector)
+    with closing(Database(settings.database_address)) as database:
+        async with training(settings, demo_detector) as (trainer, _):
+            numbers: list[int] = []
+
+            def conclude(result: CalibrationResult) -> Revision | None:
+                numbers.append(result.current.number if result.current else 0)
+                if len(numbers) == 1:
+                    apply(
+                        database,
+                        3,
+                        LabelOverrides(thresholds=(("label", "Kite", 0.9),)),
+                        detector=demo_detector.fingerprint[:8],
+                        author="another service",
+                        evidence={},
+                        after=0,
+                    )
+                return result.apply(database, AUTHOR)
+
+            _, revision = await trainer.calibrate(3, conclude)
+    assert numbers == [0, 1]
+    assert revision is not None
+    assert (revision.number, revision.author) == (2, AUTHOR)
