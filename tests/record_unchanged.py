@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from conftest import SHARED
+from published import SHARED
 from test_unchanged import (
     CACHE,
     CORRECTIONS,

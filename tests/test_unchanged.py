@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from published import shared_folder
 from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
@@ -245,8 +246,9 @@ def corrections(database: Path, detector: Detector) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def unchanged_shared(shared: Path) -> Path:
+def unchanged_shared() -> Path:
     """Give the folder of shared models and photographs, as long as they are those of the record: others have other answers."""
+    shared = shared_folder("answers of an earlier version on photographs (tests/recorded)")
     assert not differs("inputs.json", inputs(shared)), "the inputs of the tests have changed, not the code"
     return shared
 
@@ -257,13 +259,15 @@ def older(tmp_path: Path) -> Mapping[str, Path]:
     return {name: shutil.copyfile(RECORDED / name, tmp_path / name) for name in (CACHE, JOURNAL, CORRECTIONS)}
 
 
-savedmodel = pytest.mark.parametrize("trained_detector", ["savedmodel"], indirect=True)
+@pytest.fixture(scope="module")
+def recorded_detector(unchanged_shared: Path, models_dir: Path) -> Detector:
+    """Give the detector of the record."""
+    return Detector.load(str(unchanged_shared / "models" / DETECTOR), models_dir, workers=2)
 
 
-@savedmodel
-def test_predictions(unchanged_shared: Path, older: Mapping[str, Path], trained_detector: Detector) -> None:
+def test_predictions(unchanged_shared: Path, older: Mapping[str, Path], recorded_detector: Detector) -> None:
     """From an older cache, in which every photograph is found: ids, scores, boxes, and the model versions with what was learned."""
-    assert differs("predictions.json", predictions(unchanged_shared, older[CACHE], trained_detector)) == []
+    assert differs("predictions.json", predictions(unchanged_shared, older[CACHE], recorded_detector)) == []
 
 
 def test_bulk_job_that_is_done(unchanged_shared: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
@@ -286,7 +290,6 @@ def test_bulk_job_from_the_beginning(unchanged_shared: Path, older: Mapping[str,
     assert differs("bulk_job.json", written) == []
 
 
-@savedmodel
-def test_corrections(unchanged_shared: Path, older: Mapping[str, Path], trained_detector: Detector) -> None:
+def test_corrections(unchanged_shared: Path, older: Mapping[str, Path], recorded_detector: Detector) -> None:
     """From an older database: the report, what would be learned, and the revision that is in force."""
-    assert differs("corrections.json", corrections(older[CORRECTIONS], trained_detector)) == []
+    assert differs("corrections.json", corrections(older[CORRECTIONS], recorded_detector)) == []
