@@ -18,10 +18,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from picture_server import PictureServer, picture_server
 from postgres_server import PostgresServer, postgres_server
-from published import shared_folder
 from redis_server import RedisServer, redis_server
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
+from subjects import build as build_subject_classifier
 from tiny_classifier import build as build_tiny_classifier
 from trained.detector import trained_detector_folder
 
@@ -95,12 +95,6 @@ def _logging() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Give the folder of shared models and photographs."""
-    return shared_folder("see the test")
-
-
-@pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder for detectors that lasts for the session."""
     return tmp_path_factory.mktemp("models")
@@ -140,6 +134,20 @@ def trained_detector(request: pytest.FixtureRequest, trained_detectors: Path, mo
     from ml_backend.inference.detector import Detector
 
     return Detector.load(str(trained_detectors / request.param), models_dir, workers=2)
+
+
+@pytest.fixture(scope="session")
+def subject_classifier_dir(models_dir: Path) -> Path:
+    """Give the folder of a classifier of the subjects in :mod:`subjects`."""
+    return build_subject_classifier(models_dir / "subject-classifier")
+
+
+@pytest.fixture(scope="session")
+def subject_classifier(subject_classifier_dir: Path, models_dir: Path) -> Classifier:
+    """Give the same classifier, loaded."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(subject_classifier_dir), models_dir, workers=2)
 
 
 @pytest.fixture(scope="session")
