@@ -143,7 +143,6 @@ def test_census_tells_choices_from_labels(run: Run, tmp_path: Path) -> None:
     assert '<Label value="Balloon"/>' in printed
     assert '<Choice value="Indian elephant" predicted_values="n02504013"/>' in printed
     missed = json.loads(run(*arguments, "--json").stdout)["missed"]
-    assert {(each["model"], each["class_name"]): each["boxes"] for each in missed} == {
-        ("detector", "Balloon"): 1,
-        ("classifier", "Indian elephant"): 0,
-    }
+    boxes = {(each["model"], each["class_name"]): each["boxes"] for each in missed}
+    assert boxes["detector", "Balloon"] == 2  # one in each picture
+    assert boxes["classifier", "Indian elephant"] == 0
