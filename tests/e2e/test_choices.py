@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import subjects
 from e2e.browser import SCREENSHOTS, log_in
 from e2e.editor import Editor
 from e2e.servers import LabelStudio, Prelabel, StartPrelabel
 from playwright.sync_api import Page
-from subjects import BUS as BUSES
-from subjects import ELEPHANT, ZEBRA, subject_file
 
 CONFIGS = Path(__file__).parent.parent.parent / "label_config"
-ELEPHANTS, BUS = subject_file(0, ELEPHANT), subject_file(1, BUSES)
-ANIMALS = subject_file(2, ELEPHANT, ZEBRA)
+# Pictures, as their numbers and subjects.
+ELEPHANTS, BUS, ANIMALS = (0, subjects.ELEPHANT), (1, subjects.BUS), (2, subjects.ELEPHANT, subjects.ZEBRA)
 
 # What the editor would store, and what is checked on the page.
 SHOWN = """() => {
@@ -113,7 +112,8 @@ def server(start_prelabel: StartPrelabel, subject_classifier_dir: Path) -> Prela
 def label(label_studio: LabelStudio, page: Page, server: Prelabel) -> Label:
     """Give a function that opens a task with some pictures."""
 
-    def opened(config: str, *files: bytes, backend: Prelabel = server) -> Labelling:
+    def opened(config: str, *pictures: tuple[Any, ...], backend: Prelabel = server) -> Labelling:
+        files = [subjects.subject_file(*picture) for picture in pictures]
         addresses = ["data:image/jpeg;base64," + base64.b64encode(data).decode() for data in files]
         return Labelling(label_studio, page, backend, config, {"image": addresses[0], "images": addresses})
 
@@ -139,7 +139,7 @@ def values(regions: list[dict[str, Any]]) -> list[tuple[Any, str]]:
     ids=["single", "inline", "radio", "multiple", "perItem on one image", "from detections"],
 )  # fmt: skip
 def test_predicted_choice_is_checked_and_a_correction_replaces_it(
-    label: Label, attributes: str, picture: bytes, checked: list[str], corrected: list[str]
+    label: Label, attributes: str, picture: tuple[Any, ...], checked: list[str], corrected: list[str]
 ) -> None:
     """Stored as answered, checked when the task opens, and one region with the same id after a hotkey; an alias stands for its value."""
     task = label(choices(attributes), picture)

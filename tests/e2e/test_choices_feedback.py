@@ -27,10 +27,8 @@ NAMES = ELEPHANTS, ZEBRAS, DOG, BIRD, FOOD, SKIPPED = (
     "bus.jpg",
 )
 NOTHING, NEITHER = "nothing.jpg", "neither.jpg"
-FILES = {
-    name: subject_file(number, subject) for number, (name, subject) in enumerate(zip(NAMES, SUBJECTS, strict=True))
-}
-FILES |= {NOTHING: subject_file(6), NEITHER: subject_file(7)}
+PICTURES: dict[str, tuple[Any, ...]] = {name: (number, SUBJECTS[number]) for number, name in enumerate(NAMES)}
+PICTURES |= {NOTHING: (6,), NEITHER: (7,)}
 
 
 @dataclass
@@ -121,7 +119,7 @@ def project_of(
     """Return a project of pictures with predictions."""
     project = label_studio.create_project(f'<View><Image name="image" value="$image"/>{controls}</View>')
     for name in names:
-        label_studio.upload(project, name, FILES[name])
+        label_studio.upload(project, name, subject_file(*PICTURES[name]))
     label_studio.connect(project, server.url)
     label_studio.retrieve(project)
     tasks = {task["data"]["image"].rpartition("-")[2]: int(task["id"]) for task in label_studio.tasks(project)}

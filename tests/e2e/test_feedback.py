@@ -100,6 +100,7 @@ def test_figures_equal_those_computed_from_detections_and_annotations(loop: Loop
     thresholds = (0.1, 0.3, 0.5, 0.75)
     shown: Counter[tuple[str, float]] = Counter()
     right: Counter[tuple[str, float]] = Counter()
+    doubtful: set[tuple[str, float]] = set()  # where a score is on the threshold: `/explain` rounds scores
     everything = config(model_score_threshold="0")
     for number in loop.tasks:
         task = loop.label_studio.api("GET", f"/api/tasks/{number}")
@@ -114,6 +115,8 @@ def test_figures_equal_those_computed_from_detections_and_annotations(loop: Loop
                 for v in values
                 if v["rectanglelabels"] == [label]
             ]
+            if any(each["label"] == label and abs(each["score"] - threshold) < 1e-4 for each in kept):
+                doubtful.add((label, threshold))
             shown[label, threshold] += len(boxes)
             right[label, threshold] += largest_matching(boxes, drawn)
     curves = {
@@ -121,8 +124,10 @@ def test_figures_equal_those_computed_from_detections_and_annotations(loop: Loop
         for label in loop.report()["labels"]
         for point in label["curve"]
     }
-    direct = {where: (shown[where], right[where]) for where in product(LABELS, thresholds) if shown[where]}
-    assert direct == {where: counts for where, counts in curves.items() if where[1] in thresholds}
+    direct = {where: (shown[where], right[where]) for where in {*shown} - doubtful if shown[where]}
+    assert direct == {
+        where: counts for where, counts in curves.items() if where[1] in thresholds and where not in doubtful
+    }
     assert sum(count for count, _ in direct.values()) > 500
 
 
