@@ -14,7 +14,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo prelabel doctor test test-all chromium postgres bench bench-all soak serve lint hooks format lock clean
+.PHONY: help demo prelabel doctor test test-all chromium detector postgres bench bench-all soak serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -46,11 +46,15 @@ doctor: .venv/ready
 # Two processes, each with servers of its own: more would need two gigabytes each. Modules stay whole, for what they share.
 PYTEST = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: .venv/ready chromium postgres
+test: .venv/ready chromium postgres detector
 	$(PYTEST) -m "not slow"
 
-test-all: .venv/ready chromium postgres
+test-all: .venv/ready chromium postgres detector
 	$(PYTEST)
+
+# The detector that tests need, trained once (a minute): no test has to wait for it within its time limit.
+detector: .venv/ready
+	@$(BIN)/python tests/trained/detector.py
 
 # The browser test needs one; a screenshot of the labelling page says more than any assertion on JSON.
 chromium:

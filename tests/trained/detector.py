@@ -33,3 +33,7 @@ def trained_detector_folder() -> Path:
                 raise RuntimeError(f"the detector of the tests could not be trained:\n{done.stderr[-3000:]}")
             unfinished.rename(folder)
     return folder
+
+
+if __name__ == "__main__":
+    trained_detector_folder()
