@@ -4,6 +4,7 @@
 #   make dev        adds all extras and the tools of development to .venv, which the targets below that need them do themselves
 #   make test       tests of all parts, with real servers; at most 12 minutes on two processors
 #   make test-all   all tests, also the long ones with many kills, outages and annotators; about twice as long
+#   make test-containers  the containers, where a Docker engine has the base images
 #   make test-pythons  the tests without Label Studio and Ray, on Python 3.11, 3.12 and 3.13 (PYTHONS="3.13" for one)
 #   make serve      the service with the published detector (PRELABEL_MODEL=... for another, PRELABEL_CLASSIFIER=... for choices)
 #   make prelabel   any command: make prelabel ARGS="report --project 3"
@@ -18,7 +19,7 @@
 #   make lock       resolve the dependencies anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons debian helm bench bench-all soak pictures serve lint hooks format lock clean
+.PHONY: help demo dev prelabel wheel doctor test test-all test-pythons test-containers tests debian helm detector bench bench-all soak pictures serve lint hooks format lock clean
 
 UV_VERSION := 0.13.9
 UV ?= $(or $(shell command -v uv),.tools/uv/bin/uv)
@@ -51,19 +52,30 @@ doctor: .venv/ready
 # Two processes, each with servers of its own: more would need two gigabytes each. Modules stay whole, for what they share.
 PYTEST = pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: debian helm .venv/dev
-	$(BIN)/$(PYTEST) -m "not slow"
+# What tests need beside .venv.
+tests: debian helm detector
 
-test-all: debian helm .venv/dev
-	$(BIN)/$(PYTEST)
+test: tests
+	$(BIN)/$(PYTEST) -m "not slow and not containers"
+
+test-all: tests
+	$(BIN)/$(PYTEST) -m "not containers"
+
+# The image and the compose file on a real engine; skipped where there is none, or where the base images are missing.
+test-containers: .venv/dev
+	$(BIN)/pytest -m containers tests/containers
+
+# The detector that tests need, trained once (a minute): no test has to wait for it within its time limit.
+detector: .venv/dev
+	@$(BIN)/python tests/trained/detector.py
 
 # Without the servers of Label Studio, which have a Python of their own, and the clusters of Ray: they take most of the time.
 PYTHONS ?= 3.11 3.12 3.13
 
 test-pythons: MORE = redis-server # the wheel that brings one along is not there for Python 3.13
-test-pythons: debian $(PYTHONS:%=.cache/pythons/%/ready)
+test-pythons: debian detector $(PYTHONS:%=.cache/pythons/%/ready)
 	@failed=; for each in $(PYTHONS); do echo "Python $$each"; \
-		.cache/pythons/$$each/bin/$(PYTEST) -m "not slow" --ignore tests/e2e --ignore tests/bootstrap/engines || failed="$$failed $$each"; \
+		.cache/pythons/$$each/bin/$(PYTEST) -m "not slow and not containers" --ignore tests/e2e --ignore tests/bootstrap/engines || failed="$$failed $$each"; \
 	done; test -z "$$failed" || { echo "tests failed on Python$$failed"; exit 1; }
 
 # A Python of pyenv is found too, though none of its commands is on the PATH but the chosen one's.

@@ -1,11 +1,10 @@
-"""Fixtures that several test modules share: detectors, real servers, the shared photographs.
+"""Fixtures that several test modules share: detectors, classifiers, real servers, databases.
 
 TensorFlow is imported inside the fixtures that need it, so that tests without it take no seconds to start.
 """
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,7 +21,9 @@ from postgres_server import PostgresServer, postgres_server
 from redis_server import RedisServer, redis_server
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
+from subjects import build as build_subject_classifier
 from tiny_classifier import build as build_tiny_classifier
+from trained.detector import trained_detector_folder
 
 from ml_backend.logs import configure_logging
 from ml_backend.settings import CHECKOUT, VARIABLES, Settings
@@ -30,8 +31,6 @@ from ml_backend.settings import CHECKOUT, VARIABLES, Settings
 if TYPE_CHECKING:
     from ml_backend.inference.classifier import Classifier
     from ml_backend.inference.detector import Detector
-
-SHARED = Path(__file__).parent.parent.parent / "shared"
 
 # Examples take as long as the machine is busy; each whole test has a time limit (pyproject.toml).
 hypothesis_settings.register_profile("prelabel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -103,16 +102,6 @@ def _logging() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Give the folder of shared models and photographs, which continuous integration must have and others may lack."""
-    if not SHARED.is_dir():
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"{SHARED} is missing, and these tests must not be skipped here")
-        pytest.skip(f"needs the shared models and photographs in {SHARED}")
-    return SHARED
-
-
-@pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder for detectors that lasts for the session."""
     return tmp_path_factory.mktemp("models")
@@ -141,20 +130,31 @@ def colour_classifier(colour_classifier_dir: Path, models_dir: Path) -> Classifi
 
 
 @pytest.fixture(scope="session")
-def trained_classifier(shared: Path, models_dir: Path) -> Classifier:
-    """Give the shared trained classifier."""
-    from ml_backend.inference.classifier import Classifier
-
-    return Classifier.load(str(shared / "models" / "imagenet-classifier-savedmodel"), models_dir, workers=2)
+def trained_detectors() -> Path:
+    """Give the folder of the tests' own detector, with a folder for each format: ``hub`` and ``savedmodel``."""
+    return trained_detector_folder()
 
 
 @pytest.fixture(scope="session", params=["hub", "savedmodel"])
-def trained_detector(request: pytest.FixtureRequest, shared: Path, models_dir: Path) -> Detector:
-    """Give the shared trained detector, in the TF1 Hub format and as a TF2 SavedModel."""
+def trained_detector(request: pytest.FixtureRequest, trained_detectors: Path, models_dir: Path) -> Detector:
+    """Give the tests' own detector, loaded, in the TF1 Hub format and as a TF2 SavedModel."""
     from ml_backend.inference.detector import Detector
 
-    folder = shared / "models" / f"openimages-subset-detector-{request.param}"
-    return Detector.load(str(folder), models_dir, workers=2)
+    return Detector.load(str(trained_detectors / request.param), models_dir, workers=2)
+
+
+@pytest.fixture(scope="session")
+def subject_classifier_dir(models_dir: Path) -> Path:
+    """Give the folder of a classifier of the subjects in :mod:`subjects`."""
+    return build_subject_classifier(models_dir / "subject-classifier")
+
+
+@pytest.fixture(scope="session")
+def subject_classifier(subject_classifier_dir: Path, models_dir: Path) -> Classifier:
+    """Give the same classifier, loaded."""
+    from ml_backend.inference.classifier import Classifier
+
+    return Classifier.load(str(subject_classifier_dir), models_dir, workers=2)
 
 
 @pytest.fixture(scope="session")

@@ -87,3 +87,25 @@ def saved_classifier(
         return {"logits": activation(features @ weights)}
 
     return saved(folder, classify, tf.TensorSpec((None, *size, 3), tf.float32, name="inputs"))
+
+
+def saved_patch_classifier(folder: Path) -> str:
+    """Save a classifier of 1001 classes as the published ones are, callable, and return its folder.
+
+    Its logits are random sums of the means of 8 x 8 patches, so it matters where in the image, 128 x 128 pixels, a colour is.
+    """
+    weights = tf.constant(np.random.default_rng(2).normal(size=(16 * 16 * 3, 1001)) * 4, tf.float32)
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 128, 128, 3), tf.float32, name="inputs")])  # type: ignore[untyped-decorator]
+    def classify(inputs: Any) -> Any:
+        patches = tf.nn.avg_pool2d(inputs - 0.8, 8, 8, "VALID")
+        return tf.reshape(patches, [-1, 16 * 16 * 3]) @ weights
+
+    def named(inputs: Any) -> dict[str, Any]:
+        return {"logits": classify(inputs)}
+
+    module.__call__ = classify
+    signature = tf.function(named, input_signature=classify.input_signature).get_concrete_function()
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+    return str(folder)

@@ -16,6 +16,7 @@ import pytest
 from e2e.servers import stop, wait_for
 from picture_server import PictureServer
 from ports import free_port
+from published import shared_folder
 from samples import BALLOON_CONFIG, balloon_file, empty_file
 from waiting import wait_until
 from werkzeug.serving import make_server
@@ -106,9 +107,10 @@ def started(
 
 @pytest.fixture(scope="module")
 def new_runner(
-    shared: Path, models_dir: Path, colour_classifier_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    models_dir: Path, colour_classifier_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Give the address of 2.x under gunicorn. It needs a package that nothing else here does."""
+    shared = shared_folder("label-studio-ml 2.x answers alike; it is a Git repository only (docs/label-studio.md)")
     folder = tmp_path_factory.mktemp("runner")
     packages = folder / "packages"
     install = [UV, "pip", "install", "--quiet", "--no-config", "--python", sys.executable, "--target", str(packages)]

@@ -2,7 +2,9 @@
 
 ``tests/recorded`` holds three files that the code of then has written, a cache, a journal of a bulk job and a database of corrections,
 and the answers that it gave from them. No picture is run through the detector here, so what processors compute differently does not show.
-``tests/record_unchanged.py`` records them anew; run it only where a change of answers is meant.
+What it had found is on twelve photographs. Neither they nor the detector are needed, so they have stand-ins, whose digests the files hold in
+place of theirs: images that are drawn (``tests/stand_ins.py``), and a detector that finds nothing. ``tests/record_unchanged.py`` records the
+answers anew; run it only where a change of answers is meant.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_ins import SIZES, write_stand_ins
 from typer.testing import CliRunner
 
 from ml_backend.cli.common import app
@@ -32,11 +35,7 @@ from ml_backend.settings import VARIABLES, Settings
 RECORDED = Path(__file__).parent / "recorded"
 CACHE, JOURNAL, CORRECTIONS = "cache.sqlite3", "journal.sqlite3", "feedback.sqlite3"
 DETECTOR = "openimages-subset-detector-savedmodel"
-PHOTOGRAPHS = (
-    *("000000000790.jpg", "000000037666.jpg", "000000054718.jpg", "000000072258.jpg", "000000078499.jpg"),
-    *("000000084533.jpg", "000000125870.jpg", "000000129648.jpg", "000000163497.jpg", "000000252639.jpg"),
-    *("000000281789.jpg", "000000332078.jpg"),
-)
+PHOTOGRAPHS = tuple(SIZES)
 
 CONFIGS = {
     "hierarchy and thresholds": (
@@ -107,18 +106,17 @@ def differs(name: str, values: object) -> list[str]:
     return found[:20] or ([] if then == now else [f"{name} differs"])
 
 
-def inputs(shared: Path) -> dict[str, str]:
+def inputs(photographs: Path) -> dict[str, str]:
     """Return the digests of the photographs and of the detector's files."""
-    photographs = [shared / "photos" / "images" / name for name in PHOTOGRAPHS]
-    detector = sorted(path for path in (shared / "models" / DETECTOR).rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(shared)): hashlib.sha256(path.read_bytes()).hexdigest() for path in photographs + detector
-    }
+    detector = sorted(path for path in (RECORDED / DETECTOR).rglob("*") if path.is_file())
+    files = {f"photographs/{name}": photographs / name for name in PHOTOGRAPHS}
+    files |= {path.relative_to(RECORDED).as_posix(): path for path in detector}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
-def asked(shared: Path, name: str) -> list[dict[str, Any]]:
+def asked(photographs: Path, name: str) -> list[dict[str, Any]]:
     """Return tasks with the photographs, as one of the label configs wants them."""
-    files = [shared / "photos" / "images" / each for each in PHOTOGRAPHS]
+    files = [photographs / each for each in PHOTOGRAPHS]
     if name == "several images":
         return [
             {"id": 1, "data": {"pages": files[:6], "image": files[6]}},
@@ -127,12 +125,12 @@ def asked(shared: Path, name: str) -> list[dict[str, Any]]:
     return [{"id": number, "data": {"image": file}} for number, file in enumerate(files, 1)]
 
 
-def predictions(shared: Path, cache: Path, detector: Detector) -> dict[str, Any]:
+def predictions(photographs: Path, cache: Path, detector: Detector) -> dict[str, Any]:
     """Return what is answered under each label config, the model versions, and how often cache and model were asked."""
-    return asyncio.run(_predictions(shared, cache, detector))
+    return asyncio.run(_predictions(photographs, cache, detector))
 
 
-async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[str, Any]:
+async def _predictions(photographs: Path, cache: Path, detector: Detector) -> dict[str, Any]:
     settings = Settings(cache="sqlite", cache_file=cache, cache_ttl=0, memory_cache_bytes=0)
     answers: dict[str, Any] = {}
     decisions: dict[str, Any] = {}
@@ -140,12 +138,12 @@ async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[st
         settings, Models(detector), lambda project: TAUGHT if project == "taught" else NO_OVERRIDES
     ) as pipe:
         for name, config in CONFIGS.items():
-            tasks = asked(shared, name)
+            tasks = asked(photographs, name)
             answers[name] = await pipe.predict(tasks, config)
             answers[f"{name}, taught"] = await pipe.predict(tasks[-1:], config, project="taught")
             explained = [each for task in tasks for each in (await pipe.explain(task, config)).boxes]
             decisions[name] = Counter(decision.kind for of_picture in explained for decision in of_picture.decisions)
-        answers["drawn"] = await pipe.predict(asked(shared, "pair")[4:5], CONFIGS["pair"], context=_drawn())
+        answers["drawn"] = await pipe.predict(asked(photographs, "pair")[4:5], CONFIGS["pair"], context=_drawn())
         versions = {
             name: [pipe.postprocessors.version_for(config, project) for project in (None, "taught")]
             for name, config in [*CONFIGS.items(), ("unserved", UNSERVED_CONFIG)]
@@ -157,7 +155,7 @@ async def _predictions(shared: Path, cache: Path, detector: Detector) -> dict[st
         }
         figures = {"model runs": value("prelabel_model_runs_total", model="detector"), "cache reads": reads}
     async with Pipeline(settings.model_copy(update={"holdout_fraction": 0.5}), Models(detector)) as pipe:
-        answers["half of them audited"] = await pipe.predict(asked(shared, "audited")[:6], PROJECT_CONFIG)
+        answers["half of them audited"] = await pipe.predict(asked(photographs, "audited")[:6], PROJECT_CONFIG)
     return {"answers": answers, "fates": decisions, "versions": versions, "figures": figures}
 
 
@@ -181,18 +179,18 @@ def command(*arguments: object, **settings: object) -> str:
     return result.stdout
 
 
-def job_folder(shared: Path, root: Path) -> Path:
+def job_folder(photographs: Path, root: Path) -> Path:
     """Fill a folder with copies of photographs, whose times are always the same."""
     for name, photograph in JOB_PICTURES.items():
         path = root / "pictures" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shared / "photos" / "images" / photograph, path)
+        shutil.copyfile(photographs / photograph, path)
         os.utime(path, (JOB_MTIME, JOB_MTIME))
     (root / "config.xml").write_text(JOB_CONFIG, encoding="utf-8")
     return root
 
 
-def bulk_job(shared: Path, root: Path, **settings: object) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def bulk_job(root: Path, **settings: object) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run a bulk job on :func:`job_folder` with the journal that is there, if there is one; gives what it wrote, and what it told.
 
     The outputs that are texts are given line by line, the files of YOLO as digests.
@@ -202,7 +200,7 @@ def bulk_job(shared: Path, root: Path, **settings: object) -> tuple[dict[str, An
     to = [f"--to={kind}{out / name}" for name, kind in texts.items()]
     lines = command(
         *("bootstrap", root / "pictures", "--config", root / "config.xml", *to, f"--to=yolo:{out / 'yolo'}"),
-        *("--model", shared / "models" / DETECTOR, "--journal", root / JOURNAL, "--json-lines"),
+        *("--model", RECORDED / DETECTOR, "--journal", root / JOURNAL, "--json-lines"),
         **settings,
     )
     written: dict[str, Any] = {}
@@ -245,10 +243,12 @@ def corrections(database: Path, detector: Detector) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def unchanged_shared(shared: Path) -> Path:
-    """Give the folder of shared models and photographs, as long as they are those of the record: others have other answers."""
-    assert not differs("inputs.json", inputs(shared)), "the inputs of the tests have changed, not the code"
-    return shared
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with the stand-ins of the photographs, as long as they are those of the record: others have other answers."""
+    folder = tmp_path_factory.mktemp("photographs")
+    write_stand_ins(folder)
+    assert not differs("inputs.json", inputs(folder)), "the inputs of the tests have changed, not the code"
+    return folder
 
 
 @pytest.fixture
@@ -257,36 +257,37 @@ def older(tmp_path: Path) -> Mapping[str, Path]:
     return {name: shutil.copyfile(RECORDED / name, tmp_path / name) for name in (CACHE, JOURNAL, CORRECTIONS)}
 
 
-savedmodel = pytest.mark.parametrize("trained_detector", ["savedmodel"], indirect=True)
+@pytest.fixture(scope="module")
+def recorded_detector(models_dir: Path) -> Detector:
+    """Give the stand-in of the detector."""
+    return Detector.load(str(RECORDED / DETECTOR), models_dir, workers=2)
 
 
-@savedmodel
-def test_predictions(unchanged_shared: Path, older: Mapping[str, Path], trained_detector: Detector) -> None:
+def test_predictions(photographs: Path, older: Mapping[str, Path], recorded_detector: Detector) -> None:
     """From an older cache, in which every photograph is found: ids, scores, boxes, and the model versions with what was learned."""
-    assert differs("predictions.json", predictions(unchanged_shared, older[CACHE], trained_detector)) == []
+    assert differs("predictions.json", predictions(photographs, older[CACHE], recorded_detector)) == []
 
 
-def test_bulk_job_that_is_done(unchanged_shared: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
+def test_bulk_job_that_is_done(photographs: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
     """From an older journal alone: nothing is looked at again, and what is written is the same."""
-    job_folder(unchanged_shared, tmp_path)
+    job_folder(photographs, tmp_path)
     move_journal(older[JOURNAL], tmp_path)
-    written, told = bulk_job(unchanged_shared, tmp_path, PRELABEL_CACHE="none")
+    written, told = bulk_job(tmp_path, PRELABEL_CACHE="none")
     assert (told[0]["event"], told[0]["done"], told[0]["pending"]) == ("surveyed", len(JOB_PICTURES), 0)
     assert (told[-1]["event"], told[-1]["pictures"]) == ("ended", 0)
     assert differs("bulk_job.json", written) == []
 
 
-def test_bulk_job_from_the_beginning(unchanged_shared: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
+def test_bulk_job_from_the_beginning(photographs: Path, older: Mapping[str, Path], tmp_path: Path) -> None:
     """With a new journal and an older cache: the model runs on no picture, and what is written is the same."""
     older[JOURNAL].unlink()
-    job_folder(unchanged_shared, tmp_path)
-    written, told = bulk_job(unchanged_shared, tmp_path, PRELABEL_CACHE="sqlite", PRELABEL_CACHE_FILE=older[CACHE])
+    job_folder(photographs, tmp_path)
+    written, told = bulk_job(tmp_path, PRELABEL_CACHE="sqlite", PRELABEL_CACHE_FILE=older[CACHE])
     assert told[0]["pending"] == len(JOB_PICTURES)
     assert told[-1]["known"] == told[-1]["pictures"] == len(JOB_PICTURES)
     assert differs("bulk_job.json", written) == []
 
 
-@savedmodel
-def test_corrections(unchanged_shared: Path, older: Mapping[str, Path], trained_detector: Detector) -> None:
+def test_corrections(photographs: Path, older: Mapping[str, Path], recorded_detector: Detector) -> None:
     """From an older database: the report, what would be learned, and the revision that is in force."""
-    assert differs("corrections.json", corrections(older[CORRECTIONS], trained_detector)) == []
+    assert differs("corrections.json", corrections(older[CORRECTIONS], recorded_detector)) == []

@@ -13,13 +13,10 @@ import pytest
 from e2e.browser import chromium
 from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, stop, wait_for
 from filelock import FileLock
-from PIL import Image
 from playwright.sync_api import Page
 from ports import free_port
 from samples import stored_as
-
-from ml_backend.demo.scenes import draw_scene, encode
-from ml_backend.images.decoding.decode import decode
+from trained.pictures import held_out
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = ROOT / ".cache" / "label-studio"
@@ -88,21 +85,12 @@ def _config(*labels: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def material() -> Material:
-    """Give photographs and the trained detector where the shared folder is, else drawn scenes and the demo detector."""
-    shared = ROOT.parent / "shared"
-    if not shared.is_dir():
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"{shared} is missing, and these tests must run on photographs here")
-        scenes = {f"scene-{seed}.jpg": encode(draw_scene(seed)[0]) for seed in (4, 11)}
-        files = scenes | {"rotated.jpg": encode(draw_scene(12)[0], orientation=6)}
-        return Material("demo", _config("Kite", "Balloon", "Box"), files)
-    names = ("000000037666.jpg", "000000030752.jpg", "000000069468.jpg")
-    photos = {name: (shared / "photos" / "images" / name).read_bytes() for name in names}
-    upright = Image.fromarray(decode(photos[names[0]], max_pixels=10**8).pixels)
-    photos["rotated.jpg"] = stored_as(6, upright, "JPEG", quality=95)
-    labels = ("person", "Dog", "Cat", "Car", "Elephant", "Horse", "Boat", "Table", "Chair", "Motorcycle", "Bottle")
-    return Material(str(shared / "models" / "openimages-subset-detector-hub"), _config(*labels), photos)
+def material(trained_detectors: Path) -> Material:
+    """Give the tests' own detector, and pictures on which it finds something."""
+    chosen = [picture for picture in held_out(5) if len(picture.objects) > 3][:3]
+    files = {picture.name: picture.file() for picture in chosen}
+    files["rotated.jpg"] = stored_as(6, chosen[0].image, "JPEG", quality=95)
+    return Material(str(trained_detectors / "hub"), _config("Kite", "Balloon", "Box"), files)
 
 
 @pytest.fixture(scope="session")

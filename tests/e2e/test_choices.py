@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import subjects
 from e2e.browser import SCREENSHOTS, log_in
 from e2e.editor import Editor
 from e2e.servers import LabelStudio, Prelabel, StartPrelabel
 from playwright.sync_api import Page
 
 CONFIGS = Path(__file__).parent.parent.parent / "label_config"
-ELEPHANTS, BUS = "000000054718.jpg", "000000252639.jpg"
+# Pictures, as their numbers and subjects.
+ELEPHANTS, BUS, ANIMALS = (0, subjects.ELEPHANT), (1, subjects.BUS), (2, subjects.ELEPHANT, subjects.ZEBRA)
 
 # What the editor would store, and what is checked on the page.
 SHOWN = """() => {
@@ -29,10 +31,10 @@ SHOW_IMAGE = "number => window.Htx.annotationStore.selected.names.get('image').s
 
 
 def choices(attributes: str, image: str = 'value="$image"') -> str:
-    """Return a label config with four choices, one of which has an alias and a hotkey."""
+    """Return a label config with five choices, one of which has an alias and a hotkey."""
     return (
         f'<View><Choices name="subject" toName="image" {attributes}><Choice value="Elephant"/><Choice value="Animal"/>'
-        '<Choice value="Hund" alias="Dog" hotkey="x"/><Choice value="Transit" predicted_values="Public transport"/></Choices>'
+        '<Choice value="Hund" alias="Dog" hotkey="x"/><Choice value="Transit" predicted_values="Public transport"/><Choice value="Toy"/></Choices>'
         f'<Image name="image" {image}/></View>'
     )
 
@@ -101,17 +103,17 @@ Label = Callable[..., Labelling]
 
 
 @pytest.fixture(scope="module")
-def server(start_prelabel: StartPrelabel, shared: Path) -> Prelabel:
+def server(start_prelabel: StartPrelabel, subject_classifier_dir: Path) -> Prelabel:
     """Start the service with both models."""
-    return start_prelabel(PRELABEL_CLASSIFIER=str(shared / "models" / "imagenet-classifier-savedmodel"))
+    return start_prelabel(PRELABEL_CLASSIFIER=str(subject_classifier_dir))
 
 
 @pytest.fixture
-def label(label_studio: LabelStudio, page: Page, server: Prelabel, shared: Path) -> Label:
-    """Give a function that opens a task with some photographs."""
+def label(label_studio: LabelStudio, page: Page, server: Prelabel) -> Label:
+    """Give a function that opens a task with some pictures."""
 
-    def opened(config: str, *photographs: str, backend: Prelabel = server) -> Labelling:
-        files = [(shared / "photos" / "images" / name).read_bytes() for name in photographs]
+    def opened(config: str, *pictures: tuple[Any, ...], backend: Prelabel = server) -> Labelling:
+        files = [subjects.subject_file(*picture) for picture in pictures]
         addresses = ["data:image/jpeg;base64," + base64.b64encode(data).decode() for data in files]
         return Labelling(label_studio, page, backend, config, {"image": addresses[0], "images": addresses})
 
@@ -125,22 +127,22 @@ def values(regions: list[dict[str, Any]]) -> list[tuple[Any, str]]:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "photograph", "checked", "corrected"),
+    ("attributes", "picture", "checked", "corrected"),
     [
         pytest.param("", ELEPHANTS, ["Elephant"], ["Dog"], marks=pytest.mark.slow),
         pytest.param('showInline="true"', BUS, ["Transit"], ["Dog"], marks=pytest.mark.slow),
         pytest.param('choice="single-radio"', ELEPHANTS, ["Elephant"], ["Dog"], marks=pytest.mark.slow),
-        ('choice="multiple" model_score_threshold="0.2"', ELEPHANTS, ["Elephant", "Animal"], ["Elephant", "Animal", "Dog"]),
+        ('choice="multiple" model_score_threshold="0.2"', ANIMALS, ["Elephant", "Animal"], ["Elephant", "Animal", "Dog"]),
         ('perItem="true"', ELEPHANTS, ["Elephant"], ["Dog"]),
-        pytest.param('model_source="detections"', ELEPHANTS, ["Elephant"], ["Dog"], marks=pytest.mark.slow),
+        pytest.param('model_source="detections"', ELEPHANTS, ["Toy"], ["Dog"], marks=pytest.mark.slow),
     ],
     ids=["single", "inline", "radio", "multiple", "perItem on one image", "from detections"],
 )  # fmt: skip
 def test_predicted_choice_is_checked_and_a_correction_replaces_it(
-    label: Label, attributes: str, photograph: str, checked: list[str], corrected: list[str]
+    label: Label, attributes: str, picture: tuple[Any, ...], checked: list[str], corrected: list[str]
 ) -> None:
     """Stored as answered, checked when the task opens, and one region with the same id after a hotkey; an alias stands for its value."""
-    task = label(choices(attributes), photograph)
+    task = label(choices(attributes), picture)
     (region,) = task.prediction["result"]
     assert task.prediction["result"] == task.answer["result"]
     assert task.prediction["score"] == pytest.approx(task.answer["score"]) == pytest.approx(region["score"])
@@ -156,8 +158,8 @@ def test_predicted_choice_is_checked_and_a_correction_replaces_it(
 def test_choices_of_detections_need_no_classifier(label: Label, prelabel: Prelabel) -> None:
     """A service with a detector alone checks what it has a box of."""
     task = label(choices('choice="multiple"'), ELEPHANTS, backend=prelabel)
-    task.wait_until_checked("Elephant")
-    assert values(task.submit()) == [(["Elephant"], "prediction")]
+    task.wait_until_checked("Toy")
+    assert values(task.submit()) == [(["Toy"], "prediction")]
 
 
 def test_path_of_a_taxonomy_is_shown_and_another_added(label: Label) -> None:
@@ -175,11 +177,13 @@ def test_path_of_a_taxonomy_is_shown_and_another_added(label: Label) -> None:
 
 def test_boxes_and_choices_in_one_task(label: Label) -> None:
     """Boxes of the detector, choices of both models; one choice is corrected, and all else stays as predicted."""
-    task = label((CONFIGS / "boxes_and_choices.xml").read_text(), ELEPHANTS)
+    config = (CONFIGS / "boxes_and_choices.xml").read_text()
+    config = config.replace('value="Animals" predicted_values="Animal"', 'value="Toys" predicted_values="Toy"')
+    task = label(config.replace('<Label value="Animal"', '<Label value="Toy"'), ELEPHANTS)
     assert task.prediction["result"] == task.answer["result"]
     scores = [region["score"] for region in task.prediction["result"]]
     assert task.prediction["score"] == pytest.approx(sum(scores) / len(scores), abs=1e-4)
-    task.wait_until_checked("Animals", "Other animal")
+    task.wait_until_checked("Toys", "Other animal")
     task.page.wait_for_timeout(1000)  # for the canvas to be painted
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     task.page.screenshot(path=SCREENSHOTS / "boxes-and-choices.png")
@@ -188,7 +192,7 @@ def test_boxes_and_choices_in_one_task(label: Label) -> None:
     boxes = [region for region in stored if region["type"] == "rectanglelabels"]
     assert len(boxes) == len(scores) - 2
     assert {region["origin"] for region in boxes} == {"prediction"}
-    assert values(stored) == [(["Animals"], "prediction"), (["Landscape"], "prediction-changed")]
+    assert values(stored) == [(["Toys"], "prediction"), (["Landscape"], "prediction-changed")]
 
 
 @pytest.mark.slow

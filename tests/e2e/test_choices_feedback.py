@@ -1,4 +1,4 @@
-"""Corrections of choices on a real Label Studio: predicted by the trained classifier, changed as in the editor, and reported."""
+"""Corrections of choices on a real Label Studio: predicted by a classifier, changed as in the editor, and reported."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabel
+from subjects import SUBJECTS, subject_file
 from waiting import wait_until
 
 LABELS = ("Elephant", "Dog", "Zebra", "Bird", "Food", "Vehicle")
@@ -16,23 +17,29 @@ TREE = (
     '<Taxonomy name="tree" toName="image"><Choice value="Animal"><Choice value="Elephant"/><Choice value="Zebra"/>'
     '</Choice><Choice value="Vehicle"/></Taxonomy>'
 )
-BOXES = '<RectangleLabels name="label" toName="image"><Label value="Elephant"/><Label value="Zebra"/></RectangleLabels>'
-ELEPHANTS, ZEBRAS, DOG, BIRD, FOOD = (
-    *("000000054718.jpg", "000000281789.jpg", "000000353072.jpg"),
-    *("000000172123.jpg", "000000484641.jpg"),
+BOXES = '<RectangleLabels name="label" toName="image"><Label value="Kite"/><Label value="Balloon"/></RectangleLabels>'
+NAMES = ELEPHANTS, ZEBRAS, DOG, BIRD, FOOD, SKIPPED = (
+    "elephants.jpg",
+    "zebras.jpg",
+    "dog.jpg",
+    "bird.jpg",
+    "food.jpg",
+    "bus.jpg",
 )
-NOTHING, NEITHER, SKIPPED = "000000000790.jpg", "000000030752.jpg", "000000332078.jpg"
+NOTHING, NEITHER = "nothing.jpg", "neither.jpg"
+PICTURES: dict[str, tuple[Any, ...]] = {name: (number, SUBJECTS[number]) for number, name in enumerate(NAMES)}
+PICTURES |= {NOTHING: (6,), NEITHER: (7,)}
 
 
 @dataclass
 class Scenes:
-    """A project of photographs with predictions.
+    """A project of pictures with predictions.
 
     Attributes:
         label_studio, server: what runs.
         project: its id.
         settings: environment of the server, for commands beside it.
-        tasks: ids by the name of the photograph.
+        tasks: ids by the name of the picture.
     """
 
     label_studio: LabelStudio
@@ -42,7 +49,7 @@ class Scenes:
     tasks: dict[str, int]
 
     def predicted(self, name: str) -> dict[str, Any]:
-        """Return the prediction of a photograph."""
+        """Return the prediction of a picture."""
         (prediction,) = self.label_studio.predictions(self.project)[self.tasks[name]]
         return prediction
 
@@ -82,12 +89,17 @@ class Scenes:
 
 
 @pytest.fixture(scope="module")
-def settings(shared: Path, label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def settings(
+    trained_detectors: Path,
+    subject_classifier_dir: Path,
+    label_studio: LabelStudio,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
     """Give the settings of a service with both models."""
     return {
         "PRELABEL_DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('feedback') / 'feedback.sqlite3'}",
-        "PRELABEL_MODEL": str(shared / "models" / "openimages-subset-detector-savedmodel"),
-        "PRELABEL_CLASSIFIER": str(shared / "models" / "imagenet-classifier-savedmodel"),
+        "PRELABEL_MODEL": str(trained_detectors / "savedmodel"),
+        "PRELABEL_CLASSIFIER": str(subject_classifier_dir),
         "LABEL_STUDIO_URL": label_studio.url,
         "LABEL_STUDIO_API_KEY": TOKEN,
     }
@@ -102,12 +114,12 @@ def server(start_prelabel: StartPrelabel, settings: dict[str, str]) -> Iterator[
 
 
 def project_of(
-    label_studio: LabelStudio, server: Prelabel, settings: dict[str, str], shared: Path, controls: str, *names: str
+    label_studio: LabelStudio, server: Prelabel, settings: dict[str, str], controls: str, *names: str
 ) -> Scenes:
-    """Return a project of photographs with predictions."""
+    """Return a project of pictures with predictions."""
     project = label_studio.create_project(f'<View><Image name="image" value="$image"/>{controls}</View>')
     for name in names:
-        label_studio.upload(project, name, (shared / "photos" / "images" / name).read_bytes())
+        label_studio.upload(project, name, subject_file(*PICTURES[name]))
     label_studio.connect(project, server.url)
     label_studio.retrieve(project)
     tasks = {task["data"]["image"].rpartition("-")[2]: int(task["id"]) for task in label_studio.tasks(project)}
@@ -115,11 +127,11 @@ def project_of(
 
 
 def test_project_of_choices_only(
-    label_studio: LabelStudio, server: Prelabel, settings: dict[str, str], shared: Path, tmp_path: Path
+    label_studio: LabelStudio, server: Prelabel, settings: dict[str, str], tmp_path: Path
 ) -> None:
     """One kept, changed, removed, added and left empty each; skipped ones and those accepted in bulk count apart."""
     names = (ELEPHANTS, ZEBRAS, DOG, BIRD, FOOD, NOTHING, NEITHER, SKIPPED)
-    scenes = project_of(label_studio, server, settings, shared, SCENE, *names)
+    scenes = project_of(label_studio, server, settings, SCENE, *names)
     shown = {name: [region["value"]["choices"] for region in scenes.predicted(name)["result"]] for name in names}
     assert shown == {
         ELEPHANTS: [["Elephant"]],
@@ -172,11 +184,9 @@ def test_project_of_choices_only(
     assert f"{label_studio.url}/projects/{scenes.project}/data?task={scenes.tasks[ZEBRAS]}" in page.read_text()
 
 
-def test_project_of_boxes_and_choices(
-    label_studio: LabelStudio, server: Prelabel, settings: dict[str, str], shared: Path
-) -> None:
+def test_project_of_boxes_and_choices(label_studio: LabelStudio, server: Prelabel, settings: dict[str, str]) -> None:
     """Each control has figures of its own, and boxes have those of a project without choices."""
-    scenes = project_of(label_studio, server, settings, shared, BOXES + SCENE + TREE, ELEPHANTS, ZEBRAS)
+    scenes = project_of(label_studio, server, settings, BOXES + SCENE + TREE, ELEPHANTS, ZEBRAS)
     shown = [region for name in (ELEPHANTS, ZEBRAS) for region in scenes.predicted(name)["result"]]
     boxes = sum(region["type"] == "rectanglelabels" for region in shown)
     assert boxes > 2
@@ -199,4 +209,4 @@ def test_project_of_boxes_and_choices(
         (None, "Vehicle"),
         ("Animal / Zebra", None),
     ]
-    assert [each["label"] for each in scenes.prelabel("calibrate", "--json")["labels"]] == ["Elephant", "Zebra"]
+    assert [each["label"] for each in scenes.prelabel("calibrate", "--json")["labels"]] == ["Kite", "Balloon"]

@@ -1,13 +1,12 @@
-"""What corrections say stays true when labels are added, and when another detector takes over: on a real Label Studio and photographs."""
+"""What corrections say stays true when labels are added, and when another detector takes over: on a real Label Studio."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import labels as ground_truth
 import pytest
 from annotator import Annotator
-from e2e.photographs import correct_all, import_photographs
+from e2e.album import LABELS, config, correct_all, import_pictures
 from e2e.servers import TOKEN, LabelStudio, StartPrelabel, run_prelabel
 from waiting import wait_until
 
@@ -21,10 +20,10 @@ MakeSettings = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
-def settings_of(shared: Path, label_studio: LabelStudio, tmp_path: Path) -> MakeSettings:
+def settings_of(trained_detectors: Path, label_studio: LabelStudio, tmp_path: Path) -> MakeSettings:
     """Give a function from the name of a database, and a detector, to the environment of a service."""
 
-    def make(database: str, model: Path = shared / "models" / "openimages-subset-detector-hub") -> dict[str, str]:
+    def make(database: str, model: Path = trained_detectors / "hub") -> dict[str, str]:
         return {
             "PRELABEL_MODEL": str(model),
             "PRELABEL_DATABASE_URL": f"sqlite:///{tmp_path / database}.sqlite3",
@@ -37,28 +36,24 @@ def settings_of(shared: Path, label_studio: LabelStudio, tmp_path: Path) -> Make
 
 
 def test_label_that_is_added_later_neither_counts_nor_is_counted_against(
-    shared: Path, label_studio: LabelStudio, start_prelabel: StartPrelabel, settings_of: MakeSettings
+    label_studio: LabelStudio, start_prelabel: StartPrelabel, settings_of: MakeSettings
 ) -> None:
     """80 annotations of a project with one label, then two more labels: the figures of the first stay, the others have no data."""
-    config = ground_truth.config()
-    one = config.replace(
-        '<Label value="Vehicle"/><Label value="Animal"/><Label value="Furniture"/><Label value="Food"/>', ""
-    )
     settings = settings_of("feedback")
     server = start_prelabel(**settings)
-    project = import_photographs(label_studio, shared, one, title="People")
+    project = import_pictures(label_studio, config("Kite"), title="Kites")
     label_studio.connect(project, server.url)
     label_studio.retrieve(project)
     annotator = Annotator()
-    tasks = correct_all(label_studio, project, shared, annotator, labels=["Person"])
+    tasks = correct_all(label_studio, project, annotator, labels=["Kite"])
 
     def figures(command: str) -> Any:
         return run_prelabel(settings, command, "--project", str(project), "--json")
 
     wait_until(lambda: server.status()["learning"]["waiting"] == 0 and figures("report")["annotations"] == len(tasks))
     before, learned_before = figures("report"), figures("calibrate")
-    label_studio.api("PATCH", f"/api/projects/{project}", json={"label_config": config})
-    wait_until(lambda: len(figures("report")["labels"]) == len(ground_truth.LABELS))
+    label_studio.api("PATCH", f"/api/projects/{project}", json={"label_config": config()})
+    wait_until(lambda: len(figures("report")["labels"]) == len(LABELS))
     run_prelabel(settings, "feedback", "sync", "--project", str(project))
     after, learned_after = figures("report"), figures("calibrate")
     server.stop()
@@ -73,7 +68,7 @@ def test_label_that_is_added_later_neither_counts_nor_is_counted_against(
         ]
         lines.append(f"{name:10}{count:8}{reported[0]:8}{reported[1]:8}")
         assert reported == [count, count]
-    print("\n".join(["", "one label, then five", *lines]))  # noqa: T201 - a measure to report
+    print("\n".join(["", "one label, then three", *lines]))  # noqa: T201 - a measure to report
 
     first, *others = after["labels"]
     assert first == before["labels"][0]
@@ -95,25 +90,28 @@ def test_label_that_is_added_later_neither_counts_nor_is_counted_against(
 
 
 def test_evidence_belongs_to_a_detector(
-    shared: Path, label_studio: LabelStudio, start_prelabel: StartPrelabel, settings_of: MakeSettings, tmp_path: Path
+    trained_detectors: Path,
+    label_studio: LabelStudio,
+    start_prelabel: StartPrelabel,
+    settings_of: MakeSettings,
+    tmp_path: Path,
 ) -> None:
     """What one detector taught is set aside under another one, and annotations are judged again: the figures are as if it had been the only one."""
     settings = settings_of("both")
     server = start_prelabel(**settings)
     first = server.status()["learning"]["detector"]
-    config = ground_truth.config(model_target_precision=str(TARGET))
-    project = import_photographs(label_studio, shared, config, title="Two detectors")
+    project = import_pictures(label_studio, config(model_target_precision=str(TARGET)), title="Two detectors")
     backend = label_studio.connect(project, server.url)
     label_studio.retrieve(project)
-    tasks = correct_all(label_studio, project, shared, Annotator())
+    tasks = correct_all(label_studio, project, Annotator())
     label_studio.api("POST", f"/api/ml/{backend['id']}/train")
     assert server.status(project)["revision"] == 1
     before = report_of(settings, project)
-    taught = threshold_of(before, "Person")
+    taught = threshold_of(before, "Kite")
     assert taught > 0.3
     server.stop()
 
-    unsure = settings_of("both", less_sure(shared / "models" / "openimages-subset-detector-savedmodel", tmp_path))
+    unsure = settings_of("both", less_sure(trained_detectors / "savedmodel", tmp_path))
     server = start_prelabel(port=server.port, **unsure)
     learning = server.status()["learning"]
     assert first != learning["detector"]
@@ -137,7 +135,7 @@ def test_evidence_belongs_to_a_detector(
     assert [each and each["author"] for each in trained] == ["Start Training", None]
     assert after == only
     assert after["labels"] != before["labels"]
-    assert threshold_of(after, "Person") == 0.3
+    assert threshold_of(after, "Kite") == 0.3
     both, one = (run_prelabel(each, "calibrate", "--project", str(project), "--json") for each in (unsure, alone))
     assert (both["labels"], both["classes"]) == (one["labels"], one["classes"])
 

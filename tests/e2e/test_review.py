@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import labels as ground_truth
 import pytest
 from annotator import Annotator
+from e2e.album import LABELS, config, correct_all, import_pictures
 from e2e.browser import SCREENSHOTS, log_in
-from e2e.photographs import correct_all, import_photographs
 from e2e.servers import EMAIL, TOKEN, LabelStudio, StartPrelabel, run_prelabel
 from playwright.sync_api import Page
 from waiting import wait_until
 
-CONFIG = ground_truth.config()
 SWAPPED = 6  # annotations
 TOP = 30
 
 
 @dataclass
 class Corrected:
-    """A project of corrected photographs, in some of whose annotations a label is wrong.
+    """A project of corrected pictures, in some of whose annotations a label is wrong.
 
     Attributes:
         label_studio: that has it.
@@ -52,20 +50,23 @@ class Corrected:
 
 @pytest.fixture(scope="module")
 def corrected(
-    shared: Path, label_studio: LabelStudio, start_prelabel: StartPrelabel, tmp_path_factory: pytest.TempPathFactory
+    trained_detectors: Path,
+    label_studio: LabelStudio,
+    start_prelabel: StartPrelabel,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Corrected]:
-    """Predict and correct 80 photographs; then rename the surest kept box in some annotations, as a slip of the mouse does."""
+    """Predict and correct 80 pictures; then rename the surest kept box in some annotations, as a slip of the mouse does."""
     settings = {
         "PRELABEL_DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('feedback') / 'feedback.sqlite3'}",
         "LABEL_STUDIO_URL": label_studio.url,
         "LABEL_STUDIO_API_KEY": TOKEN,
-        "PRELABEL_MODEL": str(shared / "models" / "openimages-subset-detector-hub"),
+        "PRELABEL_MODEL": str(trained_detectors / "hub"),
     }
     server = start_prelabel(**settings)
-    project = import_photographs(label_studio, shared, CONFIG, title="Second look")
+    project = import_pictures(label_studio, config(), title="Second look")
     label_studio.connect(project, server.url)
     label_studio.retrieve(project)
-    correct_all(label_studio, project, shared, Annotator())
+    correct_all(label_studio, project, Annotator())
     swapped = {}
     for task in label_studio.tasks(project):
         (annotation,) = label_studio.api("GET", f"/api/tasks/{task['id']}/annotations")
@@ -74,7 +75,7 @@ def corrected(
         if best is None or best["score"] < 0.8:
             continue
         (label,) = best["value"]["rectanglelabels"]
-        wrong = swapped[int(annotation["id"])] = "Food" if label != "Food" else "Animal"
+        wrong = swapped[int(annotation["id"])] = "Balloon" if label == LABELS[-1] else LABELS[-1]
         best["value"]["rectanglelabels"] = [wrong]
         label_studio.api("PATCH", f"/api/annotations/{annotation['id']}/", json={"result": annotation["result"]})
         if len(swapped) == SWAPPED:

@@ -2,11 +2,11 @@ import io
 import json
 from collections.abc import Callable
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
+from published import shared_folder
 
 from ml_backend.bootstrap.near_duplicates import MAX_BITS
 from ml_backend.demo.scenes import draw_scene
@@ -85,8 +85,9 @@ def test_any_size_has_an_appearance(size: tuple[int, int]) -> None:
         assert 0 <= perceptual_hash(np.asarray(Image.new("RGB", size, colour))) < 2**64
 
 
-def test_photographs(shared: Path) -> None:
+def test_photographs() -> None:
     """Eighty of them: saved again they are alike, and no two of them are."""
+    shared = shared_folder("photographs differ in 0 to 4 bits when they are saved again (docs/bootstrap.md)")
     names = [each["file_name"] for each in json.loads((shared / "photos" / "instances.json").read_text())["images"]]
     found = []
     for name in names:

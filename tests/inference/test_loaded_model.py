@@ -130,7 +130,7 @@ def test_class_list_that_is_not_used_is_no_part_of_the_fingerprint(tmp_path: Pat
     assert len(set(fingerprints(Classifier, folder, None, THREE))) == 1
 
 
-def test_shared_detector_has_the_fingerprint_of_older_caches(trained_detector: Detector) -> None:
+def test_class_list_that_a_detector_does_not_need_leaves_its_fingerprint(trained_detector: Detector) -> None:
     """A list that is given for another model changes nothing: it names its classes itself."""
     again = Detector.load(trained_detector.handle, Path(trained_detector.handle), workers=2, class_names=THREE)
     assert again.fingerprint == trained_detector.fingerprint

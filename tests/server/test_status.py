@@ -1,5 +1,4 @@
 import base64
-from pathlib import Path
 
 import httpx
 import pytest
@@ -54,22 +53,23 @@ def test_memory_is_bounded() -> None:
     assert len(latest["failures"]) == FAILURES
 
 
-def test_both_models_are_shown(shared: Path, models_dir: Path, demo_detector: Detector) -> None:
+def test_both_models_are_shown(colour_classifier: Classifier, demo_detector: Detector) -> None:
     """A table and a number of runs for each, the detector first; controls that are not served are notes."""
-    classifier = Classifier.load(str(shared / "models" / "imagenet-classifier-savedmodel"), models_dir, workers=1)
     settings = Settings()
     config = (
         '<View><Image name="image" value="$image"/><Choices name="subject" toName="image"><Choice value="Dog"/></Choices>'
         '<Choices name="parts" toName="image" perRegion="true"><Choice value="Dog"/></Choices></View>'
     )
     image = "data:image/png;base64," + base64.b64encode(balloon_file()).decode()
-    with background_server(create_app(settings, Models(demo_detector, classifier)), settings.max_connections) as url:
+    with background_server(
+        create_app(settings, Models(demo_detector, colour_classifier)), settings.max_connections
+    ) as url:
         body = {"tasks": [{"id": 1, "data": {"image": image}}], "label_config": config, "project": "7.1"}
         (answer,) = httpx.post(f"{url}/predict", json=body, timeout=60).json()["results"]
         httpx.post(f"{url}/setup", json={"project": "7.1", "schema": config})
         report = httpx.get(f"{url}/status").json()
         page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
-    assert answer["model_version"].startswith("imagenet-classifier-savedmodel@")
+    assert answer["model_version"].startswith("colour-classifier@")
     assert [each["kind"] for each in report["models"]] == ["detector", "classifier"]
     assert report["model"] == report["models"][0]
     assert report["model_runs"] == {"detector": 0, "classifier": 1}

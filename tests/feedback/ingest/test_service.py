@@ -18,6 +18,7 @@ from picture_server import Answer, PictureServer
 from postgres_server import PostgresServer
 from samples import BALLOON_CONFIG, balloon_file
 from several_services import COUNT_WRITES, WRITTEN_TWICE
+from subjects import ELEPHANT, subject_file
 from waiting import SECONDS, until
 
 from ml_backend.errors import FeedbackError
@@ -348,10 +349,9 @@ ELEPHANTS = (
     ids=["began with a prediction", "accepted in bulk", "began without one", "withheld"],
 )
 async def test_choices_become_a_record(
-    trained_classifier: Classifier,
+    subject_classifier: Classifier,
     database_url: str,
     pictures: PictureServer,
-    shared: Path,
     parts: dict[str, Any],
     shown: list[list[str]] | None,
     version: bool,
@@ -359,10 +359,10 @@ async def test_choices_become_a_record(
     accepted: bool,
 ) -> None:
     """A project of choices only has complete records without detections, and nothing stays queued."""
-    image = pictures.add("/a.jpg", (shared / "photos" / "images" / "000000054718.jpg").read_bytes())
+    image = pictures.add("/a.jpg", subject_file(0, ELEPHANT))
     settings = Settings(database_url=database_url, trust_webhooks=True, holdout_fraction=float(audited))
     choice = {"id": "c", "type": "choices", "from_name": "scene", "to_name": "image", "value": {"choices": ["Dog", 5]}}
-    async with feedback_service(settings, trained_classifier) as given, given.feedback.listening():
+    async with feedback_service(settings, subject_classifier) as given, given.feedback.listening():
         await given.feedback.take(event(image=image, result=[choice], label_config=ELEPHANTS, **parts))
         (annotation,) = await kept(given.feedback, 1)
         state = await given.feedback.state()

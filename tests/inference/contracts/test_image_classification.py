@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from saved_models import saved, saved_classifier
+from saved_models import saved, saved_classifier, saved_patch_classifier
 
 from ml_backend.errors import ModelContractError, ModelError
 from ml_backend.inference.classifier import Classifier
@@ -304,10 +304,9 @@ def test_probabilities_are_within_bounds(
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_shared_classifier_has_the_classes_of_imagenet(shared: Path, models_dir: Path) -> None:
+def test_classifier_like_the_published_ones_has_the_classes_of_imagenet(tmp_path: Path) -> None:
     """1001 logits, the background first."""
-    folder = shared / "models" / "imagenet-classifier-savedmodel"
-    classifier = Classifier.load(str(folder), models_dir, workers=2)
+    classifier = Classifier.load(saved_patch_classifier(tmp_path / "model"), tmp_path, workers=2)
     assert classifier.classes == (BACKGROUND, *imagenet_classes())
     assert str(classifier.contract) == (
         "signature 'serving_default': inputs float32 [1,128,128,3] -> logits [1,1001] (logits)"
