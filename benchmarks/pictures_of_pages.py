@@ -9,8 +9,8 @@ import httpx
 import labels as ground_truth
 from annotator import Annotator
 from e2e.browser import SHOWN, chromium, log_in
-from e2e.photographs import correct_all, import_photographs
 from e2e.servers import TOKEN, LabelStudio, Prelabel, run_prelabel
+from photographs import correct_all, import_photographs
 from pictures import DETECTOR, EVERYDAY, LABEL_STUDIO, PHOTOGRAPHS, PICTURES, SHARED, photograph
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect
