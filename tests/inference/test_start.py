@@ -38,7 +38,7 @@ def without_tensorflow(tmp_path_factory: pytest.TempPathFactory, colour_classifi
     assert "balloon" in run(environment, "predict", "images/red.png", "--config", "config.xml")
     for name in ("tensorflow", "tensorflow_hub"):
         (folder / "blocked" / name).mkdir(parents=True)
-        (folder / "blocked" / name / "__init__.py").write_text(f"raise RuntimeError('{name} is imported')")
+        (folder / "blocked" / name / "__init__.py").write_text(f"raise SystemExit('{name} is imported')")
     return environment | {"PYTHONPATH": os.pathsep.join((str(folder / "blocked"), str(ROOT)))}
 
 
