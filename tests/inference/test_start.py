@@ -32,14 +32,20 @@ def without_tensorflow(tmp_path_factory: pytest.TempPathFactory, colour_classifi
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PRELABEL_HOME": str(folder),
-        "PYTHONPATH": str(ROOT),
         "PRELABEL_CLASSIFIER": str(colour_classifier_dir),
     }
+    environment["PYTHONPATH"] = os.pathsep.join((str(folder / "blocked"), str(ROOT)))
+    block(folder / "blocked", "openvino_telemetry")  # at no time: it would report each import to Google Analytics
     assert "balloon" in run(environment, "predict", "images/red.png", "--config", "config.xml")
     for name in ("tensorflow", "tensorflow_hub"):
-        (folder / "blocked" / name).mkdir(parents=True)
-        (folder / "blocked" / name / "__init__.py").write_text(f"raise SystemExit('{name} is imported')")
-    return environment | {"PYTHONPATH": os.pathsep.join((str(folder / "blocked"), str(ROOT)))}
+        block(folder / "blocked", name)
+    return environment
+
+
+def block(folder: Path, name: str) -> None:
+    """Let the import of a package end the process where the folder is on the path: some libraries go on after errors at imports."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text(f"raise SystemExit('{name} is imported')")
 
 
 def run(environment: dict[str, str], *arguments: str) -> str:
