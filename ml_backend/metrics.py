@@ -113,4 +113,4 @@ class Metrics:
         """Return one value by its name and labels; 0 where nothing has been counted yet."""
         found = self.registry.restricted_registry([name]).collect()
         samples = (sample for metric in found for sample in metric.samples)
-        return next((each.value for each in samples if (each.name, each.labels) == (name, labels)), 0)
+        return next((each.value for each in samples if (each.name, each.labels) == (name, labels)), 0) or 0

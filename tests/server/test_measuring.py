@@ -1,5 +1,6 @@
 """The metrics of requests and of their stages, of a real server."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -168,3 +169,10 @@ def test_events_are_counted_by_action(serve: Serve) -> None:
     counts = {labels["action"]: value for labels, value in samples(url, "prelabel_events_total")}
     assert counts == {"ANNOTATION_CREATED": 1, "unknown": 2, "malformed": 1}
     assert samples(url, "prelabel_events_waiting") == [({}, 0)]
+
+
+def test_metrics_come_while_the_database_of_corrections_is_away(serve: Serve) -> None:
+    """The number of events that wait is unknown then, and nothing else is missing."""
+    url = serve(database_url="postgresql://prelabel@127.0.0.1:9/corrections")
+    ((_, waiting),) = samples(url, "prelabel_events_waiting")
+    assert math.isnan(waiting)
