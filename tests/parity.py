@@ -56,7 +56,7 @@ def drawn(model_format: str, folder: Path) -> Measured:
     for picture in pictures:
         (folder / picture.name).write_bytes(picture.file())
     files = {ids[picture.name]: folder / picture.name for picture in pictures}
-    return Measured(trained_detector_folder() / model_format, files, folder / "truth.json", least=0.5)
+    return Measured(trained_detector_folder() / model_format, files, folder / "truth.json", least=0.45)
 
 
 def photographs(model_format: str) -> Measured:

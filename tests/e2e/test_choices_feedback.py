@@ -10,7 +10,7 @@ from e2e.servers import TOKEN, LabelStudio, Prelabel, StartPrelabel, run_prelabe
 from subjects import SUBJECTS, subject_file
 from waiting import wait_until
 
-LABELS = ("Elephant", "Dog", "Zebra", "Bird", "Food", "Vehicle")
+LABELS = ("Elephant", "Dog", "Zebra", "Bird", "Food", "Public transport")
 CHOICES = "".join(f'<Choice value="{label}"/>' for label in LABELS)
 SCENE = f'<Choices name="scene" toName="image" choice="single">{CHOICES}</Choices>'
 TREE = (
@@ -141,7 +141,7 @@ def test_project_of_choices_only(
         FOOD: [["Food"]],
         NOTHING: [],
         NEITHER: [],
-        SKIPPED: [["Vehicle"]],
+        SKIPPED: [["Public transport"]],
     }
     scenes.submit(ELEPHANTS, {"scene": ["Elephant"]})
     scenes.submit(ELEPHANTS, {"scene": ["Elephant"]}, lead_time=9)  # another person
@@ -149,7 +149,7 @@ def test_project_of_choices_only(
     scenes.submit(DOG, {"scene": []})
     scenes.submit(NOTHING, {"scene": ["Bird"]})
     scenes.submit(NEITHER, {"scene": []})
-    scenes.submit(SKIPPED, {"scene": ["Vehicle"]}, was_cancelled=True)
+    scenes.submit(SKIPPED, {"scene": ["Public transport"]}, was_cancelled=True)
     accepted = {"selectedItems": {"all": False, "included": [scenes.tasks[BIRD], scenes.tasks[FOOD]]}}
     path = f"/api/dm/actions?id=predictions_to_annotations&project={scenes.project}"
     label_studio.api("POST", path, json=accepted)
