@@ -1,7 +1,8 @@
 """The cost of metrics and traces: processor time of requests with and without the measuring.
 
-One service answers requests in pairs, one with and one without the measuring, so that whatever else the machine does falls on both. The processor time is that of the process with the service and the client; decoders have their own. Run it with
-`make bench`; `docs/monitoring.md` has the figures.
+One service answers requests in pairs, one with and one without the measuring, so that whatever else the machine does falls on both. The
+processor time is that of the process with the service and the client; decoders have their own. Run it with
+`make bench`, on a machine that does nothing else; `docs/monitoring.md` says what to expect.
 """
 
 import argparse
