@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml_backend.detections import Detections
 from ml_backend.errors import ModelLoadError
 from ml_backend.inference.classifier import Classifier
 from ml_backend.inference.detector import Detector
@@ -95,6 +96,34 @@ def test_converted_model_finds_the_same(loaded: Callable[..., Detector]) -> None
         assert comparison._compare_detections(found, expected)[0] == 0  # noqa: SLF001 - the rule itself is under test elsewhere
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     assert ours.runtime.startswith("OpenVINO; it agrees with TensorFlow: on 7 images, 0 of ")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "missing"),
+    [
+        ((0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.5), 0),
+        ((0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.51), 2),
+        ((0.3, 0.0, 0.6, 0.0), (0.3, 0.0, 0.6, 0.0), 0),
+        ((0.3, 0.0, 0.6, 0.0), (0.3, 0.0, 0.7, 0.0), 2),
+    ],
+    ids=["the same", "an edge moved", "no area and the same", "no area and an edge moved"],
+)
+def test_boxes_are_the_same_by_overlap_or_by_edges(
+    one: tuple[float, ...], other: tuple[float, ...], missing: int
+) -> None:
+    """A detector with a letterbox may find things in its margin, whose boxes have no area when they are cut at the image."""
+    found, others = (
+        Detections(
+            boxes=np.array([box, (0, 0, 1, 1)], np.float32),
+            scores=np.array([0.9, 0.1], np.float32),
+            class_names=("Cat", "Dog"),
+            class_mids=("", ""),
+            width=640,
+            height=480,
+        )
+        for box in (one, other)
+    )
+    assert comparison._compare_detections(found, others)[0] == missing  # noqa: SLF001 - a model that fires there is hard to make
 
 
 def test_second_start_needs_no_tensorflow(loaded: Callable[..., Detector], grid: Path, tmp_path: Path) -> None:

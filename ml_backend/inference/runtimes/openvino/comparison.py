@@ -13,6 +13,7 @@ from ml_backend.inference.contracts.contract import Contract
 from ml_backend.inference.runtimes.runtime import Function
 
 SAME_BOX = 0.999  # IoU from which two boxes are one
+SAME_EDGE = 0.00001  # of the image; a box in the margin of a letterbox has no area, and no IoU, when it is cut at the image
 SAME_SCORE = 0.0001  # difference of scores, and of probabilities
 SHARE = 0.999  # of detections that both runtimes must find
 
@@ -43,7 +44,7 @@ class Comparison:
         if self.detections == 0:
             return f"on {self.images} drawn images nothing is found, so the results cannot be compared"
         found = "" if self.detections is None else f"{self.missing} of {self.detections} detections differ, "
-        return f"on {self.images} images, {found}scores by at most {self.score:.1g}"
+        return f"on {self.images} images, {found}scores by at most {self.score:.6f}"
 
 
 def compare(contract: Contract[Any], one: Function, other: Function, images: Sequence[NDArray[np.uint8]]) -> Comparison:
@@ -72,7 +73,8 @@ def _compare_detections(found: Detections, others: Detections) -> tuple[int, flo
     overlaps = iou(found.boxes, others.boxes)
     same = np.array([[one == other for other in others.class_names] for one in found.class_names], bool)
     near = np.abs(found.scores[:, None] - others.scores[None, :])
-    fits = (overlaps >= SAME_BOX) & same.reshape(overlaps.shape)
+    edges = np.abs(found.boxes[:, None] - others.boxes[None, :]).max(axis=2)
+    fits = ((overlaps >= SAME_BOX) | (edges <= SAME_EDGE)) & same.reshape(overlaps.shape)
     missing, score = 0, 0.0
     for scores, has_partner, differences in (
         (found.scores, fits.any(axis=1), np.where(fits, near, np.inf).min(axis=1, initial=np.inf)),
