@@ -26,8 +26,12 @@ from ml_backend.cache.envelope import Entry, seal
 from ml_backend.cache.stores.registry import open_store
 from ml_backend.cli.common import app
 from ml_backend.cli.drawn_decisions import COLOURS
+from ml_backend.demo.run import run_demo
+from ml_backend.errors import TaskError
+from ml_backend.inference.detector import Detector
+from ml_backend.inference.models import Models
 from ml_backend.pipeline.cache_keys import DETECTIONS, address_key, result_key
-from ml_backend.settings import load_settings
+from ml_backend.settings import Settings, load_settings
 
 COMMAND = [sys.executable, "-m", "ml_backend"]
 
@@ -46,6 +50,12 @@ def balloon(tmp_path: Path) -> Path:
     path = tmp_path / "balloon.png"
     path.write_bytes(balloon_file())
     return path
+
+
+def test_demo_names_the_scenes_that_fail(demo_detector: Detector, tmp_path: Path) -> None:
+    """A machine without memory to decode them, for one."""
+    with pytest.raises(TaskError, match=r"not predicted: scene-1\.jpg, scene-2\.jpg, scene-3\.jpg, scene-4\.jpg"):
+        run_demo(Settings(cache="memory", image_max_pixels=1), Models(demo_detector), tmp_path)
 
 
 def test_version(run: Callable[..., Result]) -> None:

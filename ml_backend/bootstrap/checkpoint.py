@@ -228,8 +228,8 @@ class Checkpoint:
                 reason, code = (failure.reason, failure.code) if failure else (None, None)
                 looks = None if failure else json.dumps(digests)
                 self._db.execute(
-                    "UPDATE items SET looks = ?1, reason = ?2, code = ?3, former = iif(?1 IS NULL, former, NULL) WHERE position = ?4",
-                    (looks, reason, code, outcome.position),
+                    "UPDATE items SET looks = ?, reason = ?, code = ?, former = iif(?, former, NULL) WHERE position = ?",
+                    (looks, reason, code, looks is None, outcome.position),
                 )
 
     def done(self) -> Iterator[tuple[Item, ImageResults]]:

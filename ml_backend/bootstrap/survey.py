@@ -53,11 +53,11 @@ def survey(database: sqlite3.Connection, items: Iterable[Item], *, sort: bool, l
             f"ORDER BY {'key' if sort else 'number'} "
             "ON CONFLICT (key) DO UPDATE SET task = excluded.task, file = excluded.file, remains = excluded.remains, "
             "stamp = excluded.stamp, "
-            "looks = iif(stamp = excluded.stamp AND excluded.remains <> ?1, looks, NULL), "
-            "former = iif(stamp = excluded.stamp AND excluded.remains <> ?1, former, NULL), "
+            "looks = iif(stamp = excluded.stamp AND excluded.remains <> ?, looks, NULL), "
+            "former = iif(stamp = excluded.stamp AND excluded.remains <> ?, former, NULL), "
             "reason = iif(stamp = excluded.stamp AND excluded.remains = '', reason, NULL), "
             "code = iif(stamp = excluded.stamp AND excluded.remains = '', code, NULL)",
-            (ANNOTATED,),
+            (ANNOTATED, ANNOTATED),
         )
         missing = "FROM items WHERE key NOT IN (SELECT key FROM found)"
         # Nothing would be lost, and nobody can repair them.

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ml_backend.demo.scenes import DrawnObject, draw_scene, encode
+from ml_backend.errors import TaskError
 from ml_backend.images.drawing import contact_sheet, draw_regions
 from ml_backend.images.label_colours import colours_of
 from ml_backend.inference.demo_model import SHAPES
@@ -69,6 +70,9 @@ def run_demo(settings: Settings, models: Models, folder: Path) -> DemoResult:
         settings: for the server.
         models: the demo detector.
         folder: for the scenes and the image with boxes.
+
+    Raises:
+        TaskError: a scene was not predicted.
     """
     scene_folder = folder / "scenes"
     scene_folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +89,10 @@ def run_demo(settings: Settings, models: Models, folder: Path) -> DemoResult:
         tasks = [{"id": number, "data": {"image": address}} for number, address in enumerate(addresses, 1)]
         ready = _post(f"{server}/setup", {"project": "0.0", "schema": label_config})
         answer = _post(f"{server}/predict", {"project": "0.0", "label_config": label_config, "tasks": tasks})
+
+    failed = [f"scene-{number}.jpg" for number, result in enumerate(answer["results"], 1) if not result]
+    if failed:
+        raise TaskError(f"not predicted: {', '.join(failed)}; the warnings above say why")
 
     ways = ["data: URI", *["http"] * (len(files) - 2), "http, EXIF-rotated"]
     done = [

@@ -13,7 +13,9 @@ from ml_backend.inference.contracts.contract import Contract
 from ml_backend.inference.runtimes.runtime import Function
 
 SAME_BOX = 0.999  # IoU from which two boxes are one
-SAME_EDGE = 0.00001  # of the image; a box in the margin of a letterbox has no area, and no IoU, when it is cut at the image
+SAME_EDGE = (
+    0.00001  # of the image; a box in the margin of a letterbox has no area, and no IoU, when it is cut at the image
+)
 SAME_SCORE = 0.0001  # difference of scores, and of probabilities
 SHARE = 0.999  # of detections that both runtimes must find
 
