@@ -161,7 +161,7 @@ lock: | $(UV)
 # The runtime alone, unless .venv/dev is there: that has the same versions, and more.
 # Compiled once (half a minute): where Python may not write bytecode, each start of TensorFlow would take five seconds more.
 .venv/ready: requirements/runtime.txt pyproject.toml | $(UV)
-	@echo "setting up .venv (530 MB to download the first time, mostly TensorFlow)"
+	@echo "setting up .venv (460 MB to download the first time, mostly TensorFlow)"
 	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .venv
 	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements/$(if $(wildcard .venv/dev),dev,runtime).txt
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
