@@ -297,7 +297,7 @@ def test_unforeseen_error_in_a_worker_is_a_failure_of_its_item(
     for name, data in (("good.png", balloon_file()), ("bad.png", empty_file())):
         (tmp_path / name).write_bytes(data)
     items = [item_of_file(path, tmp_path) for path in sorted(tmp_path.glob("*.png"))]
-    worker = Worker(Settings(cache="none"), {"detector": demo_detector.fingerprint}, NEEDS)
+    worker = Worker(Settings(model="demo", cache="none"), {"detector": demo_detector.fingerprint}, NEEDS)
     answer = worker({"items": [pickle.dumps([replace(each, position=number) for number, each in enumerate(items)])]})
     worker._wait_for(worker._opened.__aexit__(None, None, None))  # noqa: SLF001 - Ray ends the process instead
     outcomes = sorted(pickle.loads(answer["outcomes"][0]), key=lambda outcome: outcome.position)  # noqa: S301 - written by the test's own process
