@@ -166,9 +166,9 @@ def test_each_target_installs_no_more_than_it_needs(
     tmp_path: Path, target: str, has_dev: bool, locks: list[str]
 ) -> None:
     """Those that people use need the runtime alone; they remove nothing that tests need either."""
-    for name in ("requirements", ".venv"):
-        (tmp_path / name).mkdir()
-    for name in ("requirements/runtime.txt", "requirements/dev.txt", "pyproject.toml"):
+    locks_of_all = ("requirements/runtime.txt", "requirements/dev.txt", "deploy/helm/requirements.txt")
+    for name in (*locks_of_all, "pyproject.toml", ".venv/made"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     if has_dev:
         (tmp_path / ".venv" / "dev").touch()
