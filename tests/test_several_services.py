@@ -12,6 +12,7 @@ from redis_server import RedisServer
 from several_services import COUNT_WRITES, WRITTEN_TWICE, Load, services, shared_settings
 from waiting import wait_until
 
+from ml_backend.demo.scenes import draw_scene, encode
 from ml_backend.feedback.store.annotation_records import annotations_of
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.event_queue import pending
@@ -28,18 +29,19 @@ def test_rolling_restart_loses_nothing(
     redis: RedisServer,
     postgres: PostgresServer,
     pictures: PictureServer,
-    shared: Path,
+    trained_detectors: Path,
     tmp_path: Path,
 ) -> None:
     """No task fails, no prediction changes, each event is processed once, and one service learns."""
     database_url = postgres.new_database()
-    settings = shared_settings(
-        redis.url, database_url, shared / "models" / "openimages-subset-detector-hub", tmp_path / "models"
-    )
+    settings = shared_settings(redis.url, database_url, trained_detectors / "hub", tmp_path / "models")
+    scenes = [tmp_path / f"scene-{seed}.jpg" for seed in range(10)]
+    for seed, file in enumerate(scenes):
+        file.write_bytes(encode(draw_scene(seed)[0]))
     with services(count, tmp_path, **settings) as (running, front):
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(COUNT_WRITES)
-        load = Load(front.port, pictures, sorted((shared / "photos" / "images").iterdir()))
+        load = Load(front.port, pictures, scenes)
         with load.running():
             for number in range(RESTARTS):
                 one = running[number % count]
