@@ -49,8 +49,9 @@ wheel: | $(UV)
 doctor: .venv/ready
 	@$(BIN)/prelabel doctor || test $$? = 1
 
-# A process more than processors, since tests wait for browsers and servers; each takes up to two gigabytes. Modules stay whole, for what they share.
-PYTEST = pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Two processes, each with servers of its own: more would need two gigabytes each, and tests in browsers their processors. Modules stay whole,
+# for what they share.
+PYTEST = pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What tests need beside .venv.
 tests: debian helm detector
