@@ -89,7 +89,7 @@ test-pythons: debian detector $(PYTHONS:%=.cache/pythons/%/ready)
 	@touch $@
 
 # A screenshot of the labelling page says more than any assertion on JSON, and corrections are tested on both databases that they can be kept in.
-# Root on Debian gets the packages; `make test APT=` installs nothing. Whoever lacks them skips their tests.
+# Root on Debian gets the packages; `make test APT=` installs nothing. Tests whose package is missing are skipped.
 APT ?= $(if $(filter 0,$(shell id -u)),$(shell command -v apt-get))
 
 debian:

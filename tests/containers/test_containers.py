@@ -139,7 +139,7 @@ def test_services_have_no_more_rights_than_they_need(stack: Stack, project: int)
 
 
 def test_token_stands_in_no_description_of_a_container(stack: Stack, project: int) -> None:
-    """Whoever may list containers does not learn it; Prelabel reads it from the file."""
+    """A person who may list containers does not learn it; Prelabel reads it from the file."""
     token = stack.studio.token
     assert token not in "".join(json.dumps(stack.container(service)) for service in ("label-studio", "prelabel"))
     assert stack.compose("exec", "--no-TTY", "prelabel", "cat", "/run/secrets/LABEL_STUDIO_API_KEY").strip() == token

@@ -1,8 +1,6 @@
 """The lead: of the services that share a database, one does the work in the background that must not be done twice at once."""
 
 import threading
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -61,14 +59,6 @@ class Lead:
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _answers(connection: Connection) -> bool:

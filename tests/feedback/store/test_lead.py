@@ -23,7 +23,7 @@ def address(postgres: PostgresServer) -> str:
 def service(address: str) -> Iterator[Callable[[], Lead]]:
     """Give a function that makes the lead of a further service, with connections of its own."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(Lead(stack.enter_context(closing(Database(address)))))
+        yield lambda: stack.enter_context(closing(Lead(stack.enter_context(closing(Database(address))))))
 
 
 def test_one_leads(service: Callable[[], Lead]) -> None:
@@ -58,8 +58,8 @@ def test_each_process_leads_on_a_file(tmp_path: Path) -> None:
     """SQLite has no such locks; what several processes then do twice has the same result."""
     with (
         closing(Database(f"sqlite:///{tmp_path / 'feedback.sqlite3'}")) as database,
-        Lead(database) as first,
-        Lead(database) as second,
+        closing(Lead(database)) as first,
+        closing(Lead(database)) as second,
     ):
         assert first.is_held
         assert first.hold()

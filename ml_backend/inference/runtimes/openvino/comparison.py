@@ -13,9 +13,8 @@ from ml_backend.inference.contracts.contract import Contract
 from ml_backend.inference.runtimes.runtime import Function
 
 SAME_BOX = 0.999  # IoU from which two boxes are one
-SAME_EDGE = (
-    0.00001  # of the image; a box in the margin of a letterbox has no area, and no IoU, when it is cut at the image
-)
+# Share of the image's side. A box in the margin of a letterbox has no area after it is cut at the image, and so no IoU.
+SAME_EDGE = 0.00001
 SAME_SCORE = 0.0001  # difference of scores, and of probabilities
 SHARE = 0.999  # of detections that both runtimes must find
 
