@@ -12,8 +12,11 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="Prelabel"'}
 
 scheme = HTTPBasic(realm="Prelabel", auto_error=False)
 
+Credentials = Annotated[HTTPBasicCredentials | None, Depends(scheme)]
+"""User and password of a request; None where it has none."""
 
-async def authenticate(request: Request, given: Annotated[HTTPBasicCredentials | None, Depends(scheme)]) -> None:
+
+async def authenticate(request: Request, given: Credentials) -> None:
     """Require ``BASIC_AUTH_USER`` and ``BASIC_AUTH_PASS``, if they are set.
 
     Raises:

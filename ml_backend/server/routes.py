@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import structlog
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from jinja2 import Environment, FileSystemLoader
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
@@ -37,6 +35,7 @@ from ml_backend.server.bodies import (
     predict_request,
     setup_request,
 )
+from ml_backend.server.pages import page
 from ml_backend.server.schemas import (
     ErrorResponse,
     ExplainResponse,
@@ -52,8 +51,6 @@ from ml_backend.stages import Stage
 log = structlog.get_logger(__name__)
 
 LOGGED_FAILURES = 20  # different causes in one request that are logged
-
-_templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -250,7 +247,7 @@ async def show_status(request: Request, service: ServiceDependency) -> Response:
         },
     }
     if "text/html" in request.headers.get("Accept", ""):
-        return HTMLResponse(_templates.get_template("status.html").render(report))
+        return page.render("status.html", report)
     return JSONResponse(report)
 
 
@@ -278,3 +275,4 @@ def _revision(service: Service, project: str) -> int:
 router.include_router(for_users)
 router.include_router(webhook.router)
 router.include_router(api_docs.router)
+router.include_router(page.router)

@@ -92,5 +92,5 @@ def test_version_is_known_from_the_first_prediction(demo_detector: Detector) -> 
         assert version.startswith("demo-shapes@")
         assert predict("data:image/png;base64,none") == version
         page = httpx.get(f"{url}/status", headers={"Accept": "text/html"}).text
-    assert page.index("<h2>Project 7</h2>") < page.index("<h2>Detector</h2>")
+    assert page.index("Project 7</a></h2>") < page.index("<h2>Detector</h2>")
     assert f"<code>{version}</code>" in page

@@ -1,0 +1,1 @@
+"""The pages for browsers: rendered here, with scripts and styles of their own, and nothing from elsewhere."""
