@@ -63,6 +63,12 @@ def rolled_up() -> dict[str, str | None]:
     return found
 
 
+def image_sizes() -> dict[str, tuple[int, int]]:
+    """Return width and height of the photographs in pixels, by file name."""
+    images = json.loads((SHARED / "photos" / "instances.json").read_text())["images"]
+    return {each["file_name"]: (each["width"], each["height"]) for each in images}
+
+
 def truth(label_by_name: dict[str, str | None] | None = None) -> dict[str, Boxes]:
     """Return the annotated boxes by file name, under the labels of their categories, by default under those of COCO."""
     instances = json.loads((SHARED / "photos" / "instances.json").read_text())

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import labels as ground_truth
 from annotator import Annotator
+from e2e.album import correct_each, import_files
 from e2e.browser import SHOWN, chromium, log_in
 from e2e.servers import TOKEN, LabelStudio, Prelabel, run_prelabel
-from photographs import correct_all, import_photographs
 from pictures import DETECTOR, EVERYDAY, LABEL_STUDIO, PHOTOGRAPHS, PICTURES, SHARED, photograph
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect
@@ -58,10 +58,16 @@ def take_pictures(folder: Path) -> None:
 
 def correct_photographs(label_studio: LabelStudio, server: Prelabel) -> int:
     """Predict the shared photographs, and correct them by their ground truth as the tests' annotator does; returns the project."""
-    project = import_photographs(label_studio, SHARED, ground_truth.config(), title="Photographs")
+    files = {file.name: file.read_bytes() for file in sorted((SHARED / "photos" / "images").glob("*.jpg"))}
+    project = import_files(label_studio, files, ground_truth.config(), title="Photographs")
     label_studio.connect(project, server.url)
     label_studio.retrieve(project)
-    names = correct_all(label_studio, project, SHARED, Annotator())
+    truth = ground_truth.truth(ground_truth.rolled_up())
+    wanted = {
+        name: {label: boxes for label, boxes in of_image.items() if label in ground_truth.LABELS}
+        for name, of_image in truth.items()
+    }
+    names = correct_each(label_studio, project, Annotator(), wanted, ground_truth.image_sizes())
     wait_until(lambda: status_of(server)["learning"]["waiting"] == 0)
     print(f"{len(names)} photographs corrected")
     return project
