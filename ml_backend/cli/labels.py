@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -29,17 +28,13 @@ from ml_backend.cli.common import (
 )
 from ml_backend.errors import PrelabelError
 from ml_backend.images.references import IMAGE_SUFFIXES
-from ml_backend.label_studio.controls.choices import ChoicesControl, TaxonomyItem
-from ml_backend.label_studio.controls.control import Control
 from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import task_of_file
 from ml_backend.logs import configure_logging
 from ml_backend.model_results import ModelKind
-from ml_backend.postprocessing.label_map import LabelMap
+from ml_backend.postprocessing.label_coverage import label_coverage
 from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.settings import Settings, load_settings
-from ml_backend.vocabularies.imagenet import imagenet_classes, imagenet_synsets
-from ml_backend.vocabularies.open_images import open_images_classes
 
 if TYPE_CHECKING:
     from ml_backend.inference.models import Models
@@ -100,7 +95,7 @@ def labels(
         kinds = [kind for kind, handle in handles.items() if handle is not None]
         controls, unserved = served_controls(parsed, kinds, settings.tiles)
         problems = (*problems, *unserved)
-        reports = [_report(control) for control in controls]
+        reports = [label_coverage(control) for control in controls]
         missed = None
         if images is not None:
             models = load_models(settings)
@@ -118,50 +113,6 @@ def labels(
         _print_report(report)
     if missed is not None:
         _print_census(missed, settings.model_score_threshold)
-
-
-def _report(control: Control) -> dict[str, Any]:
-    is_classified = control.model == "classifier"
-    vocabulary = imagenet_synsets() if is_classified else open_images_classes()
-    names = {each.id: each.name for each in (imagenet_classes() if is_classified else vocabulary.classes())}
-    label_map = LabelMap(control, vocabulary)
-    captured = label_map.captured()
-    paths = [each.label.path for each in captured.values() if isinstance(each.label, TaxonomyItem)]
-    described: list[dict[str, Any]] = []
-    for label in control.labels:
-        own = {known: each for known, each in captured.items() if each.label == label and known in names}
-        is_above = isinstance(label, TaxonomyItem) and any(path[: len(label.path)] == label.path for path in paths)
-        described.append(
-            {
-                "label": label.value,
-                "classes": [
-                    {
-                        "name": names[known],
-                        "mid": known,
-                        "rule": each.rule,
-                        "ancestor": vocabulary.name_by_id.get(each.ancestor, ""),
-                    }
-                    for known, each in own.items()
-                ],
-                "below": is_above and not own,
-                "near": [] if own or is_above else _near(label.names[0], vocabulary.names),
-            }
-        )
-    return {
-        "control": control.from_name,
-        "image": control.to_name,
-        "kind": "choice" if isinstance(control, ChoicesControl) else "label",
-        "model": control.model,
-        "labels": described,
-        "left_out": [name for known, name in names.items() if known not in captured],
-        "classes": len(names),
-        "notes": label_map.ambiguities(control.labels) if is_classified else [],
-    }
-
-
-def _near(name: str, names: Sequence[str]) -> list[str]:
-    folded = {each.casefold(): each for each in names}
-    return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=3)]
 
 
 def _print_report(report: dict[str, Any]) -> None:

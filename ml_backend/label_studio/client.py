@@ -100,8 +100,8 @@ class StudioClient:
             first = page[-1]["id"] + 1
 
     def newest_projects(self, count: int) -> list[Any]:
-        """Return the newest projects that the token may see, at most 100, with ``id`` and ``model_version``."""
-        listed = partial(self.sdk.projects.list, page_size=count, ordering="-id", include="id,model_version")
+        """Return the newest projects that the token may see, at most 100, with ``id``, ``title`` and ``model_version``."""
+        listed = partial(self.sdk.projects.list, page_size=count, ordering="-id", include="id,title,model_version")
         return self.ask("the list of projects", lambda: list(islice(listed(), count)))
 
     def backends(self, project: int) -> list[Any]:
@@ -133,6 +133,13 @@ class StudioClient:
         """Set the model version of a project: the title of one of its models, or a version of stored predictions."""
         self.ask(
             f"the model version of project {project}", lambda: self.sdk.projects.update(project, model_version=version)
+        )
+
+    def set_label_config(self, project: int, label_config: str) -> None:
+        """Set the label config of a project. Label Studio refuses one without a label that annotations have."""
+        self.ask(
+            f"the label config of project {project}",
+            lambda: self.sdk.projects.update(project, label_config=label_config),
         )
 
     def outdated_tasks(

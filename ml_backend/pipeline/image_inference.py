@@ -30,7 +30,7 @@ from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudio
 from ml_backend.label_studio.health import Finding
 from ml_backend.metrics import Metrics
-from ml_backend.model_results import TILES, ModelKind, tiles_of
+from ml_backend.model_results import TILES, ModelKind, ModelResults, tiles_of
 from ml_backend.pipeline import cache_keys
 from ml_backend.pipeline.cache_keys import (
     CLASSIFICATIONS,
@@ -166,6 +166,16 @@ class ImageInference:
             return await self._by_address.run(
                 request, lambda: self._fetch_and_infer(reference, needs, address, label_studio, task_id, known)
             )
+
+    async def known(self, digest: str, needs: Collection[ModelKind]) -> ModelResults | None:
+        """Return the results of models for an image by its content; None where the cache does not have them all.
+
+        Args:
+            digest: SHA-256 of the image file, in hex.
+            needs: the models.
+        """
+        found = await self._recall(None, needs, digest)
+        return found.results if found else None
 
     async def _recall(
         self, address: str | None, needs: Collection[ModelKind], known_digest: str | None

@@ -15,6 +15,7 @@ import structlog
 
 from ml_backend.cache.cache import TierReport
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
+from ml_backend.images.fetched import Fetched
 from ml_backend.images.references import parse_reference
 from ml_backend.inference.models import Models
 from ml_backend.label_studio.connections import LabelStudios
@@ -272,6 +273,29 @@ class Pipeline:
             field: [await self._infer_image(value, needs[field], task, project, slot) for value in values]
             for field, values in images_of(task, list(needs)).items()
         }
+
+    async def known(self, digest: str, needs: Collection[ModelKind]) -> ModelResults | None:
+        """Return the results of models for an image by its SHA-256 in hex; None where the cache does not have them all."""
+        return await self._image_inference.known(digest, needs)
+
+    async def fetch(
+        self, value: object, needs: Collection[ModelKind], task: object = None, project: str | None = None
+    ) -> Fetched:
+        """Fetch an image for a person to look at, and run models on it, which shows that the bytes are an image.
+
+        Args:
+            value: the reference, as it stands in the data of a task.
+            needs: the models.
+            task: the task, by which Label Studio resolves cloud storage.
+            project: the project, whose Label Studio has the image.
+
+        Raises:
+            PrelabelError: it cannot be fetched or decoded.
+        """
+        reference = parse_reference(value, self._settings.address_max_length)
+        fetched = await self._image_inference.fetch(reference, self.label_studios.of(project), task_id(task))
+        await self._image_inference.infer_fetched(reference, fetched, needs)
+        return fetched
 
     async def _infer_image(
         self,

@@ -66,12 +66,12 @@ class ServedChoices:
         """Return the images that are decided on together with the one at an index: all of them, or with ``perItem`` itself."""
         return images[item : item + 1] if self.control.per_item else images
 
-    def decide(self, images: Sequence[ModelResults], default_threshold: float) -> list[ChoiceDecision]:
+    def decide(self, images: Sequence[ModelResults], default_threshold: float | None) -> list[ChoiceDecision]:
         """Decide on each choice.
 
         Args:
             images: the results that are decided on together: of one image, or of all images of a list. Probabilities are their mean.
-            default_threshold: lowest score that is shown where neither choice nor control has a threshold, 0 to 1.
+            default_threshold: lowest score that is shown where neither choice nor control has a threshold, 0 to 1; with None there is no threshold.
 
         Returns:
             One decision for each choice, in the order of the config.
@@ -128,7 +128,7 @@ class ServedChoices:
                 found.setdefault(path, []).append((name, score))
         return {path: sorted(classes, key=lambda each: -each[1]) for path, classes in found.items()}
 
-    def _decide(self, choice: Label, found: list[tuple[str, float]], default_threshold: float) -> ChoiceDecision:
+    def _decide(self, choice: Label, found: list[tuple[str, float]], default_threshold: float | None) -> ChoiceDecision:
         """Apply the rules that do not depend on other choices."""
         scores = [score for _, score in found]
         score = min(1.0, sum(scores)) if self.classes else max(scores, default=0.0)

@@ -94,7 +94,7 @@ def _alone(
         return "skipped", 'model_skip="true"'
     if area <= 0:
         return "outside the picture", "nothing of the box that can be drawn is inside the picture"
-    sure = f", {label.value} by {assignment.probability:.0%}" if assignment.split else ""
+    sure = certainty(assignment)
     threshold = max(threshold_of(label, control, default_threshold), assignment.threshold)
     if score < as_score(threshold):
         needed = f"below {threshold:.2f}" if threshold <= 1 else "no score is high enough"
@@ -102,6 +102,11 @@ def _alone(
     if area < control.min_area:
         return "too small", f"smaller than {control.min_area:g} % of the picture ({area:.3f} %)"
     return "kept", f"kept as {label.value} {score:.2f}{sure}"
+
+
+def certainty(assignment: Assignment) -> str:
+    """Return the part of a reason with the probability of the label, for a class whose boxes have several; else an empty text."""
+    return f", {assignment.label.value} by {assignment.probability:.0%}" if assignment.split else ""
 
 
 def threshold_of(label: Label, control: Control, default_threshold: float | None) -> float:

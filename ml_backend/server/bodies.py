@@ -7,7 +7,7 @@ msgspec skips all other fields without building them. Label Studio sends each ta
 import asyncio
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -173,10 +173,18 @@ async def predict_request(request: Request) -> PredictRequest:
         return await _parsed(body, lambda body: _predict(body, settings))
 
 
-async def setup_request(request: Request) -> SetupBody:
-    """Return the body of ``POST /setup``."""
-    limit = OTHER_FIELDS_BYTES + ESCAPED * _settings(request).label_config_max_bytes
-    return await _read(request, limit, "PRELABEL_LABEL_CONFIG_MAX_BYTES", lambda body: _decode(body, SetupBody))
+def config_request(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
+    """Return the dependency of a route whose body has a label config and little else.
+
+    Args:
+        kind: of the body.
+    """
+
+    async def read(request: Request) -> T:
+        limit = OTHER_FIELDS_BYTES + ESCAPED * _settings(request).label_config_max_bytes
+        return await _read(request, limit, "PRELABEL_LABEL_CONFIG_MAX_BYTES", lambda body: _decode(body, kind))
+
+    return read
 
 
 async def explain_request(request: Request) -> tuple[object, str, str | None]:

@@ -24,18 +24,18 @@ from ml_backend.model_results import ModelKind
 from ml_backend.redaction import printable
 from ml_backend.server import api_docs, webhook
 from ml_backend.server import explain as explanations
-from ml_backend.server.auth import authenticate
+from ml_backend.server.auth import Credentials, authenticate
 from ml_backend.server.bodies import (
     ExplainBody,
     PredictBody,
     PredictRequest,
     SetupBody,
+    config_request,
     explain_request,
     openapi_body,
     predict_request,
-    setup_request,
 )
-from ml_backend.server.pages import page
+from ml_backend.server.pages import page, studio_projects, try_it
 from ml_backend.server.schemas import (
     ErrorResponse,
     ExplainResponse,
@@ -64,11 +64,19 @@ router = APIRouter()
 for_users = APIRouter(dependencies=[Depends(authenticate)], responses=_errors(401))
 
 
-@router.get("/", include_in_schema=False)
 @router.get("/health")
 async def health() -> HealthResponse:
     """Report that the service answers. While the models load, the port answers 503."""
     return HealthResponse(status="UP", model_class="Prelabel")
+
+
+@router.get("/", include_in_schema=False)
+async def start(request: Request, service: ServiceDependency, given: Credentials) -> Response:
+    """Show the page to try pictures to browsers; other clients get the answer of `/health`."""
+    if not _wants_page(request):
+        return JSONResponse((await health()).model_dump())
+    await authenticate(request, given)
+    return try_it.show_try(service)
 
 
 @router.get("/ready", responses=_errors(503))
@@ -83,7 +91,9 @@ async def ready(request: Request) -> HealthResponse:
 
 
 @for_users.post("/setup", openapi_extra=openapi_body(SetupBody), responses=_errors(*OF_BODIES))
-async def setup(body: Annotated[SetupBody, Depends(setup_request)], service: ServiceDependency) -> SetupResponse:
+async def setup(
+    body: Annotated[SetupBody, Depends(config_request(SetupBody))], service: ServiceDependency
+) -> SetupResponse:
     """Return the model version of predictions for a label config. Label Studio asks before each `/predict`."""
     name = None if body.project is None else str(body.project)
     if name is not None:
@@ -246,9 +256,13 @@ async def show_status(request: Request, service: ServiceDependency) -> Response:
             for name, status in service.statuses.to_json().items()
         },
     }
-    if "text/html" in request.headers.get("Accept", ""):
+    if _wants_page(request):
         return page.render("status.html", report)
     return JSONResponse(report)
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def _model(model: Detector | Classifier) -> dict[str, str]:
@@ -276,3 +290,5 @@ router.include_router(for_users)
 router.include_router(webhook.router)
 router.include_router(api_docs.router)
 router.include_router(page.router)
+router.include_router(try_it.router)
+router.include_router(studio_projects.router)

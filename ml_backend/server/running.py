@@ -27,6 +27,7 @@ BACKLOG = 128  # connections that wait to be accepted; the kernel refuses or del
 
 _STARTING = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
+    b"refresh: 3\r\n"  # a browser asks again by itself
     b'content-length: 73\r\n\r\n{"error":{"code":"starting","message":"the detector is still loading"}}\r\n'
 )
 
