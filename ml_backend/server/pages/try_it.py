@@ -12,11 +12,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from ml_backend.errors import LabelConfigError, PrelabelError
+from ml_backend.errors import LabelConfigError
 from ml_backend.images.tiles import tiles_in
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.label_config import parse_label_config
-from ml_backend.model_results import TILES, ModelKind
+from ml_backend.model_results import TILES, ModelKind, tiles_of
 from ml_backend.postprocessing.label_coverage import classes_of, label_coverage, vocabulary_of
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import served_controls
@@ -31,13 +31,6 @@ FIELD = ImageField("image", is_list=False)
 MAX_TREE = 5000  # classes of a model's list that the page gets
 
 router = APIRouter(prefix="/try", include_in_schema=False, dependencies=[Depends(authenticate), Depends(from_own_page)])
-
-
-class PictureUnknownError(PrelabelError):
-    """The cache does not have all results for a picture: the page sends the picture again."""
-
-    status = 404
-    code = "picture_unknown"
 
 
 class ConfigBody(msgspec.Struct):
@@ -102,19 +95,17 @@ async def add_picture(
 async def decide(
     body: Annotated[DecisionsBody, Depends(config_request(DecisionsBody))], service: ServiceDependency
 ) -> dict[str, Any]:
-    """Return the decisions on a picture under a label config, before any threshold."""
+    """Return the decisions on a picture under a label config, before any threshold; or the tiles that are needed for them."""
     pipeline = service.pipeline
-    postprocessor, problem = await _postprocessor(service, body)
+    postprocessor, _ = await _postprocessor(service, body)
     needs = postprocessor.models if postprocessor else frozenset(_kinds(service, None))
     results = await pipeline.known(body.digest, needs)
-    if results is None:
-        raise PictureUnknownError(
-            f"the results for this picture are not in the cache: send it again (needed: {', '.join(sorted(needs))})"
-        )
+    if results is None:  # the cache never had them, or not any more: the page sends the picture again
+        return {"known": False, "tiles": list(tiles_of(needs).values())}
     if postprocessor is None:
         classifier = pipeline.models.classifier
-        return {"problem": problem} | seen_without_config(results, classifier.classes if classifier else None)
-    return {"problem": ""} | await asyncio.to_thread(open_decisions, postprocessor, results)
+        return {"known": True} | seen_without_config(results, classifier.classes if classifier else None)
+    return {"known": True} | await asyncio.to_thread(open_decisions, postprocessor, results)
 
 
 @router.post("/label-config")

@@ -2,6 +2,8 @@
 
 const MAX_HIDDEN = 200; // listed at once, the best scores first
 
+const CROWDED = 40; // boxes
+
 /** Make an element with attributes and content. */
 export function make(tag, attributes = {}, ...content) {
   const element = document.createElement(tag);
@@ -66,10 +68,15 @@ export class PictureView {
       kept += isKept;
       hidden += !isKept;
       entry.now = each;
-      entry.row.hidden = !isKept && !(withHidden && hidden <= MAX_HIDDEN);
-      if (entry.box) entry.box.hidden = entry.row.hidden;
-      this.paint(entry, each, colours.get(each.label));
+      const isHidden = !isKept && !(withHidden && hidden <= MAX_HIDDEN);
+      if (entry.row.hidden !== isHidden) {
+        entry.row.hidden = isHidden;
+        if (entry.box) entry.box.hidden = isHidden;
+      }
+      if (!isHidden) this.paint(entry, each, colours.get(each.label));
     }
+    // So many captions would cover the picture.
+    this.boxes.classList.toggle("crowded", kept > CROWDED);
     const all = decided.length;
     this.caption.textContent = `${this.title}${this.title && ": "}${kept} of ${all} shown`;
     if (withHidden && hidden > MAX_HIDDEN) this.caption.textContent += `, the best ${MAX_HIDDEN} of the others listed`;
@@ -122,6 +129,8 @@ export class PictureView {
         });
         bySize.push([(bottom - top) * (right - left), entry.box]);
       }
+      entry.row.hidden = true;
+      if (entry.box) entry.box.hidden = true;
       this.entries.set(each.key, entry);
       this.list.append(entry.row);
     }

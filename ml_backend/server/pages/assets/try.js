@@ -80,18 +80,15 @@ async function decide(picture, text) {
   const key = configKey(text);
   if (picture.decisions.has(key)) return;
   const ask = () => post("try/decisions", { digest: picture.digest, label_config: text, project });
-  let answer;
-  try {
-    answer = await ask();
-  } catch (error) {
-    if (error.code !== "picture_unknown") throw error;
-    const numbers = [...text.matchAll(/model_tiles\s*=\s*["']([234])["']/g)].map((found) => found[1]);
-    for (const tiles of new Set([...numbers, ...read.controls.map((each) => each.tiles || 0)])) {
-      if (Number(tiles)) tell(`Looking at ${picture.name} in ${tiles} × ${tiles} tiles…`);
+  let answer = await ask();
+  if (!answer.known) {
+    for (const tiles of answer.tiles.length ? answer.tiles : [0]) {
+      if (tiles) tell(`Looking at ${picture.name} in up to ${tiles} × ${tiles} tiles…`);
       await send(picture, tiles);
     }
     tell("");
     answer = await ask();
+    if (!answer.known) throw new Error(`${picture.name}: the service forgets results at once. Is its cache switched off?`);
   }
   picture.decisions.set(key, answer);
 }
@@ -125,11 +122,6 @@ function decidedOn(picture, text) {
   const found = picture.decisions.get(configKey(text));
   if (!found) return null;
   const all = [];
-  for (const of of found.boxes) {
-    const control = read.controls.find((each) => each.control === of.control);
-    const decided = decideBoxes(of, control, thresholds.get(of.control) ?? new Map());
-    all.push(...decided.map((each) => ({ ...each, control: of.control, key: `${of.control}#${each.number}`, because: because(each) })));
-  }
   for (const of of found.choices) {
     const decided = decideChoices(of, thresholds.get(of.control) ?? new Map());
     const best = decided.toSorted((one, other) => other.score - one.score);
@@ -142,6 +134,11 @@ function decidedOn(picture, text) {
         because: each.evidence.map(([name, score]) => `${name} ${score.toFixed(2)}`).join(", "),
       })),
     );
+  }
+  for (const of of found.boxes) {
+    const control = read.controls.find((each) => each.control === of.control);
+    const decided = decideBoxes(of, control, thresholds.get(of.control) ?? new Map());
+    all.push(...decided.map((each) => ({ ...each, control: of.control, key: `${of.control}#${each.number}`, because: because(each) })));
   }
   return all;
 }
@@ -254,15 +251,17 @@ function drawMissed() {
     if (!missed.length) return "";
     const buttons = missed.slice(0, 30).map((each) => {
       const about = `${each.pictures} ${each.pictures === 1 ? "picture" : "pictures"}`;
-      const onclick = () => addClass(model, each.name, each.id);
+      const onclick = () => addClasses(model, [each]);
       return make("li", {}, make("button", { type: "button", class: "small", onclick }, `Add ${each.name} (${about})`));
     });
-    return make("div", {}, make("p", {}, `The ${model} also sees:`), make("ul", {}, ...buttons));
+    const all = make("button", { type: "button", class: "small", onclick: () => addClasses(model, missed) }, "Add all");
+    return make("div", {}, make("p", {}, `The ${model} also sees: `, missed.length > 1 ? all : ""), make("ul", {}, ...buttons));
   });
   $("missed").replaceChildren(...lists);
 }
 
-function addClass(model, name, id = "") {
+/** Add classes of a model as labels or choices. */
+function addClasses(model, added) {
   const kind = KIND[model];
   let text = config;
   let [control] = controlsIn(text, kind);
@@ -275,7 +274,8 @@ function addClass(model, name, id = "") {
     return;
   }
   touched = true;
-  setConfig(addLabel(text, control, kind, name, model === "classifier" ? id : ""));
+  for (const each of added) text = addLabel(text, control, kind, each.name, model === "classifier" ? each.id : "");
+  setConfig(text);
 }
 
 function drawLabels() {
@@ -384,7 +384,7 @@ function drawTrees() {
   $("trees").replaceChildren(
     ...trees.flatMap(([model, coverage]) => {
       const found = (coverage?.labels ?? []).flatMap((of) => of.classes.map((each) => [each.mid || each.name, { ...each, label: of.label }]));
-      const tree = drawTree(classes[model] ?? [], new Map(found), (name, id) => addClass(model, name, id));
+      const tree = drawTree(classes[model] ?? [], new Map(found), (name, id) => addClasses(model, [{ name, id }]));
       return trees.length > 1 ? [make("h3", {}, coverage?.control ?? model), tree] : [tree];
     }),
   );
@@ -444,15 +444,25 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 $("hidden-too").addEventListener("change", draw);
-$("tiles").addEventListener("change", () => setConfig(withTiles(config, Number($("tiles").value))));
+$("tiles").addEventListener("change", () => {
+  touched = true;
+  setConfig(withTiles(config, Number($("tiles").value)));
+});
 $("compare").addEventListener("change", () => setConfig(config, { force: true }));
 $("copy").addEventListener("click", copy);
 $("search").addEventListener("input", search);
 $("tree").addEventListener("toggle", () => $("tree").open && drawTrees());
+/** Offer the names of the classes that the chosen model has. */
+function suggest() {
+  const known = classes[$("new-kind")?.value ?? models[0]] ?? [];
+  $("class-names").replaceChildren(...known.map((each) => make("option", { value: each.name })));
+}
+$("new-kind")?.addEventListener("change", suggest);
 $("add-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("new-label").value.trim();
-  if (name) addClass(models[0], name);
+  const model = $("new-kind")?.value ?? models[0];
+  if (name) addClasses(model, [{ name, id: "" }]);
   $("new-label").value = "";
 });
 $("address-form")?.addEventListener("submit", async (event) => {
@@ -473,7 +483,7 @@ async function addFetched(name, path, body) {
 }
 
 classes = await get("try/classes").catch((error) => complain(error.message)) ?? {};
-$("class-names").append(...(classes[models[0]] ?? []).map((each) => make("option", { value: each.name })));
+suggest();
 await setConfig(config, { force: true });
 if (page.projects) {
   await connectProjects({
