@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import subjects
+import tiny_classifier
 from PIL import Image
 from samples import balloon_file
 from subjects import subject_file
@@ -146,3 +147,14 @@ def test_census_tells_choices_from_labels(run: Run, tmp_path: Path) -> None:
     boxes = {(each["model"], each["class_name"]): each["boxes"] for each in missed}
     assert boxes["detector", "Balloon"] == 2  # one in each picture
     assert boxes["classifier", "Indian elephant"] == 0
+
+
+def test_background_is_no_choice(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output for the background stands for no class that somebody could look for, however probable it is."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name, colour in (("grey.png", "grey"), ("red.png", "red")):
+        Image.new("RGB", (64, 64), colour).save(images / name)
+    monkeypatch.setenv("PRELABEL_CLASSIFIER", str(tiny_classifier.build(tmp_path / "model", background=True)))
+    found = json.loads(run("labels", "choices.xml", "--from-images", "images", "--model", "demo", "--json").stdout)
+    assert [each["class_name"] for each in found["missed"] if each["model"] == "classifier"] == ["balloon"]

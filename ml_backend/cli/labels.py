@@ -35,6 +35,7 @@ from ml_backend.model_results import ModelKind
 from ml_backend.postprocessing.label_coverage import label_coverage
 from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.settings import Settings, load_settings
+from ml_backend.vocabularies.imagenet import BACKGROUND
 
 if TYPE_CHECKING:
     from ml_backend.inference.models import Models
@@ -179,7 +180,7 @@ def _seen(explained: Explanation, threshold: float) -> Iterator[tuple[SeenClass,
                 yield known, decision.assignment is not None
     for choices in explained.choices:
         for each, probability, assignment in choices.classes:
-            if probability >= threshold:
+            if probability >= threshold and each != BACKGROUND:
                 yield SeenClass("classifier", each.name, each.id), assignment is not None
 
 

@@ -18,6 +18,7 @@ from ml_backend.postprocessing.label_map import Assignment, LabelMap
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.selection import certainty, select, threshold_of
 from ml_backend.vocabularies.class_list import ModelClass
+from ml_backend.vocabularies.imagenet import BACKGROUND
 
 MAX_DETECTIONS = 500  # of one control; tiles find up to 1,700, of which most have scores below 0.01
 MAX_CLASSES = 30
@@ -49,7 +50,7 @@ def seen_without_config(results: ModelResults, classes: tuple[ModelClass, ...] |
     if results.classification is not None and classes:
         found = zip(classes, results.probabilities.probabilities.tolist(), strict=True)
         best = sorted(found, key=lambda each: -each[1])[:MAX_CLASSES]
-        listed = [_class(known, probability, None) for known, probability in best]
+        listed = [_class(known, probability, None) for known, probability in best if known != BACKGROUND]
         seen["choices"].append({"control": "", "choices": [], "classes": listed})
     return seen
 
@@ -152,6 +153,7 @@ def _choices(served: ServedChoices, results: ModelResults) -> dict[str, Any]:
         "classes": [
             _class(known, probability, found) | _rule(found, names)
             for known, probability, found in served.explain_classes([results])[:MAX_CLASSES]
+            if known != BACKGROUND
         ],
     }
 
