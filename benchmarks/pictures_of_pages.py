@@ -49,6 +49,7 @@ def take_pictures(folder: Path) -> None:
                 take_report(browser, settings, corrected)
                 train(label_studio, corrected)
                 take_task(browser, label_studio, server)
+                take_try(browser, server.url)
                 take_status(browser, server)
         finally:
             if server is not None:
@@ -122,6 +123,22 @@ def take_task(browser: Browser, label_studio: LabelStudio, server: Prelabel) -> 
     label_studio.import_tasks(project, [{"data": {"image": "http://127.0.0.1:1/moved/street-0414.jpg"}}])
     label_studio.retrieve(project)
     wait_until(lambda: projects_of(server)[str(project)]["failed"] > 0)
+
+
+def take_try(browser: Browser, url: str) -> None:
+    """Take the page for trying pictures, with the public photographs, one threshold moved, and a detection pointed out."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(url)
+    page.locator("html[data-ready=yes]").wait_for(state="attached")
+    for name in sorted(PHOTOGRAPHS, key=lambda each: each != SHOWN_TASK):
+        data = BytesIO()
+        photograph(name, 640).save(data, "JPEG", quality=90)
+        page.set_input_files("#files", {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": data.getvalue()})
+        page.locator(f"#thumbnails img[alt='{name}.jpg']").wait_for()
+        page.locator("#progress:empty").wait_for(state="attached")
+    page.locator(".labels input").nth(1).fill("0.4")
+    page.locator(".found button").first.hover()
+    page.screenshot(path=PICTURES / "try.jpg", type="jpeg", quality=85, full_page=True)
 
 
 def take_status(browser: Browser, server: Prelabel) -> None:

@@ -149,6 +149,7 @@ export class PictureView {
     entry.row.classList.add("pointed");
     entry.box?.classList.add("pointed");
     const { fate, reason, because } = entry.now;
-    this.reason.textContent = `${fate}: ${fate === "kept" ? `${reason}; ${because}` : reason}`;
+    const told = reason.startsWith(fate) ? reason : `${fate}: ${reason}`;
+    this.reason.textContent = fate === "kept" && because ? `${told}: ${because}` : told;
   }
 }
