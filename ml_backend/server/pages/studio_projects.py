@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 PROJECTS = 100
 TASKS = 24  # of a project, to choose pictures from
+MAX_LINES = 2000  # that are compared: the time grows with their square
 
 T = TypeVar("T")
 
@@ -127,8 +128,8 @@ async def write_config(
         log.info("label config written", project=project, author=author)
         service.upkeep.changed(project)
         written = True
-    lines = difflib.unified_diff(_lines(old), _lines(body.label_config), "now", "new", lineterm="")
-    return {"current": current, "difference": list(lines)[2:], "written": written}
+    difference = await asyncio.to_thread(_difference, old, body.label_config)
+    return {"current": current, "difference": difference, "written": written}
 
 
 async def _fetched(service: Service, value: object, task: object = None, project: str | None = None) -> Response:
@@ -164,5 +165,9 @@ def _name(value: object) -> str:
         return "a picture that cannot be fetched"
 
 
-def _lines(config: str) -> list[str]:
-    return config.replace("\r\n", "\n").replace("><", ">\n<").split("\n")
+def _difference(old: str, new: str) -> list[str]:
+    """Return the lines that go (``-``) and come (``+``), with three lines around them; of large label configs, their numbers only."""
+    before, after = (config.replace("\r\n", "\n").replace("><", ">\n<").split("\n") for config in (old, new))
+    if before != after and max(len(before), len(after)) > MAX_LINES:
+        return [f"- {len(before):,} lines", f"+ {len(after):,} lines"]
+    return list(difflib.unified_diff(before, after, lineterm=""))[2:]
