@@ -1,8 +1,8 @@
 """Makes the pictures of README.md and docs/ anew that show photographs, `/status` and the report: `make pictures`.
 
 The photographs are those inside scikit-image and Matplotlib (docs/images/README.md has their authors and licences), and the boxes are
-what the shared trained detector says, unedited. Without the shared folder nothing is made. The pictures of pages need Label Studio
-(`make test` installs it into .cache/label-studio) and Chromium, and take some minutes.
+what the shared trained detector says, unedited. Without the shared folder nothing is made. The pictures of pages need Chromium and Label Studio,
+which is installed once as for the tests, and take some minutes.
 """
 
 import os
@@ -20,7 +20,6 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 DETECTOR = SHARED / "models" / "openimages-subset-detector-hub"
 PICTURES = ROOT / "docs" / "images"
-LABEL_STUDIO = ROOT / ".cache" / "label-studio"
 CONFIG = ROOT / "label_config" / "open_images.xml"
 EVERYDAY = ROOT / "label_config" / "detection.xml"
 
@@ -102,11 +101,6 @@ def main(arguments: Sequence[str]) -> None:
         for make in (first_picture, contact_sheet, explained):
             make(Path(folder))
     if "photographs" in arguments:
-        return
-    if not (LABEL_STUDIO / "bin").is_dir():
-        print(
-            f"the pictures of pages are not made: they need the Label Studio that `make test` installs into {LABEL_STUDIO}"
-        )
         return
     from pictures_of_pages import take_pictures
 

@@ -10,8 +10,8 @@ import labels as ground_truth
 from annotator import Annotator
 from e2e.album import correct_each, import_files
 from e2e.browser import SHOWN, chromium, log_in
-from e2e.servers import TOKEN, LabelStudio, Prelabel, run_prelabel
-from pictures import DETECTOR, EVERYDAY, LABEL_STUDIO, PHOTOGRAPHS, PICTURES, SHARED, photograph
+from e2e.servers import TOKEN, LabelStudio, Prelabel, install_label_studio, run_prelabel
+from pictures import DETECTOR, EVERYDAY, PHOTOGRAPHS, PICTURES, SHARED, photograph
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect
 from waiting import wait_until
@@ -29,7 +29,7 @@ CONFIG = (
 
 def take_pictures(folder: Path) -> None:
     """Start Label Studio and Prelabel in a folder, predict and correct photographs, and take screenshots."""
-    label_studio = LabelStudio(LABEL_STUDIO, folder / "label-studio")
+    label_studio = LabelStudio(install_label_studio(), folder / "label-studio")
     with chdir(folder):  # so that the pages have no path of this machine
         (folder / "models").mkdir()
         (folder / "models" / "yolox-nano").symlink_to(DETECTOR)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e.browser import chromium
-from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, stop, wait_for
-from filelock import FileLock
+from e2e.servers import TOKEN, LabelStudio, Material, Prelabel, StartPrelabel, install_label_studio, stop, wait_for
 from playwright.sync_api import Page
 from ports import free_port
 from samples import stored_as
 from trained.pictures import held_out
-
-ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = ROOT / ".cache" / "label-studio"
-LOCK = ROOT / "requirements" / "label-studio.txt"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,16 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def environment() -> Path:
     """Give Label Studio's environment, installed once from the lock (about a minute, 800 MB)."""
-    ENVIRONMENT.parent.mkdir(exist_ok=True)
-    with FileLock(f"{ENVIRONMENT}.lock"):  # several processes run the tests
-        done = ENVIRONMENT / "locked.txt"
-        if not done.exists() or done.read_bytes() != LOCK.read_bytes():
-            uv = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
-            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, ENVIRONMENT], check=True)
-            sync = ["pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python"]
-            subprocess.run([uv, *sync, ENVIRONMENT, LOCK], check=True)
-            shutil.copy(LOCK, done)
-    return ENVIRONMENT
+    return install_label_studio()
 
 
 @pytest.fixture(scope="session")
