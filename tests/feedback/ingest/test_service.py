@@ -406,7 +406,7 @@ async def test_locked_database_refuses_in_time_and_takes_events_later(
         async with feedback.listening():
             await feedback.take(event(image=balloon))
             await kept(feedback, 1)
-            with sqlite3.connect(file, isolation_level=None) as other:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 monkeypatch.setattr(event_queue, "PATIENCE", 0.04)
                 with pytest.raises(FeedbackError, match="sync"):
