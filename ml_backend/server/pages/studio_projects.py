@@ -23,7 +23,7 @@ from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import images_of
 from ml_backend.redaction import printable
 from ml_backend.server.bodies import config_request
-from ml_backend.server.pages.page import PRIVATE, Author, from_own_page, with_password
+from ml_backend.server.pages.page import PRIVATE, Author, from_own_page, keep_private, with_password
 from ml_backend.server.service import Service, ServiceDependency
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,9 @@ TASKS = 24  # of a project, to choose pictures from
 T = TypeVar("T")
 
 router = APIRouter(
-    prefix="/try", include_in_schema=False, dependencies=[Depends(from_own_page), Depends(with_password)]
+    prefix="/try",
+    include_in_schema=False,
+    dependencies=[Depends(from_own_page), Depends(with_password), Depends(keep_private)],
 )
 
 
