@@ -1,5 +1,7 @@
 // A picture with its boxes, and the list of them. Moving a threshold only changes what is hidden.
 
+import { shownScore } from "./decisions.js";
+
 const MAX_HIDDEN = 200; // listed at once, the best scores first
 
 const CROWDED = 40; // boxes
@@ -93,7 +95,7 @@ export class PictureView {
       element?.style.setProperty("--text", colour?.text ?? "white");
     }
     const named = each.label || each.class;
-    if (entry.box) entry.box.firstChild.textContent = `${named} ${each.score.toFixed(2)}`;
+    if (entry.box) entry.box.firstChild.textContent = `${named} ${shownScore(each.score)}`;
     entry.name.textContent = named;
     entry.why.textContent = isKept ? each.because : each.reason;
   }
@@ -114,7 +116,7 @@ export class PictureView {
         { type: "button", onfocus: () => this.point(entry), onblur: () => this.point(null), ...looks },
         make("i", { class: "swatch" }),
         name,
-        make("span", { class: "score" }, each.score.toFixed(2)),
+        make("span", { class: "score" }, shownScore(each.score)),
         why,
       );
       entry.row = make("li", {}, button);

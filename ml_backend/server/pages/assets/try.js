@@ -1,7 +1,7 @@
 // The page for trying pictures: holds pictures, label config and thresholds, and keeps what is shown in step with them.
 
 import { drawTree, searchTree } from "./class_tree.js";
-import { decideBoxes, decideChoices } from "./decisions.js";
+import { decideBoxes, decideChoices, shownScore } from "./decisions.js";
 import { connectProjects } from "./studio_projects.js";
 import {
   addLabel,
@@ -131,7 +131,7 @@ function decidedOn(picture, text) {
         label: each.choice,
         control: of.control,
         key: `${of.control}=${each.choice}`,
-        because: each.evidence.map(([name, score]) => `${name} ${score.toFixed(2)}`).join(", "),
+        because: each.evidence.map(([name, score]) => `${name} ${shownScore(score)}`).join(", "),
       })),
     );
   }
