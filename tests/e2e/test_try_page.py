@@ -162,7 +162,6 @@ def test_bad_files_are_told_one_by_one(open_page: OpenPage, service: str) -> Non
     for _ in range(3):
         problems.first.get_by_role("button").click()
     expect(problems).to_have_count(0)
-    shown.wrong[:] = [each for each in shown.wrong if "422" not in each]
 
 
 def test_a_picture_that_fails_later_does_not_stop_the_others(open_page: OpenPage, service: str) -> None:
@@ -223,7 +222,6 @@ def test_slider_moves_boxes_without_asking(shown: TryPage) -> None:
     assert shown.config == text
     shown.page.mouse.up()
     assert thresholds(shown.config)[label] == "1"
-    shown.page.wait_for_load_state("networkidle")
     assert len(shown.asked) == asked
 
 
@@ -253,6 +251,20 @@ def test_one_slider_moves_all(shown: TryPage) -> None:
     assert {key: value for key, value in thresholds(shown.config).items() if value} == {"label": "0.45"}
     for label in shown.labels:
         assert shown.slider(label).input_value() == "0.45"
+
+
+def test_threshold_of_a_pair_of_tags_is_that_of_the_drawing_one(open_page: OpenPage, service: str) -> None:
+    """Its attributes win over those of the other tag, so the slider changes it there."""
+    shown = open_page(service)
+    shown.choose(*pictures(1))
+    shown.write(
+        '<View><Image name="image" value="$image"/><Rectangle name="box" toName="image" model_score_threshold="0.9"/>'
+        '<Labels name="kind" toName="image"><Label value="Kite"/><Label value="Box"/></Labels></View>'
+    )
+    shown.slider("all").fill("0.25")
+    shown.write(shown.config)
+    assert thresholds(shown.config)["box"] == "0.25"
+    assert shown.slider("all").input_value() == shown.slider("Kite").input_value() == "0.25"
 
 
 def test_numbers_are_those_of_explain(open_page: OpenPage, service: str) -> None:
@@ -386,15 +398,19 @@ def test_label_is_added_by_name_and_removed(shown: TryPage) -> None:
 def test_text_and_choice_meet_while_an_answer_is_on_its_way(shown: TryPage) -> None:
     """A label is added, and a slider moved before the answer: both are there at the end."""
     held: list[Route] = []
-    shown.page.route("**/try/label-config", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    shown.page.route("**/try/label-config", hold)
     shown.page.get_by_label("Another label").fill("Car")
     shown.page.keyboard.press("Enter")
     label = shown.labels[0]
     with shown.page.expect_request("**/try/label-config"):
         shown.slider(label).fill("0.77")
-    shown.page.unroute("**/try/label-config")
     for route in held:
         route.continue_()
+    shown.page.unroute("**/try/label-config")
     expect(shown.page.get_by_role("button", name="Remove Car")).to_be_visible()
     assert thresholds(shown.config)[label] == "0.77"
     assert shown.slider(label).input_value() == "0.77"
@@ -556,8 +572,7 @@ def test_hostile_names_are_texts(open_page: OpenPage, service: str, name: str, w
     shown.page.get_by_text("Classes and their labels").click()
     shown.page.locator("#controls .labels button").first.click()
     shown.wait_until_quiet()
-    assert len(shown.labels) == 1
-    shown.wrong[:] = [each for each in shown.wrong if "422" not in each]
+    assert shown.config.count("<Label ") == 1
 
 
 @pytest.mark.parametrize(
@@ -608,7 +623,6 @@ def test_page_is_for_everybody(open_page: OpenPage, both: str, width: int, schem
     shown.rows.first.hover()
     _assert_accessible(shown)
     shown.screenshot(f"filled-{width}-{scheme}")
-    shown.wrong[:] = [each for each in shown.wrong if "422" not in each]
 
 
 def _assert_accessible(shown: TryPage) -> None:

@@ -22,7 +22,7 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.server.auth import authenticate
 from ml_backend.server.bodies import config_request
-from ml_backend.server.pages.open_decisions import described_controls, open_decisions, seen_without_config
+from ml_backend.server.pages.open_decisions import described_controls, open_decisions, path_of, seen_without_config
 from ml_backend.server.pages.page import from_own_page, has_password, keep_private, render
 from ml_backend.server.receiving import receive
 from ml_backend.server.service import Service, ServiceDependency
@@ -66,7 +66,7 @@ def show_try(service: Service) -> HTMLResponse:
         "models": models.all,
         "max_bytes": service.settings.image_max_bytes,
         "threshold": service.settings.model_score_threshold,
-        "label_studio": service.settings.label_studio_url,
+        "tiles": service.settings.tiles,
         "has_token": service.settings.label_studio_api_key is not None,
         "has_password": has_password(service.settings),
     }
@@ -163,9 +163,12 @@ def _coverage(service: Service, label_config: str) -> list[dict[str, Any]]:
     found = []
     for control in controls:
         try:
-            found.append(label_coverage(control, models.classes[control.model]))
+            covered = label_coverage(control, models.classes[control.model])
         except LabelConfigError:  # two labels claim one class, which the problem says
             continue
+        for label, described in zip(control.labels, covered["labels"], strict=True):
+            described["path"] = path_of(label)
+        found.append(covered | {"tag": control.shown_name})
     return found
 
 

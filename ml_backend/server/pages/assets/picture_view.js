@@ -38,10 +38,11 @@ export class PictureView {
     this.entries = new Map();
   }
 
-  /** Show another picture, without boxes. */
-  show(url, name) {
+  /** Show another picture, without boxes; it keeps its shape where the browser cannot show such a file. */
+  show({ url, name, width, height }) {
     this.image.src = url;
     this.image.alt = name;
+    this.image.parentElement.style.aspectRatio = `${width} / ${height}`;
     this.clear();
   }
 
