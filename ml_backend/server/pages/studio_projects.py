@@ -116,6 +116,12 @@ async def write_config(
     author: Author,
 ) -> dict[str, Any]:
     """Show what a new label config would change in a project; with ``replaces``, write it."""
+    limit = service.settings.label_config_max_bytes
+    if len(body.label_config) > limit:
+        raise LabelConfigError(
+            f"the label config is over the limit of {limit:,} bytes (PRELABEL_LABEL_CONFIG_MAX_BYTES)"
+        )
+    await asyncio.to_thread(parse_label_config, body.label_config)
     old = await _ask(service, lambda client: client.label_config(project))
     current = hashlib.sha256(old.encode()).hexdigest()
     written = False
@@ -124,13 +130,12 @@ async def write_config(
             raise ChangedError(
                 f"the label config of project {project} has changed meanwhile: look at the difference again"
             )
-        parse_label_config(body.label_config)
         await _ask(service, lambda client: client.set_label_config(project, body.label_config))
         log.info("label config written", project=project, author=author)
         service.upkeep.changed(project)
         written = True
-    lines = difflib.unified_diff(_lines(old), _lines(body.label_config), "now", "new", lineterm="")
-    return {"current": current, "difference": list(lines)[2:], "written": written}
+    difference = await asyncio.to_thread(_difference, old, body.label_config)
+    return {"current": current, "difference": difference, "written": written}
 
 
 async def _fetched(service: Service, value: object, task: object = None, project: str | None = None) -> Response:
@@ -164,6 +169,10 @@ def _name(value: object) -> str:
         return printable(str(parse_reference(value)), 200)
     except PrelabelError:
         return "a picture that cannot be fetched"
+
+
+def _difference(old: str, new: str) -> list[str]:
+    return list(difflib.unified_diff(_lines(old), _lines(new), "now", "new", lineterm=""))[2:]
 
 
 def _lines(config: str) -> list[str]:

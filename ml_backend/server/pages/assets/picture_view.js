@@ -123,7 +123,7 @@ export class PictureView {
       entry.row = make("li", {}, button);
       if (each.box) {
         const [top, left, bottom, right] = each.box.map((edge) => Math.min(1, Math.max(0, edge)));
-        entry.box = make("div", { class: "box", ...looks }, make("span"));
+        entry.box = make("div", { class: right > 0.85 ? "box at-right" : "box", ...looks }, make("span"));
         Object.assign(entry.box.style, {
           top: `${100 * top}%`,
           left: `${100 * left}%`,

@@ -315,9 +315,10 @@ function addClasses(model, added) {
 }
 
 function drawLabels() {
-  const about = [read.problem, ...read.warnings].filter(Boolean);
+  const begins = !touched && read.problem && "Add pictures: what is seen in them becomes labels here. Or write labels of your own.";
+  const about = begins ? [begins] : [read.problem, ...read.warnings].filter(Boolean);
   $("config-problem").replaceChildren(
-    ...about.map((each) => make("p", { class: each === read.problem && touched ? "problem" : "note" }, each)),
+    ...about.map((each) => make("p", { class: each === read.problem ? "problem" : "note" }, each)),
   );
   $("write").hidden = project === null || read.problem !== "";
   const served = new Map(read.controls.map((each) => [each.control, each]));
