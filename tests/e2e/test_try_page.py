@@ -183,6 +183,50 @@ def test_a_picture_that_fails_later_does_not_stop_the_others(open_page: OpenPage
     shown.wrong.clear()
 
 
+def test_heaps_that_come_at_once_are_read_one_after_the_other(open_page: OpenPage, service: str) -> None:
+    """Somebody drops more while the first ones are read: all are there, each once, and nothing is left in progress."""
+    shown = open_page(service)
+    files = pictures(3)
+    first: list[Any] = [{"name": files[0][0], "mimeType": "", "buffer": files[0][1]}]
+    shown.page.set_input_files("#files", first)
+    shown.drop(*files[1:])
+    expect(shown.page.locator("#thumbnails button")).to_have_count(3)
+    shown.wait_until_read()
+    assert len(set(shown.page.locator("#thumbnails img").evaluate_all("(all) => all.map((each) => each.alt)"))) == 3
+
+
+def test_file_that_cannot_be_read_is_told(open_page: OpenPage, service: str, tmp_path: Path) -> None:
+    """Such as a folder, or a file that is gone: it is not the service that fails."""
+    shown = open_page(service)
+    gone = tmp_path / "gone.jpg"
+    gone.write_bytes(pictures(1)[0][1])
+    shown.page.evaluate("document.getElementById('files').addEventListener('change', (event) => event.stopImmediatePropagation(), {capture: true, once: true})")  # fmt: skip
+    shown.page.set_input_files("#files", gone)
+    gone.unlink()
+    shown.page.dispatch_event("#files", "change")
+    expect(shown.page.locator("#problems p")).to_contain_text("gone.jpg: it cannot be read")
+    shown.wrong.clear()  # the browser cannot show it either
+
+
+def test_service_without_a_cache_is_told(open_page: OpenPage, run: Run) -> None:
+    """The page needs it, and says so once for each picture."""
+    shown = open_page(run(PRELABEL_CACHE="none").url)
+    shown.choose(*pictures(1))
+    expect(shown.page.locator("#problems p")).to_contain_text("cache")
+    expect(shown.page.locator("#thumbnails button")).to_have_count(0)
+
+
+def test_file_that_the_browser_cannot_show_has_its_boxes(open_page: OpenPage, service: str) -> None:
+    """TIFF is one that Chromium cannot: the place of the picture has its shape, and the list its rows."""
+    shown = open_page(service)
+    picture = next(picture for picture in held_out(10) if len(picture.objects) > 3)
+    shown.choose(("scan.tiff", encoded(picture.image, "TIFF")))
+    frame = shown.page.locator(".picture").bounding_box()
+    assert frame is not None
+    assert frame["width"] / frame["height"] == pytest.approx(480 / 320, rel=0.01)
+    expect(shown.rows.first).to_be_visible()
+
+
 def test_pictures_can_be_taken_away(shown: TryPage) -> None:
     """A wrong one would go on proposing its labels."""
     first, second = (shown.page.locator("#thumbnails button").nth(number) for number in (0, 1))
@@ -450,6 +494,24 @@ def test_copy_takes_the_config_along(shown: TryPage) -> None:
     copied = shown.page.evaluate("navigator.clipboard.readText()")
     assert copied == shown.config
     assert 'model_score_threshold="0.6"' in copied
+
+
+def test_copy_works_without_https(open_page: OpenPage, service: str) -> None:
+    """There browsers have no clipboard for scripts; the focus stays on the button."""
+    shown = open_page(service)
+    shown.choose(*pictures(1))
+    shown.page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    shown.page.get_by_role("button", name="Copy the label config").click()
+    expect(shown.page.locator("#copied")).to_contain_text("Copied")
+    expect(shown.page.get_by_role("button", name="Copy the label config")).to_be_focused()
+
+
+def test_what_is_seen_first_is_no_error(open_page: OpenPage, both: str) -> None:
+    """A label config without labels cannot be served; somebody who has just come is told what to do instead."""
+    shown = open_page(both)
+    expect(shown.page.locator("#config-problem")).to_contain_text("Add pictures")
+    shown.write("<View/>")
+    expect(shown.page.locator("#config-problem .problem")).to_contain_text("no control tag")
 
 
 # ---- Choices and tiles ----

@@ -133,7 +133,7 @@ def test_change_of_somebody_else_is_not_overwritten(
 def test_refusal_of_label_studio_is_shown(
     label_studio: LabelStudio, server: Prelabel, open_page: OpenPage, project: int
 ) -> None:
-    """Label Studio keeps a label that annotations have; its sentence is in the dialog."""
+    """Label Studio keeps a control that annotations have; its sentence is in the dialog."""
     task = label_studio.tasks(project)[0]["id"]
     region: dict[str, Any] = {
         "from_name": "label",
@@ -146,11 +146,11 @@ def test_refusal_of_label_studio_is_shown(
     label_studio.api("POST", f"/api/tasks/{task}/annotations", json={"result": [region]})
     shown = open_page(server.url, login=LOGIN)
     choose(shown, project)
-    shown.page.get_by_role("button", name="Remove Box").click()
-    shown.wait_until_quiet()
+    shown.write(CONFIG.replace('name="label"', 'name="other"'))
     open_difference(shown)
     shown.page.get_by_role("button", name="Write", exact=True).click()
-    expect(shown.page.locator("#write-problem")).to_contain_text("Box")
+    expect(shown.page.locator("#write-problem")).to_contain_text("from_name=label")
+    shown.wrong.clear()  # 502: what Label Studio refuses
     assert label_config(label_studio, project) == CONFIG
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from e2e.browser import SCREENSHOTS
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-SECONDS = 15_000  # in milliseconds: a busy machine may be slow
+SECONDS = 60_000  # in milliseconds: a busy machine may be slow
 
 DROP = """(files) => {
     const carried = new DataTransfer();

@@ -50,9 +50,9 @@ export const post = (path, body) => ask(path, json(body), asJson);
 /** Post JSON, and get a file. */
 export const postForFile = (path, body) => ask(path, json(body), (answer) => answer.blob());
 
-/** Post a file, and get JSON. */
-export function postFile(path, file) {
-  return ask(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } }, asJson);
+/** Post the bytes of a file, and get JSON. */
+export function postFile(path, bytes) {
+  return ask(path, { method: "POST", body: bytes, headers: { "Content-Type": "application/octet-stream" } }, asJson);
 }
 
 function json(body) {

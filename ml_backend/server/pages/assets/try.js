@@ -46,8 +46,17 @@ function emptyConfig() {
 
 // ---- Pictures ----
 
-async function addFiles(files) {
-  const added = [...files].map((file) => ({ name: file.name, file, url: URL.createObjectURL(file), decisions: new Map() }));
+let adding = Promise.resolve();
+
+/** Add files, after those that are being added. */
+function addFiles(files) {
+  const chosen = [...files];
+  adding = adding.then(() => addEach(chosen));
+  return adding;
+}
+
+async function addEach(files) {
+  const added = files.map((file) => ({ name: file.name, file, url: URL.createObjectURL(file), decisions: new Map() }));
   for (const [index, picture] of added.entries()) {
     tell(`Reading ${picture.name} (${index + 1} of ${added.length})…`);
     try {
@@ -87,7 +96,10 @@ async function send(picture, tiles = 0) {
   if (picture.file.size > Number(page.maxBytes)) {
     throw new Error(`it has ${picture.file.size.toLocaleString()} bytes; the limit is ${Number(page.maxBytes).toLocaleString()}`);
   }
-  Object.assign(picture, await postFile(`try/pictures${tiles ? `?tiles=${tiles}` : ""}`, picture.file));
+  const bytes = await picture.file.arrayBuffer().catch(() => {
+    throw new Error("it cannot be read. Is it a folder, or gone?");
+  });
+  Object.assign(picture, await postFile(`try/pictures${tiles ? `?tiles=${tiles}` : ""}`, bytes));
 }
 
 const configKey = (text) => `${project ?? ""} ${withoutThresholds(text)}`;
@@ -187,7 +199,7 @@ function draw() {
   }
   for (const output of $("controls").querySelectorAll("small[data-key]")) {
     const [kept, all] = shown.get(output.dataset.key) ?? [0, 0];
-    output.textContent = `${kept} of ${all}`;
+    output.replaceChildren(String(kept), make("span", {}, ` of ${all}`));
   }
   if (current === null) return;
   const colours = new Map(read.controls.flatMap((control) => control.labels.map((each) => [each.label, each])));
@@ -446,14 +458,17 @@ function complain(text) {
 }
 
 async function copy() {
-  const text = $("config");
+  let done = true;
   try {
     await navigator.clipboard.writeText(config);
   } catch {
-    text.select(); // without https, browsers have no clipboard for scripts
-    document.execCommand("copy");
+    $("config").select(); // without https, browsers have no clipboard for scripts
+    done = document.execCommand("copy");
+    if (done) $("copy").focus();
   }
-  $("copied").textContent = "Copied. In Label Studio: Settings, Labeling Interface, Code.";
+  $("copied").textContent = done
+    ? "Copied. In Label Studio: Settings, Labeling Interface, Code."
+    : "The browser does not let a page copy: the text is selected, copy it with the keyboard.";
 }
 
 let typing = 0;
