@@ -136,7 +136,7 @@ class StudioClient:
         )
 
     def set_label_config(self, project: int, label_config: str) -> None:
-        """Set the label config of a project. Label Studio refuses one without a label that annotations have."""
+        """Set the label config of a project. Label Studio refuses one without a control that annotations have."""
         self.ask(
             f"the label config of project {project}",
             lambda: self.sdk.projects.update(project, label_config=label_config),

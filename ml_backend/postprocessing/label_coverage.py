@@ -12,6 +12,8 @@ from ml_backend.vocabularies.class_list import ClassList, ModelClass
 from ml_backend.vocabularies.imagenet import imagenet_classes, imagenet_synsets
 from ml_backend.vocabularies.open_images import open_images_classes
 
+MAX_NEAR = 50  # labels of a control that get near names: each takes up to five milliseconds, and nobody reads more
+
 
 def vocabulary_of(model: ModelKind) -> ClassList:
     """Return the classes by whose hierarchy labels get theirs: those of WordNet for a classifier, of Open Images for a detector."""
@@ -32,8 +34,8 @@ def label_coverage(control: Control, classes: Sequence[ModelClass] | None = None
 
     Returns:
         ``labels``, each with its ``classes`` (name, id as ``mid``, rule, and name of the ancestor that has the label), with ``below`` where
-        a choice has only those of the choices below it, and with ``near`` names where no class reaches it; ``left_out``, the names of the
-        classes without a label; ``classes``, their number; and ``notes`` on words with several meanings.
+        a choice has only those of the choices below it, and with ``near`` names where no class reaches it, the first :data:`MAX_NEAR` of
+        them; ``left_out``, the names of the classes without a label; ``classes``, their number; and ``notes`` on words with several meanings.
     """
     known = classes_of(control.model) if classes is None else classes
     vocabulary = vocabulary_of(control.model)
@@ -50,15 +52,19 @@ def label_coverage(control: Control, classes: Sequence[ModelClass] | None = None
         by_label.setdefault(found.label, []).append(entry)
     paths = [label.path for label in by_label if isinstance(label, TaxonomyItem)]
     described: list[dict[str, Any]] = []
+    unreached = 0
     for label in control.labels:
         own = by_label.get(label, [])
         is_above = isinstance(label, TaxonomyItem) and any(path[: len(label.path)] == label.path for path in paths)
+        is_reached = bool(own) or is_above
+        unreached += not is_reached
+        near = [] if is_reached or unreached > MAX_NEAR else near_names(label.names[0], vocabulary, known)
         described.append(
             {
                 "label": label.value,
                 "classes": own,
                 "below": is_above and not own,
-                "near": [] if own or is_above else near_names(label.names[0], vocabulary, known),
+                "near": near,
             }
         )
     return {

@@ -8,11 +8,12 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ml_backend import __version__
-from ml_backend.errors import PrelabelError
+from ml_backend.errors import PrelabelError, RequestError
 from ml_backend.feedback.ingest.service import EVENT_PAUSES, FeedbackService, IngestOptions
 from ml_backend.feedback.learning.learner import Learner, LearnOptions
 from ml_backend.feedback.learning.project_calibration import CalibrationOptions
@@ -59,6 +60,7 @@ def create_app(settings: Settings, models: Models) -> FastAPI:
     app.add_middleware(MeasuredRequests)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(PrelabelError, _on_prelabel_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameter)
     app.add_exception_handler(Exception, _on_unexpected_error)
     return app
 
@@ -144,6 +146,12 @@ async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     )  # renamed in Python 3.13
     code = phrase.lower().replace(" ", "_")
     return _answer(error.status_code, code, error.detail, error.headers)
+
+
+async def _on_invalid_parameter(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    place, text = next((".".join(map(str, each["loc"])), str(each["msg"])) for each in error.errors())
+    return _answer(RequestError.status, RequestError.code, f"{place}: {text[:1].lower()}{text[1:]}")
 
 
 async def _on_prelabel_error(_: Request, error: Exception) -> JSONResponse:

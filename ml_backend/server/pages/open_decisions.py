@@ -69,7 +69,7 @@ def _control(control: Control, default_threshold: float) -> dict[str, Any]:
         "labels": [
             {
                 "label": label.value,
-                "names": label.names,
+                "path": path_of(label),
                 "threshold": threshold_of(label, control, default_threshold),
                 "colour": colours[label.value],
                 "text": text_on(colours[label.value]),
@@ -141,7 +141,7 @@ def _choices(served: ServedChoices, results: ModelResults) -> dict[str, Any]:
         "choices": [
             {
                 "choice": decision.choice.value,
-                "path": _path(decision.choice),
+                "path": path_of(decision.choice),
                 "leaf": isinstance(decision.choice, TaxonomyItem) and decision.choice.is_leaf,
                 "score": decision.score,
                 "fate": decision.kind if decision.kind in {"skipped", "no class"} else "kept",
@@ -158,7 +158,8 @@ def _choices(served: ServedChoices, results: ModelResults) -> dict[str, Any]:
     }
 
 
-def _path(choice: Label) -> list[str]:
+def path_of(choice: Label) -> list[str]:
+    """Return the texts on the way to a label or choice, by which the page finds its tag; one where it is in no tree."""
     return list(choice.path) if isinstance(choice, TaxonomyItem) else [choice.value]
 
 

@@ -79,6 +79,11 @@ async def with_password(request: Request, given: Credentials) -> str:
     return given.username
 
 
+async def keep_private(response: Response) -> None:
+    """Let nobody on the way keep the answer of a route."""
+    response.headers.update(PRIVATE)
+
+
 async def from_own_page(request: Request) -> None:
     """Refuse requests that a page of another site makes, to which a browser would add the password.
 

@@ -23,7 +23,7 @@ from ml_backend.label_studio.label_config import parse_label_config
 from ml_backend.label_studio.tasks import images_of
 from ml_backend.redaction import printable
 from ml_backend.server.bodies import config_request
-from ml_backend.server.pages.page import PRIVATE, Author, from_own_page, with_password
+from ml_backend.server.pages.page import PRIVATE, Author, from_own_page, keep_private, with_password
 from ml_backend.server.service import Service, ServiceDependency
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,9 @@ MAX_LINES = 2000  # that are compared: the time grows with their square
 T = TypeVar("T")
 
 router = APIRouter(
-    prefix="/try", include_in_schema=False, dependencies=[Depends(from_own_page), Depends(with_password)]
+    prefix="/try",
+    include_in_schema=False,
+    dependencies=[Depends(from_own_page), Depends(with_password), Depends(keep_private)],
 )
 
 
@@ -115,6 +117,12 @@ async def write_config(
     author: Author,
 ) -> dict[str, Any]:
     """Show what a new label config would change in a project; with ``replaces``, write it."""
+    limit = service.settings.label_config_max_bytes
+    if len(body.label_config) > limit:
+        raise LabelConfigError(
+            f"the label config is over the limit of {limit:,} bytes (PRELABEL_LABEL_CONFIG_MAX_BYTES)"
+        )
+    await asyncio.to_thread(parse_label_config, body.label_config)
     old = await _ask(service, lambda client: client.label_config(project))
     current = hashlib.sha256(old.encode()).hexdigest()
     written = False
@@ -123,7 +131,6 @@ async def write_config(
             raise ChangedError(
                 f"the label config of project {project} has changed meanwhile: look at the difference again"
             )
-        parse_label_config(body.label_config)
         await _ask(service, lambda client: client.set_label_config(project, body.label_config))
         log.info("label config written", project=project, author=author)
         service.upkeep.changed(project)

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 
-from ml_backend.errors import LabelConfigError
+from ml_backend.errors import ImageDecodeError, LabelConfigError
 from ml_backend.images.tiles import tiles_in
 from ml_backend.label_studio.controls.control import ImageField
 from ml_backend.label_studio.label_config import parse_label_config
@@ -22,15 +22,19 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.postprocessing.served_controls import served_controls
 from ml_backend.server.auth import authenticate
 from ml_backend.server.bodies import config_request
-from ml_backend.server.pages.open_decisions import described_controls, open_decisions, seen_without_config
-from ml_backend.server.pages.page import from_own_page, has_password, render
+from ml_backend.server.pages.open_decisions import described_controls, open_decisions, path_of, seen_without_config
+from ml_backend.server.pages.page import from_own_page, has_password, keep_private, render
 from ml_backend.server.receiving import receive
 from ml_backend.server.service import Service, ServiceDependency
 
 FIELD = ImageField("image", is_list=False)
 MAX_TREE = 5000  # classes of a model's list that the page gets
 
-router = APIRouter(prefix="/try", include_in_schema=False, dependencies=[Depends(authenticate), Depends(from_own_page)])
+router = APIRouter(
+    prefix="/try",
+    include_in_schema=False,
+    dependencies=[Depends(authenticate), Depends(from_own_page), Depends(keep_private)],
+)
 
 
 class ConfigBody(msgspec.Struct):
@@ -52,7 +56,7 @@ class DecisionsBody(ConfigBody, kw_only=True):
         digest: SHA-256 of the picture, as ``POST /try/pictures`` gave it.
     """
 
-    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 def show_try(service: Service) -> HTMLResponse:
@@ -62,7 +66,7 @@ def show_try(service: Service) -> HTMLResponse:
         "models": models.all,
         "max_bytes": service.settings.image_max_bytes,
         "threshold": service.settings.model_score_threshold,
-        "label_studio": service.settings.label_studio_url,
+        "tiles": service.settings.tiles,
         "has_token": service.settings.label_studio_api_key is not None,
         "has_password": has_password(service.settings),
     }
@@ -78,7 +82,10 @@ async def add_picture(
     body = await receive(request, limit, "choose a smaller picture, or raise PRELABEL_IMAGE_MAX_BYTES")
     needs = _kinds(service, tiles)
     uri = "data:;base64," + (await asyncio.to_thread(base64.b64encode, body)).decode()
-    found = await service.pipeline.infer({"data": {FIELD.key: uri}}, {FIELD: needs})
+    try:
+        found = await service.pipeline.infer({"data": {FIELD.key: uri}}, {FIELD: needs})
+    except ImageDecodeError as error:  # its cause, without the name of the data: URI, since the page knows the file's
+        raise type(error)(str(error.__cause__ or error)) from None
     (image,) = found[FIELD]
     width, height = image.results.size
     largest = max(TILES)
@@ -124,10 +131,9 @@ async def read_config(
 
 
 @router.get("/classes")
-async def list_classes(service: ServiceDependency) -> JSONResponse:
+async def list_classes(service: ServiceDependency) -> dict[str, Any]:
     """Return the classes of each model with those above them, for the tree."""
-    trees = await asyncio.to_thread(lambda: {kind: _tree(service, kind) for kind in service.pipeline.models.by_kind})
-    return JSONResponse(trees, headers={"Cache-Control": "private, no-cache"})
+    return await asyncio.to_thread(lambda: {kind: _tree(service, kind) for kind in service.pipeline.models.by_kind})
 
 
 async def _postprocessor(service: Service, body: ConfigBody) -> tuple[Postprocessor | None, str]:
@@ -157,9 +163,12 @@ def _coverage(service: Service, label_config: str) -> list[dict[str, Any]]:
     found = []
     for control in controls:
         try:
-            found.append(label_coverage(control, models.classes[control.model]))
+            covered = label_coverage(control, models.classes[control.model])
         except LabelConfigError:  # two labels claim one class, which the problem says
             continue
+        for label, described in zip(control.labels, covered["labels"], strict=True):
+            described["path"] = path_of(label)
+        found.append(covered | {"tag": control.shown_name})
     return found
 
 

@@ -13,10 +13,11 @@ const RULES = {
  * Draw the tree of one model.
  * @param {object[]} classes - id, name, parent (an id, or empty), output
  * @param {Map<string, object>} assigned - label, rule and ancestor by id of the class
+ * @param {Set<string>} open - ids of the classes that are open
  * @param {(name: string, id: string) => void} add - adds a class as a label
  * @returns {HTMLElement}
  */
-export function drawTree(classes, assigned, add) {
+export function drawTree(classes, assigned, open, add) {
   const below = Map.groupBy(classes, (each) => each.parent);
   const branch = (parent) =>
     make(
@@ -28,7 +29,7 @@ export function drawTree(classes, assigned, add) {
           const found = assigned.get(each.id);
           const item = make("li", { "data-text": `${each.name} ${found?.label ?? ""}`.toLowerCase() });
           if (!found) item.append(adder(each, add), " ");
-          if (below.has(each.id)) item.append(make("details", {}, make("summary", {}, ...lineOf(each, found)), branch(each.id)));
+          if (below.has(each.id)) item.append(make("details", { "data-id": each.id, open: open.has(each.id) }, make("summary", {}, ...lineOf(each, found)), branch(each.id)));
           else item.append(...lineOf(each, found));
           return item;
         }),
@@ -50,6 +51,8 @@ function adder(known, add) {
 /** Show the classes whose name or label has a text in it, with those above them; returns their number. */
 export function searchTree(tree, text) {
   const wanted = text.trim().toLowerCase();
+  const searched = tree.dataset.searched ?? "";
+  tree.dataset.searched = wanted;
   let count = 0;
   const visit = (item) => {
     const hit = wanted !== "" && item.dataset.text.includes(wanted);
@@ -57,7 +60,7 @@ export function searchTree(tree, text) {
     const inside = [...(item.querySelector(":scope > details > ul")?.children ?? [])].map(visit).includes(true);
     item.hidden = wanted !== "" && !hit && !inside;
     const details = item.querySelector(":scope > details");
-    if (details) details.open = inside;
+    if (details && (wanted || searched)) details.open = inside;
     return hit || inside;
   };
   for (const item of tree.children) visit(item);

@@ -1,6 +1,11 @@
 // Decides by thresholds, as ml_backend/postprocessing does. The service has made all other decisions (open_decisions.py).
 
-const asScore = Math.fround; // scores are float32: a threshold of 0.7 shows a score of 0.7
+const float32 = Math.fround; // as scores and boxes are: a threshold of 0.7 shows a score of 0.7
+
+/** Write a score with two decimals as Python does, which rounds 0.125 and 0.625 to the even one. */
+export function shownScore(score) {
+  return (score % 0.5 === 0.125 ? score - 0.001 : score).toFixed(2);
+}
 
 /**
  * Decide on the detections of one control.
@@ -19,9 +24,9 @@ export function decideBoxes(found, control, thresholds) {
 function decideAlone(detection, thresholds) {
   if (!detection.label || ["skipped", "outside the picture"].includes(detection.fate)) return { ...detection };
   const threshold = Math.max(thresholds.get(detection.label) ?? 0, detection.lowest);
-  if (detection.score >= asScore(threshold)) return { ...detection };
-  const needed = threshold <= 1 ? `below ${threshold.toFixed(2)}` : "no score is high enough";
-  const reason = `${needed} (${detection.score.toFixed(2)})${detection.sure}`;
+  if (detection.score >= float32(threshold)) return { ...detection };
+  const needed = threshold <= 1 ? `below ${shownScore(threshold)}` : "no score is high enough";
+  const reason = `${needed} (${shownScore(detection.score)})${detection.sure}`;
   return { ...detection, fate: "below the threshold", reason };
 }
 
@@ -32,12 +37,12 @@ function byScore(decided) {
 function suppress(decided, highest) {
   const winners = [];
   for (const each of byScore(decided)) {
-    const winner = winners.find((better) => iou(better.box, each.box) > highest);
+    const winner = winners.find((better) => iou(better.box, each.box) > float32(highest));
     if (winner === undefined) {
       winners.push(each);
     } else {
       each.fate = "suppressed";
-      each.reason = `suppressed by #${winner.number} (${winner.label}, IoU ${iou(winner.box, each.box).toFixed(2)})`;
+      each.reason = `suppressed by #${winner.number} (${winner.label}, IoU ${shownScore(iou(winner.box, each.box))})`;
     }
   }
 }
@@ -49,13 +54,14 @@ function limit(decided, most) {
   }
 }
 
-function iou([top, left, bottom, right], [otherTop, otherLeft, otherBottom, otherRight]) {
-  const height = Math.min(bottom, otherBottom) - Math.max(top, otherTop);
-  const width = Math.min(right, otherRight) - Math.max(left, otherLeft);
-  if (height <= 0 || width <= 0) return 0;
-  const both = height * width;
-  const all = (bottom - top) * (right - left) + (otherBottom - otherTop) * (otherRight - otherLeft) - both;
-  return both / all;
+function iou(one, other) {
+  const common = area([0, 1].map((side) => Math.max(one[side], other[side])).concat([2, 3].map((side) => Math.min(one[side], other[side]))));
+  const union = float32(float32(area(one) + area(other)) - common);
+  return union > 0 ? float32(common / union) : 0;
+}
+
+function area([top, left, bottom, right]) {
+  return float32(Math.max(0, float32(bottom - top)) * Math.max(0, float32(right - left)));
 }
 
 /**
@@ -68,8 +74,8 @@ export function decideChoices(found, thresholds) {
   const decided = found.choices.map((each) => {
     const threshold = thresholds.get(each.choice) ?? 0;
     if (each.fate !== "kept") return { ...each };
-    if (each.score >= asScore(threshold)) return { ...each, reason: `${each.choice} ${each.score.toFixed(2)}` };
-    return { ...each, fate: "below the threshold", reason: `below ${threshold.toFixed(2)} (${each.score.toFixed(2)})` };
+    if (each.score >= float32(threshold)) return { ...each, reason: `${each.choice} ${shownScore(each.score)}` };
+    return { ...each, fate: "below the threshold", reason: `below ${shownScore(threshold)} (${shownScore(each.score)})` };
   });
   if (found.taxonomy) choosePaths(decided, found);
   else if (!found.multiple) chooseOne(decided.filter((each) => each.fate === "kept"));
@@ -80,7 +86,7 @@ function chooseOne(kept) {
   const best = kept.reduce((one, other) => (one === null || other.score > one.score ? other : one), null);
   for (const each of kept.filter((each) => each !== best)) {
     each.fate = "not the highest";
-    each.reason = `${best.choice} is higher (${best.score.toFixed(2)})`;
+    each.reason = `${best.choice} is higher (${shownScore(best.score)})`;
   }
 }
 
@@ -93,7 +99,7 @@ function choosePaths(decided, found) {
   const goesOn = new Set(kept.map((each) => key(each.path.slice(0, -1))));
   const wayTo = (path) => path.map((_, index) => path.slice(0, index + 1));
   const scoresTo = (each) => wayTo(each.path).map((path) => scores.get(key(path)));
-  const described = (each) => wayTo(each.path).map((path) => `${path.at(-1)} ${scores.get(key(path)).toFixed(2)}`);
+  const described = (each) => wayTo(each.path).map((path) => `${path.at(-1)} ${shownScore(scores.get(key(path)))}`);
   let ends = kept.filter((each) => !goesOn.has(key(each.path)) && (each.leaf || !found.leaves_only));
   if (found.one_path && ends.length) {
     ends = [ends.reduce((one, other) => (isHigher(scoresTo(other), scoresTo(one)) ? other : one))];

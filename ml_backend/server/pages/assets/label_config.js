@@ -1,7 +1,5 @@
 // Edits a label config as a text. Each function returns the new text, or the old one where it cannot be read as XML.
 
-const LABELS = new Set(["Label", "Choice"]);
-
 function edited(text, edit) {
   const parsed = new DOMParser().parseFromString(text, "application/xml");
   if (parsed.querySelector("parsererror")) return text;
@@ -13,17 +11,27 @@ function tagOf(parsed, name) {
   return [...parsed.getElementsByTagName("*")].find((each) => each.getAttribute("name") === name);
 }
 
-function labelOf(tag, names) {
-  return [...(tag?.getElementsByTagName("*") ?? [])].find(
-    (each) =>
-      LABELS.has(each.localName) &&
-      (names.includes(each.getAttribute("value")) || names.includes(each.getAttribute("alias"))),
-  );
+function labelsOf(tag) {
+  return [...(tag?.getElementsByTagName("*") ?? [])].filter((each) => /^(label|choice)$/i.test(each.localName));
 }
 
-/** Return the text without thresholds: two configs with the same have the same decisions before thresholds. */
+const nameOf = (label) => label.getAttribute("alias") || label.getAttribute("value") || "";
+
+// The names on the way to a label from its control: several in a tree of choices.
+function pathOf(label, labels) {
+  const path = [];
+  for (let at = label; at; at = at.parentElement) if (labels.includes(at)) path.unshift(nameOf(at));
+  return JSON.stringify(path);
+}
+
+function labelOf(tag, path) {
+  const labels = labelsOf(tag);
+  return labels.find((each) => pathOf(each, labels) === JSON.stringify(path));
+}
+
+/** Return the text without thresholds that can be used: two configs with the same have the same decisions before thresholds. */
 export function withoutThresholds(text) {
-  return text.replaceAll(/\s+model_score_threshold\s*=\s*("[^"]*"|'[^']*')/g, "");
+  return text.replaceAll(/\s+model_score_threshold\s*=\s*(["'])(?:0?\.\d+|[01](?:\.0*)?)\1/g, "");
 }
 
 /** Set an attribute of the control tag with a name; null removes it. */
@@ -31,9 +39,9 @@ export function setOfControl(text, name, attribute, value) {
   return edited(text, (parsed) => setAttribute(tagOf(parsed, name), attribute, value));
 }
 
-/** Set an attribute of a label; null removes it. */
-export function setOfLabel(text, name, names, attribute, value) {
-  return edited(text, (parsed) => setAttribute(labelOf(tagOf(parsed, name), names), attribute, value));
+/** Set an attribute of a label, which is found by the names on the way to it; null removes it. */
+export function setOfLabel(text, name, path, attribute, value) {
+  return edited(text, (parsed) => setAttribute(labelOf(tagOf(parsed, name), path), attribute, value));
 }
 
 function setAttribute(tag, attribute, value) {
@@ -41,14 +49,11 @@ function setAttribute(tag, attribute, value) {
   else tag?.setAttribute(attribute, value);
 }
 
-/** Set one threshold for all labels of a control. */
-export function setAllThresholds(text, name, value) {
+/** Set one threshold for all labels of a control; of a pair of tags, that which draws has the say. */
+export function setAllThresholds(text, drawing, labelling, value) {
   return edited(text, (parsed) => {
-    const tag = tagOf(parsed, name);
-    tag?.setAttribute("model_score_threshold", value);
-    for (const each of tag?.getElementsByTagName("*") ?? []) {
-      if (LABELS.has(each.localName)) each.removeAttribute("model_score_threshold");
-    }
+    setAttribute(tagOf(parsed, drawing), "model_score_threshold", value);
+    for (const each of labelsOf(tagOf(parsed, labelling))) each.removeAttribute("model_score_threshold");
   });
 }
 
@@ -65,7 +70,7 @@ export function controlsIn(text, kind) {
 export function addLabel(text, name, kind, value, classes = "") {
   return edited(text, (parsed) => {
     const tag = tagOf(parsed, name);
-    if (!tag || labelOf(tag, [value])) return;
+    if (!tag || labelsOf(tag).some((each) => [each.getAttribute("value"), nameOf(each)].includes(value))) return;
     const label = parsed.createElement(kind === "label" ? "Label" : "Choice");
     label.setAttribute("value", value);
     if (classes) label.setAttribute("predicted_values", classes);
@@ -82,9 +87,9 @@ function spaceAt(node) {
 }
 
 /** Remove a label or choice. */
-export function removeLabel(text, name, names) {
+export function removeLabel(text, name, path) {
   return edited(text, (parsed) => {
-    const label = labelOf(tagOf(parsed, name), names);
+    const label = labelOf(tagOf(parsed, name), path);
     if (label?.previousSibling?.nodeType === Node.TEXT_NODE) label.previousSibling.remove();
     label?.remove();
   });

@@ -1,5 +1,7 @@
 // A picture with its boxes, and the list of them. Moving a threshold only changes what is hidden.
 
+import { shownScore } from "./decisions.js";
+
 const MAX_HIDDEN = 200; // listed at once, the best scores first
 
 const CROWDED = 40; // boxes
@@ -36,10 +38,11 @@ export class PictureView {
     this.entries = new Map();
   }
 
-  /** Show another picture, without boxes. */
-  show(url, name) {
+  /** Show another picture, without boxes; it keeps its shape where the browser cannot show such a file. */
+  show({ url, name, width, height }) {
     this.image.src = url;
     this.image.alt = name;
+    this.image.parentElement.style.aspectRatio = `${width} / ${height}`;
     this.clear();
   }
 
@@ -93,7 +96,7 @@ export class PictureView {
       element?.style.setProperty("--text", colour?.text ?? "white");
     }
     const named = each.label || each.class;
-    if (entry.box) entry.box.firstChild.textContent = `${named} ${each.score.toFixed(2)}`;
+    if (entry.box) entry.box.firstChild.textContent = `${named} ${shownScore(each.score)}`;
     entry.name.textContent = named;
     entry.why.textContent = isKept ? each.because : each.reason;
   }
@@ -114,13 +117,13 @@ export class PictureView {
         { type: "button", onfocus: () => this.point(entry), onblur: () => this.point(null), ...looks },
         make("i", { class: "swatch" }),
         name,
-        make("span", { class: "score" }, each.score.toFixed(2)),
+        make("span", { class: "score" }, shownScore(each.score)),
         why,
       );
       entry.row = make("li", {}, button);
       if (each.box) {
         const [top, left, bottom, right] = each.box.map((edge) => Math.min(1, Math.max(0, edge)));
-        entry.box = make("div", { class: "box", ...looks }, make("span"));
+        entry.box = make("div", { class: right > 0.85 ? "box at-right" : "box", ...looks }, make("span"));
         Object.assign(entry.box.style, {
           top: `${100 * top}%`,
           left: `${100 * left}%`,

@@ -9,7 +9,24 @@ export class Refusal extends Error {
   }
 }
 
-async function ask(path, options) {
+let asking = 0;
+
+// While requests run, the page says so (try.css).
+function count(more) {
+  asking += more;
+  document.documentElement.toggleAttribute("data-asking", asking > 0);
+}
+
+async function ask(path, options, read) {
+  count(1);
+  try {
+    return await read(await answerOf(path, options));
+  } finally {
+    count(-1);
+  }
+}
+
+async function answerOf(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);
@@ -22,24 +39,20 @@ async function ask(path, options) {
   throw new Refusal(answer.status, code, message);
 }
 
+const asJson = (answer) => answer.json();
+
 /** Get JSON. */
-export async function get(path) {
-  return (await ask(path, {})).json();
-}
+export const get = (path) => ask(path, {}, asJson);
 
 /** Post JSON, and get JSON. */
-export async function post(path, body) {
-  return (await ask(path, json(body))).json();
-}
+export const post = (path, body) => ask(path, json(body), asJson);
 
 /** Post JSON, and get a file. */
-export async function postForFile(path, body) {
-  return (await ask(path, json(body))).blob();
-}
+export const postForFile = (path, body) => ask(path, json(body), (answer) => answer.blob());
 
-/** Post a file, and get JSON. */
-export async function postFile(path, file) {
-  return (await ask(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } })).json();
+/** Post the bytes of a file, and get JSON. */
+export function postFile(path, bytes) {
+  return ask(path, { method: "POST", body: bytes, headers: { "Content-Type": "application/octet-stream" } }, asJson);
 }
 
 function json(body) {

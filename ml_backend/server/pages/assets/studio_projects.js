@@ -19,36 +19,45 @@ export async function connectProjects(page) {
     return;
   }
   $("project").addEventListener("change", async () => {
-    project = $("project").value ? Number($("project").value) : null;
-    $("project-pictures").hidden = project === null;
-    if (project === null) {
+    const chosen = $("project").value ? Number($("project").value) : null;
+    $("project-pictures").hidden = true;
+    project = null; // until its label config is here, so that no other one is written into it
+    $("write").hidden = true;
+    if (chosen === null) {
       await page.use(null, page.config());
       return;
     }
     try {
-      const { label_config: text, pictures } = await get(`try/projects/${project}`);
+      const { label_config: text, pictures } = await get(`try/projects/${chosen}`);
+      if ($("project").value !== String(chosen)) return; // another one was chosen meanwhile
+      project = chosen;
       drawPictures(pictures);
       await page.use(project, text);
     } catch (error) {
+      if ($("project").value === String(chosen)) $("project").value = "";
+      await page.use(null, page.config());
       page.complain(error.message);
     }
   });
 
   function drawPictures(pictures) {
+    const of = project;
     const buttons = pictures.map((each) => {
-      const path = `try/projects/${project}/pictures/${each.task}/${each.image}`;
+      const path = `try/projects/${of}/pictures/${each.task}/${each.image}`;
       const onclick = () => page.addFetched(`task ${each.task}`, path, {});
       return make("li", {}, make("button", { type: "button", onclick }, `Task ${each.task}: ${each.name}`));
     });
     $("project-pictures").querySelector("ul").replaceChildren(...buttons);
+    $("project-pictures").hidden = false;
     $("project-pictures").open = true;
   }
 
-  let current = "";
+  let written = {}; // what "Write" sends: the label config whose difference is shown, and where
   $("write").addEventListener("click", async () => {
+    const [path, text] = [`try/projects/${project}/label-config`, page.config()];
     try {
-      const shown = await post(`try/projects/${project}/label-config`, { label_config: page.config() });
-      current = shown.current;
+      const shown = await post(path, { label_config: text });
+      written = { project, path, body: { label_config: text, replaces: shown.current } };
       showDifference(shown.difference);
       $("write-dialog").showModal();
     } catch (error) {
@@ -58,9 +67,9 @@ export async function connectProjects(page) {
   $("write-now").addEventListener("click", async () => {
     $("write-now").disabled = true;
     try {
-      await post(`try/projects/${project}/label-config`, { label_config: page.config(), replaces: current });
+      await post(written.path, written.body);
       $("write-dialog").close();
-      $("copied").textContent = `Written into project ${project}.`;
+      $("copied").textContent = `Written into project ${written.project}.`;
     } catch (error) {
       $("write-problem").textContent = error.message;
       $("write-problem").hidden = false;

@@ -1,7 +1,7 @@
 // The page for trying pictures: holds pictures, label config and thresholds, and keeps what is shown in step with them.
 
 import { drawTree, searchTree } from "./class_tree.js";
-import { decideBoxes, decideChoices } from "./decisions.js";
+import { decideBoxes, decideChoices, shownScore } from "./decisions.js";
 import { connectProjects } from "./studio_projects.js";
 import {
   addLabel,
@@ -32,6 +32,7 @@ const pictures = []; // {name, file, url, large, digest, decisions: by config}
 const thresholds = new Map(); // by control, then by label
 let current = null;
 let config = emptyConfig();
+let readKey = null; // of the label config that this belongs to:
 let read = { controls: [], coverage: [], problem: "", warnings: [] }; // of the label config
 let touched = false; // whether somebody has chosen labels; until then, they follow what is seen
 let project = null;
@@ -45,32 +46,60 @@ function emptyConfig() {
 
 // ---- Pictures ----
 
-async function addFiles(files) {
-  const added = [...files].map((file) => ({ name: file.name, file, url: URL.createObjectURL(file), decisions: new Map() }));
+let adding = Promise.resolve();
+
+/** Add files, after those that are being added. */
+function addFiles(files) {
+  const chosen = [...files];
+  adding = adding.then(() => addEach(chosen));
+  return adding;
+}
+
+async function addEach(files) {
+  const added = files.map((file) => ({ name: file.name, file, url: URL.createObjectURL(file), decisions: new Map() }));
   for (const [index, picture] of added.entries()) {
     tell(`Reading ${picture.name} (${index + 1} of ${added.length})…`);
     try {
       await send(picture);
+      pictures.push(picture);
+      await decide(picture, config);
     } catch (error) {
-      URL.revokeObjectURL(picture.url);
+      forget(picture);
       complain(`${picture.name}: ${error.message}`);
       continue;
     }
-    pictures.push(picture);
-    await decide(picture, config);
     if (!touched) await propose();
     if (current === null) choose(picture);
     drawThumbnails();
     draw();
+    drawMissed();
   }
   tell("");
+}
+
+function forget(picture) {
+  URL.revokeObjectURL(picture.url);
+  if (pictures.includes(picture)) pictures.splice(pictures.indexOf(picture), 1);
+}
+
+async function removeCurrent() {
+  const place = pictures.indexOf(current);
+  forget(current);
+  choose(pictures[Math.min(place, pictures.length - 1)] ?? null);
+  if (!touched) await propose();
+  draw();
+  drawMissed();
+  (current === null ? $("files") : $("remove")).focus();
 }
 
 async function send(picture, tiles = 0) {
   if (picture.file.size > Number(page.maxBytes)) {
     throw new Error(`it has ${picture.file.size.toLocaleString()} bytes; the limit is ${Number(page.maxBytes).toLocaleString()}`);
   }
-  Object.assign(picture, await postFile(`try/pictures${tiles ? `?tiles=${tiles}` : ""}`, picture.file));
+  const bytes = await picture.file.arrayBuffer().catch(() => {
+    throw new Error("it cannot be read. Is it a folder, or gone?");
+  });
+  Object.assign(picture, await postFile(`try/pictures${tiles ? `?tiles=${tiles}` : ""}`, bytes));
 }
 
 const configKey = (text) => `${project ?? ""} ${withoutThresholds(text)}`;
@@ -88,15 +117,16 @@ async function decide(picture, text) {
     }
     tell("");
     answer = await ask();
-    if (!answer.known) throw new Error(`${picture.name}: the service forgets results at once. Is its cache switched off?`);
+    if (!answer.known) throw new Error(`the service forgets results at once. Is its cache switched off?`);
   }
   picture.decisions.set(key, answer);
 }
 
 function choose(picture) {
   current = picture;
-  for (const each of [view, plain]) each.show(picture.url, picture.name);
-  $("options").hidden = false;
+  $("options").hidden = picture === null;
+  if (picture === null) $("views").replaceChildren();
+  else for (const each of [view, plain]) each.show(picture);
   $("tiles-option").hidden = !pictures.some((each) => each.large);
   drawThumbnails();
 }
@@ -131,7 +161,7 @@ function decidedOn(picture, text) {
         label: each.choice,
         control: of.control,
         key: `${of.control}=${each.choice}`,
-        because: each.evidence.map(([name, score]) => `${name} ${score.toFixed(2)}`).join(", "),
+        because: each.evidence.map(([name, score]) => `${name} ${shownScore(score)}`).join(", "),
       })),
     );
   }
@@ -149,7 +179,10 @@ function because(detection) {
 }
 
 const withTiles = (text, number) =>
-  controlsIn(text, "label").reduce((now, name) => setOfControl(now, name, "model_tiles", number ? String(number) : null), text);
+  controlsIn(text, "label").reduce(
+    (now, name) => setOfControl(now, name, "model_tiles", number === Number(page.tiles) ? null : String(number)),
+    text,
+  );
 
 /** Draw everything that depends on thresholds. It asks nobody. */
 function draw() {
@@ -166,7 +199,7 @@ function draw() {
   }
   for (const output of $("controls").querySelectorAll("small[data-key]")) {
     const [kept, all] = shown.get(output.dataset.key) ?? [0, 0];
-    output.textContent = `${kept} of ${all}`;
+    output.replaceChildren(String(kept), make("span", {}, ` of ${all}`));
   }
   if (current === null) return;
   const colours = new Map(read.controls.flatMap((control) => control.labels.map((each) => [each.label, each])));
@@ -182,20 +215,23 @@ function draw() {
 
 /** Take over another label config, and get what it means. */
 async function setConfig(text, { force = false } = {}) {
-  const before = configKey(config);
   config = text;
   if ($("config").value !== text) $("config").value = text;
+  $("copied").textContent = "";
   drawMarks();
-  if (configKey(text) === before && !force) return;
+  if (configKey(text) === readKey && !force) return;
   try {
     const answer = await post("try/label-config", { label_config: text, project });
-    if (config !== text) return; // somebody typed on
+    if (config !== text) return; // somebody typed on, or chose something: that is read next
     read = answer;
+    readKey = configKey(text);
     thresholds.clear();
     for (const control of read.controls) {
       thresholds.set(control.control, new Map(control.labels.map((each) => [each.label, each.threshold])));
     }
+    if (read.controls.length) $("tiles").value = String(Math.max(...read.controls.map((each) => each.tiles ?? 0)));
     drawLabels();
+    drawMarks();
     for (const picture of [...(current ? [current] : []), ...pictures]) {
       await decide(picture, text);
       if ($("compare").checked) await decide(picture, withTiles(text, 0));
@@ -245,6 +281,18 @@ function seenBy(model) {
   return new Map([...seen].sort((one, other) => other[1].pictures - one[1].pictures));
 }
 
+/** Draw a part of the page anew, and keep the focus: on the same element, else on the one in its place. */
+function redraw(part, ...content) {
+  const named = (each) => each.id || each.ariaLabel || each.textContent;
+  const all = () => [...part.querySelectorAll("button, input, summary")].filter((each) => each.checkVisibility());
+  const focused = document.activeElement;
+  const place = all().indexOf(focused);
+  part.replaceChildren(...content);
+  if (place < 0) return;
+  const now = all();
+  (now.find((each) => named(each) === named(focused)) ?? now[Math.min(place, now.length - 1)] ?? $("new-label")).focus();
+}
+
 function drawMissed() {
   const lists = models.map((model) => {
     const missed = [...seenBy(model).values()].filter((each) => !each.label);
@@ -257,7 +305,7 @@ function drawMissed() {
     const all = make("button", { type: "button", class: "small", onclick: () => addClasses(model, missed) }, "Add all");
     return make("div", {}, make("p", {}, `The ${model} also sees: `, missed.length > 1 ? all : ""), make("ul", {}, ...buttons));
   });
-  $("missed").replaceChildren(...lists);
+  redraw($("missed"), ...lists);
 }
 
 /** Add classes of a model as labels or choices. */
@@ -279,15 +327,14 @@ function addClasses(model, added) {
 }
 
 function drawLabels() {
-  const about = [read.problem, ...read.warnings].filter(Boolean);
+  const begins = !touched && read.problem && "Add pictures: what is seen in them becomes labels here. Or write labels of your own.";
+  const about = begins ? [begins] : [read.problem, ...read.warnings].filter(Boolean);
   $("config-problem").replaceChildren(
-    ...about.map((each) => make("p", { class: each === read.problem && touched ? "problem" : "note" }, each)),
+    ...about.map((each) => make("p", { class: each === read.problem ? "problem" : "note" }, each)),
   );
   $("write").hidden = project === null || read.problem !== "";
   const served = new Map(read.controls.map((each) => [each.control, each]));
-  $("controls").replaceChildren(
-    ...read.coverage.map((coverage) => drawControl(coverage, served.get(coverage.control))),
-  );
+  redraw($("controls"), ...read.coverage.map((coverage) => drawControl(coverage, served.get(coverage.control))));
   if ($("tree").open) drawTrees();
 }
 
@@ -295,23 +342,23 @@ function drawControl(coverage, control) {
   const many = (read.coverage.length > 1 && make("h3", {}, coverage.control)) || "";
   if (!control) return make("div", { class: "control" }, many, ...coverage.labels.map((each) => drawUnreached(coverage, each)));
   const of = thresholds.get(control.control);
-  const all = drawSlider(`all of ${control.control}`, "all", control.threshold, (value) => {
+  const all = drawSlider(control.control, "all", control.threshold, (value) => {
     for (const label of of.keys()) of.set(label, value);
     for (const [input, output] of sliders) showValue(input, output, value);
-    return () => setConfig(setAllThresholds(config, control.tag, String(value)));
+    return () => setConfig(setAllThresholds(config, control.control, control.tag, String(value)));
   });
   const sliders = [];
   const rows = control.labels.map((label) => {
     const about = coverage.labels.find((each) => each.label === label.label);
     const isReached = !about || about.classes.length > 0 || about.below;
-    const slider = drawSlider(`${control.control} ${label.label}`, label.label, label.threshold, (value) => {
+    const slider = drawSlider(`${control.control}\n${label.label}`, label.label, label.threshold, (value) => {
       of.set(label.label, value);
-      return () => setConfig(setOfLabel(config, control.tag, label.names, "model_score_threshold", String(value)));
+      return () => setConfig(setOfLabel(config, control.tag, label.path, "model_score_threshold", String(value)));
     });
     sliders.push([slider.input, slider.output]);
     const onclick = () => {
       touched = true;
-      setConfig(removeLabel(config, control.tag, label.names));
+      setConfig(removeLabel(config, control.tag, label.path));
     };
     const remove = make("button", { type: "button", class: "small", "aria-label": `Remove ${label.label}`, onclick }, "×");
     const swatch = make("i", { class: "swatch" });
@@ -326,7 +373,7 @@ function drawControl(coverage, control) {
 }
 
 function drawSlider(name, text, value, onmove) {
-  const id = `threshold ${name}`.replaceAll(/\s/g, "-");
+  const id = `threshold-${encodeURIComponent(name)}`;
   const output = make("output", { for: id });
   let conclude = null;
   const input = make("input", {
@@ -361,8 +408,7 @@ function drawUnreached(coverage, about) {
   const near = about.near.map((name) => {
     const onclick = () => {
       touched = true;
-      const tag = read.controls.find((each) => each.control === coverage.control)?.tag ?? coverage.control;
-      setConfig(setOfLabel(config, tag, [about.label], "predicted_values", name));
+      setConfig(setOfLabel(config, coverage.tag, about.path, "predicted_values", name));
     };
     return make("button", { type: "button", class: "small", "aria-label": `Use ${name} for ${about.label}`, onclick }, name);
   });
@@ -372,7 +418,7 @@ function drawUnreached(coverage, about) {
 
 function drawMarks() {
   const unreached = read.coverage.flatMap((each) => each.labels).filter((each) => !each.classes.length && !each.below);
-  const parts = marked(config, new Set(unreached.map((each) => each.label)));
+  const parts = marked(config, new Set(unreached.map((each) => each.path.at(-1))));
   $("marks").replaceChildren(...parts.map(([text, isMarked]) => (isMarked ? make("mark", {}, text) : text)), "\n");
   $("marks").scrollTop = $("config").scrollTop;
 }
@@ -381,10 +427,12 @@ function drawMarks() {
 
 function drawTrees() {
   const trees = read.coverage.length ? read.coverage.map((each) => [each.model, each]) : models.map((each) => [each, null]);
-  $("trees").replaceChildren(
+  const open = new Set([...$("trees").querySelectorAll("details[open]")].map((each) => each.dataset.id));
+  redraw(
+    $("trees"),
     ...trees.flatMap(([model, coverage]) => {
       const found = (coverage?.labels ?? []).flatMap((of) => of.classes.map((each) => [each.mid || each.name, { ...each, label: of.label }]));
-      const tree = drawTree(classes[model] ?? [], new Map(found), (name, id) => addClasses(model, [{ name, id }]));
+      const tree = drawTree(classes[model] ?? [], new Map(found), open, (name, id) => addClasses(model, [{ name, id }]));
       return trees.length > 1 ? [make("h3", {}, coverage?.control ?? model), tree] : [tree];
     }),
   );
@@ -410,26 +458,27 @@ function complain(text) {
 }
 
 async function copy() {
-  const text = $("config");
+  let done = true;
   try {
     await navigator.clipboard.writeText(config);
   } catch {
-    text.select(); // without https, browsers have no clipboard for scripts
-    document.execCommand("copy");
+    $("config").select(); // without https, browsers have no clipboard for scripts
+    done = document.execCommand("copy");
+    if (done) $("copy").focus();
   }
-  $("copied").textContent = "Copied. In Label Studio: Settings, Labeling Interface, Code.";
+  $("copied").textContent = done
+    ? "Copied. In Label Studio: Settings, Labeling Interface, Code."
+    : "The browser does not let a page copy: the text is selected, copy it with the keyboard.";
 }
 
 let typing = 0;
 $("config").addEventListener("input", () => {
   touched = true;
   config = $("config").value;
+  $("copied").textContent = "";
   drawMarks();
   clearTimeout(typing);
-  typing = setTimeout(async () => {
-    await setConfig($("config").value, { force: true });
-    drawMarks();
-  }, TYPING_MS);
+  typing = setTimeout(() => setConfig($("config").value, { force: true }), TYPING_MS);
 });
 $("config").addEventListener("scroll", drawMarks);
 $("files").addEventListener("change", async () => {
@@ -438,12 +487,14 @@ $("files").addEventListener("change", async () => {
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return; // a text that is moved within the page
     event.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop") addFiles(event.dataTransfer.files);
   });
 }
 $("hidden-too").addEventListener("change", draw);
+$("remove").addEventListener("click", removeCurrent);
 $("tiles").addEventListener("change", () => {
   touched = true;
   setConfig(withTiles(config, Number($("tiles").value)));
