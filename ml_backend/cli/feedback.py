@@ -189,16 +189,17 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project
-        from ml_backend.feedback.store import revisions
+        from ml_backend.feedback.learning.project_calibration import (
+            CalibrationOptions,
+            calibrate_project,
+            revert_project,
+        )
         from ml_backend.feedback.store.database import Database
-        from ml_backend.feedback.store.trainings import Training, put_training
 
         who = author or _user()
         with closing(Database(settings.database_address)) as database:
             if revert:
-                revision = revisions.revert(database, project, author=who)
-                put_training(database, Training(project, who, "reverted", revision.number, str(revision)))
+                revision = revert_project(database, project, who)
                 out.print(f"in force: {revision}", highlight=False, markup=False)
                 return
             with err.status("evaluating annotations"):
