@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,18 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_models, out, plain_errors
-from ml_backend.errors import SettingsError
+from ml_backend.errors import LabelStudioError, SettingsError
 from ml_backend.logs import configure_logging
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
     from ml_backend.feedback.evaluation.candidates import Review
     from ml_backend.feedback.evaluation.report import Report
     from ml_backend.feedback.evaluation.report_page import Candidates
     from ml_backend.feedback.learning.project_calibration import CalibrationResult
     from ml_backend.inference.models import Models
+    from ml_backend.label_studio.client import StudioClient
 
 feedback_app = typer.Typer(
     help="Corrections that people made in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -102,7 +105,7 @@ def report(
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_learning, print_report
         from ml_backend.feedback.evaluation.annotators import anonymize
-        from ml_backend.feedback.learning.project_report import make_project_report, name_annotators
+        from ml_backend.feedback.learning.project_report import make_project_report
         from ml_backend.feedback.learning.revisions import set_aside_sentence
         from ml_backend.feedback.store.database import Database
         from ml_backend.label_studio.client import StudioClient
@@ -118,9 +121,8 @@ def report(
         figures, state = made.figures, made.state
         if anonymous:
             anonymize(figures.annotators)
-        else:
-            client = StudioClient.if_set(settings, pauses=())
-            name_annotators(figures.annotators, client, lambda why: complain(why, style="yellow"))
+        elif figures.annotators:
+            _name(figures.annotators, StudioClient.if_set(settings, pauses=()))
         values = made.to_json()
         if html is not None:
             from ml_backend.feedback.evaluation.report_page import render
@@ -143,6 +145,17 @@ def report(
             complain(f"{state.waiting} events wait to be processed{why}", style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
+
+
+def _name(annotators: Sequence[AnnotatorFigures], client: StudioClient | None) -> None:
+    from ml_backend.feedback.learning.project_report import name_annotators
+
+    if client is None:
+        return
+    try:
+        name_annotators(annotators, client.user_names())
+    except LabelStudioError as error:
+        complain(f"annotators are shown by their ids: {error}", style="yellow")
 
 
 async def _draw(

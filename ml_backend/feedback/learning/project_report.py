@@ -1,12 +1,11 @@
 """The report of a project with what was learned from it: one source for ``prelabel report`` and for the project's page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import case, func, select
 
-from ml_backend.errors import LabelStudioError
 from ml_backend.feedback.evaluation.annotators import AnnotatorFigures, named
 from ml_backend.feedback.evaluation.days import Day, DayTally
 from ml_backend.feedback.evaluation.report import Report, make_report, task_links
@@ -23,7 +22,6 @@ from ml_backend.feedback.store.projects import Project, get_project
 from ml_backend.feedback.store.revisions import Revision, history
 from ml_backend.feedback.store.tables import annotations
 from ml_backend.feedback.store.trainings import Training, last_training
-from ml_backend.label_studio.client import StudioClient
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.redaction import printable
@@ -44,7 +42,8 @@ class ProjectState:
         waiting: events that wait to be processed.
         problem: why the latest of them that failed did; empty for none.
         last_training: None before the first.
-        version: changes with anything that figures rest on: annotations, label config, revision, detector.
+        basis: changes with the label config, the revision and the detector, by which annotations are evaluated.
+        version: changes with that and with the annotations: equal versions have equal figures.
     """
 
     project: Project
@@ -53,6 +52,7 @@ class ProjectState:
     waiting: int
     problem: str
     last_training: Training | None
+    basis: tuple[object, ...]
     version: tuple[object, ...]
 
     @property
@@ -117,8 +117,8 @@ def read_state(database: Database, number: int) -> ProjectState:
         counts = tuple(connection.execute(known).one())
         last = last_training(connection, number)
     waiting, problem = pending(database, number)
-    version = (*counts, detector, revisions[-1].number if revisions else 0, about)
-    return ProjectState(about, revisions, detector, waiting, problem, last, version)
+    basis = (about, revisions[-1].number if revisions else 0, detector)
+    return ProjectState(about, revisions, detector, waiting, problem, last, basis, (basis, counts))
 
 
 def make_project_report(database: Database, number: int, settings: Settings) -> ProjectReport:
@@ -149,21 +149,11 @@ def make_project_report(database: Database, number: int, settings: Settings) -> 
     return ProjectReport(state, figures, days.last(DAYS), calibration)
 
 
-def name_annotators(
-    annotators: Sequence[AnnotatorFigures], client: StudioClient | None, complain: Callable[[str], None]
-) -> None:
-    """Write the names that annotators have in Label Studio into their figures; they keep their ids where it does not tell.
+def name_annotators(annotators: Sequence[AnnotatorFigures], names: Mapping[int, str]) -> None:
+    """Write names into the figures of annotators; those without one are called by their ids.
 
     Args:
         annotators: the figures.
-        client: Label Studio; None without a token.
-        complain: takes a sentence with the reason why annotators keep their ids.
+        names: by the id of a user of Label Studio.
     """
-    if client is None or not annotators:
-        return
-    try:
-        names = client.user_names()
-    except LabelStudioError as error:
-        complain(f"annotators are shown by their ids: {error}")
-        return
     named(annotators, lambda number: printable(names.get(number, f"annotator {number}"), MAX_NAME_LENGTH))

@@ -1,0 +1,96 @@
+"""The differences between two sets of overrides, for people: what a revision changed, and what the next one would change."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ml_backend.feedback.store.revisions import Revision
+from ml_backend.postprocessing.overrides import LabelOverrides
+from ml_backend.vocabularies.open_images import open_images_classes
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change.
+
+    Attributes:
+        of: what changes.
+        before, after: its value in words; empty where nothing is learned, so that the label config and the settings say it.
+    """
+
+    of: str
+    before: str
+    after: str
+
+
+def class_names(evidence: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of classes by MID, from Open Images and from the evidence of revisions and proposals."""
+    told = {each["known"]: each["class_name"] for values in evidence for each in values.get("classes", ())}
+    return open_images_classes().name_by_id | told
+
+
+def changes_between(before: LabelOverrides, after: LabelOverrides, names: Mapping[str, str]) -> list[Change]:
+    """Return the changes from one set of overrides to another: thresholds of labels, then classes.
+
+    Args:
+        before: the overrides now.
+        after: the overrides then.
+        names: of classes by MID.
+    """
+    was, will = before, after
+    found = _differ("threshold of {}", was.thresholds, will.thresholds, {}, "{:g}".format)
+    found += _differ("class {}", _labels(was), _labels(will), names, str)
+    found += _differ("class {} and those below it", was.branches, will.branches, names, str)
+    found += _differ("lowest score of class {}", was.class_thresholds, will.class_thresholds, names, "{:g}".format)
+    rules = {(control, known): each for control, known, each in was.splits}
+    for control, known, split in will.splits:
+        old = rules.get((control, known))
+        if old is not None and old != split and old.described == split.described:
+            found.append(
+                Change(f"class {names.get(known, known)}", old.described, f"{split.described}, told apart anew")
+            )
+    return found
+
+
+def changes_of(past: Iterable[Revision], names: Mapping[str, str]) -> list[list[Change]]:
+    """Return the changes of each revision, each from the one before.
+
+    Args:
+        past: revisions by ascending number, from the first one on.
+        names: of classes by MID.
+    """
+    found, before = [], LabelOverrides()
+    for revision in past:
+        found.append(changes_between(before, revision.overrides, names))
+        before = revision.overrides
+    return found
+
+
+def _labels(overrides: LabelOverrides) -> list[tuple[str, str, str]]:
+    """Return the labels of classes; of those whose boxes have several labels, all of them."""
+    split = {(control, known): each.described for control, known, each in overrides.splits}
+    return [(control, known, split.get((control, known), label)) for control, known, label in overrides.classes]
+
+
+def _differ(
+    what: str,
+    before: Iterable[tuple[str, str, V]],
+    after: Iterable[tuple[str, str, V]],
+    names: Mapping[str, str],
+    told: Any,
+) -> list[Change]:
+    was = {(control, name): told(value) for control, name, value in before}
+    will = {(control, name): told(value) for control, name, value in after}
+    both = {**was, **will}
+    several = len({control for control, _ in both}) > 1
+    return [
+        Change(
+            what.format(names.get(name, name)) + (f" ({control})" if several else ""),
+            was.get((control, name), ""),
+            will.get((control, name), ""),
+        )
+        for control, name in both
+        if was.get((control, name)) != will.get((control, name))
+    ]
