@@ -35,7 +35,7 @@ from ml_backend.server.bodies import (
     predict_request,
     setup_request,
 )
-from ml_backend.server.pages import page
+from ml_backend.server.pages import page, project
 from ml_backend.server.schemas import (
     ErrorResponse,
     ExplainResponse,
@@ -276,3 +276,4 @@ router.include_router(for_users)
 router.include_router(webhook.router)
 router.include_router(api_docs.router)
 router.include_router(page.router)
+router.include_router(project.router)

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.staticfiles import StaticFiles
 
 from ml_backend import __version__
+from ml_backend.feedback.evaluation.report_page import TEMPLATES
 from ml_backend.server.auth import Credentials, authenticate
 from ml_backend.settings import Settings
 
@@ -28,12 +29,12 @@ PRIVATE = {
 """Headers of everything that belongs to those who have the password."""
 
 _templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
+    loader=FileSystemLoader([HERE / "templates", TEMPLATES]),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_assets = StaticFiles(directory=HERE / "assets")
+_assets = StaticFiles(directory=HERE / "assets", packages=[("ml_backend.feedback.evaluation", "assets")])
 
 router = APIRouter(include_in_schema=False)
 
