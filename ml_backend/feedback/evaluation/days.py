@@ -29,7 +29,14 @@ class DayTally:
     """Counts annotations and their boxes by the day of their last change; a change on a later day moves an annotation there.
 
     Skipped annotations and predictions that were accepted in bulk do not count: nobody drew or checked their boxes.
+
+    Attributes:
+        passed: annotations of any kind so far.
+        annotations: by day.
+        boxes: by day.
     """
+
+    passed: int = 0
 
     annotations: Counter[date] = field(default_factory=Counter)
     boxes: Counter[date] = field(default_factory=Counter)
@@ -41,6 +48,7 @@ class DayTally:
                 day = datetime.fromtimestamp(seconds, UTC).date()
                 self.annotations[day] += 1
                 self.boxes[day] += len(each.drawn)
+            self.passed += 1
             yield each
 
     def last(self, most: int) -> list[Day]:

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,23 +129,18 @@ class Picture:
     reason: str | None = None
 
 
-def view(
-    report: Report, values: Mapping[str, Any], learning: Mapping[str, Any], link: Callable[[int], str] | None = None
-) -> dict[str, Any]:
-    """Return what the macros of ``figures.html`` show. It does not hold on to the boxes that the report was made from.
+def view(report: Report, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the macros of ``figures.html`` show, but for ``learning``, the last part of the JSON of ``prelabel report``. It does not hold on to the boxes that the report was made from.
 
     Args:
         report: the figures.
         values: the same as JSON.
-        learning: the last training and the next result of the calibration, as in the JSON of ``prelabel report``.
-        link: returns the address of a task; None for that of the report.
     """
     drawn = sorted((label for label in values["labels"] if label["curve"]), key=lambda each: -each["recall"]["total"])
     listed = {(each["control"], each["label"]) for each in drawn[:CURVES]}
     return {
         "values": values,
-        "learning": learning,
-        "link": link or report.link,
+        "link": report.link,
         "has_boxes": report.has_boxes,
         "subject": report.subject,
         "acceptance": report.acceptance() if report.accepted else "",
@@ -180,7 +175,7 @@ def render(  # noqa: PLR0913 - a page has many sources
     """
     listed = zip(candidates.review.candidates, candidates.crops, strict=True) if candidates else ()
     return _pages.get_template("report.html").render(
-        view=view(report, report.to_json(), learning),
+        view=view(report, report.to_json()) | {"learning": learning},
         project=project,
         revision=revision,
         waiting=waiting,

@@ -10,6 +10,8 @@ from ml_backend.vocabularies.open_images import open_images_classes
 
 V = TypeVar("V")
 
+BY_NAME, OF_LABEL = "by its name", "that of its label"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -17,7 +19,7 @@ class Change:
 
     Attributes:
         of: what changes.
-        before, after: its value in words; empty where nothing is learned, so that the label config and the settings say it.
+        before, after: its value in words.
     """
 
     of: str
@@ -31,19 +33,22 @@ def class_names(evidence: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return open_images_classes().name_by_id | told
 
 
-def changes_between(before: LabelOverrides, after: LabelOverrides, names: Mapping[str, str]) -> list[Change]:
+def changes_between(
+    before: LabelOverrides, after: LabelOverrides, names: Mapping[str, str], general: float
+) -> list[Change]:
     """Return the changes from one set of overrides to another: thresholds of labels, then classes.
 
     Args:
         before: the overrides now.
         after: the overrides then.
         names: of classes by MID.
+        general: threshold of labels of which nothing is learned, 0 to 1.
     """
     was, will = before, after
-    found = _differ("threshold of {}", was.thresholds, will.thresholds, {}, "{:g}".format)
-    found += _differ("class {}", _labels(was), _labels(will), names, str)
-    found += _differ("class {} and those below it", was.branches, will.branches, names, str)
-    found += _differ("lowest score of class {}", was.class_thresholds, will.class_thresholds, names, "{:g}".format)
+    found = _differ("threshold of {}", was.thresholds, will.thresholds, {}, f"{general:g}")
+    found += _differ("class {}", _labels(was), _labels(will), names, BY_NAME)
+    found += _differ("class {} and those below it", was.branches, will.branches, names, BY_NAME)
+    found += _differ("lowest score of class {}", was.class_thresholds, will.class_thresholds, names, OF_LABEL)
     rules = {(control, known): each for control, known, each in was.splits}
     for control, known, split in will.splits:
         old = rules.get((control, known))
@@ -54,16 +59,17 @@ def changes_between(before: LabelOverrides, after: LabelOverrides, names: Mappin
     return found
 
 
-def changes_of(past: Iterable[Revision], names: Mapping[str, str]) -> list[list[Change]]:
+def changes_of(past: Iterable[Revision], names: Mapping[str, str], general: float) -> list[list[Change]]:
     """Return the changes of each revision, each from the one before.
 
     Args:
         past: revisions by ascending number, from the first one on.
         names: of classes by MID.
+        general: threshold of labels of which nothing is learned, 0 to 1.
     """
     found, before = [], LabelOverrides()
     for revision in past:
-        found.append(changes_between(before, revision.overrides, names))
+        found.append(changes_between(before, revision.overrides, names, general))
         before = revision.overrides
     return found
 
@@ -79,18 +85,23 @@ def _differ(
     before: Iterable[tuple[str, str, V]],
     after: Iterable[tuple[str, str, V]],
     names: Mapping[str, str],
-    told: Any,
+    else_: str,
 ) -> list[Change]:
-    was = {(control, name): told(value) for control, name, value in before}
-    will = {(control, name): told(value) for control, name, value in after}
+    """Return the differences of one kind; ``else_`` is what counts where nothing is learned."""
+    was = {(control, name): _in_words(value) for control, name, value in before}
+    will = {(control, name): _in_words(value) for control, name, value in after}
     both = {**was, **will}
     several = len({control for control, _ in both}) > 1
     return [
         Change(
             what.format(names.get(name, name)) + (f" ({control})" if several else ""),
-            was.get((control, name), ""),
-            will.get((control, name), ""),
+            was.get((control, name), else_),
+            will.get((control, name), else_),
         )
         for control, name in both
         if was.get((control, name)) != will.get((control, name))
     ]
+
+
+def _in_words(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import case, func, select
 
 from ml_backend.feedback.evaluation.annotators import AnnotatorFigures, named
-from ml_backend.feedback.evaluation.days import Day, DayTally
+from ml_backend.feedback.evaluation.days import DayTally
 from ml_backend.feedback.evaluation.report import Report, make_report, task_links
 from ml_backend.feedback.learning.project_calibration import (
     CalibrationOptions,
@@ -27,7 +27,6 @@ from ml_backend.postprocessing.postprocessor import Postprocessor
 from ml_backend.redaction import printable
 from ml_backend.settings import Settings
 
-DAYS = 60  # of the work by day, up to the last one
 MAX_NAME_LENGTH = 100  # characters of an annotator's name
 
 
@@ -42,6 +41,7 @@ class ProjectState:
         waiting: events that wait to be processed.
         problem: why the latest of them that failed did; empty for none.
         last_training: None before the first.
+        annotations: all of them, with skipped ones.
         basis: changes with the label config, the revision and the detector, by which annotations are evaluated.
         version: changes with that and with the annotations: equal versions have equal figures.
     """
@@ -52,6 +52,7 @@ class ProjectState:
     waiting: int
     problem: str
     last_training: Training | None
+    annotations: int
     basis: tuple[object, ...]
     version: tuple[object, ...]
 
@@ -79,13 +80,11 @@ class ProjectReport:
     Attributes:
         state: when they were made.
         figures: of the annotations.
-        days: the work by day, at most the last :data:`DAYS`.
         calibration: the next one, which is not applied.
     """
 
     state: ProjectState
     figures: Report
-    days: Sequence[Day]
     calibration: CalibrationResult
 
     def to_json(self) -> dict[str, Any]:
@@ -118,35 +117,49 @@ def read_state(database: Database, number: int) -> ProjectState:
         last = last_training(connection, number)
     waiting, problem = pending(database, number)
     basis = (about, revisions[-1].number if revisions else 0, detector)
-    return ProjectState(about, revisions, detector, waiting, problem, last, basis, (basis, counts))
+    return ProjectState(about, revisions, detector, waiting, problem, last, counts[0], basis, (basis, counts))
 
 
-def make_project_report(database: Database, number: int, settings: Settings) -> ProjectReport:
-    """Evaluate the annotations of a project, and propose what to learn from them. It takes seconds for thousands of annotations.
+def evaluate(database: Database, state: ProjectState, settings: Settings, days: DayTally) -> Report:
+    """Return the figures of a project. It takes seconds for thousands of annotations.
+
+    Args:
+        database: of the corrections.
+        state: of the project.
+        settings: of the postprocessor, and the address of Label Studio.
+        days: counts the annotations meanwhile.
 
     Raises:
-        UnknownProjectError: no event of the project was ever kept.
         FeedbackError: the database cannot be used.
         LabelConfigError: the label config cannot be served.
     """
-    state = read_state(database, number)
-    current = state.revision
+    number, current = state.project.id, state.revision
     postprocessor = Postprocessor.from_label_config(
         state.project.label_config,
         score_threshold=settings.model_score_threshold,
         overrides=current.taught_to(state.detector) if current else NO_OVERRIDES,
         tiles=settings.tiles,
     )
-    days = DayTally()
     with database.reading() as connection:
-        figures = make_report(
+        return make_report(
             days.through(annotations_of(connection, number)),
             postprocessor,
             state.detector,
             task_links(settings.label_studio_url, number),
         )
-    calibration = calibrate_project(database, number, CalibrationOptions.of(settings))
-    return ProjectReport(state, figures, days.last(DAYS), calibration)
+
+
+def make_project_report(database: Database, number: int, settings: Settings) -> ProjectReport:
+    """Evaluate the annotations of a project, and propose what to learn from them.
+
+    Raises:
+        UnknownProjectError: no event of the project was ever kept.
+        FeedbackError: the database cannot be used.
+        LabelConfigError: the label config cannot be served.
+    """
+    state, days = read_state(database, number), DayTally()
+    figures = evaluate(database, state, settings, days)
+    return ProjectReport(state, figures, calibrate_project(database, number, CalibrationOptions.of(settings)))
 
 
 def name_annotators(annotators: Sequence[AnnotatorFigures], names: Mapping[int, str]) -> None:

@@ -17,13 +17,14 @@ from ml_backend.feedback.learning.project_report import ProjectState
 from ml_backend.feedback.store.revisions import Revision
 from ml_backend.server.auth import authenticate
 from ml_backend.server.pages.page import PRIVATE, Author, from_own_page, has_password, render, with_password
-from ml_backend.server.pages.project_view import figures_of, history_of, pictures_of, review_of
+from ml_backend.server.pages.project_view import figures_of, history_of, pictures_of, proposal_of, review_of
 from ml_backend.server.receiving import receive
 from ml_backend.server.service import Service, ServiceDependency
 
 log = structlog.get_logger(__name__)
 
 WAIT_SECONDS = 10  # for figures, before the page says that they are being computed
+SOON_SECONDS = 2  # for what comes after them
 FORM_BYTES = 10_000
 MOST = 2**31 - 1  # the largest id that both databases can hold
 T = TypeVar("T")
@@ -62,10 +63,12 @@ async def show(project: str, request: Request, service: ServiceDependency) -> Re
 
 async def _report(project: int, service: Service) -> Response:
     state = await service.projects.state(project)
-    made, facts = await asyncio.gather(service.projects.figures.exact(state), service.projects.studio.about(project))
+    facts = await service.projects.studio.about(project)
+    made = await service.projects.figures.exact(state)
+    proposed = await service.projects.proposals.exact(state)
 
     def written() -> bytes:
-        values = state.report_json(made.value.named(facts), made.value.calibration)
+        values = state.report_json(made.value.named(facts), proposed.value.calibration)
         return json.dumps(values, ensure_ascii=False).encode(errors="replace")
 
     return Response(await service.projects.in_thread(written), media_type="application/json", headers=PRIVATE)
@@ -145,18 +148,25 @@ async def _sections(project: int, service: Service, at: str) -> dict[str, Any]:
         return values | {"status": error.status, "problem": _sentence(error)}
     if state is None:
         return values | {"nothing_yet": True}
-    values |= {"title": state.project.title, "state": state, **history_of(state)}
+    values |= {
+        "title": state.project.title,
+        "state": state,
+        **history_of(state, service.settings.model_score_threshold),
+    }
     made, error = await _tried(service.projects.figures.get(state, WAIT_SECONDS))
     if error is not None:
         return values | {"status": error.status, "problem": _sentence(error)}
     if made is None:
-        return values | {"status": 202, "computing": True}
+        return values | {"status": 202, "computing": True, "evaluated": service.projects.evaluated(project)}
     values |= figures_of(made, facts) | {"older": made.state.version != state.version}
     values["pictures"] = pictures_of("worst", made.value.worst, values["view"], at, shown=password)
-    review, _ = await _tried(service.projects.reviews.get(state, 1))
+    proposed, _ = await _tried(service.projects.proposals.get(state, SOON_SECONDS))
+    if proposed is not None:
+        values |= proposal_of(proposed, values["view"])
+    review, _ = await _tried(service.projects.reviews.get(state, SOON_SECONDS))
     if review is not None and review.value is not None:
         values |= review_of(review.value, values["view"], at, shown=password)
-    values["reviewing"] = review is None
+    values["reviewing"] = review is None and proposed is not None
     return values
 
 

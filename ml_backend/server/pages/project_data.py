@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 from ml_backend.errors import LabelConfigError
 from ml_backend.feedback.evaluation.annotators import AnnotatorFigures
 from ml_backend.feedback.evaluation.candidates import Candidate, Review
-from ml_backend.feedback.evaluation.days import Day
-from ml_backend.feedback.evaluation.report import task_links
+from ml_backend.feedback.evaluation.days import Day, DayTally
 from ml_backend.feedback.evaluation.report_page import view
 from ml_backend.feedback.evaluation.tallies import WorstImage
 from ml_backend.feedback.learning.override_changes import Change, changes_between, class_names
+from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project
 from ml_backend.feedback.learning.project_report import (
     ProjectState,
-    make_project_report,
+    evaluate,
     name_annotators,
     read_state,
 )
@@ -31,19 +31,16 @@ from ml_backend.settings import Settings
 
 T = TypeVar("T")
 
+DAYS = 60  # of the work by day, up to the last one
 CANDIDATES = 24  # boxes to check on the page
 
 
 @dataclass(frozen=True)
 class PageFigures:
-    """What is computed from all annotations of a project, without the annotations.
+    """The figures of a project, without the annotations.
 
     Attributes:
         figures: JSON of the report; annotators have their ids.
-        calibration: JSON of the calibration's result.
-        proposal: JSON of its proposal.
-        changes: that it would make.
-        digest: of the proposal, by which it is applied; empty where it would change nothing.
         annotators: their figures.
         days: the work by day.
         worst: images with the most edits.
@@ -51,10 +48,6 @@ class PageFigures:
     """
 
     figures: dict[str, Any]
-    calibration: dict[str, Any]
-    proposal: dict[str, Any]
-    changes: Sequence[Change]
-    digest: str
     annotators: Sequence[AnnotatorFigures]
     days: Sequence[Day]
     worst: Sequence[WorstImage]
@@ -64,6 +57,23 @@ class PageFigures:
         """Return the JSON of the report with the names of annotators."""
         name_annotators(self.annotators, facts.names)
         return self.figures | {"annotators": [each.to_json() for each in self.annotators]}
+
+
+@dataclass(frozen=True)
+class PageProposal:
+    """What learning proposes.
+
+    Attributes:
+        calibration: JSON of the calibration's result.
+        proposal: JSON of its proposal.
+        changes: that it would make.
+        digest: of the proposal, by which it is applied; empty where it would change nothing.
+    """
+
+    calibration: dict[str, Any]
+    proposal: dict[str, Any]
+    changes: Sequence[Change]
+    digest: str
 
 
 class ProjectData:
@@ -77,10 +87,12 @@ class ProjectData:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
+        self._evaluating: dict[int, DayTally] = {}
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="pages")
         # One for all projects: figures compete with predictions for the processors.
         self._computing = ThreadPoolExecutor(1, thread_name_prefix="figures")
         self.figures = Computed(self._make_figures, self._computing)
+        self.proposals = Computed(self._make_proposal, self._computing)
         self.reviews = Computed(self._make_review, self._computing)
         self.studio = StudioQuestions(StudioClient.if_set(settings, pauses=(), timeout=ANSWER_SECONDS))
 
@@ -97,27 +109,31 @@ class ProjectData:
         """Run some work on a page, such as rendering it."""
         return await asyncio.get_running_loop().run_in_executor(self._reading, work)
 
+    def evaluated(self, project: int) -> int:
+        """Return how many annotations the running evaluation of a project has evaluated."""
+        tally = self._evaluating.get(project)
+        return tally.passed if tally else 0
+
     def _make_figures(self, project: int) -> tuple[ProjectState, PageFigures]:
-        made = make_project_report(self._database, project, self._settings)
-        state, proposal = made.state, made.calibration.proposal
-        figures, calibration = made.figures.to_json(), made.calibration.to_json()
-        values = proposal.to_json()
-        changes: Sequence[Change] = ()
-        if proposal.anything:
+        state = read_state(self._database, project)
+        days = self._evaluating[project] = DayTally()
+        try:
+            report = evaluate(self._database, state, self._settings, days)
+        finally:
+            del self._evaluating[project]
+        figures = report.to_json()
+        return state, PageFigures(figures, report.annotators, days.last(DAYS), report.worst, view(report, figures))
+
+    def _make_proposal(self, project: int) -> tuple[ProjectState, PageProposal]:
+        state = read_state(self._database, project)
+        made = calibrate_project(self._database, project, CalibrationOptions.of(self._settings))
+        values, changes, digest = made.proposal.to_json(), list[Change](), ""
+        if made.proposal.anything:
             names = class_names([values, *(each.evidence for each in state.revisions)])
-            now = state.revision.taught_to(state.detector) if state.revision else NO_OVERRIDES
-            changes = changes_between(now, proposal.overrides, names)
-        return state, PageFigures(
-            figures,
-            calibration,
-            values,
-            changes,
-            made.calibration.digest if proposal.anything else "",
-            made.figures.annotators,
-            made.days,
-            made.figures.worst,
-            view(made.figures, figures, calibration, task_links(self._settings.label_studio_url, project)),
-        )
+            now = made.current.taught_to(made.detector) if made.current else NO_OVERRIDES
+            changes = changes_between(now, made.proposal.overrides, names, self._settings.model_score_threshold)
+            digest = made.digest
+        return state, PageProposal(made.to_json(), values, changes, digest)
 
     def _make_review(self, project: int) -> tuple[ProjectState, Review | None]:
         """Return the boxes to check; None for a project without boxes."""
@@ -132,6 +148,7 @@ class ProjectData:
         """End the threads; a computation that runs is waited for, since it reads the database."""
         self.studio.close()
         await self.figures.close()
+        await self.proposals.close()
         await self.reviews.close()
         for threads in (self._computing, self._reading):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)

@@ -13,7 +13,7 @@ from ml_backend.feedback.learning.project_report import ProjectState
 from ml_backend.feedback.learning.revisions import set_aside_sentence
 from ml_backend.feedback.store.revisions import Revision, overrides_before
 from ml_backend.server.pages.computed import Made
-from ml_backend.server.pages.project_data import PageFigures, digest_of
+from ml_backend.server.pages.project_data import PageFigures, PageProposal, digest_of
 from ml_backend.server.pages.studio_facts import StudioFacts
 
 REVISIONS = 50  # listed, the newest ones
@@ -88,10 +88,14 @@ def figures_of(made: Made[PageFigures], facts: StudioFacts) -> dict[str, Any]:
         "charts": charts,
         "chart_size": CHART,
         "days": [each for each in reversed(days) if each.annotations],
-        "proposal": found.proposal,
-        "changes": found.changes,
-        "digest": found.digest,
     }
+
+
+def proposal_of(made: Made[PageProposal], view: dict[str, Any]) -> dict[str, Any]:
+    """Return the section on learning."""
+    found = made.value
+    values = {"view": view | {"learning": found.calibration}, "proposal": found.proposal}
+    return values | {"changes": found.changes, "digest": found.digest}
 
 
 def pictures_of(
@@ -121,11 +125,16 @@ def review_of(review: Review, view: dict[str, Any], address: str, *, shown: bool
     return {"review": review, "caution": CAUTION, "crops": crops}
 
 
-def history_of(state: ProjectState) -> dict[str, Any]:
-    """Return the revisions, the newest first, and what taking back the last one would change."""
+def history_of(state: ProjectState, general: float) -> dict[str, Any]:
+    """Return the revisions, the newest first, and what taking back the last one would change.
+
+    Args:
+        state: of the project.
+        general: threshold of labels of which nothing is learned, 0 to 1.
+    """
     past = state.revisions
     names = class_names(each.evidence for each in past)
-    every = [PastRevision(each, changes) for each, changes in zip(past, changes_of(past, names), strict=True)]
+    every = [PastRevision(each, changes) for each, changes in zip(past, changes_of(past, names, general), strict=True)]
     values: dict[str, Any] = {
         "revisions": every[::-1][:REVISIONS],
         "older_revisions": max(0, len(past) - REVISIONS),
@@ -135,5 +144,5 @@ def history_of(state: ProjectState) -> dict[str, Any]:
     if current is not None:
         values["aside"] = set_aside_sentence(current) if current.is_aside(state.detector) else ""
         if current.stands_for:
-            values["back"] = changes_between(current.overrides, overrides_before(past), names)
+            values["back"] = changes_between(current.overrides, overrides_before(past), names, general)
     return values
