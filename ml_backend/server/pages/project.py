@@ -160,13 +160,15 @@ async def _sections(project: int, service: Service, at: str) -> dict[str, Any]:
         return values | {"status": 202, "computing": True, "evaluated": service.projects.evaluated(project)}
     values |= figures_of(made, facts) | {"older": made.state.version != state.version}
     values["pictures"] = pictures_of("worst", made.value.worst, values["view"], at, shown=password)
-    proposed, _ = await _tried(service.projects.proposals.get(state, SOON_SECONDS))
+    proposed, error = await _tried(service.projects.proposals.get(state, SOON_SECONDS))
+    if error is not None:
+        values["proposal_problem"] = _sentence(error)
     if proposed is not None:
         values |= proposal_of(proposed, values["view"])
-    review, _ = await _tried(service.projects.reviews.get(state, SOON_SECONDS))
+    review, error = await _tried(service.projects.reviews.get(state, SOON_SECONDS))
     if review is not None and review.value is not None:
         values |= review_of(review.value, values["view"], at, shown=password)
-    values["reviewing"] = review is None and proposed is not None
+    values["reviewing"] = review is None and error is None
     return values
 
 
