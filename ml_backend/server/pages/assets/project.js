@@ -55,9 +55,9 @@ function putIn(source) {
     const heading = fresh.querySelector("h2");
     if (heading) changed.push(heading.textContent.trim());
   }
+  tell(changed);
   const now = anchorId && document.getElementById(anchorId);
   if (now && top <= 0) scrollBy(0, now.getBoundingClientRect().top - top);
-  tell(changed);
   return whole;
 }
 
