@@ -218,6 +218,10 @@ def test_page_can_be_used_by_everybody(project: Open, width: int, scheme: Litera
     page.get_by_role("button", name="Apply these changes…").click()
     page.screenshot(path=SCREENSHOTS / f"project-apply-{width}-{scheme}.png")
     assert serious(page) == []
+    box = page.get_by_role("dialog").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
 
 
 def serious(page: Page) -> list[str]:
