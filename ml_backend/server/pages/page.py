@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY = (
 )
 PRIVATE = {
     "Cache-Control": "private, no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer", browsers hide the origin of the page's own forms, too
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of everything that belongs to those who have the password."""

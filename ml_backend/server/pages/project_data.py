@@ -26,6 +26,7 @@ from ml_backend.feedback.store.database import Database
 from ml_backend.label_studio.client import StudioClient
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
 from ml_backend.server.pages.computed import Computed
+from ml_backend.server.pages.daemons import Daemons
 from ml_backend.server.pages.studio_facts import ANSWER_SECONDS, StudioFacts, StudioQuestions
 from ml_backend.settings import Settings
 
@@ -90,7 +91,7 @@ class ProjectData:
         self._evaluating: dict[int, DayTally] = {}
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="pages")
         # One for all projects: figures compete with predictions for the processors.
-        self._computing = ThreadPoolExecutor(1, thread_name_prefix="figures")
+        self._computing = Daemons(1, "figures")
         self.figures = Computed(self._make_figures, self._computing)
         self.proposals = Computed(self._make_proposal, self._computing)
         self.reviews = Computed(self._make_review, self._computing)
@@ -145,13 +146,13 @@ class ProjectData:
             return state, None
 
     async def close(self) -> None:
-        """End the threads; a computation that runs is waited for, since it reads the database."""
+        """End the threads, without waiting long for a computation."""
         self.studio.close()
         await self.figures.close()
         await self.proposals.close()
         await self.reviews.close()
-        for threads in (self._computing, self._reading):
-            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._computing.shutdown)
+        await asyncio.to_thread(self._reading.shutdown)
 
 
 def digest_of(pictures: Sequence[WorstImage | Candidate]) -> str:

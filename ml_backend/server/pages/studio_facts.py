@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -11,6 +10,7 @@ import structlog
 
 from ml_backend.errors import LabelStudioError
 from ml_backend.label_studio.client import Progress, StudioClient, UncertainError
+from ml_backend.server.pages.daemons import Daemons
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class StudioQuestions:
 
     def __init__(self, client: StudioClient | None) -> None:
         self._client = client
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="studio-facts")
+        self._threads = Daemons(2, "studio-facts")
         self._kept: OrderedDict[int, StudioFacts] = OrderedDict()
         self._running: dict[int, asyncio.Future[StudioFacts]] = {}
 
@@ -92,4 +92,4 @@ class StudioQuestions:
 
     def close(self) -> None:
         """Ask nothing more, without waiting for Label Studio."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
