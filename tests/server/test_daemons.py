@@ -32,11 +32,16 @@ def test_results_and_errors_are_those_of_the_work() -> None:
 def test_what_waits_at_the_end_does_not_begin() -> None:
     """It is cancelled when what runs has ended."""
     threads, begun, may_end = Daemons(1, "work"), threading.Event(), threading.Event()
-    running, waiting = threads.submit(lambda: (begun.set(), may_end.wait(30))), threads.submit(lambda: 1)
+
+    def work() -> bool:
+        begun.set()
+        return may_end.wait(30)
+
+    running, waiting = threads.submit(work), threads.submit(lambda: 1)
     assert begun.wait(30)
     threads.shutdown(wait=False)
     may_end.set()
-    assert running.result(30) == (None, True)
+    assert running.result(30)
     threads.shutdown()
     assert waiting.cancelled()
 
