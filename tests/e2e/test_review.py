@@ -169,3 +169,21 @@ def test_page_of_the_project_is_the_report_with_progress_and_pictures(
         assert picture.headers["Cache-Control"] == "private, no-store"
         assert httpx.get(str(picture.url)).status_code == 401
     server.stop()
+
+
+@pytest.mark.slow
+def test_page_without_a_password_has_no_names_and_no_pictures(
+    corrected: Corrected, start_prelabel: StartPrelabel
+) -> None:
+    """Everybody who reaches the port would read them; the counts of tasks are there."""
+    server = start_prelabel(**corrected.settings, PRELABEL_LEARN="off")
+    page = f"{server.url}/projects/{corrected.project}"
+    values = httpx.get(page)
+    (annotator,) = values.json()["annotators"]
+    assert annotator["name"] == f"annotator {annotator['annotator']}"
+    text = httpx.get(f"{page}/figures").text
+    assert "their names are shown only to those who have a password" in text
+    assert EMAIL not in values.text + text
+    assert "<img" not in text
+    assert 'aria-label="Annotated: 80 of 80 tasks"' in text
+    server.stop()

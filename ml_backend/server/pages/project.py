@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qs
@@ -18,6 +19,7 @@ from ml_backend.feedback.store.revisions import Revision
 from ml_backend.server.auth import authenticate
 from ml_backend.server.pages.page import PRIVATE, Author, from_own_page, has_password, render, with_password
 from ml_backend.server.pages.project_view import figures_of, history_of, pictures_of, proposal_of, review_of
+from ml_backend.server.pages.studio_facts import StudioFacts
 from ml_backend.server.receiving import receive
 from ml_backend.server.service import Service, ServiceDependency
 
@@ -63,7 +65,7 @@ async def show(project: str, request: Request, service: ServiceDependency) -> Re
 
 async def _report(project: int, service: Service) -> Response:
     state = await service.projects.state(project)
-    facts = await service.projects.studio.about(project)
+    facts = await _facts(project, service)
     made = await service.projects.figures.exact(state)
     proposed = await service.projects.proposals.exact(state)
 
@@ -86,6 +88,12 @@ async def _state(project: int, service: Service) -> ProjectState | None:
         if str(project) in service.statuses.to_json():
             return None
         raise
+
+
+async def _facts(project: int, service: Service) -> StudioFacts:
+    """Return what Label Studio says of a project; names of its users only where a password guards them."""
+    facts = await service.projects.studio.about(project)
+    return facts if has_password(service.settings) else replace(facts, names={})
 
 
 def _shell(project: int, title: str, service: Service) -> dict[str, Any]:
@@ -140,9 +148,7 @@ async def _sections(project: int, service: Service, at: str) -> dict[str, Any]:
         "activity": service.statuses.to_json().get(name),
         "upkeep": service.upkeep.state(name),
     }
-    facts, (state, error) = await asyncio.gather(
-        service.projects.studio.about(project), _tried(_state(project, service))
-    )
+    facts, (state, error) = await asyncio.gather(_facts(project, service), _tried(_state(project, service)))
     values["facts"] = facts
     if error is not None:
         return values | {"status": error.status, "problem": _sentence(error)}
