@@ -267,6 +267,18 @@ def test_page_keeps_itself_current_and_what_is_open(project: Open, file: str, de
     assert abs(page.evaluate("document.querySelector('#thresholds').getBoundingClientRect().top") - before) <= 2
 
 
+def test_reader_is_told_while_figures_are_computed(project: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is there at once, with a bar that goes away when the figures come."""
+    monkeypatch.setattr("ml_backend.server.pages.project.WAIT_SECONDS", 0)
+    page = project()
+    page.get_by_text("They will be here as soon as they are done.").wait_for()
+    assert page.locator("#state").inner_text() == "The figures are being computed."
+    assert page.get_by_role("progressbar", name="Computing the figures").is_visible()
+    wait_for_all(page)
+    assert not page.locator("#busy").is_visible()
+    assert page.locator("#state").inner_text().startswith("Figures of ")
+
+
 def test_open_dialog_is_left_alone(project: Open, file: str, demo_detector: Detector) -> None:
     """A reader who is deciding sees the proposal that stands there, which is refused if it has changed."""
     page = project()

@@ -121,6 +121,19 @@ def test_what_has_not_changed_is_not_sent_again(serve: Serve, demo_detector: Det
     raise AssertionError(answer.text)
 
 
+def test_answer_does_not_wait_for_long_computations(
+    serve: Serve, demo_detector: Detector, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """202 with a sentence; the whole page loads itself again, without a script."""
+    keep(Settings(database_url=file), *kites(demo_detector), detector=demo_detector)
+    monkeypatch.setattr("ml_backend.server.pages.project.WAIT_SECONDS", 0)
+    page = start(serve, file, learn="off")
+    answer = httpx.get(f"{page}/figures?whole=1")
+    assert (answer.status_code, answer.headers["Refresh"]) == (202, "5")
+    assert "The figures are being computed" in answer.text
+    assert "threshold of Kite</bdi>" in sections(page)
+
+
 @pytest.mark.parametrize(
     ("project", "words"),
     [
@@ -302,10 +315,11 @@ def test_proposal_is_applied_and_taken_back_by_the_user_of_the_password(
         ("/apply", {"digest": "0" * 32}, "the proposal has changed since it was shown"),
         ("/apply", {}, "the proposal has changed since it was shown"),
         ("/revert", {"after": "1"}, "revision 2 of project 3 is in force meanwhile"),
+        ("/revert", {"after": "9" * 5000}, "revision 2 of project 3 is in force meanwhile"),
         ("/revert", {"after": "²"}, "revision 2 of project 3 is in force meanwhile"),
         ("/revert", {}, "revision 2 of project 3 is in force meanwhile"),
     ],
-    ids=["another proposal", "none", "another revision", "no number", "no revision"],
+    ids=["another proposal", "none", "another revision", "an endless number", "no number", "no revision"],
 )
 def test_what_was_not_shown_is_not_applied(
     serve: Serve, demo_detector: Detector, file: str, path: str, data: dict[str, str], words: str

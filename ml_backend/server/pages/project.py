@@ -29,8 +29,9 @@ WAIT_SECONDS = 10  # for figures, before the page says that they are being compu
 SOON_SECONDS = 2  # for what comes after them
 FORM_BYTES = 10_000
 MOST = 2**31 - 1  # the largest id that both databases can hold
-T = TypeVar("T")
 INTERNAL = "an error inside Prelabel; its log has the details"
+
+T = TypeVar("T")
 
 router = APIRouter(prefix="/projects/{project}", include_in_schema=False, dependencies=[Depends(authenticate)])
 
@@ -112,9 +113,8 @@ async def figures(
     """Return the sections of the page, and 304 where they are those that the script has; ``whole``: as a page of their own."""
     values = await _sections(project, service, "." if whole else str(project))
     if whole:
-        page = render(
-            "project.html", _shell(project, values.pop("title"), service) | values | {"whole": True}, up="../../"
-        )
+        values |= _shell(project, values["title"], service) | {"whole": True}
+        page = await service.projects.in_thread(lambda: render("project.html", values, up="../../"))
         page.status_code = values["status"]
         if values.get("computing"):
             page.headers["Refresh"] = "5"
@@ -209,7 +209,7 @@ async def apply(project: Number, request: Request, service: ServiceDependency, a
 async def revert(project: Number, request: Request, service: ServiceDependency, author: Author) -> Response:
     """Take back the revision that the page showed, as ``prelabel calibrate --revert`` does."""
     form = await _form(request, "after")
-    after = int(form["after"]) if form["after"].isdecimal() else -1
+    after = int(form["after"][:10]) if form["after"].isdecimal() else -1
     return await _changed(service.trainer.revert(project, after, author), request, project, service)
 
 

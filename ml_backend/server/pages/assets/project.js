@@ -15,7 +15,7 @@ async function refresh() {
     const answer = await fetch(figures.dataset.address, {headers: tag ? {"If-None-Match": tag} : {}, cache: "no-store"});
     if (answer.status !== 304) {
       if (!(answer.headers.get("Content-Type") ?? "").startsWith("text/html")) throw new Error(`status ${answer.status}`);
-      const done = putIn(await answer.text());
+      const done = putIn(await answer.text(), answer.status);
       if (done) tag = answer.headers.get("ETag") ?? "";
       busy.hidden = answer.status !== 202;
       if (answer.status === 202 || !done) pause = SOON;
@@ -32,7 +32,7 @@ async function refresh() {
 }
 
 // Puts in the sections that differ from those that are there; tells whether all of them could be.
-function putIn(source) {
+function putIn(source, status) {
   const come = new DOMParser().parseFromString(source, "text/html");
   const sections = [...come.querySelectorAll("section[id]")];
   const open = figures.querySelector("dialog[open]");
@@ -55,7 +55,7 @@ function putIn(source) {
     const heading = fresh.querySelector("h2");
     if (heading) changed.push(heading.textContent.trim());
   }
-  tell(changed);
+  tell(status, changed);
   const now = anchorId && document.getElementById(anchorId);
   if (now && top <= 0) scrollBy(0, now.getBoundingClientRect().top - top);
   return whole;
@@ -90,7 +90,9 @@ function finish(fresh) {
   }
 }
 
-function tell(changed) {
+function tell(status, changed) {
+  if (status === 202) { say("The figures are being computed."); return; }
+  if (status >= 400) { say("The figures cannot be had now. The reason is below."); return; }
   const at = new Date().toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
   if (first) say(`Figures of ${at}. They are kept current.`);
   else if (changed.length) say(`Updated at ${at}: ${changed.join(", ")}.`);
@@ -117,23 +119,32 @@ document.addEventListener("submit", async event => {
   event.preventDefault();
   const buttons = form.querySelectorAll("button"), said = form.querySelector(".answer");
   buttons.forEach(each => { each.disabled = true; });
-  said.hidden = true;
+  answerWith(said, "The change is being made.", false);
   try {
     const answer = await fetch(form.action, {method: "POST", body: new URLSearchParams(new FormData(form)), headers: {Accept: "application/json"}});
     const values = await answer.json();
-    if (!answer.ok) throw new Error(values.error.message);
-    dialog.close();
-    tag = "";
-    await refresh();
-    say(values.sentence);
-    const heading = document.querySelector("#revisions h2");
-    if (heading) { heading.tabIndex = -1; heading.focus(); }
+    if (answer.ok) {
+      dialog.close();
+      tag = "";
+      await refresh();
+      say(values.sentence);
+      const heading = document.querySelector("#revisions h2");
+      if (heading) { heading.tabIndex = -1; heading.focus(); }
+    } else {
+      answerWith(said, `Nothing was changed: ${values.error.message}.`, true);
+    }
   } catch (error) {
-    said.textContent = `Nothing was changed: ${error.message}.`;
-    said.hidden = false;
+    answerWith(said, `No answer came (${error.message}). Load the page again to see whether the change was made.`, true);
   } finally {
     buttons.forEach(each => { each.disabled = false; });
   }
 });
+
+function answerWith(said, words, isProblem) {
+  said.classList.toggle("problem", isProblem);
+  said.classList.toggle("note", !isProblem);
+  said.textContent = words;
+  said.hidden = false;
+}
 
 refresh();
