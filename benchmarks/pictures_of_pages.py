@@ -1,4 +1,4 @@
-"""Screenshots of a real Label Studio with boxes, of `/status` and of the report, for :mod:`pictures`."""
+"""Screenshots of a real Label Studio with boxes, of `/status`, of the report and of a project's page, for :mod:`pictures`."""
 
 from contextlib import chdir
 from io import BytesIO
@@ -13,7 +13,7 @@ from e2e.browser import SHOWN, chromium, log_in
 from e2e.servers import TOKEN, LabelStudio, Prelabel, install_label_studio, run_prelabel
 from pictures import DETECTOR, EVERYDAY, PHOTOGRAPHS, PICTURES, SHARED, photograph
 from PIL import Image
-from playwright.sync_api import Browser, FloatRect
+from playwright.sync_api import Browser, FloatRect, HttpCredentials
 from waiting import wait_until
 
 SHOWN_TASK = "coffee"
@@ -47,6 +47,7 @@ def take_pictures(folder: Path) -> None:
             with chromium() as browser:
                 corrected = correct_photographs(label_studio, server)
                 take_report(browser, settings, corrected)
+                take_project(browser, settings, corrected)
                 train(label_studio, corrected)
                 take_task(browser, label_studio, server)
                 take_try(browser, server.url)
@@ -93,6 +94,23 @@ def take_report(browser: Browser, settings: dict[str, str], project: int) -> Non
     picture.paste(parts[0])
     picture.paste(parts[1], (0, parts[0].height))
     picture.save(PICTURES / "report.png", optimize=True)
+
+
+def take_project(browser: Browser, settings: dict[str, str], project: int) -> None:
+    """Take the beginning of the project's page, with a proposal to apply: the shared photographs below it are not ours to publish."""
+    user = {"BASIC_AUTH_USER": "lead", "BASIC_AUTH_PASS": "for this picture"}
+    server = Prelabel(Path.cwd(), None, settings | user | {"PRELABEL_LEARN": "off"})
+    try:
+        login = HttpCredentials(username=user["BASIC_AUTH_USER"], password=user["BASIC_AUTH_PASS"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, http_credentials=login)
+        page.goto(f"{server.url}/projects/{project}")
+        page.locator("#annotators").wait_for()
+        page.wait_for_function("!document.querySelector('[data-soon]')")
+        end = page.evaluate("document.querySelector('#annotators').offsetTop")
+        shot = page.screenshot(full_page=True, clip=FloatRect(x=0, y=0, width=1280, height=end))
+    finally:
+        server.stop()
+    Image.open(BytesIO(shot)).convert("RGB").save(PICTURES / "project.jpg", quality=75, optimize=True)
 
 
 def train(label_studio: LabelStudio, project: int) -> None:

@@ -126,6 +126,14 @@ class FeedbackError(PrelabelError):
     retryable = True
 
 
+class UnknownProjectError(FeedbackError):
+    """No event of a project was ever kept."""
+
+    status = 404
+    code = "unknown_project"
+    retryable = False
+
+
 class BootstrapError(PrelabelError):
     """A bulk job cannot start or continue. Its results so far are kept."""
 

@@ -15,7 +15,6 @@ import typer
 from ml_backend.cli.common import MARKDOWN, Model, app, complain, err, load_models, out, plain_errors
 from ml_backend.errors import LabelStudioError, SettingsError
 from ml_backend.logs import configure_logging
-from ml_backend.redaction import printable
 from ml_backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ml_backend.feedback.evaluation.report_page import Candidates
     from ml_backend.feedback.learning.project_calibration import CalibrationResult
     from ml_backend.inference.models import Models
+    from ml_backend.label_studio.client import StudioClient
 
 feedback_app = typer.Typer(
     help="Corrections that people made in Label Studio.", no_args_is_help=True, rich_markup_mode=MARKDOWN
@@ -104,69 +104,58 @@ def report(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_learning, print_report
-        from ml_backend.feedback.evaluation.report import make_report, task_links
-        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project, detector_of
+        from ml_backend.feedback.evaluation.annotators import anonymize
+        from ml_backend.feedback.learning.project_report import make_project_report
         from ml_backend.feedback.learning.revisions import set_aside_sentence
-        from ml_backend.feedback.store.annotation_records import annotations_of
         from ml_backend.feedback.store.database import Database
-        from ml_backend.feedback.store.event_queue import pending
-        from ml_backend.feedback.store.projects import get_project
-        from ml_backend.feedback.store.revisions import history
-        from ml_backend.feedback.store.trainings import last_training
-        from ml_backend.postprocessing.overrides import NO_OVERRIDES
-        from ml_backend.postprocessing.postprocessor import Postprocessor
+        from ml_backend.label_studio.client import StudioClient
 
-        with (
-            closing(Database(settings.database_address)) as database,
-            database.reading() as connection,
-            err.status("evaluating annotations"),
-        ):
-            about = get_project(connection, project, database.place)
-            past = history(connection, project)
-            detector = detector_of(connection)
-            postprocessor = Postprocessor.from_label_config(
-                about.label_config,
-                score_threshold=settings.model_score_threshold,
-                overrides=past[-1].taught_to(detector) if past else NO_OVERRIDES,
-                tiles=settings.tiles,
-            )
-            figures = make_report(
-                annotations_of(connection, project),
-                postprocessor,
-                detector,
-                task_links(settings.label_studio_url, project),
-            )
-            waiting, problem = pending(database, project)
-            next_result = calibrate_project(database, project, CalibrationOptions.of(settings))
-            last = None if connection is None else last_training(connection, project)
+        with closing(Database(settings.database_address)) as database, err.status("evaluating annotations"):
+            made = make_project_report(database, project, settings)
             listed = None
-            if html is not None and figures.has_boxes:
+            if html is not None and made.figures.has_boxes:
                 from ml_backend.feedback.learning.review import review_project
 
-                listed = review_project(connection, about, settings, WITH_CROPS)
-        learning = next_result.to_json() | {"last_training": last.to_json() if last else None}
-        _name_annotators(settings, figures.annotators, anonymous=anonymous)
+                with database.reading() as connection:
+                    listed = review_project(connection, made.state.project, settings, WITH_CROPS)
+        figures, state = made.figures, made.state
+        if anonymous:
+            anonymize(figures.annotators)
+        elif figures.annotators:
+            _name(figures.annotators, StudioClient.if_set(settings, pauses=()))
+        values = made.to_json()
         if html is not None:
             from ml_backend.feedback.evaluation.report_page import render
 
             with err.status("fetching images"):
                 images, candidates = asyncio.run(_draw(settings, project, figures, listed))
-            page = render(figures, about, past[-1] if past else None, waiting, images, learning, candidates)
+            page = render(figures, state.project, state.revision, state.waiting, images, values["learning"], candidates)
             html.write_text(page, encoding="utf-8")
         if as_json:
-            values = {"project": project, "waiting": waiting, **figures.to_json(), "learning": learning}
             out.out(json.dumps(values, indent=2), highlight=False)
             return
         print_report(figures)
-        print_learning(last, next_result)
+        print_learning(state.last_training, made.calibration)
         if not figures.seen.annotations and not figures.unseen.annotations:
             complain(f"project {project} has no annotations in the database {database.place}", style="yellow")
-        if past and past[-1].is_aside(detector):
-            complain(set_aside_sentence(past[-1]), style="yellow")
-        if waiting:
-            complain(f"{waiting} events wait to be processed" + (f": {problem}" if problem else ""), style="yellow")
+        if state.revision and state.revision.is_aside(state.detector):
+            complain(set_aside_sentence(state.revision), style="yellow")
+        if state.waiting:
+            why = f": {state.problem}" if state.problem else ""
+            complain(f"{state.waiting} events wait to be processed{why}", style="yellow")
         if html is not None:
             err.print(f"the page is {html}", highlight=False, soft_wrap=True)
+
+
+def _name(annotators: Sequence[AnnotatorFigures], client: StudioClient | None) -> None:
+    from ml_backend.feedback.learning.project_report import name_annotators
+
+    if client is None:
+        return
+    try:
+        name_annotators(annotators, client.user_names())
+    except LabelStudioError as error:
+        complain(f"annotators are shown by their ids: {error}", style="yellow")
 
 
 async def _draw(
@@ -180,24 +169,6 @@ async def _draw(
     if listed is None:
         return images, None
     return images, Candidates(listed, await draw_crops(settings, project, listed.candidates))
-
-
-def _name_annotators(settings: Settings, annotators: Sequence[AnnotatorFigures], *, anonymous: bool) -> None:
-    from ml_backend.feedback.evaluation.annotators import anonymize, named
-    from ml_backend.label_studio.client import StudioClient
-
-    if anonymous:
-        anonymize(annotators)
-        return
-    client = StudioClient.if_set(settings, pauses=())
-    if client is None or not annotators:
-        return
-    try:
-        names = client.user_names()
-    except LabelStudioError as error:
-        complain(f"annotators are shown by their ids: {error}", style="yellow")
-        return
-    named(annotators, lambda number: printable(names.get(number, f"annotator {number}"), 100))
 
 
 @app.command()
@@ -231,16 +202,17 @@ def calibrate(
         settings = load_settings()
         configure_logging("warning")
         from ml_backend.cli.feedback_tables import print_proposal
-        from ml_backend.feedback.learning.project_calibration import CalibrationOptions, calibrate_project
-        from ml_backend.feedback.store import revisions
+        from ml_backend.feedback.learning.project_calibration import (
+            CalibrationOptions,
+            calibrate_project,
+            revert_project,
+        )
         from ml_backend.feedback.store.database import Database
-        from ml_backend.feedback.store.trainings import Training, put_training
 
         who = author or _user()
         with closing(Database(settings.database_address)) as database:
             if revert:
-                revision = revisions.revert(database, project, author=who)
-                put_training(database, Training(project, who, "reverted", revision.number, str(revision)))
+                revision = revert_project(database, project, who)
                 out.print(f"in force: {revision}", highlight=False, markup=False)
                 return
             with err.status("evaluating annotations"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Self, TypeVar
@@ -18,9 +19,20 @@ from ml_backend.settings import Settings
 T = TypeVar("T")
 
 PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)  # seconds between tries: two minutes, in which Label Studio can restart
+TIMEOUT = 60  # seconds
 PAGE = 100  # tasks
 RETRIEVE_SECONDS = 120  # Label Studio itself waits 100 for predictions
 NO_CLIENT = "projects need LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (a token of Label Studio)"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work on a project is, in tasks: all of them, those with annotations, with skipped ones, with predictions."""
+
+    tasks: int
+    annotated: int
+    skipped: int
+    predicted: int
 
 
 class UncertainError(Exception):
@@ -38,10 +50,12 @@ class StudioClient:
         url: address of Label Studio.
         token: of one of its users.
         pauses: seconds between tries of requests that may be repeated.
+        timeout: seconds that an answer may take.
     """
 
-    def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES) -> None:
+    def __init__(self, url: str, token: str, pauses: Sequence[float] = PAUSES, timeout: float = TIMEOUT) -> None:
         self.url = url
+        self._timeout = timeout
         self._retrying = Retrying(retry=retry_if_exception_type(UncertainError), **retry_pauses(*pauses))
         self._token = token
 
@@ -50,7 +64,7 @@ class StudioClient:
         """The client of the SDK, imported when it is first needed: it imports pandas, for most of a second."""
         from label_studio_sdk import LabelStudio
 
-        return LabelStudio(base_url=self.url, api_key=self._token, timeout=60)
+        return LabelStudio(base_url=self.url, api_key=self._token, timeout=self._timeout)
 
     @classmethod
     def of(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self:
@@ -65,10 +79,10 @@ class StudioClient:
         return client
 
     @classmethod
-    def if_set(cls, settings: Settings, pauses: Sequence[float] = PAUSES) -> Self | None:
+    def if_set(cls, settings: Settings, pauses: Sequence[float] = PAUSES, timeout: float = TIMEOUT) -> Self | None:
         """Return a client of the Label Studio in the settings; None where its address or the token is not set."""
         url, token = settings.label_studio_url, settings.label_studio_api_key
-        return None if url is None or token is None else cls(url, token.get_secret_value(), pauses)
+        return None if url is None or token is None else cls(url, token.get_secret_value(), pauses, timeout)
 
     def project(self, number: int) -> Any:
         """Return a project, as the SDK gives it."""
@@ -103,6 +117,18 @@ class StudioClient:
         """Return the newest projects that the token may see, at most 100, with ``id``, ``title`` and ``model_version``."""
         listed = partial(self.sdk.projects.list, page_size=count, ordering="-id", include="id,title,model_version")
         return self.ask("the list of projects", lambda: list(islice(listed(), count)))
+
+    def progress(self, project: int) -> Progress:
+        """Return how far the work on a project is."""
+        more = {"annotated": "total_annotations", "skipped": "cancelled_annotations", "predicted": "total_predictions"}
+        conditions = {name: [_condition(column, "greater", 0)] for name, column in more.items()}
+        counts = {name: self._count(project, filters) for name, filters in conditions.items()}
+        return Progress(self._count(project, []), **counts)
+
+    def _count(self, project: int, conditions: list[dict[str, Any]]) -> int:
+        query = json.dumps({"filters": {"conjunction": "and", "items": conditions}})
+        listed = partial(self.sdk.tasks.list, project=project, fields="task_only", page_size=1, query=query)
+        return self.ask(f"the number of tasks of project {project}", lambda: int(listed().response.total))
 
     def backends(self, project: int) -> list[Any]:
         """Return the models of a project; Label Studio asks the first one for predictions.

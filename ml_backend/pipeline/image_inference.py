@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ml_backend.cache.cache import Cache
 from ml_backend.cache.single_flight import SingleFlight
 from ml_backend.classification import Classification
@@ -237,6 +240,30 @@ class ImageInference:
         assert fetched is not None  # noqa: S101 - without a known version it cannot be unchanged
         self._metrics.fetches.labels("transfer").inc()
         return fetched
+
+    async def pixels(
+        self, reference: ImageReference, label_studio: LabelStudio | None, task_id: object, max_side: int
+    ) -> NDArray[np.uint8]:
+        """Fetch and decode an image for people to look at: no model runs, and nothing is kept.
+
+        Args:
+            reference: the image.
+            label_studio: the Label Studio of the task.
+            task_id: the task's id in Label Studio.
+            max_side: most pixels of the longer side.
+
+        Returns:
+            uint8 [height, width, 3], RGB, in the displayed frame.
+
+        Raises:
+            PrelabelError: it cannot be fetched or decoded.
+        """
+        async with self._in_flight:
+            fetched = await self.fetch(reference, label_studio, task_id)
+            try:
+                return (await self._in_worker(lambda: self._decode(fetched.data, max_side))).pixels
+            except ImageDecodeError as error:
+                raise fetched.failure(reference, error) from error
 
     async def infer_fetched(
         self, reference: ImageReference, fetched: Fetched, needs: Collection[ModelKind]

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from ml_backend.cache.cache import TierReport
 from ml_backend.errors import DeadlineError, LabelConfigError, PrelabelError, TaskError
@@ -312,6 +314,24 @@ class Pipeline:
         return await self._image_inference.infer(
             reference, needs, label_studio, task_id(task), slot=slot, known_digest=known_digest
         )
+
+    async def pixels(self, value: object, task: object, project: str, max_side: int) -> NDArray[np.uint8]:
+        """Fetch and decode an image of a task for people to look at: no model runs, and nothing is kept.
+
+        Args:
+            value: the image value of the task.
+            task: the task's id in Label Studio.
+            project: the project.
+            max_side: most pixels of the longer side.
+
+        Returns:
+            uint8 [height, width, 3], RGB, in the displayed frame.
+
+        Raises:
+            PrelabelError: it cannot be fetched or decoded.
+        """
+        reference = parse_reference(value, self._settings.address_max_length)
+        return await self._image_inference.pixels(reference, self.label_studios.of(project), task, max_side)
 
     async def check_cache(self) -> list[TierReport]:
         """Return the state of each tier of the cache, and update its metrics."""

@@ -26,6 +26,8 @@ from ml_backend.label_studio.client import StudioClient
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
 from ml_backend.server.measuring import MeasuredRequests
+from ml_backend.server.pages.project_data import ProjectData
+from ml_backend.server.pages.project_pictures import ProjectPictures
 from ml_backend.server.routes import router
 from ml_backend.server.schemas import ErrorResponse
 from ml_backend.server.service import Service
@@ -105,6 +107,8 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
         )
         stack.push_async_callback(upkeep.close)
         upkeep.start()
+        projects = ProjectData(database, settings)
+        stack.push_async_callback(projects.close)
         traces = Traces.from_settings(settings)
         if traces is not None:
             stack.callback(traces.close)
@@ -117,6 +121,8 @@ async def _service(settings: Settings, models: Models) -> AsyncIterator[Service]
             upkeep,
             start_warnings=[*settings.warnings(), *models.notes],
             traces=traces,
+            projects=projects,
+            pictures=ProjectPictures(projects, pipeline),
         )
 
 

@@ -35,7 +35,7 @@ from ml_backend.server.bodies import (
     openapi_body,
     predict_request,
 )
-from ml_backend.server.pages import page, studio_projects, try_it
+from ml_backend.server.pages import page, project, studio_projects, try_it
 from ml_backend.server.schemas import (
     ErrorResponse,
     ExplainResponse,
@@ -292,3 +292,4 @@ router.include_router(api_docs.router)
 router.include_router(page.router)
 router.include_router(try_it.router)
 router.include_router(studio_projects.router)
+router.include_router(project.router)

@@ -10,6 +10,8 @@ from ml_backend.feedback.learning.revisions import CurrentRevisions, set_aside_s
 from ml_backend.feedback.learning.trainer import Trainer
 from ml_backend.pipeline.prediction import Pipeline
 from ml_backend.projects.upkeep import ProjectUpkeep
+from ml_backend.server.pages.project_data import ProjectData
+from ml_backend.server.pages.project_pictures import ProjectPictures
 from ml_backend.server.status import ProjectStatuses
 from ml_backend.settings import Settings
 from ml_backend.tracing import Traces
@@ -27,6 +29,8 @@ class Service:
     upkeep: ProjectUpkeep
     start_warnings: list[str]
     traces: Traces | None
+    projects: ProjectData
+    pictures: ProjectPictures
     statuses: ProjectStatuses = field(default_factory=ProjectStatuses)
 
     def set_aside(self) -> list[str]:

@@ -1,10 +1,12 @@
 """A second look on a real Label Studio: swapped labels come near the top of the list, and into a tab of the data manager."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from annotator import Annotator
 from e2e.album import LABELS, config, correct_all, import_pictures
@@ -140,3 +142,48 @@ def test_annotators_have_the_names_of_label_studio(corrected: Corrected) -> None
     assert (annotator["name"], annotator["annotations"]) == (EMAIL, 80)
     assert annotator["shown"]["relabeled"] >= SWAPPED
     assert EMAIL not in str(corrected.prelabel("report", "--json", "--anonymous"))
+
+
+@pytest.mark.slow
+def test_page_of_the_project_is_the_report_with_progress_and_pictures(
+    corrected: Corrected, start_prelabel: StartPrelabel
+) -> None:
+    """Counts of Label Studio's tasks, names of its users, links to its tasks, and its pictures for those with the password."""
+    user = {"BASIC_AUTH_USER": "lead", "BASIC_AUTH_PASS": "secret"}
+    server = start_prelabel(**corrected.settings, **user, PRELABEL_LEARN="off")
+    page, auth = f"{server.url}/projects/{corrected.project}", ("lead", "secret")
+    wait_until(lambda: httpx.get(page, auth=auth).json() == corrected.prelabel("report", "--json"))
+    wait_until(lambda: "being computed" not in httpx.get(f"{page}/figures", auth=auth).text)
+    text = httpx.get(f"{page}/figures", auth=auth).text
+    for name in ("Predicted", "Annotated"):
+        assert f'aria-label="{name}: 80 of 80 tasks"' in text
+    assert f"<bdi>{EMAIL}</bdi>" in text
+    studio = f"{corrected.label_studio.url}/projects/{corrected.project}"
+    assert text.count(f'<a href="{studio}/data?task=') == 24 + 12
+    assert f'<a href="{studio}">' in httpx.get(page, auth=auth, headers={"Accept": "text/html"}).text
+    sources = re.findall(r'<img src="([^"]+)"', text)
+    assert len(sources) == 24 + 12
+    for source in (sources[0], sources[-1]):
+        picture = httpx.get(f"{page.rpartition('/')[0]}/{source}", auth=auth)
+        assert picture.headers["Content-Type"] == "image/jpeg"
+        assert picture.headers["Cache-Control"] == "private, no-store"
+        assert httpx.get(str(picture.url)).status_code == 401
+    server.stop()
+
+
+@pytest.mark.slow
+def test_page_without_a_password_has_no_names_and_no_pictures(
+    corrected: Corrected, start_prelabel: StartPrelabel
+) -> None:
+    """Everybody who reaches the port would read them; the counts of tasks are there."""
+    server = start_prelabel(**corrected.settings, PRELABEL_LEARN="off")
+    page = f"{server.url}/projects/{corrected.project}"
+    values = httpx.get(page)
+    (annotator,) = values.json()["annotators"]
+    assert annotator["name"] == f"annotator {annotator['annotator']}"
+    text = httpx.get(f"{page}/figures").text
+    assert "their names are shown only to those who have a password" in text
+    assert EMAIL not in values.text + text
+    assert "<img" not in text
+    assert 'aria-label="Annotated: 80 of 80 tasks"' in text
+    server.stop()

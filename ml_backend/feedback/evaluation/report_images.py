@@ -1,7 +1,6 @@
 """The images of the report: those with the most edits, and crops of candidates for a second look."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,16 +48,6 @@ CANDIDATE_COLOURS: dict[CandidateKind, str] = {
 }
 
 
-class _Referenced(Protocol):
-    @property
-    def task(self) -> int: ...
-    @property
-    def reference(self) -> str: ...
-
-
-T = TypeVar("T", bound=_Referenced)
-
-
 async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImage]) -> dict[int, Image.Image | str]:
     """Fetch the images with the most edits, and draw their boxes with outcomes; returns them, or why there is none, by annotation id.
 
@@ -67,7 +56,7 @@ async def draw_worst(settings: Settings, project: int, worst: Sequence[WorstImag
         project: id of the project.
         worst: the images.
     """
-    drawn = await _draw_all(settings, project, worst, draw_outcomes, WIDTH)
+    drawn = await _draw_all(settings, project, worst)
     return {each.annotation: image for each, image in zip(worst, drawn, strict=True)}
 
 
@@ -79,13 +68,13 @@ async def draw_crops(settings: Settings, project: int, candidates: Sequence[Cand
         project: id of the project.
         candidates: the candidates.
     """
-    return await _draw_all(settings, project, candidates, crop, CROPPED_FROM)
+    return await _draw_all(settings, project, candidates)
 
 
 async def _draw_all(
-    settings: Settings, project: int, wanted: Sequence[T], draw: Callable[[Image.Image, T], Image.Image], side: int
+    settings: Settings, project: int, wanted: Sequence[WorstImage | Candidate]
 ) -> list[Image.Image | str]:
-    """Return each image as drawn, or why there is none; ``side`` is the most pixels of its longer side."""
+    """Return each image as drawn, or why there is none."""
     drawn: list[Image.Image | str] = []
     label_studios = LabelStudios.from_settings(settings)
     with DecoderPool(Limits.from_settings(settings)) as decoders:
@@ -97,11 +86,27 @@ async def _draw_all(
                     if fetched is None:
                         drawn.append("")
                         continue
-                    decoded = decoders.decode(fetched.data, max_side=side)
-                    drawn.append(draw(Image.fromarray(decoded.pixels), each))
+                    decoded = decoders.decode(fetched.data, max_side=side_of(each))
+                    drawn.append(draw(decoded.pixels, each))
                 except PrelabelError as error:
                     drawn.append(str(error))
     return drawn
+
+
+def side_of(wanted: WorstImage | Candidate) -> int:
+    """Return the most pixels of the longer side of the image that :func:`draw` needs."""
+    return WIDTH if isinstance(wanted, WorstImage) else CROPPED_FROM
+
+
+def draw(pixels: NDArray[np.uint8], wanted: WorstImage | Candidate) -> Image.Image:
+    """Return an image with its boxes and their outcomes, or the crop of a candidate.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, in the displayed frame.
+        wanted: what to draw.
+    """
+    image = Image.fromarray(pixels)
+    return draw_outcomes(image, wanted) if isinstance(wanted, WorstImage) else crop(image, wanted)
 
 
 def draw_outcomes(image: Image.Image, worst: WorstImage) -> Image.Image:

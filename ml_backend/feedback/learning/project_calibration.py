@@ -1,5 +1,7 @@
 """The calibration of a project, for ``prelabel calibrate`` and Start Training."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +13,7 @@ from ml_backend.feedback.store.annotation_records import Annotation, annotations
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.detectors import current_detector
 from ml_backend.feedback.store.projects import Project, get_project
-from ml_backend.feedback.store.revisions import Revision, apply, history
+from ml_backend.feedback.store.revisions import Revision, apply, history, revert
 from ml_backend.feedback.store.trainings import Result, Training, put_training
 from ml_backend.label_studio.controls.rectangles import RectangleControl
 from ml_backend.postprocessing.overrides import NO_OVERRIDES
@@ -67,6 +69,13 @@ class CalibrationResult:
         return {"would_change": self.proposal.anything, "summary": self.summary()} | {
             name: values[name] for name in ("classes", "relatives", "effort")
         }
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that :meth:`apply` would put into force, by which somebody can say which proposal they saw."""
+        number = self.current.number if self.current else 0
+        content = [number, self.detector, self.proposal.anything, self.proposal.overrides.to_json(), self.summary()]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
     def summary(self) -> str:
         """Return the changes, or the reasons for none."""
@@ -148,6 +157,24 @@ def calibrate_project(database: Database, number: int, options: CalibrationOptio
             tiles=options.tiles,
         )
     return CalibrationResult(project, current, proposal, detector)
+
+
+def revert_project(database: Database, number: int, author: str, after: int | None = None) -> Revision:
+    """Revert to the state before the current revision, and record that as the last training.
+
+    Args:
+        database: of the corrections.
+        number: id of the project.
+        author: who reverts.
+        after: number of the revision that was in force when that was decided; None to revert whichever is.
+
+    Raises:
+        SupersededError: another revision was applied meanwhile.
+        FeedbackError: there is no revision to revert, or the database cannot be used.
+    """
+    revision = revert(database, number, author=author, after=after)
+    put_training(database, Training(number, author, "reverted", revision.number, str(revision)))
+    return revision
 
 
 def detector_of(connection: Connection | None) -> str:

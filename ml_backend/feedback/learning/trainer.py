@@ -9,7 +9,12 @@ import structlog
 
 from ml_backend.errors import FeedbackError, PrelabelError
 from ml_backend.feedback.ingest.service import FeedbackService
-from ml_backend.feedback.learning.project_calibration import CalibrationOptions, CalibrationResult, calibrate_project
+from ml_backend.feedback.learning.project_calibration import (
+    CalibrationOptions,
+    CalibrationResult,
+    calibrate_project,
+    revert_project,
+)
 from ml_backend.feedback.learning.revisions import CurrentRevisions
 from ml_backend.feedback.store.database import Database
 from ml_backend.feedback.store.revisions import Revision, SupersededError
@@ -18,6 +23,7 @@ from ml_backend.feedback.store.trainings import Training, put_training
 log = structlog.get_logger(__name__)
 
 AUTHOR = "Start Training"
+CHANGED = "the proposal has changed since it was shown: look at the changes again, and apply those"
 
 Conclude = Callable[[CalibrationResult], Revision | None]
 
@@ -96,6 +102,45 @@ class Trainer:
         """
         async with self._turn:
             return await self._calibrate(project, conclude)
+
+    async def apply(self, project: int, digest: str, author: str) -> Revision:
+        """Apply the proposal that somebody saw, while no other calibration runs.
+
+        Args:
+            project: its id.
+            digest: of that proposal, as in :attr:`CalibrationResult.digest`.
+            author: who applies it.
+
+        Raises:
+            SupersededError: the proposal is another one now, or changes nothing.
+            PrelabelError: the project has no annotations, or the database cannot be used.
+        """
+
+        def conclude(result: CalibrationResult) -> Revision | None:
+            return result.apply(self._database, author) if result.digest == digest else None
+
+        _, revision = await self.calibrate(project, conclude)
+        if revision is None:
+            raise SupersededError(CHANGED)
+        return revision
+
+    async def revert(self, project: int, after: int, author: str) -> Revision:
+        """Take back the revision that somebody saw in force, while no calibration runs.
+
+        Args:
+            project: its id.
+            after: number of that revision.
+            author: who takes it back.
+
+        Raises:
+            SupersededError: another revision is in force now.
+            FeedbackError: there is no revision to revert, or the database cannot be used.
+        """
+        async with self._turn:
+            revision = await asyncio.to_thread(revert_project, self._database, project, author, after)
+            await asyncio.to_thread(self._revisions.refresh)
+        log.info("reverted", project=project, author=author, revision=str(revision))
+        return revision
 
     async def _calibrate(self, project: int, conclude: Conclude) -> tuple[CalibrationResult, Revision | None]:
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from ml_backend.errors import FeedbackError
+from ml_backend.errors import UnknownProjectError
 from ml_backend.feedback.store.database import now, seconds_of, storable, upsert
 from ml_backend.feedback.store.tables import label_configs, projects
 
@@ -70,13 +70,13 @@ def get_project(connection: Connection | None, number: int, place: str) -> Proje
         place: of the database, for the error message: the user may have meant another one.
 
     Raises:
-        FeedbackError: the project is unknown.
+        UnknownProjectError: no event of the project was ever kept.
     """
     row = None
     if connection is not None:
         row = connection.execute(select(projects).where(projects.c.id == number)).mappings().first()
     if row is None:
-        raise FeedbackError(
+        raise UnknownProjectError(
             f"project {number} has no annotations in the database {place}: connect Prelabel to the project in Label Studio, run "
             f"`prelabel feedback sync --project {number}`, or set PRELABEL_DATABASE_URL to the database that has its annotations"
         )

@@ -1,7 +1,7 @@
 """Revisions of a project: numbered label overrides with author, time and evidence. A revision never changes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,9 @@ from ml_backend.postprocessing.overrides import NO_OVERRIDES, LabelOverrides
 
 class SupersededError(FeedbackError):
     """Another revision was applied since the present one was computed."""
+
+    status = 409
+    code = "superseded"
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,28 @@ def apply(  # noqa: PLR0913 - the columns of a row
     return revision
 
 
-def revert(database: Database, project: int, *, author: str) -> Revision:
+def overrides_before(past: Sequence[Revision]) -> LabelOverrides:
+    """Return the overrides to which a revert of the last revision leads.
+
+    Args:
+        past: all revisions of the project by ascending number, at least one.
+    """
+    by_number = {each.number: each for each in past}
+    target = by_number[past[-1].stands_for].before if past[-1].stands_for else 0
+    return by_number[target].overrides if target else NO_OVERRIDES
+
+
+def revert(database: Database, project: int, *, author: str, after: int | None = None) -> Revision:
     """Revert to the state before the current revision, as a new revision.
 
+    Args:
+        database: of the corrections.
+        project: id of the project.
+        author: who reverts.
+        after: number of the revision that was in force when that was decided; None to revert whichever is.
+
     Raises:
+        SupersededError: another revision was applied meanwhile.
         FeedbackError: there is no revision to revert, or the database cannot be used.
     """
     with database.reading() as connection:
@@ -136,12 +157,14 @@ def revert(database: Database, project: int, *, author: str) -> Revision:
         raise FeedbackError(f"project {project} has no revision to revert")
     with database.writing() as connection:
         past = history(connection, project)
+        if after is not None and past[-1].number != after:
+            raise SupersededError(f"{past[-1]} is in force meanwhile: look at its changes, and decide again")
         by_number = {each.number: each for each in past}
         current = past[-1].stands_for
         if not current:
             raise FeedbackError(f"all revisions of project {project} are reverted already")
         target = by_number[current].before
-        overrides = by_number[target].overrides if target else NO_OVERRIDES
+        overrides = overrides_before(past)
         detector = by_number[target].detector if target else past[-1].detector
         # A further revert leads to the state before the target.
         before = by_number[target].before if target else 0

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.staticfiles import StaticFiles
 
 from ml_backend import __version__
+from ml_backend.feedback.evaluation.report_page import TEMPLATES
 from ml_backend.server.auth import Credentials, authenticate
 from ml_backend.settings import Settings
 
@@ -22,18 +23,18 @@ CONTENT_SECURITY_POLICY = (
 )
 PRIVATE = {
     "Cache-Control": "private, no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer", browsers hide the origin of the page's own forms, too
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of everything that belongs to those who have the password."""
 
 _templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
+    loader=FileSystemLoader([HERE / "templates", TEMPLATES]),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_assets = StaticFiles(directory=HERE / "assets")
+_assets = StaticFiles(directory=HERE / "assets", packages=[("ml_backend.feedback.evaluation", "assets")])
 
 router = APIRouter(include_in_schema=False)
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -26,7 +27,7 @@ from samples import balloon_scene, detections_of
 from ml_backend.feedback.evaluation.annotators import named
 from ml_backend.feedback.evaluation.outcomes import DRAWN_OUTCOMES, SHOWN_OUTCOMES
 from ml_backend.feedback.evaluation.report import Report, make_report
-from ml_backend.feedback.evaluation.report_images import COLOURS
+from ml_backend.feedback.evaluation.report_images import CANDIDATE_COLOURS, COLOURS
 from ml_backend.feedback.evaluation.report_page import PLOT, render
 from ml_backend.feedback.store.projects import Project
 from ml_backend.feedback.store.revisions import Revision
@@ -55,6 +56,8 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self._open.append(tag)
+        if tag != "bdi":  # stands around a part of a sentence
+            self.words.append(" ")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Take an element in that has no content."""
@@ -65,15 +68,18 @@ class Page(HTMLParser):
         if tag == "p" and self._open[-1] != "p":
             return
         assert self._open.pop() == tag
+        if tag != "bdi":
+            self.words.append(" ")
 
     def handle_data(self, data: str) -> None:
         """Take text in."""
-        self.words.append(data)
+        if self._open[-1:] != ["title"] or "svg" not in self._open:  # what a pointer shows
+            self.words.append(data)
 
     @property
     def text(self) -> str:
         """The visible text, in one line."""
-        return " ".join(" ".join(self.words).split())
+        return " ".join("".join(self.words).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         """Return the attributes of all elements of a kind."""
@@ -134,7 +140,7 @@ def test_page_needs_nothing_beside_it() -> None:
         value for _, attributes in page.elements for name in ("src", "href") for value in [attributes.get(name)]
     ]
     assert all(value is None or value.startswith("data:") for value in addresses)
-    style = "".join(page.words[:10])
+    style = "".join(page.words[:20])
     assert "url(" not in style
     assert "@import" not in style
 
@@ -226,7 +232,7 @@ def test_choices_have_a_section_by_control() -> None:
     assert "Kites: how accurate the choices are" in page.text
     assert "75 % (30\u201395) of the shown choices of scene were kept" in page.text
     assert "Choices were shown 4 times: 3 kept 1 changed 0 removed. Where none were shown, 1 were added" in page.text
-    assert "box" not in page.text.partition("</style>")[2]
+    assert "box" not in page.text.partition("Kites: how accurate")[2]
     assert cells_of(page) == ["Dog → Dog: 3 of 4", f"Dog → {evil}: 1 of 4", "nothing → Cat: 1 of 1"]
     assert {each["href"] for each in page.all("a")} == {"task/4", "task/5"}
     assert f"{evil} not in the label config any more" in page.text
@@ -257,16 +263,23 @@ def test_every_outcome_has_a_colour() -> None:
     """In the bars and on the images."""
     assert set(COLOURS) == {*SHOWN_OUTCOMES, *DRAWN_OUTCOMES}
     facts = annotation(box("Kite", MOVED), shown=(box("Kite"), box("Kite", AWAY)), images=seen(detections_of()))
-    bars = [each["title"] for each in page_of(make_report([facts], postprocessor_of())).all("span") if "title" in each]
-    assert bars == ["nudged: 1", "deleted: 1", "found: 1", "nudged: 1", "deleted: 1"]  # by label, and by annotator
+    page = page_of(make_report([facts], postprocessor_of()))
+    bars = [each["aria-label"] for each in page.all("svg") if each["class"] == "bar"]
+    assert bars == ["1 nudged, 1 deleted", "1 found", "1 nudged, 1 deleted"]  # by label, and by annotator
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", "".join(page.words)))
+    expected = {name.replace(" ", "-"): colour for name, colour in (*COLOURS.items(), *CANDIDATE_COLOURS.items())}
+    assert {name: colours.get(name) for name in expected} == expected
 
 
 def test_curves_lie_inside_their_area() -> None:
     """One for each label with boxes, precision on top of its interval."""
     page = page_of(report_of("Box", "Balloon"))
-    assert len(page.all("svg")) == 1  # the detector found Kites alone
+    (curve,) = (each for each in page.all("svg") if each["class"] == "curve")  # the detector found Kites alone
     (band,), (recall, precision) = page.all("polygon"), page.all("polyline")
     width, height = PLOT
+    assert curve["aria-label"] == (
+        "Kite: at a threshold of 0.30, 50 % of the shown boxes are right, and 100 % of the 2 drawn boxes are shown"
+    )
     counts = []
     for shape in (band, recall, precision):
         points = [tuple(map(float, each.split(","))) for each in (shape["points"] or "").split()]
