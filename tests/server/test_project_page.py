@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from corrections import SCENE_CONFIG, classified
 from kite_project import AUTH, LEARNED, PROJECT, USER, keep, kite, kites
 from picture_server import PictureServer
 from PIL import Image
@@ -95,11 +96,23 @@ def test_page_shows_figures_proposal_and_days(serve: Serve, demo_detector: Detec
     ):
         assert words in text
     assert "<img" not in text
+    assert " style=" not in text  # which the Content-Security-Policy forbids
     whole = httpx.get(f"{page}/figures?whole=1")
     assert "<bdi>Kites</bdi></h1>" in whole.text
     assert "threshold of Kite</bdi>" in whole.text
     assert "<script" not in whole.text
     assert "default-src 'none'" in whole.headers["Content-Security-Policy"]
+
+
+def test_choices_have_their_sections(serve: Serve, file: str) -> None:
+    """Without one on boxes; colours are classes, and thresholds of choices are not learned."""
+    keep(Settings(database_url=file), classified("Dog", "Dog"), classified("Dog", "Cat", 2), xml=SCENE_CONFIG)
+    text = sections(start(serve, file))
+    assert "Choices of <bdi>scene</bdi></h2>" in text
+    assert 'class="wrong share-3" title="Dog → Cat: 1 of 2"' in text
+    assert "Nothing would change now: the project has choices only" in text
+    assert "<h2>By label</h2>" not in text
+    assert " style=" not in text
 
 
 def test_what_has_not_changed_is_not_sent_again(serve: Serve, demo_detector: Detector, file: str) -> None:
