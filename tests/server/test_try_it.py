@@ -382,6 +382,18 @@ def test_bodies_are_json(client: httpx.Client, kind: str) -> None:
     assert answer.status_code == 415
 
 
+@pytest.mark.parametrize(
+    ("label_config", "words"),
+    [("<View", "not valid XML"), (config("x" * 1_000_001), "PRELABEL_LABEL_CONFIG_MAX_BYTES")],
+    ids=["broken", "too long"],
+)
+def test_config_that_cannot_be_read_is_not_offered_to_a_project(secured: str, label_config: str, words: str) -> None:
+    """It is refused before Label Studio is asked, and before a difference is made of it."""
+    answer = httpx.post(f"{secured}/try/projects/1/label-config", json={"label_config": label_config}, auth=LOGIN)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_label_config")
+    assert words in answer.json()["error"]["message"]
+
+
 # ---- Headers ----
 
 
