@@ -273,11 +273,11 @@ def test_entities_of_the_config_itself_are_read(client: httpx.Client) -> None:
     assert [each["label"] for each in answer["controls"][0]["labels"]] == ["Balloon"]
 
 
-def test_alias_is_the_name_in_regions_and_both_are_names(client: httpx.Client) -> None:
-    """Decisions carry the alias, as predictions do; the page finds the tag by either."""
+def test_alias_is_the_name_in_regions(client: httpx.Client) -> None:
+    """Decisions carry the alias, as predictions do; the page finds the tag by it."""
     text = config('<Label value="Balloon" alias="B1" model_score_threshold="0.4"/>')
     (label,) = client.post("/try/label-config", json={"label_config": text}).json()["controls"][0]["labels"]
-    assert (label["label"], label["names"], label["threshold"]) == ("B1", ["Balloon", "B1"], 0.4)
+    assert (label["label"], label["path"], label["threshold"]) == ("B1", ["B1"], 0.4)
     assert decided(client, balloon_file(), text)["boxes"][0]["detections"][0]["label"] == "B1"
 
 
@@ -342,15 +342,13 @@ def test_trying_needs_no_password_where_none_is_set(open_service: str, method: s
     assert ask(open_service, method, path).status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATORS)
-def test_addresses_and_projects_need_a_service_with_a_password(
-    serve: Serve, pictures: PictureServer, method: str, path: str
-) -> None:
+def test_addresses_and_projects_need_a_service_with_a_password(serve: Serve, pictures: PictureServer) -> None:
     """403 says what to set; nobody is asked with the operator's token before."""
     url = serve(label_studio_url=pictures.url, label_studio_api_key="secret")
-    answer = ask(url, method, path, auth=LOGIN)
-    assert answer.status_code == 403
-    assert "BASIC_AUTH_USER" in answer.json()["error"]["message"]
+    for method, path in OPERATORS:
+        answer = ask(url, method, path, auth=LOGIN)
+        assert answer.status_code == 403, path
+        assert "BASIC_AUTH_USER" in answer.json()["error"]["message"]
     assert [asked for asked, _ in pictures.requests if "project" in asked or "task" in asked] == []
 
 
@@ -368,15 +366,13 @@ def test_addresses_and_projects_need_a_service_with_a_password(
         pytest.param({}, 200, id="another client"),
     ],
 )
-@pytest.mark.parametrize(("method", "path"), [each for each in OPEN + OPERATORS if each[1].startswith("/try/")])
-def test_other_sites_are_refused(secured: str, method: str, path: str, headers: dict[str, str], status: int) -> None:
+def test_other_sites_are_refused(secured: str, headers: dict[str, str], status: int) -> None:
     """A browser would add the password to their requests."""
     given = {name: value.replace("{own}", secured) for name, value in headers.items()}
-    answer = ask(secured, method, path, headers=given, auth=LOGIN)
-    if status == 403:
-        assert answer.json()["error"]["message"] == "the request comes from another site"
-    else:
-        assert answer.status_code != 403
+    for method, path in (each for each in OPEN + OPERATORS if each[1].startswith("/try/")):
+        answer = ask(secured, method, path, headers=given, auth=LOGIN)
+        refused = answer.status_code == 403 and "comes from another site" in answer.text
+        assert refused == (status == 403), path
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -384,6 +380,18 @@ def test_bodies_are_json(client: httpx.Client, kind: str) -> None:
     """Forms of other sites cannot send it without asking."""
     answer = client.post("/try/label-config", content=b'{"label_config": "<View/>"}', headers={"Content-Type": kind})
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("label_config", "words"),
+    [("<View", "not valid XML"), (config("x" * 1_000_001), "PRELABEL_LABEL_CONFIG_MAX_BYTES")],
+    ids=["broken", "too long"],
+)
+def test_config_that_cannot_be_read_is_not_offered_to_a_project(secured: str, label_config: str, words: str) -> None:
+    """It is refused before Label Studio is asked, and before a difference is made of it."""
+    answer = httpx.post(f"{secured}/try/projects/1/label-config", json={"label_config": label_config}, auth=LOGIN)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_label_config")
+    assert words in answer.json()["error"]["message"]
 
 
 # ---- Headers ----
