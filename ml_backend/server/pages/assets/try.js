@@ -20,6 +20,7 @@ const $ = (id) => document.getElementById(id);
 const page = $("try").dataset;
 const LOW = Number(page.threshold); // a class is seen from this score on
 const TYPING_MS = 350;
+const KEPT = 6; // label configs whose decisions on a picture are kept, the latest ones
 const IMAGE = '<View>\n  <Image name="image" value="$image"/>\n';
 const EMPTY = {
   detector: '  <RectangleLabels name="label" toName="image">\n  </RectangleLabels>\n',
@@ -107,7 +108,12 @@ const configKey = (text) => `${project ?? ""} ${withoutThresholds(text)}`;
 /** Get the decisions on a picture before thresholds, unless they are there. */
 async function decide(picture, text) {
   const key = configKey(text);
-  if (picture.decisions.has(key)) return;
+  const kept = picture.decisions.get(key);
+  if (kept) {
+    picture.decisions.delete(key); // and again as the latest one
+    picture.decisions.set(key, kept);
+    return;
+  }
   const ask = () => post("try/decisions", { digest: picture.digest, label_config: text, project });
   let answer = await ask();
   if (!answer.known) {
@@ -120,6 +126,7 @@ async function decide(picture, text) {
     if (!answer.known) throw new Error(`the service forgets results at once. Is its cache switched off?`);
   }
   picture.decisions.set(key, answer);
+  if (picture.decisions.size > KEPT) picture.decisions.delete(picture.decisions.keys().next().value);
 }
 
 function choose(picture) {
