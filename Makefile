@@ -13,7 +13,7 @@
 #   make lint       format, lint and type checks
 #   make hooks      installs git hooks that run these checks before each commit
 #   make bench      measurements of speed and accuracy; at most 20 minutes on two processors, with nothing else running
-#   make bench-all  all measurements, also the long ones of bulk jobs, input sizes, floods of events and hostile requests
+#   make bench-all  all measurements, also the long ones of bulk jobs, input sizes, floods of events, hostile requests and large projects
 #   make soak       ten minutes of mixed load, and whether memory, descriptors and threads stay flat
 #   make pictures   the pictures of README.md and docs/ that show photographs and pages, with the shared detector
 #   make lock       resolve the dependencies anew
@@ -121,12 +121,14 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/classification.py
 	$(BIN)/python benchmarks/learning.py
+	$(BIN)/python benchmarks/try_page.py
 
 bench-all: bench
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/input_size.py
 	$(BIN)/python benchmarks/webhook.py
 	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python benchmarks/project_page.py
 
 soak: .venv/dev
 	$(BIN)/python benchmarks/soak.py

@@ -6,9 +6,11 @@ it with `python benchmarks/try_page.py`.
 """
 
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parent.parent / "tests"))  # the browser and the service are those of the tests
 from e2e.browser import chromium
 from e2e.servers import Prelabel
 from e2e.try_page import TryPage
