@@ -94,7 +94,7 @@ def test_event_that_the_database_takes_late_is_refused_but_counted(
 
 @pytest.mark.parametrize(
     ("given", "status"),
-    [(None, 401), (("me", "wrong"), 401), (("me", "pw"), 503)],
+    [(None, 401), (("me", "wrong"), 401), (("me", "pw"), 404)],
     ids=["nothing", "wrong password", "right"],
 )
 def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None, status: int) -> None:
@@ -102,7 +102,7 @@ def test_training_needs_the_password(serve: Serve, given: tuple[str, str] | None
     url = serve(basic_auth_user="me", basic_auth_pass="pw")
     answer = httpx.post(f"{url}/webhook", json=TRAINING, auth=given)
     assert answer.status_code == status
-    if status == 503:
+    if status == 404:
         assert "feedback sync --project 3" in answer.json()["error"]["message"]
 
 
