@@ -337,7 +337,7 @@ def test_hover_and_focus_tell_fate_and_reason(shown: TryPage) -> None:
     """The same from a box, from its row, and by keyboard."""
     reason = shown.page.locator(".reason")
     shown.rows.first.hover()
-    expect(reason).to_contain_text(re.compile(r"kept: kept as \w+ [01]\.\d\d"))
+    expect(reason).to_contain_text(re.compile(r"kept as \w+ [01]\.\d\d"))
     expect(shown.page.locator(".box.pointed")).to_have_count(1)
     shown.page.mouse.move(0, 0)
     expect(reason).to_be_empty()
