@@ -2,7 +2,7 @@
 #
 #   make demo       the main job, offline, with the demo detector (a minute, and several more to set up .venv the first time)
 #   make dev        adds all extras and the tools of development to .venv, which the targets below that need them do themselves
-#   make test       tests of all parts, with real servers; at most 12 minutes on two processors
+#   make test       tests of all parts, with real servers; 10 to 25 minutes on two processors
 #   make test-all   all tests, also the long ones with many kills, outages and annotators; about twice as long
 #   make test-containers  the containers, where a Docker engine has the base images
 #   make test-pythons  the tests without Label Studio and Ray, on Python 3.11, 3.12 and 3.13 (PYTHONS="3.13" for one)
