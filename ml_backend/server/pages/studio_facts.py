@@ -19,7 +19,7 @@ KEPT_SECONDS = 30
 WAIT_SECONDS = 4  # for an answer; what comes later is there for the next request
 ANSWER_SECONDS = 10  # for each request to Label Studio, which ends the thread that waits
 LATE = f"Label Studio has not answered within {WAIT_SECONDS} s"
-NO_TOKEN = "The progress of tasks is known where LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are set."  # noqa: S105 - a sentence
+UNKNOWN = "The progress of tasks is known where LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are set."
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class StudioQuestions:
     async def about(self, project: int) -> StudioFacts:
         """Return the facts on a project, within :data:`WAIT_SECONDS`; never raises."""
         if self._client is None:
-            return StudioFacts(problem=NO_TOKEN)
+            return StudioFacts(problem=UNKNOWN)
         kept = self._kept.get(project)
         if kept is not None and monotonic() < kept.until:
             return kept

@@ -78,10 +78,11 @@ async def show_project(project: int, service: ServiceDependency) -> dict[str, An
     """Return the label config of a project, and its first tasks with pictures."""
     config = await _ask(service, lambda client: client.label_config(project))
     tasks = await _ask(service, lambda client: list(islice(client.tasks(project), TASKS)))
+    fields = await asyncio.to_thread(_fields, config)
     listed = []
     for task in tasks:
         try:
-            values = [value for of_field in images_of(task, _fields(config)).values() for value in of_field]
+            values = _images(task, fields)
         except PrelabelError:
             continue
         listed += [{"task": task["id"], "image": number, "name": _name(value)} for number, value in enumerate(values)]
@@ -95,7 +96,7 @@ async def fetch_picture(project: int, task: int, image: int, service: ServiceDep
     found = await _ask(service, lambda client: client.tasks_by_id(project, [task]))
     if not found:
         raise TaskError(f"project {project} has no task {task}")
-    values = [value for of_field in images_of(found[0], _fields(config)).values() for value in of_field]
+    values = _images(found[0], await asyncio.to_thread(_fields, config))
     if not 0 <= image < len(values):
         raise TaskError(f"task {task} has {len(values)} pictures")
     return await _fetched(service, values[image], found[0], str(project))
@@ -163,6 +164,10 @@ def _fields(config: str) -> list[ImageField]:
     except LabelConfigError:
         return []
     return list(dict.fromkeys(control.image_field for control in controls))
+
+
+def _images(task: object, fields: list[ImageField]) -> list[object]:
+    return [value for of_field in images_of(task, fields).values() for value in of_field]
 
 
 def _name(value: object) -> str:
